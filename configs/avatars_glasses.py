@@ -1,0 +1,30 @@
+"""Glasses between cartoon faces.
+
+Content transfer (ICLR 2020) with the authors' weights for this attribute, where every answer is
+known exactly. `:64` (the default) and `:128` choose the size; `:128` has the authors' networks.
+
+  paper: none; the CelebA counterpart is configs/celeba_glasses.py
+  ours: not trained at these sizes yet (configs/quickstart.py is the 32x32 one)
+  hours: 128x128 at batch 32 takes about what `benchmark` prints for it, times num_steps
+  command: python -m maskgan_jax.train --config=configs/avatars_glasses.py \\
+      --workdir=runs/avatars_glasses
+"""
+
+from maskgan_jax.methods import content_transfer
+from maskgan_jax.runs import config as run_config
+
+
+def get_config(argument: str = ''):
+  chosen = run_config.parse_argument(argument, ('64', '128'))
+  config = run_config.default('content_transfer')
+  config.data.update(source='avatars', a='~Eyeglasses', b='Eyeglasses', num_train=20_000,
+                     num_validation=1_000, num_test=2_000)
+  config.weights.update(content_transfer.weights('glasses'))
+  if '128' in chosen:
+    config.update(image_size=128, num_steps=150_000)
+  else:
+    config.update(image_size=64, num_steps=30_000)
+    config.model.update(width=32, depth=5, separate_channels=25)
+  config.update(checkpoint_every=2_500, sample_every=2_500, evaluate_every=5_000,
+                best_metric='mask_iou')
+  return run_config.finish(config, chosen)

@@ -1,0 +1,163 @@
+"""Measures the train step and the input pipeline of a config; prints one JSON line.
+
+  python -m maskgan_jax.benchmark --config=configs/quickstart.py
+  python -m maskgan_jax.benchmark --config=configs/celeba_glasses.py --random_data
+
+step_ms is the median time of a whole iteration (all players), batches at hand; images_per_second
+follows from it. input_wait_share is the share of time that training with the real pipeline waits
+for it, input_images_per_second what the pipeline alone supplies. share_of_peak is the compiler's
+FLOP count over step time, against what a large matrix product reaches on this device in this type,
+measured here. With a schedule (`every`) the figures are those of an average iteration.
+"""
+
+import json
+import math
+import platform
+import resource
+import sys
+import time
+
+from absl import flags
+
+from maskgan_jax import commandline
+from maskgan_jax.runs import config as run_config
+
+_SECONDS = flags.DEFINE_float('seconds', 5.0, 'How long each measurement takes, at least.')
+_RANDOM = flags.DEFINE_bool('random_data', False,
+                            'Noise instead of data: only the step is measured.')
+
+
+def main() -> None:
+  config = run_config.from_flags()
+  print(json.dumps(measure(config, _SECONDS.value, random_data=_RANDOM.value)), flush=True)
+
+
+def measure(config, seconds: float, *, random_data: bool = False) -> dict:
+  """The figures, by name; see this module's docstring."""
+  import jax
+  import numpy as np
+
+  from maskgan_jax import methods
+  from maskgan_jax.data import pipeline
+  from maskgan_jax.training import parallel as parallel_lib
+  from maskgan_jax.training import train_step
+  parallel = parallel_lib.Parallel(config.parallel)
+  parallel.check_batch(config.batch_size, config.accumulate)
+  method = methods.make(config)
+  players = train_step.make_optimizers(method, config)
+  draws = train_step.draws_per_step(method)
+  if random_data:
+    rng = np.random.default_rng(0)
+    shape = (config.batch_size, config.image_size, config.image_size, 3)
+    batch = {d: rng.integers(0, 256, shape if draws == 1 else (draws, *shape), np.uint8)
+             for d in ('a', 'b')}
+    if config.data.attributes:
+      labels = np.zeros((*shape[:1], len(config.data.attributes)), np.float32)
+      labels = labels if draws == 1 else np.repeat(labels[None], draws, 0)
+      batch.update(a_attributes=labels, b_attributes=labels)
+  else:
+    data = pipeline.make(config.data, image_size=config.image_size, seed=config.seed)
+    batches = data.train(batch_size=config.batch_size, draws=draws)
+    batch = next(batches)
+  batch = parallel.feed(batch, draws)
+  state = jax.jit(lambda: train_step.init_state(method, players, config),
+                  out_shardings=parallel.replicated)()
+  step, _ = train_step.make_step(method, players, config)
+  began = time.perf_counter()
+  compiled = parallel.compile(step, draws).lower(state, batch, config.seed).compile()
+  result = {'config': config.name, 'compile_s': round(time.perf_counter() - began, 2)}
+
+  def iterate(state, batch):
+    state, metrics = compiled(state, batch, config.seed)
+    metrics.block_until_ready()
+    return state
+  state = iterate(state, batch)
+  cycle = math.lcm(*(player.every for player in method.players))
+  times = []
+  while sum(times) < seconds or len(times) < 3:
+    began = time.perf_counter()
+    for _ in range(cycle):
+      state = iterate(state, batch)
+    times.append((time.perf_counter() - began) / cycle)
+  median = float(np.median(times))
+  result.update(step_ms=round(1e3 * median, 2), step_ms_best=round(1e3 * min(times), 2),
+                images_per_second=round(config.batch_size / median, 1), steps=len(times) * cycle)
+  result.update(_memory(compiled, jax), **_flops(compiled, median, config, jax))
+  if not random_data:
+    result.update(_input(batches, parallel, draws, compiled, state, config, seconds))
+  device = jax.devices()[0]
+  return {**result, 'image_size': config.image_size, 'batch_size': config.batch_size,
+          'compute_dtype': config.compute_dtype, 'parallel': config.parallel,
+          'device': getattr(device, 'device_kind', device.platform), 'platform': device.platform,
+          'devices': len(parallel.devices), 'cores': _cores(), 'jax': jax.__version__,
+          'python': platform.python_version()}
+
+
+def _memory(compiled, jax) -> dict:
+  """Megabytes: what the program takes by the compiler's account, and peaks seen by the system."""
+  analysis = compiled.memory_analysis()
+  found = {}
+  if analysis is not None:
+    found['program_mb'] = round((analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+                                 + analysis.output_size_in_bytes
+                                 - analysis.alias_size_in_bytes) / 1e6, 1)
+  stats = jax.devices()[0].memory_stats() or {}
+  if 'peak_bytes_in_use' in stats:
+    found['device_peak_mb'] = round(stats['peak_bytes_in_use'] / 1e6, 1)
+  unit = 1 if sys.platform == 'darwin' else 1024
+  found['host_peak_mb'] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+  return found
+
+
+def _flops(compiled, seconds, config, jax) -> dict:
+  """FLOPs of a step as the compiler counts them, and their share of a matrix product's rate."""
+  analysis = compiled.cost_analysis()
+  flops = float((analysis or {}).get('flops', 0))
+  if flops <= 0:
+    return {}
+  import jax.numpy as jnp
+  size = 1024 if jax.default_backend() == 'cpu' else 8192
+  x = jnp.ones((size, size), config.compute_dtype)
+  product = jax.jit(lambda x: x @ x)
+  product(x).block_until_ready()
+  best, until = math.inf, time.perf_counter() + 0.5
+  while time.perf_counter() < until:
+    began = time.perf_counter()
+    product(x).block_until_ready()
+    best = min(best, time.perf_counter() - began)
+  peak = 2 * size ** 3 / best
+  return {'gflop_per_step': round(flops / 1e9, 2), 'gflops': round(flops / seconds / 1e9, 1),
+          'measured_peak_gflops': round(peak / 1e9, 1),
+          'share_of_peak': round(flops / seconds / peak, 3)}
+
+
+def _input(batches, parallel, draws, compiled, state, config, seconds) -> dict:
+  """The real pipeline: alone, and under training."""
+  for _ in range(3):
+    next(batches)
+  began, count = time.perf_counter(), 0
+  while time.perf_counter() - began < seconds / 2:
+    next(batches)
+    count += 1
+  rate = count / (time.perf_counter() - began)
+  began, waited, metrics = time.perf_counter(), 0.0, None
+  while time.perf_counter() - began < seconds:
+    asked = time.perf_counter()
+    batch = parallel.feed(next(batches), draws)
+    waited += time.perf_counter() - asked
+    previous = metrics
+    state, metrics = compiled(state, batch, config.seed)
+    if previous is not None:
+      previous.block_until_ready()
+  return {'input_images_per_second': round(rate * config.batch_size * draws, 1),
+          'input_wait_share': round(waited / (time.perf_counter() - began), 4)}
+
+
+def _cores() -> int:
+  import os
+  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+
+
+if __name__ == '__main__':
+  run_config.define_flags()
+  commandline.run(main)

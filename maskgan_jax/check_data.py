@@ -1,0 +1,222 @@
+"""Says what a config's data holds and what is wrong with it, and draws a contact sheet.
+
+  python -m maskgan_jax.check_data --config=configs/quickstart.py --output=check_data.png
+"""
+
+import collections
+import hashlib
+
+from absl import flags
+import ml_collections
+import numpy as np
+
+from maskgan_jax import commandline, errors
+from maskgan_jax.data import pipeline, predicates, sources
+from maskgan_jax.runs import config as run_config
+from maskgan_jax.runs import pictures
+
+_SHOWN = 5  # names in a line of the report
+_SHEET_PAIRS = 6
+_ROWS = {'a': 'a', 'b': 'b', 'a_mask': "a's mask", 'b_mask': "b's mask", 'truth_ab': 'a wearing b',
+         'truth_ab_mask': 'what changed', 'truth_ba': 'b without'}
+
+
+def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, output: str, *,
+          max_images: int = 0) -> dict:
+  """Reads the data of a config and writes a contact sheet to `output` ('' for none).
+
+  Args:
+    config_data: config.data.
+    image_size: pixels, as the network would get them.
+    seed: as for training; it changes nothing here.
+    output: PNG path.
+    max_images: at most this many, evenly spread, of each domain and split are read; 0 = all.
+
+  Returns:
+    'data' (`Data.describe`), 'splits' (by split and domain: counts, sizes, unreadable, constant,
+    masks), 'labels' (by attribute: share in a and in b in training), 'duplicates' (groups of
+    names), 'problems' (sentences), 'usable' (whether both domains can be trained on), 'output'.
+
+  Raises:
+    UserError: the data cannot be opened at all.
+  """
+  data = pipeline.make(config_data, image_size=image_size, seed=seed)
+  splits, by_pixels, good = {}, collections.defaultdict(set), {}
+  for split in sources.SPLITS:
+    splits[split], good[split] = {}, []
+    for domain, members in zip('ab', data.members(split), strict=True):
+      chosen = _spread(members, max_images)
+      found, readable = _examine(data, split, chosen, image_size, by_pixels)
+      splits[split][domain] = {'count': len(members), **found}
+      good[split].append(readable)
+  report = {
+      'data': data.describe(),
+      'splits': splits,
+      'labels': _labels(data),
+      'duplicates': _duplicates(by_pixels),
+      'usable': all(len(readable) for readable in good['train']),
+      'output': '',
+  }
+  report['problems'] = _problems(data, report, by_pixels)
+  rows = _sheet_rows(data, good)
+  if output and rows:
+    width = max(map(len, rows.values()))
+    cells = [row + [None] * (width - len(row)) for row in rows.values()]
+    pictures.save(output, pictures.grid(cells, row_names=list(rows), column_names=[''] * width))
+    report['output'] = output
+  return report
+
+
+def _spread(members, max_images):
+  if not max_images or len(members) <= max_images:
+    return members
+  return members[np.linspace(0, len(members) - 1, max_images).astype(int)]
+
+
+def _examine(data, split, indices, image_size, by_pixels):
+  """Reads records; returns what was found, and the numbers of those fit for use."""
+  records = data.records(split)
+  pairs = data.pairs(split, indices, indices)
+  unreadable, constant, bad_masks, readable = [], [], [], []
+  sizes, small, masks, empty_masks = collections.Counter(), 0, 0, 0
+  for index in map(int, indices):
+    name = records.name(index)
+    try:
+      image = records.image(index)
+    except errors.UserError as error:
+      unreadable.append(str(error))
+      continue
+    height, width = image.shape[:2]
+    sizes[f'{width}x{height}'] += 1
+    small += min(height, width) < image_size
+    pixels = hashlib.blake2b(str(image.shape).encode() + image.tobytes(), digest_size=16).digest()
+    by_pixels[pixels].add((split, name))
+    if np.ptp(image, axis=(0, 1)).max() <= 2:  # levels of 255; lossy formats are not exact
+      constant.append(name)
+      continue
+    try:
+      mask = pairs.true_mask(index)
+    except errors.UserError as error:
+      bad_masks.append(str(error))
+      continue
+    masks += mask is not None
+    empty_masks += mask is not None and not mask.any()
+    readable.append(index)
+  found = {'read': len(indices), 'unreadable': unreadable, 'constant': constant,
+           'sizes': dict(sizes.most_common()), 'smaller': small, 'masks': masks,
+           'empty_masks': empty_masks, 'bad_masks': bad_masks}
+  return found, np.array(readable, np.int64)
+
+
+def _labels(data):
+  """Returns, by attribute, its share in a and in b in training."""
+  records = data.records('train')
+  shares = [records.attributes[members].mean(axis=0) if len(members) else None
+            for members in data.members('train')]
+  return {name: [None if share is None else float(share[column]) for share in shares]
+          for column, name in enumerate(records.attribute_names)}
+
+
+def _duplicates(by_pixels):
+  groups = [sorted(f'{split}: {name}' for split, name in group)
+            for group in by_pixels.values() if len(group) > 1]
+  return sorted(groups)
+
+
+def _problems(data, report, by_pixels):
+  """Returns sentences, the worst first."""
+  problems = []
+  for split, domains in report['splits'].items():
+    for domain, found in domains.items():
+      where = f'{split} {domain}'
+      if not found['count']:
+        problems.append(f'{where} has no pictures')
+      for kind, what in (('unreadable', 'cannot be read'), ('constant', 'are of one colour'),
+                         ('bad_masks', 'have a mask that does not fit')):
+        if found[kind]:
+          shown = predicates.shortlist(found[kind], _SHOWN)
+          problems.append(f'{where}: {len(found[kind])} pictures {what}: {shown}')
+      if 0 < found['masks'] < found['read'] - len(found['unreadable']) and split != 'train':
+        problems.append(f'{where}: only {found["masks"]} of {found["read"]} pictures have a mask')
+      if found['masks'] and found['empty_masks'] == found['masks'] and domain == 'b':
+        problems.append(f'{where}: every mask is empty')
+      if found['smaller']:
+        problems.append(f'{where}: {found["smaller"]} pictures are smaller than the input and will '
+                        'be enlarged')
+  for split in sources.SPLITS:
+    both = len(np.intersect1d(*data.members(split)))
+    if both:
+      problems.append(f'{split}: {both} pictures are in both domains')
+  if report['duplicates']:
+    extra = sum(len(group) - 1 for group in report['duplicates'])
+    shown = [' = '.join(group[:3]) for group in report['duplicates']]
+    problems.append(f'{extra} pictures are copies of others: {predicates.shortlist(shown, _SHOWN)}')
+  leaks = sum(len({split == 'train' for split, _ in group}) > 1 for group in by_pixels.values())
+  if leaks:
+    problems.append(f'{leaks} pictures are both in training and in validation or test')
+  return problems
+
+
+def _sheet_rows(data, good):
+  """Returns named rows of pictures: training pairs, then evaluation pairs with what is known."""
+  rows = {}
+  for split in sources.SPLITS:
+    a, b = (readable[:_SHEET_PAIRS] for readable in good[split])
+    count = min(len(a), len(b))
+    if not count:
+      continue
+    try:
+      found = data.pairs(split, a, b).get(range(count))
+    except errors.UserError:  # masks for some only, or a crop that does not fit: `problems` has it
+      continue
+    for name, title in _ROWS.items():
+      if name in found[0] and (split != 'train' or name in 'ab'):
+        rows[f'{split} {title}'] = [row[name] for row in found]
+  return rows
+
+
+def lines(report: dict) -> list[str]:
+  """Returns the report as lines to print."""
+  data = report['data']
+  text = [f'source {data["source"]} {data["place"]}'.rstrip(),
+          f'a = {data["a"] or "all"}    b = {data["b"] or "all"}']
+  if (data['test_a'], data['test_b']) != (data['a'], data['b']):
+    text.append(f'in validation and test: a = {data["test_a"]}    b = {data["test_b"]}')
+  if data['remark']:
+    text.append(data['remark'])
+  for split, domains in report['splits'].items():
+    text.append(f'{split} ({data["divided"][split]})')
+    for domain, found in domains.items():
+      sizes = ', '.join(f'{size} ({count})' for size, count in list(found['sizes'].items())[:3])
+      more = f' and {len(found["sizes"]) - 3} more sizes' if len(found['sizes']) > 3 else ''
+      masks = f', {found["masks"]} masks' if found['masks'] else ''
+      text.append(f'  {domain}: {found["count"]} pictures, {found["read"]} read{masks}; '
+                  f'{sizes or "none"}{more}')
+  if report['labels']:
+    text.append('share of the training pictures that have an attribute')
+    width = max(map(len, report['labels']))
+    for name, shares in report['labels'].items():
+      a, b = ('   -' if share is None else f'{share:4.0%}' for share in shares)
+      text.append(f'  {name:{width}}  a {a}  b {b}')
+  text += [f'PROBLEM {problem}' for problem in report['problems']] or ['no problems found']
+  if report['output']:
+    text.append(f'wrote {report["output"]}')
+  return text
+
+
+def main() -> None:
+  """Checks what --config names, prints the report, fails if nothing can be trained on."""
+  config = run_config.from_flags()
+  report = check(config.data, config.image_size, config.seed, flags.FLAGS.output,
+                 max_images=flags.FLAGS.max_images)
+  print('\n'.join(lines(report)))
+  if not report['usable']:
+    raise errors.UserError('a domain has no usable training pictures; see the problems above')
+
+
+if __name__ == '__main__':
+  run_config.define_flags()
+  flags.DEFINE_string('output', 'check_data.png', 'Contact sheet to write, PNG.')
+  flags.DEFINE_integer('max_images', 5000, 'Pictures to read of each domain and split; 0 = all.',
+                       lower_bound=0)
+  commandline.run(main)

@@ -1,0 +1,73 @@
+"""What every command shares: flags in, one clear line and an exit code out."""
+
+from collections.abc import Callable
+import os
+import sys
+
+from absl import app, flags, logging
+
+from maskgan_jax import errors
+
+
+def run(main: Callable[..., None], *, config_of_workdir: bool = False,
+        positional: bool = False) -> None:
+  """Parses flags, calls `main`, exits 0, 2 (a user's mistake: one line) or 75 (preempted).
+
+  Args:
+    main: the command.
+    config_of_workdir: --config.key=value overrides the config of the run in --workdir.
+    positional: `main` takes the list of arguments that are not flags; else there may be none.
+  """
+  from maskgan_jax.runs import config
+
+  def parse(argv):
+    if any(argument in ('--help', '-help', '-h', '--helpshort') for argument in argv[1:]):
+      module = sys.modules['__main__']
+      print((module.__doc__ or '').strip() + '\n\nFlags:')
+      print(flags.FLAGS.main_module_help() + flags.FLAGS.module_help('maskgan_jax.runs.config'))
+      sys.exit(0)
+    try:
+      if config_of_workdir:
+        config.define_workdir_config(argv)
+      rest = config.parse_flags(argv)
+      if len(rest) > 1 and not positional:
+        raise errors.UserError(f'unexpected argument {rest[1]!r}; flags look like --name=value')
+      return rest
+    except errors.UserError as error:
+      return _fail(error)
+
+  def call(argv):
+    if flags.FLAGS['verbosity'].using_default_value:
+      logging.set_verbosity(logging.WARNING)
+    _cache_compilations()
+    try:
+      main(*([argv[1:]] if positional else []))
+    except errors.UserError as error:
+      _fail(error)
+    except errors.Preempted as stop:
+      print(stop, file=sys.stderr)
+      sys.stdout.flush()
+      sys.stderr.flush()
+      os._exit(75)  # the runtime's own exit handlers may wait for processes that are gone
+
+  app.run(call, flags_parser=parse)
+
+
+def require(*names: str) -> None:
+  """UserError unless each of the named flags was given."""
+  missing = [f'--{name}' for name in names if not flags.FLAGS[name].value]
+  if missing:
+    raise errors.UserError(f'{", ".join(missing)} must be given; see --help')
+
+
+def _cache_compilations() -> None:
+  """Keeps compiled programs between commands, where JAX_COMPILATION_CACHE_DIR or XDG says."""
+  import jax
+  if jax.config.jax_compilation_cache_dir is None:
+    root = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    jax.config.update('jax_compilation_cache_dir', os.path.join(root, 'maskgan_jax', 'xla'))
+
+
+def _fail(error: Exception):
+  print(f'error: {error}', file=sys.stderr)
+  sys.exit(2)

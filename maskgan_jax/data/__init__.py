@@ -1,0 +1,1 @@
+"""Data: sources, transforms and the pipeline; `pipeline.make` and `images` are the public doors."""

@@ -1,0 +1,184 @@
+"""Faces as layers: which share of a pixel's light comes from which part is known exactly.
+
+The parts (Avataaars) are python-avatars'; resvg rasterises each one once per size; a face is those
+layers laid over each other. A layer is linear in the colour its part takes, so drawing a part in
+black and in white tells all colours, and a face is a few multiplications.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import functools
+import io
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+import python_avatars
+import resvg_py
+
+# A square around the head, in the units of python-avatars' 264 x 280 drawing: left, top, width.
+_CROP = (44, 22, 176)
+
+# Our slots: the enumeration of parts, and `Avatar`'s arguments for the part and its colour.
+_SLOTS = {
+    'body': (None, '', 'skin_color'),
+    'clothing': (python_avatars.ClothingType, 'clothing', 'clothing_color'),
+    'mouth': (python_avatars.MouthType, 'mouth', ''),
+    'nose': (python_avatars.NoseType, 'nose', ''),
+    'eyes': (python_avatars.EyeType, 'eyes', ''),
+    'eyebrows': (python_avatars.EyebrowType, 'eyebrows', ''),
+    'facial_hair': (python_avatars.FacialHairType, 'facial_hair', 'facial_hair_color'),
+    'glasses': (python_avatars.AccessoryType, 'accessory', ''),
+    'hair': (python_avatars.HairType, 'top', 'hair_color'),
+    'hat': (python_avatars.HatType, 'top', 'hat_color'),
+}
+
+
+class Part(NamedTuple):
+  """A part in a slot (see `_SLOTS`), by python-avatars' name, in a colour '#rrggbb'."""
+  slot: str
+  name: str
+  color: str = '#000000'
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layer:
+  """A part at one size, cut to its box. Over a picture: `picture * through + fixed + tint * color`.
+
+  through: float32 [h, w, 1] in [0, 1], what shines through; 1 minus the coverage.
+  fixed: float32 [h, w, 3] in [0, 255], the light that the part always adds.
+  tint: float32 [h, w, 1] in [0, 1 - through], the share that takes the colour.
+  """
+  box: tuple[slice, slice]
+  through: np.ndarray
+  fixed: np.ndarray
+  tint: np.ndarray
+
+
+def draw(parts: Sequence[Part], background: str, size: int) -> np.ndarray:
+  """Lays the parts over a plain background, first one lowest: uint8 [size, size, 3]."""
+  image = np.empty((size, size, 3), np.float32)
+  image[:] = rgb(background)
+  for part in parts:
+    layer = _layer(part.slot, part.name, size)
+    view = image[layer.box]
+    view *= layer.through
+    view += layer.fixed
+    view += layer.tint * rgb(part.color)
+  return (np.minimum(image, 255) + 0.5).astype(np.uint8)
+
+
+def changed(before: Sequence[Part], background_before: str, after: Sequence[Part],
+            background_after: str, size: int) -> np.ndarray:
+  """Returns the share of each pixel's light that differs in origin: float32 [size, size] in [0, 1].
+
+  An origin is the background or one part's fixed or coloured share. The answer is the total
+  variation distance between the two pictures' shares: 0 only where the pictures are equal, and 1
+  where nothing is left of the first. Putting something on changes a pixel by its coverage m, and
+  the picture to `picture * (1 - m) + light`, so soft edges and tinted lenses have their true share.
+  """
+  before = _shares(tuple(before), background_before, size)
+  after = _shares(tuple(after), background_after, size)
+  difference = np.zeros((size, size), np.float32)
+  for origin, share in before.items():
+    difference += np.maximum(share - after[origin], 0) if origin in after else share
+  return np.minimum(difference, 1)
+
+
+@functools.cache
+def order_at_the_top(slot: str, name: str) -> tuple[str, ...]:
+  """Returns 'facial_hair', 'glasses' and `slot` from low to high, as this hair or hat is drawn."""
+  places = {'_Facial-Hair': 'facial_hair', '_Accessory': 'glasses', '_Hair-Color': slot,
+            '_Fabric-Color': slot}
+  if not name:
+    return ('facial_hair', 'glasses')
+  ids = [element.get('id', '') for element in _drawing(slot, name, '#000000').iter()]
+  found = [place for id_ in ids for end, place in places.items() if id_.endswith(end)]
+  return tuple(dict.fromkeys(found))
+
+
+@functools.cache
+def rgb(color: str) -> np.ndarray:
+  """Returns '#rrggbb' as float32 [3] in [0, 255]."""
+  return np.array([int(color[i:i + 2], 16) for i in (1, 3, 5)], np.float32)
+
+
+@functools.lru_cache(maxsize=2)  # a face is asked for each of its masks in turn
+def _shares(parts: tuple[Part, ...], background: str,
+            size: int) -> dict[tuple[str, ...], np.ndarray]:
+  """Returns each origin's share of the light, float32 [size, size]; the shares sum to 1."""
+  shares = {}
+  seen = np.ones((size, size), np.float32)  # the share that is left to what lies below
+  for part in reversed(parts):
+    layer = _layer(part.slot, part.name, size)
+    through, tint = layer.through[..., 0], layer.tint[..., 0]
+    for origin, share in ((part[:2], 1 - through - tint), (part, tint)):
+      shares[origin] = np.zeros((size, size), np.float32)
+      shares[origin][layer.box] = seen[layer.box] * share
+    seen[layer.box] *= through
+  shares['background', background] = seen
+  return shares
+
+
+@functools.cache
+def _layer(slot: str, name: str, size: int) -> _Layer:
+  """Rasterises a part in black and, if it takes a colour, in white."""
+  factor = _subpixels(size)
+  black = _raster(slot, name, '#000000', size, factor)
+  white = _raster(slot, name, '#FFFFFF', size, factor) if _SLOTS[slot][2] else black
+  coverage = black[..., 3:]
+  # A part that lies outside the crop keeps an empty box.
+  box = tuple(slice(index[0], index[-1] + 1) if index.size else slice(0, 0) for index in
+              (np.flatnonzero(coverage.any(axis=(axis, 2))) for axis in (1, 0)))
+  black, white, coverage = black[box], white[box], coverage[box]
+  whole = (255 * factor) ** 2
+  through = 1 - coverage / whole
+  tint = (white - black)[..., :3].sum(axis=-1, keepdims=True) / (3 * whole)
+  tint = np.where(tint < 1 / 255, 0, np.minimum(tint, 1 - through))  # less is 8-bit rounding
+  fixed = 255 * black[..., :3] / whole
+  return _Layer(box, *(array.astype(np.float32) for array in (through, fixed, tint)))
+
+
+def _subpixels(size: int) -> int:
+  """Returns how many rows and columns a pixel is averaged from; about 128 for a small picture.
+
+  resvg smooths a mask and what it masks separately, and the product leaves a dark fringe around
+  hair; averaging keeps it within a part of a pixel.
+  """
+  return max(2, 128 // size)
+
+
+def _raster(slot: str, name: str, color: str, size: int, factor: int) -> np.ndarray:
+  """Returns int64 [size, size, 4]: premultiplied colours and coverage, summed over subpixels."""
+  tree = _drawing(slot, name, color)
+  left, top, width = _CROP
+  tree.attrib.update(viewBox=f'{left} {top} {width} {width}', width=str(size * factor),
+                     height=str(size * factor))
+  png = resvg_py.svg_to_bytes(svg_string=ElementTree.tostring(tree, encoding='unicode'),
+                              skip_system_fonts=True)
+  with Image.open(io.BytesIO(png)) as image:
+    pixels = np.asarray(image.convert('RGBA'), np.int64)
+  pixels = np.concatenate([pixels[..., :3] * pixels[..., 3:], 255 * pixels[..., 3:]], axis=-1)
+  return pixels.reshape(size, factor, size, factor, 4).sum(axis=(1, 3))
+
+
+def _drawing(slot: str, name: str, color: str) -> ElementTree.Element:
+  """Returns python-avatars' drawing of one part and nothing else, as an SVG tree."""
+  wear = dict.fromkeys(['eyebrows', 'eyes', 'nose', 'mouth', 'facial_hair', 'accessory',
+                        'clothing'])
+  # Draws nothing, but has room for glasses and beards: ours sit where a bald head's do, while in
+  # python-avatars they shift by a unit or two with the hair, which would give the hair away.
+  wear['top'] = python_avatars.HairType.NONE
+  names, argument, color_argument = _SLOTS[slot]
+  if argument:
+    wear[argument] = names[name]
+  if color_argument:
+    wear[color_argument] = color
+  avatar = python_avatars.Avatar(style=python_avatars.AvatarStyle.TRANSPARENT, **wear)
+  tree = ElementTree.fromstring(avatar.render())
+  if slot != 'body':
+    for parent in list(tree.iter()):
+      for body in [child for child in parent if child.get('id', '').endswith('_Body')]:
+        parent.remove(body)
+  return tree

@@ -1,0 +1,47 @@
+"""The fields of `config.data`, each with its unit and what follows from it."""
+
+import ml_collections
+
+
+def get_default() -> ml_collections.ConfigDict:
+  """Returns the defaults: the embedded cartoon faces, without against with glasses."""
+  config = ml_collections.ConfigDict()
+
+  # Where pictures come from.
+  config.source = 'avatars'  # 'avatars' | 'folder' | 'celeba' | 'csv' | 'tfds'
+  config.path = ''  # folder, celeba, csv: the folder, the one that holds trainA/ and trainB/
+  config.attributes_file = ''  # csv: the table; a file name under `path`, then columns of 0/1
+  config.name = ''  # tfds: 'celeb_a', 'cycle_gan/horse2zebra', ...
+  config.data_dir = ''  # tfds: where it keeps data; '' = TFDS_DATA_DIR or ~/tensorflow_datasets
+  config.masks_path = ''  # folder of true masks, named as the pictures; for evaluation only
+  config.max_pixels = 40_000_000  # a picture with more is an error; 120 MB of memory once decoded
+
+  # Which pictures make the two domains: attributes with ~ & | and parentheses; '' = all of them.
+  config.a = '~Eyeglasses'  # without the attribute
+  config.b = 'Eyeglasses'  # with it
+  config.test_a = ''  # validation and test take these instead (domain shift); '' = as in training
+  config.test_b = ''
+  config.attributes = ()  # names whose 0/1 go into a_attributes and b_attributes, for label losses
+  config.transfer = ()  # what the true answer moves from b to a; () = asked for in b and not in a
+  config.mask = ''  # whose true masks a_mask and b_mask are; '' = those of the first of `transfer`
+
+  # How many, and how they are divided when the source has no splits of its own.
+  config.num_train = 0  # avatars: faces drawn (0 = the builder's number); others: most per domain
+  config.num_validation = 0  # (0 = all), chosen by hash of the name
+  config.num_test = 0
+  config.validation_fraction = 0.05  # of the training pictures, by hash of the file name
+  config.test_fraction = 0.05
+  config.test_first = 0  # authors' rule: the first N of each domain, as listed, are the test set
+
+  # From a stored picture to the network's input, in this order.
+  config.crop = ''  # 'center:178' | 'center:H,W' | 'box:y0,x0,y1,x1', in stored pixels
+  config.keep_aspect = False  # True: shorter side to size, then the centre; False: distorts
+  config.load_size = 0  # pixels; resize to this, then train on random squares of it; 0 = none
+  config.resize = 'bilinear'  # 'bilinear' | 'bicubic' | 'lanczos' | 'area'; Pillow's, antialiased
+  config.flip = True  # mirror half of the training pictures
+
+  # How it is fed. None of these changes a batch.
+  config.in_memory = 'auto'  # decode once: 'auto' (up to 1 GiB once resized) | 'always' | 'never'
+  config.prefetch = 2  # batches prepared ahead of the step; each costs its own memory
+  config.workers = 0  # processes that decode what is not in memory; 0 = threads of this one
+  return config

@@ -1,0 +1,117 @@
+"""Pairs for measuring: no randomness, true masks and true answers where the source knows them.
+
+Batches hold `a`, `b` uint8 [B, H, W, 3] and `valid` bool [B]; where they exist also `a_mask`,
+`b_mask` float32 [B, H, W, 1] in [0, 1], and the true answers: `truth_ab` uint8 (a wearing b's
+attribute), `truth_ab_mask` float32 [B, H, W, 1] (where it differs from a), `truth_ba` uint8 (b
+without it).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.data import pictures, sources, transforms
+
+
+class Pairs:
+  """Pair i is a's i-th record with b's i-th, worked out once if memory allows."""
+
+  def __init__(self, records: sources.Records, a: np.ndarray, b: np.ndarray,
+               transform: transforms.Transform, *, columns: Sequence[int],
+               transfer: Sequence[str], mask: str, in_memory: str):
+    """Pairs the record numbers of `a` and `b`; `mask`, by default transfer[0], names the masks."""
+    self._records, self._a, self._b, self._transform = records, a, b, transform
+    self._attributes = records.attributes[:, list(columns)].astype(np.float32)
+    self._transfer = tuple(transfer)
+    self._mask = mask or (self._transfer[0] if self._transfer else '')
+    self._in_memory = in_memory
+    self._rows = {}
+    self._masked = {}  # domain: whether its first record has a mask, so that all must
+
+  def __len__(self):
+    return min(len(self._a), len(self._b))
+
+  def get(self, indices: Sequence[int]) -> list[dict[str, np.ndarray]]:
+    """Returns one dict a pair, without `valid`; callers must not write into the arrays."""
+    missing = [index for index in dict.fromkeys(indices) if index not in self._rows]
+    decoded = pictures.parallel_map(self._decode, missing)
+    # Drawing true answers is left to one thread: the records need not be safe for several.
+    rows = {index: row | self._truths(index)
+            for index, row in zip(missing, decoded, strict=True)}
+    if rows:
+      size = sum(array.nbytes for array in next(iter(rows.values())).values())
+      if pictures.keeps(self._in_memory, size * len(self)):
+        self._rows.update(rows)
+    return [self._rows[index] if index in self._rows else rows[index] for index in indices]
+
+  def _fixed(self, array, index):
+    return self._transform.centre(self._transform.fixed(array, self._records.name(index)))
+
+  def _decode(self, pair):
+    row = {}
+    for name, indices in (('a', self._a), ('b', self._b)):
+      index = int(indices[pair])
+      row[name] = self._fixed(self._records.image(index), index)
+      if self._attributes.shape[1]:
+        row[f'{name}_attributes'] = self._attributes[index]
+    return row
+
+  def _truths(self, pair):
+    a, b = int(self._a[pair]), int(self._b[pair])
+    row = {}
+    for name, index in (('a', a), ('b', b)):
+      mask = self.true_mask(index)
+      if self._has_masks(name) != (mask is not None):
+        lacking = index if mask is None else int((self._a if name == 'a' else self._b)[0])
+        raise errors.UserError(f'some pictures of domain {name} have a mask, but '
+                               f'{self._records.name(lacking)} has none; give all of them one, or '
+                               'list in a CSV only those that have')
+      if mask is not None:
+        row[f'{name}_mask'] = self._fixed(mask, index)[..., None]
+    if self._transfer and hasattr(self._records, 'transfer_truth'):
+      truth, region = self._records.transfer_truth(a, b, self._transfer)
+      row['truth_ab'] = self._fixed(truth, a)
+      row['truth_ab_mask'] = self._fixed(region, a)[..., None]
+      row['truth_ba'] = self._fixed(self._records.removal_truth(b, self._transfer), b)
+    return row
+
+  def true_mask(self, index: int) -> np.ndarray | None:
+    """Returns the mask of a record of the split, float32 [H, W] as stored, or None."""
+    if not self._mask and hasattr(self._records, 'transfer_truth'):
+      return None  # these have a mask for each attribute, and none was asked for
+    return self._records.mask(index, self._mask)
+
+  def _has_masks(self, name):
+    if name not in self._masked:
+      first = int((self._a if name == 'a' else self._b)[0])
+      self._masked[name] = self.true_mask(first) is not None
+    return self._masked[name]
+
+
+class Evaluation:
+  """Re-iterable batches of pairs; `len` counts batches, `num_pairs` the pairs in them."""
+
+  def __init__(self, pairs: Pairs, batch_size: int, rows: np.ndarray, max_pairs: int | None):
+    """Yields the `rows` (of 0..batch_size-1) of every batch of at most `max_pairs` pairs."""
+    self._pairs, self._batch_size, self._rows = pairs, batch_size, rows
+    self.num_pairs = len(pairs) if max_pairs is None else min(len(pairs), max_pairs)
+
+  def __len__(self):
+    return -(-self.num_pairs // self._batch_size)
+
+  def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+    for batch in range(len(self)):
+      indices = batch * self._batch_size + self._rows
+      valid = indices < self.num_pairs
+      found = self._pairs.get([int(index) for index in np.minimum(indices, self.num_pairs - 1)])
+      yield {name: np.stack([row[name] for row in found]) for name in found[0]} | {'valid': valid}
+
+
+def local_rows(batch_size: int, process_index: int, process_count: int) -> np.ndarray:
+  """Returns the rows [p*B/P, (p+1)*B/P) of a batch that process p of P holds."""
+  if batch_size < 1 or batch_size % process_count:
+    raise errors.UserError(f'batch_size={batch_size} must be a positive multiple of the number of '
+                           f'processes ({process_count})')
+  local = batch_size // process_count
+  return np.arange(process_index * local, (process_index + 1) * local)

@@ -1,0 +1,249 @@
+"""The only door to data: training batches that are a pure function of (seed, step), and evaluation.
+
+Batches are dicts of NumPy arrays, NHWC. Training: `a`, `b` uint8 [B, H, W, 3], and `a_attributes`,
+`b_attributes` float32 [B, K] where `config.data.attributes` names any.
+"""
+
+from collections.abc import Iterator
+import hashlib
+
+from absl import flags
+import grain
+import ml_collections
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.data import evaluation as evaluation_lib
+from maskgan_jax.data import order, pictures, predicates, sources, transforms
+
+_ENDLESS = 2 ** 48  # batches; Grain wants a length
+
+
+def make(config_data: ml_collections.ConfigDict, *, image_size: int, seed: int) -> 'Data':
+  """Opens the data that `config.data` describes; UserError says what is wrong with it."""
+  source = sources.open_source(config_data, image_size=image_size)
+  transform = transforms.Transform(
+      image_size=image_size, crop=config_data.crop, keep_aspect=config_data.keep_aspect,
+      load_size=config_data.load_size, resize=config_data.resize, flip=config_data.flip)
+  return Data(config_data, source, transform, seed)
+
+
+class Data:
+  """Two domains, a without the attribute and b with it, divided into splits.
+
+  Attributes:
+    attribute_names: what the K columns of `a_attributes` and `b_attributes` mean.
+    image_size: height and width of every picture.
+    fingerprint: changes with whatever was read: pictures, labels, division, transform.
+  """
+
+  def __init__(self, config_data, source: sources.Source, transform: transforms.Transform,
+               seed: int):
+    """Use `make`; this takes an opened source."""
+    self._config = ml_collections.FrozenConfigDict(config_data)
+    self._source = source
+    self._transform = transform
+    self._seed = seed
+    self._check_config()
+    self.image_size = transform.image_size
+    self.attribute_names = tuple(config_data.attributes)
+    known = source.records['train'].attribute_names
+    self._columns = [known.index(name) for name in self.attribute_names]
+    self._domains = {split: self._select(split) for split in sources.SPLITS}
+    self._evaluations = {}
+    self.fingerprint = self._fingerprint()
+
+  def _check_config(self):
+    config = self._config
+    if config.in_memory not in ('auto', 'always', 'never'):
+      raise errors.UserError(f"config.data.in_memory={config.in_memory!r} must be 'auto', 'always' "
+                             "or 'never'")
+    if config.workers < 0 or config.prefetch < 1:
+      raise errors.UserError(f'config.data.workers={config.workers} must be at least 0 and '
+                             f'prefetch={config.prefetch} at least 1')
+    for field in map('num_{}'.format, sources.SPLITS):
+      if config[field] < 0:
+        raise errors.UserError(f'config.data.{field}={config[field]} must be at least 0')
+    known = self._source.records['train'].attribute_names
+    for field in ('attributes', 'transfer', 'mask'):
+      names = config[field] if field != 'mask' else filter(None, [config.mask])
+      for name in names:
+        if name not in known:
+          hint = errors.nearest(name, known) or f'; attributes: {predicates.shortlist(known)}'
+          raise errors.UserError(f'config.data.{field}: there is no attribute {name!r}{hint}')
+
+  def _select(self, split):
+    """Returns the record numbers of a and b in one split."""
+    records, limit = self._source.records[split], self._config[f'num_{split}']
+    members = [np.flatnonzero(predicate.select(records.attributes))
+               for predicate in self._source.domains.of(split)]
+    if limit and self._config.source != 'avatars':  # which already drew that many
+      members = [_fewer(records, indices, limit) for indices in members]
+    return tuple(members)
+
+  def _fingerprint(self):
+    digest = hashlib.sha256(f'{self._transform} {self.attribute_names}'.encode())
+    for split in sources.SPLITS:
+      digest.update(self._source.records[split].fingerprint.encode())
+      for indices in self._domains[split]:
+        digest.update(f'{len(indices)} '.encode() + indices.tobytes())
+    return digest.hexdigest()[:16]
+
+  def describe(self) -> dict:
+    """Returns counts by split and domain, how they came about, and the fingerprint; JSON-able."""
+    domains = self._source.domains
+    counts = {}
+    for split in sources.SPLITS:
+      a, b = self._domains[split]
+      counts[split] = {'a': len(a), 'b': len(b), 'pictures': len(self._source.records[split])}
+    return {
+        'source': self._config.source,
+        'place': self._config.path or self._config.name,
+        'a': domains.a.text, 'b': domains.b.text,
+        'test_a': domains.test_a.text, 'test_b': domains.test_b.text,
+        'counts': counts,
+        'divided': dict(self._source.divided),
+        'remark': self._source.remark,
+        'in_memory': self._keeps_train(),
+        'fingerprint': self.fingerprint,
+    }
+
+  def records(self, split: str) -> sources.Records:
+    """Returns all the records of a split, whatever their domain."""
+    return self._source.records[split]
+
+  def members(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the record numbers of a and of b in a split."""
+    return self._domains[split]
+
+  def pairs(self, split: str, a: np.ndarray, b: np.ndarray) -> evaluation_lib.Pairs:
+    """Returns pairs of record numbers as evaluation sees them, with masks and true answers."""
+    return evaluation_lib.Pairs(
+        self.records(split), a, b, self._transform, columns=self._columns,
+        transfer=self._transfer(), mask=self._config.mask, in_memory=self._config.in_memory)
+
+  def _keeps_train(self):
+    if self._config.workers and self._config.in_memory == 'auto':
+      return False  # each worker would keep a copy
+    used = len(np.union1d(*self._domains['train']))
+    return pictures.keeps(self._config.in_memory, used * self._transform.stored_size ** 2 * 3)
+
+  def _require(self, split):
+    """Raises UserError for a split in which a domain has no pictures."""
+    records = self._source.records[split]
+    if not len(records):
+      raise errors.UserError(f'there are no {split} pictures; {_remedy(split)}')
+    domains = zip('ab', self._source.domains.of(split), self._domains[split], strict=True)
+    for domain, predicate, indices in domains:
+      if not len(indices):
+        totals = dict(zip(records.attribute_names, records.attributes.sum(axis=0), strict=True))
+        with_each = ', '.join(f'{totals[name]} with {name}' for name in
+                              dict.fromkeys(predicate.positive + predicate.negative))
+        field = f'config.data.{"" if split == "train" else "test_"}{domain}'
+        raise errors.UserError(
+            f'domain {domain} is empty: {predicate.text!r} selects none of the {len(records)} '
+            f'{split} pictures ({with_each}); change {field}, or {_remedy(split)}')
+
+  def train(self, *, batch_size: int, draws: int = 1, start_step: int = 0, process_index: int = 0,
+            process_count: int = 1) -> Iterator[dict[str, np.ndarray]]:
+    """Returns the endless batches of steps start_step, start_step + 1, ...
+
+    Args:
+      batch_size: pairs a step, over all processes; a process yields its rows of it.
+      draws: fresh batches a step; if more than one, leaves are [draws, B, ...].
+      start_step: where a resumed run goes on; the batch of a step does not depend on it.
+      process_index: which of `process_count` equal parts of each batch to yield.
+
+    Raises:
+      UserError: an empty domain, or a batch that can't be divided; on reading, a bad picture.
+    """
+    rows = evaluation_lib.local_rows(batch_size, process_index, process_count)
+    self._require('train')
+    domains = self._domains['train']
+    records = self._source.records['train']
+    used = np.union1d(*domains)
+    batches = _Batches(
+        pictures.Pictures(records, self._transform, used, keep=self._keeps_train()),
+        [order.Order(indices, seed=self._seed, domain=number)
+         for number, indices in enumerate(domains)],
+        records.attributes[:, self._columns].astype(np.float32), self._transform,
+        batch_size=batch_size, rows=rows, draws=draws)
+    read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=self._config.prefetch)
+    dataset = grain.MapDataset.source(batches).slice(slice(start_step, None)).to_iter_dataset(read)
+    if self._config.workers and not self._keeps_train():
+      if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # Grain reads its own flags, also in a notebook
+      dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(
+          num_workers=self._config.workers, per_worker_buffer_size=self._config.prefetch))
+    return iter(dataset)
+
+  def evaluation(self, split: str, *, batch_size: int, max_pairs: int | None = None,
+                 process_index: int = 0, process_count: int = 1) -> 'evaluation_lib.Evaluation':
+    """Returns the re-iterable batches of index-aligned pairs (a_i, b_i) of a split.
+
+    Nothing is random. What was drawn or decoded once is kept for the next time.
+
+    Args:
+      split: 'validation' or 'test' ('train' too, without augmentation).
+      batch_size: pairs a batch over all processes; the last is padded, `valid` False there.
+      max_pairs: at most this many; there are min(len(a), len(b)).
+      process_index: which of `process_count` equal parts of each batch to yield.
+
+    Raises:
+      UserError: an empty domain, or a batch that can't be divided; on reading, a bad picture.
+    """
+    if split not in sources.SPLITS:
+      raise errors.UserError(f'split={split!r} must be one of {", ".join(sources.SPLITS)}'
+                             f'{errors.nearest(split, sources.SPLITS)}')
+    rows = evaluation_lib.local_rows(batch_size, process_index, process_count)
+    self._require(split)
+    if split not in self._evaluations:
+      self._evaluations[split] = self.pairs(split, *self._domains[split])
+    return evaluation_lib.Evaluation(self._evaluations[split], batch_size, rows, max_pairs)
+
+  def _transfer(self):
+    """Names of the attributes that b has to offer: given, or asked for in b and not in a."""
+    domains = self._source.domains
+    if self._config.transfer:
+      return tuple(self._config.transfer)
+    derived = [name for name in domains.test_b.positive if name in domains.test_a.negative]
+    return tuple(derived) or tuple(name for name in domains.test_b.positive
+                                   if name not in domains.test_a.positive)
+
+
+def _fewer(records, indices, limit):
+  """Returns `limit` of the record numbers, by hash of the name, in their order."""
+  if len(indices) <= limit:
+    return indices
+  places = [sources.name_fraction(records.name(int(index))) for index in indices]
+  return indices[np.sort(np.argsort(places, kind='stable')[:limit])]
+
+
+def _remedy(split):
+  if split == 'train':
+    return 'add pictures'
+  return f'add pictures, or raise config.data.{split}_fraction'
+
+
+class _Batches:
+  """Grain's random access source of whole batches: one Python call a batch, not one a record."""
+
+  def __init__(self, pictures_, orders, attributes, transform, *, batch_size, rows, draws):
+    self._pictures, self._orders, self._attributes = pictures_, orders, attributes
+    self._transform = transform
+    self._batch_size, self._rows, self._draws = batch_size, rows, draws
+
+  def __len__(self):
+    return _ENDLESS
+
+  def __getitem__(self, step):
+    numbers = (step * self._draws + np.arange(self._draws))[:, None] * self._batch_size + self._rows
+    shape = numbers.shape if self._draws > 1 else numbers.shape[1:]
+    batch = {}
+    for name, domain in zip('ab', self._orders, strict=True):
+      records, uniforms = domain.take(numbers.reshape(-1))
+      images = self._transform.augment(self._pictures.get(records), uniforms)
+      batch[name] = images.reshape(shape + images.shape[1:])
+      if self._attributes.shape[1]:
+        batch[f'{name}_attributes'] = self._attributes[records].reshape(*shape, -1)
+    return batch

@@ -1,0 +1,227 @@
+"""Where records come from, which split each belongs to, and which records make a domain."""
+
+from collections.abc import Sequence
+import dataclasses
+import hashlib
+from typing import Protocol
+
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.data import default_config, predicates
+
+SPLITS = ('train', 'validation', 'test')
+SOURCES = ('avatars', 'folder', 'celeba', 'csv', 'tfds')
+
+
+class Records(Protocol):
+  """Labelled pictures, as they are stored. Must pickle, for worker processes.
+
+  Attributes:
+    attribute_names: K names.
+    attributes: bool [N, K].
+    fingerprint: changes when a pixel or a label does, as far as that is cheap to see.
+  """
+  attribute_names: tuple[str, ...]
+  attributes: np.ndarray
+  fingerprint: str
+
+  def __len__(self) -> int: ...
+
+  def name(self, index: int) -> str:
+    """What messages call the record, and what its split is hashed from."""
+
+  def image(self, index: int) -> np.ndarray:
+    """Returns uint8 [H, W, 3] as stored; UserError naming the picture if it can't be read."""
+
+  def mask(self, index: int, attribute: str) -> np.ndarray | None:
+    """Returns the true mask, float32 [H, W] in [0, 1] of the picture's size, or None."""
+
+  # Only where exact answers exist (avatars); absent elsewhere:
+  #   transfer_truth(a_index, b_index, attributes) -> (uint8 [H, W, 3], float32 [H, W]):
+  #     face a wearing b's attributes, and the region that changed;
+  #   removal_truth(b_index, attributes) -> uint8 [H, W, 3]: face b without them.
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+  """Everything a source holds, before it is divided.
+
+  Attributes:
+    records: all of it, in listing order.
+    splits: int8 [N], an index into SPLITS, or -1 where the source does not say.
+    remark: what `describe` should say about it, e.g. files that are listed but absent.
+  """
+  records: Records
+  splits: np.ndarray
+  remark: str = ''
+
+
+class Subset:
+  """Some of the records of another, in the order given."""
+
+  def __init__(self, records: Records, indices: np.ndarray):
+    self._records = records
+    self._indices = np.asarray(indices, np.int64)
+    self.attribute_names = records.attribute_names
+    self.attributes = records.attributes[self._indices]
+    digest = hashlib.sha256(records.fingerprint.encode() + self._indices.tobytes())
+    self.fingerprint = digest.hexdigest()[:16]
+
+  def __len__(self):
+    return len(self._indices)
+
+  def name(self, index):
+    return self._records.name(int(self._indices[index]))
+
+  def image(self, index):
+    return self._records.image(int(self._indices[index]))
+
+  def mask(self, index, attribute):
+    return self._records.mask(int(self._indices[index]), attribute)
+
+
+@dataclasses.dataclass(frozen=True)
+class Domains:
+  """The predicates of the two domains, for training and for evaluation."""
+  a: predicates.Predicate
+  b: predicates.Predicate
+  test_a: predicates.Predicate
+  test_b: predicates.Predicate
+
+  def of(self, split: str) -> tuple[predicates.Predicate, predicates.Predicate]:
+    """Returns the predicates of a and b in one split."""
+    return (self.a, self.b) if split == 'train' else (self.test_a, self.test_b)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A source divided: records and domains by split, and in words how it was divided."""
+  records: dict[str, Records]
+  domains: Domains
+  divided: dict[str, str]
+  remark: str = ''
+
+
+def open_source(config_data, *, image_size: int) -> Source:
+  """Opens what `config_data` names; UserError if it is not there or does not make sense."""
+  source = config_data.source
+  if source not in SOURCES:
+    raise errors.UserError(f'config.data.source={source!r} must be one of {", ".join(SOURCES)}'
+                           f'{errors.nearest(source, SOURCES)}')
+  if source == 'avatars':
+    from maskgan_jax.data.builders import avatars  # draws faces: heavy, and not needed elsewhere
+    size = config_data.load_size or image_size  # faces can be drawn in any size
+    records = {split: avatars.AvatarRecords(config_data, split, size) for split in SPLITS}
+    domains = domains_of(config_data, records['train'].attribute_names)
+    return Source(records, domains, dict.fromkeys(SPLITS, 'drawn'))
+  listing = _open_listing(config_data)
+  domains = domains_of(config_data, listing.records.attribute_names)
+  parts, divided = divide(listing, config_data, domains)
+  records = {split: Subset(listing.records, part) for split, part in parts.items()}
+  return Source(records, domains, divided, listing.remark)
+
+
+def open_records(config_data, split: str, *, image_size: int) -> Records:
+  """Opens one split; `open_source` reads the source's listing once for all three."""
+  if split not in SPLITS:
+    raise errors.UserError(f'split={split!r} must be one of {", ".join(SPLITS)}')
+  return open_source(config_data, image_size=image_size).records[split]
+
+
+def _open_listing(config_data) -> Listing:
+  if config_data.source == 'folder':
+    from maskgan_jax.data import folder_source
+    return folder_source.open_folder(config_data)
+  if config_data.source == 'celeba':
+    from maskgan_jax.data import celeba_source
+    return celeba_source.open_celeba(config_data)
+  if config_data.source == 'csv':
+    from maskgan_jax.data import table_source
+    return table_source.open_csv(config_data)
+  from maskgan_jax.data import tfds_source  # imports TFDS
+  return tfds_source.open_tfds(config_data)
+
+
+def domains_of(config_data, names: Sequence[str]) -> Domains:
+  """Parses the four predicates over the attributes that exist.
+
+  Where the only attribute is 'B', as in trainA and trainB, untouched defaults mean '~B' and 'B'.
+  """
+  default = default_config.get_default()
+  a, b = config_data.a, config_data.b
+  if tuple(names) == ('B',):
+    a, b = ('~B' if a == default.a else a), ('B' if b == default.b else b)
+  elif not names and (a, b) == (default.a, default.b):
+    raise errors.UserError('these pictures have no labels, so config.data.a and config.data.b '
+                           'cannot tell two domains apart; sort them into trainA/ and trainB/')
+  texts = {'a': a, 'b': b, 'test_a': config_data.test_a or a, 'test_b': config_data.test_b or b}
+  return Domains(**{field: predicates.parse(text, names, where=f'config.data.{field}')
+                    for field, text in texts.items()})
+
+
+def divide(listing: Listing, config_data, domains: Domains) -> tuple[dict, dict]:
+  """Divides a listing into splits.
+
+  The source's own splits are kept; one it lacks is taken from its training pictures by a hash of
+  the name, so that adding pictures moves none of the others. With `test_first`, the authors' rule,
+  own splits are ignored.
+
+  Returns:
+    int indices in listing order by split; by split, in words, where they came from.
+  """
+  _check_fractions(config_data)
+  splits = np.array(listing.splits)
+  divided = dict.fromkeys(SPLITS, 'own')
+  if config_data.test_first:
+    splits[:] = -1
+    for predicate in domains.of('test'):
+      members = np.flatnonzero(predicate.select(listing.records.attributes))
+      splits[members[:config_data.test_first]] = SPLITS.index('test')
+    divided['test'] = f'the first {config_data.test_first} of each domain'
+  divided['train'] = 'own' if (splits == 0).any() else 'the rest'
+  splits[splits == -1] = 0
+  lacking = [split for split in ('test', 'validation') if not (splits == SPLITS.index(split)).any()]
+  if lacking:
+    _take_by_hash(listing.records, splits, lacking, config_data, domains)
+    for split in lacking:
+      fraction = config_data[f'{split}_fraction']
+      divided[split] = f'{fraction:g} of the training pictures, by hash of the name'
+  return {split: np.flatnonzero(splits == code) for code, split in enumerate(SPLITS)}, divided
+
+
+def _check_fractions(config_data):
+  fractions = config_data.validation_fraction, config_data.test_fraction
+  if min(fractions) < 0 or sum(fractions) >= 1:
+    raise errors.UserError('config.data.validation_fraction and test_fraction must be at least 0 '
+                           'and leave something to train on, '
+                           f'not {fractions[0]:g} and {fractions[1]:g}')
+  if config_data.test_first < 0:
+    raise errors.UserError(f'config.data.test_first={config_data.test_first} must be at least 0')
+
+
+def _take_by_hash(records, splits, lacking, config_data, domains):
+  """Moves training records to the lacking splits, in place, at least one a domain if it has 3."""
+  train = np.flatnonzero(splits == 0)
+  places = np.array([name_fraction(records.name(int(index))) for index in train])
+  start = 0.0
+  for split in lacking:
+    code, fraction = SPLITS.index(split), config_data[f'{split}_fraction']
+    splits[train[(places >= start) & (places < start + fraction)]] = code
+    start += fraction
+  for split in lacking:
+    if not config_data[f'{split}_fraction']:
+      continue
+    for predicate in domains.of(split):
+      members = predicate.select(records.attributes)
+      rest = train[(splits[train] == 0) & members[train]]
+      if len(rest) >= 3 and not (members & (splits == SPLITS.index(split))).any():
+        # Few pictures: the threshold chose none of them, and a split without any is of no use.
+        order = np.argsort([name_fraction(records.name(int(index))) for index in rest])
+        splits[rest[order[0]]] = SPLITS.index(split)
+
+
+def name_fraction(name: str) -> float:
+  """Returns a number in [0, 1) that depends on the name alone, the same on every machine."""
+  digest = hashlib.blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=8).digest()
+  return int.from_bytes(digest, 'big') / 2 ** 64

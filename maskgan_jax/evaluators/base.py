@@ -1,0 +1,77 @@
+"""What evaluators share: the model's outputs for a batch, and exact means over images."""
+
+from collections.abc import Iterator, Mapping
+import functools
+from typing import Protocol
+
+import numpy as np
+
+from maskgan_jax.methods.base import Translation
+from maskgan_jax.translator import Translator
+
+
+class Outputs:
+  """What a model makes of one batch: each computed when first asked for, then kept.
+
+  Attributes:
+    abilities: the method's.
+    threshold: of masks, found on the validation split; None if there were no true masks.
+  """
+
+  def __init__(self, translator: Translator, batch: Mapping[str, np.ndarray],
+               threshold: float | None = None):
+    self.abilities = translator.abilities
+    self.threshold = threshold
+    self._translator = translator
+    self._batch = batch
+
+  @functools.cached_property
+  def translation(self) -> Translation:
+    """z(a, b)."""
+    exemplar = self._batch['b'] if 'exemplar' in self.abilities else None
+    return self._translator(self._batch['a'], exemplar)
+
+  @functools.cached_property
+  def mask(self) -> np.ndarray:
+    """The soft mask of b."""
+    return self._translator.segment(self._batch['b'])
+
+  @functools.cached_property
+  def removal(self) -> Translation:
+    """b without the attribute."""
+    return self._translator.remove(self._batch['b'], threshold=self.threshold)
+
+
+class Evaluator(Protocol):
+  """A measure over batches: class `Evaluator` of a module here, built anew for every pass."""
+
+  def missing(self, batch: Mapping[str, np.ndarray], abilities: frozenset[str]) -> str:
+    """Why this batch and these abilities give nothing to measure; '' if they do."""
+
+  def update(self, batch: Mapping[str, np.ndarray], outputs: Outputs, valid: np.ndarray) -> None:
+    """Takes a batch in; rows where `valid` [B] is False are padding."""
+
+  def results(self) -> Iterator[tuple[str, float]]:
+    """Yields (name, value)."""
+
+
+class PerImage:
+  """Values by name, one an image, so that means do not depend on how images were batched."""
+
+  def __init__(self):
+    self._values: dict[str, list[np.ndarray]] = {}
+
+  def add(self, name: str, values: np.ndarray, where: np.ndarray) -> None:
+    """Appends the values [B] of the images for which `where` [B] holds."""
+    self._values.setdefault(name, []).append(np.asarray(values, np.float64)[where])
+
+  def summary(self, name: str) -> tuple[float, float] | None:
+    """Mean and standard deviation (of these images: ddof 0); None if no image has the value."""
+    values = np.concatenate(self._values.get(name, [np.zeros(0)]))
+    return (float(values.mean()), float(values.std())) if values.size else None
+
+  def means(self) -> Iterator[tuple[str, float]]:
+    """Yields (name, mean) for every name that has values."""
+    for name in self._values:
+      if (summary := self.summary(name)) is not None:
+        yield name, summary[0]

@@ -1,0 +1,79 @@
+"""Are the masks the true ones? Intersection over union, an image at a time, as in Table 5 of the
+content-transfer paper: mean and standard deviation over images.
+
+The paper searches the threshold; here that is done on the validation split, never on the one that
+is measured.
+
+  mask_iou@0.5, mask_iou@0.5_std    segment(b) > 0.5 and the true mask of b
+  mask_iou, mask_iou_std            the same at mask_threshold
+  transfer_mask_iou                 the translation's source mask and where a truly changes
+  mask_mean                         mean of the soft mask segment(b)
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from maskgan_jax.evaluators import base
+
+THRESHOLDS = np.round(np.arange(0.02, 0.99, 0.02), 2)
+
+
+def iou(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+  """Intersection over union of bool masks [B, ...], [B]; two empty masks agree: 1."""
+  axes = tuple(range(1, predicted.ndim))
+  union = (predicted | true).sum(axes)
+  return np.where(union, (predicted & true).sum(axes) / np.maximum(union, 1), 1.0)
+
+
+class ThresholdSearch:
+  """The threshold with the highest mean IoU over the images it has seen."""
+
+  def __init__(self):
+    self._sums = np.zeros(len(THRESHOLDS))
+    self._count = 0
+
+  def update(self, soft: np.ndarray, true: np.ndarray, valid: np.ndarray) -> None:
+    """Takes in soft masks and true ones, both [B, H, W, 1], but for rows that are not valid."""
+    soft, true = soft[valid], true[valid] > 0.5
+    self._sums += [iou(soft > np.float32(t), true).sum() for t in THRESHOLDS]
+    self._count += len(soft)
+
+  def best(self) -> float | None:
+    """The threshold, of equally good ones that nearest to 0.5; None if no image was seen."""
+    if not self._count:
+      return None
+    good = THRESHOLDS[np.isclose(self._sums, self._sums.max(), rtol=1e-12)]
+    return float(good[np.abs(good - 0.5).argmin()])
+
+
+class Evaluator:
+  """See the module's docstring and `base.Evaluator`."""
+
+  def __init__(self):
+    self._values = base.PerImage()
+
+  def missing(self, batch, abilities):
+    if 'segment' in abilities and 'b_mask' in batch or 'truth_ab_mask' in batch:
+      return ''
+    if 'segment' not in abilities:
+      return 'the method does not segment'
+    return 'the data have no true masks (config.data.masks_path)'
+
+  def update(self, batch, outputs, valid):
+    threshold = outputs.threshold
+    if 'segment' in outputs.abilities and 'b_mask' in batch:
+      mask, true = outputs.mask, batch['b_mask'] > 0.5
+      self._values.add('mask_iou@0.5', iou(mask > 0.5, true), valid)
+      if threshold is not None:
+        self._values.add('mask_iou', iou(mask > np.float32(threshold), true), valid)
+      self._values.add('mask_mean', mask.mean(axis=(1, 2, 3), dtype=np.float64), valid)
+    if 'truth_ab_mask' in batch and outputs.translation.source_mask is not None:
+      mask = outputs.translation.source_mask > np.float32(0.5 if threshold is None else threshold)
+      self._values.add('transfer_mask_iou', iou(mask, batch['truth_ab_mask'] > 0.5), valid)
+
+  def results(self) -> Iterator[tuple[str, float]]:
+    for name, mean in self._values.means():
+      yield name, mean
+      if name.startswith('mask_iou'):
+        yield f'{name}_std', self._values.summary(name)[1]

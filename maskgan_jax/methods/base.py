@@ -1,0 +1,122 @@
+"""The contract between a method and everything that trains, evaluates, serves or compiles it.
+
+A method is a game between players. A file here with `get_default() -> ConfigDict` (its part of a
+config: `model`, `weights`, `optimizers`) and `make(config) -> Method` is a whole method: training,
+resuming, evaluation, translation and the tests find the rest through this contract.
+
+Images inside a method are float32 [B, H, W, C] in [-1, 1], masks float32 [B, H, W, 1] in [0, 1].
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import Any, Protocol
+
+import flax.struct
+import jax
+import ml_collections
+from ml_collections import config_dict
+
+from maskgan_jax import errors
+
+Params = dict[str, Any]  # parameter group -> pytree
+ModelState = dict[str, Any]  # what changes without gradients: batch_stats, replay pools
+Batch = Mapping[str, jax.Array]
+Metrics = dict[str, jax.Array]  # scalars
+LossFn = Callable[[Params, ModelState, Batch, jax.Array],
+                  tuple[jax.Array, tuple[Metrics, ModelState]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Player:
+  """One side of the game: what it owns and what it minimises.
+
+  Attributes:
+    name: e.g. 'generator'; names its optimizer in the config and its metrics.
+    owns: the parameter groups that it updates; nothing else gets a gradient.
+    loss: (params, model_state, batch, rng) -> (loss, (metrics, model_state)).
+    every: it plays at the steps for which step % every == phase.
+    repeats: updates in a step that it plays, each with a fresh batch.
+    phase: see `every`.
+  """
+  name: str
+  owns: tuple[str, ...]
+  loss: LossFn
+  every: int = 1
+  repeats: int = 1
+  phase: int = 0
+
+
+@flax.struct.dataclass
+class Translation:
+  """What a translation is made of.
+
+  Attributes:
+    image: the source after the exemplar's example, [B, H, W, 3] in [-1, 1].
+    source_mask: where the source was changed, [B, H, W, 1] in [0, 1]; None if there is no such.
+    exemplar_mask: what was taken from the exemplar, likewise.
+    extras: anything else by name, e.g. 'raw', the image before composition.
+  """
+  image: Any
+  source_mask: Any = None
+  exemplar_mask: Any = None
+  extras: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Method(Protocol):
+  """A method, built from a config; all functions are pure and may be jitted.
+
+  `abilities` says what `translate` and the optional functions offer: 'exemplar' (an exemplar
+  guides), 'source_mask' and 'exemplar_mask' (masks may be given), 'remove' (`remove(params,
+  model_state, image, *, mask=None, threshold)`), 'segment' (`segment(params, model_state, image)`,
+  a soft mask), 'interpolate' (`interpolate(params, model_state, source, exemplar_1, exemplar_2,
+  weight)`).
+  """
+  players: tuple[Player, ...]
+  abilities: frozenset[str]
+  default_clip_norm: Mapping[str, float]  # player -> global gradient norm; 0 is off
+
+  def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, ModelState]:
+    """Fresh parameters and state for batches of this shape."""
+
+  def translate(self, params: Params, model_state: ModelState, source: jax.Array,
+                exemplar: jax.Array, *, source_mask: jax.Array | None = None,
+                exemplar_mask: jax.Array | None = None,
+                rng: jax.Array | None = None) -> Translation:
+    """The source after the exemplar's example; given masks replace the predicted ones."""
+
+
+def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, Any]:
+  """An optimizer's part of a config: Adam, constant learning rate, clipping as the method says."""
+  return dict(
+      name='adam', learning_rate=learning_rate, b1=b1, b2=b2, eps=1e-8,
+      clip_norm=config_dict.placeholder(float),  # global norm; 0 is off, None as the variant says
+      schedule='constant',  # or 'halve', 'linear', 'polynomial' (training/optimizers.py)
+      schedule_start=0,  # step until which the learning rate is constant
+      schedule_every=0,  # 'halve': steps between two halvings
+      schedule_power=1.0,  # 'polynomial': lr * (1 - progress)**power
+  )
+
+
+def switches(config: ml_collections.ConfigDict, variants: Mapping[str, Mapping[str, Any]]
+             ) -> ml_collections.FrozenConfigDict:
+  """Values of the paper/code switches: those set in `config.model`, else those of the variant.
+
+  Args:
+    config: with `variant` and `model`; a switch that is None there follows the variant.
+    variants: 'paper' and 'official', each switch -> value.
+  """
+  if config.variant not in variants:
+    raise errors.UserError(f'config.variant is {config.variant!r}'
+                           f'{errors.nearest(str(config.variant), variants)}; '
+                           f'choose one of {", ".join(sorted(variants))}')
+  chosen = {name: default if config.model[name] is None else config.model[name]
+            for name, default in variants[config.variant].items()}
+  return ml_collections.FrozenConfigDict(chosen)
+
+
+def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
+  """`value` if it is among `choices`, else UserError."""
+  if value not in choices:
+    raise errors.UserError(f'config.{name} is {value!r}{errors.nearest(str(value), choices)}; '
+                           f'choose one of {", ".join(choices)}')
+  return value

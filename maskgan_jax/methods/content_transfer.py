@@ -1,0 +1,353 @@
+"""Mask-based unsupervised content transfer (Mokady, Benaim, Wolf, Bermano; ICLR 2020).
+
+Domain a is without the content (glasses, beard, smile), domain b with it. Five networks: the
+common encoder Ec, the separate encoder Es, decoder_a D_A (faces without), decoder_b D_B (a mask and
+what to paint through it), and the discriminator C on common codes.
+
+  z(a, b) = m(a, b) * raw(a, b) + (1 - m(a, b)) * a,   m, raw = D_B(Ec(a), Es(b))   (eqs. 1, 2)
+
+`config.variant` is 'paper' or 'official' (code at github.com/rmokady/mbu-content-tansfer);
+VARIANTS lists where the two differ, each a switch in `config.model`.
+"""
+
+from typing import Any
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import ml_collections
+from ml_collections import config_dict
+
+from maskgan_jax import errors
+from maskgan_jax.losses import adversarial, reconstruction
+from maskgan_jax.methods import base
+from maskgan_jax.networks import decoders, discriminators, encoders, masks
+from maskgan_jax.networks.normalization import deinterleave, interleave
+
+VARIANTS = {
+    'paper': dict(
+        common_widths='minus_one_and_two_separate',  # appendix A: d_{512-sep}, d_{512-2 sep}
+        decoder_leak=0.0,  # appendix A: ReLU
+        recon2_a_code='separate',  # eq. 8: z(a, a)
+        confusion_target='with',  # eq. 3 pushes both codes to 1, the label that eq. 4 gives b
+        cycle_common=True,  # eq. 9 has both terms
+        clip_gradients=False,
+    ),
+    'official': dict(
+        common_widths='minus_separate',  # 487, 487
+        decoder_leak=0.2,
+        recon2_a_code='zeros',
+        confusion_target='without',
+        cycle_common=False,  # its weight is 0 in every published command
+        clip_gradients=True,  # global norm 5, each player's
+    ),
+}
+
+# The authors' weights per task: lambda_1, lambda_2, lambda_3, lambda_4, lambda_5 and that of L_DC.
+WEIGHTS = {
+    'glasses': (5.0, 7.0, 0.001, 0.7, 0.7, 0.005),
+    'facial_hair': (5.0, 7.0, 0.001, 0.7, 0.7, 0.005),  # not listed by the authors: their defaults
+    'smile': (5.0, 7.0, 0.0001, 1.0, 1.0, 0.005),
+    'womens_hair': (1.0, 1.0, 0.04, 0.1, 0.1, 1.0),
+    'mens_hair': (5.0, 5.0, 0.5, 0.5, 0.5, 1.0),
+}
+_WEIGHT_NAMES = ('recon1_a', 'recon1_b', 'cycle', 'recon2_a', 'recon2_b', 'domain_confusion')
+
+
+def weights(task: str) -> dict[str, float]:
+  """The authors' loss weights for one of the tasks in WEIGHTS."""
+  return dict(zip(_WEIGHT_NAMES, WEIGHTS[task], strict=True))
+
+
+def get_default() -> ml_collections.ConfigDict:
+  """This method's part of a config, at the authors' settings for glasses at 128x128."""
+  config = ml_collections.ConfigDict()
+  config.variant = 'official'
+  config.model = dict(
+      width=32,  # channels after the first convolution; codes have 16 times as many at depth 6
+      depth=6,  # stride-2 convolutions; the code is image_size / 2**depth pixels wide
+      separate_channels=25,  # of Es' code: 25 x 2 x 2 = the paper's sep = 100 at 128x128
+      discriminator_width=512,
+      detach_background=False,  # True keeps L_recon1^B from training D_A through the composite
+      removal_threshold=0.1,  # binarises the mask in removal when none was searched: the authors'
+      # Switches between paper and official code; None follows config.variant (see VARIANTS).
+      common_widths=config_dict.placeholder(str),
+      decoder_leak=config_dict.placeholder(float),
+      recon2_a_code=config_dict.placeholder(str),
+      confusion_target=config_dict.placeholder(str),
+      cycle_common=config_dict.placeholder(bool),
+      clip_gradients=config_dict.placeholder(bool),
+  )
+  config.weights = dict(
+      **weights('glasses'),
+      mask_l2=0.0,  # Table 7, 'L2 reg': mean squared mask of z(a, a) and z(b, b) instead of recon2
+  )
+  config.norms = dict(recon1='l1', recon2='l1')  # Table 7, 'L2 recon': 'l2'
+  config.optimizers = {player: dict(base.adam(learning_rate=2e-4, b1=0.5))
+                       for player in ('autoencoder', 'discriminator')}
+  return config
+
+
+def shrink(config: ml_collections.ConfigDict) -> None:
+  """Makes the networks as small as they go, for `:smoke`."""
+  config.model.update(width=4, depth=min(config.model.depth, 3), separate_channels=2,
+                      discriminator_width=8)
+
+
+def make(config: ml_collections.ConfigDict) -> 'ContentTransfer':
+  """Builds the method from a config; UserError where a value makes no sense."""
+  return ContentTransfer(config)
+
+
+class ContentTransfer:
+  """The five networks and the two players; see the module's docstring."""
+
+  abilities = frozenset({'exemplar', 'source_mask', 'exemplar_mask', 'remove', 'segment',
+                         'interpolate'})
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    model = config.model
+    self.switches = base.switches(config, VARIANTS)
+    base.one_of('model.common_widths', self.switches.common_widths,
+                ('minus_separate', 'minus_one_and_two_separate'))
+    base.one_of('model.recon2_a_code', self.switches.recon2_a_code, ('zeros', 'separate'))
+    base.one_of('model.confusion_target', self.switches.confusion_target, ('with', 'without'))
+    self.norms = {name: getattr(reconstruction, base.one_of(f'norms.{name}', norm, ('l1', 'l2')))
+                  for name, norm in config.norms.items()}
+    for name in ('width', 'depth', 'separate_channels', 'discriminator_width'):
+      if model[name] < 1:
+        raise errors.UserError(f'config.model.{name} is {model[name]}; it must be at least 1')
+    self.weights = config.weights
+    self.detach_background = model.detach_background
+    self.removal_threshold = model.removal_threshold
+    self.separate_channels = model.separate_channels
+    stride = 2 ** model.depth
+    if config.image_size % stride or config.image_size < stride:
+      raise errors.UserError(
+          f'config.image_size is {config.image_size}, but {model.depth} stride-2 convolutions '
+          f'(config.model.depth) need a multiple of {stride}')
+    dtype = jnp.dtype(base.one_of('compute_dtype', config.compute_dtype,
+                                  ('float32', 'bfloat16')))
+    self.remat = config.remat
+    common, separate, decoder = widths(model.width, model.depth, model.separate_channels,
+                                       self.switches.common_widths)
+    leak = self.switches.decoder_leak
+    self.networks = {
+        'common_encoder': encoders.ConvEncoder(common, dtype),
+        'separate_encoder': encoders.ConvEncoder(separate, dtype),
+        'decoder_a': decoders.ConvDecoder(decoder, 3, leak, dtype),
+        'decoder_b': decoders.ConvDecoder(decoder, 4, leak, dtype),
+        'discriminator': discriminators.CodeDiscriminator(model.discriminator_width, dtype),
+    }
+    clip = 5.0 if self.switches.clip_gradients else 0.0
+    self.default_clip_norm = {'autoencoder': clip, 'discriminator': clip}
+    generator = ('common_encoder', 'separate_encoder', 'decoder_a', 'decoder_b')
+    self.players = (
+        base.Player('autoencoder', generator, self.autoencoder_loss),
+        base.Player('discriminator', ('discriminator',), self.discriminator_loss),
+    )
+
+  def init(self, rng, batch):
+    keys = dict(zip(self.networks, jax.random.split(rng, len(self.networks)), strict=True))
+    params, stats = {}, {}
+
+    def init(name, *inputs, **options):
+      output, variables = self.networks[name].init_with_output(keys[name], *inputs, **options)
+      params[name] = variables['params']
+      if 'batch_stats' in variables:
+        stats[name] = variables['batch_stats']
+      return output
+
+    common = init('common_encoder', batch['b'], train=True)
+    separate = init('separate_encoder', batch['b'], train=True)
+    code = jnp.concatenate([common, separate], axis=-1)
+    init('decoder_a', code, train=True)
+    init('decoder_b', code, train=True)
+    init('discriminator', common)
+    return params, {'batch_stats': stats}
+
+  # Networks in training: statistics of the batch at hand; `stats` is updated in place.
+
+  def _train(self, name, params, stats, x, groups=1, order=None):
+    def apply(params, stats, x):
+      return self.networks[name].apply({'params': params, 'batch_stats': stats}, x, train=True,
+                                       groups=groups, order=order, mutable=['batch_stats'])
+
+    if self.remat:
+      apply = jax.checkpoint(apply)
+    y, updates = apply(params[name], stats[name], x)
+    stats[name] = updates['batch_stats']
+    return y
+
+  def autoencoder_loss(self, params, model_state, batch, rng):
+    """Equations 3 and 5 to 9; the order of batch-norm updates is the authors'."""
+    del rng
+    a, b = batch['a'], batch['b']
+    stats = dict(model_state['batch_stats'])
+    c_b, c_a = deinterleave(
+        self._train('common_encoder', params, stats, interleave(b, a), groups=2), 2)
+    if self.switches.recon2_a_code == 'separate':
+      s_b, s_a = deinterleave(
+          self._train('separate_encoder', params, stats, interleave(b, a), groups=2), 2)
+      zeros = jnp.zeros_like(s_b)
+    else:
+      s_b = self._train('separate_encoder', params, stats, b)
+      s_a = zeros = jnp.zeros_like(s_b)
+
+    def codes(*pairs):
+      return interleave(*(jnp.concatenate(pair, axis=-1) for pair in pairs))
+
+    without_b, without_a = deinterleave(
+        jnp.tanh(self._train('decoder_a', params, stats, codes((c_b, zeros), (c_a, zeros)),
+                             groups=2)), 2)
+    # The authors decode (b, b) twice, for the two backgrounds: once is enough, but counts twice in
+    # the running averages.
+    m, raw = split_mask(self._train('decoder_b', params, stats,
+                                    codes((c_b, s_b), (c_a, s_b), (c_a, s_a)),
+                                    groups=3, order=(0, 1, 2, 0)))
+    (m_bb, m_ab, m_aa), (raw_bb, raw_ab, raw_aa) = deinterleave(m, 3), deinterleave(raw, 3)
+
+    background = lax.stop_gradient(without_b) if self.detach_background else without_b
+    z_ab = masks.composite(m_ab, raw_ab, a)  # eq. 2
+    cycle_c = self._train('common_encoder', params, stats, z_ab)
+    cycle_s = self._train('separate_encoder', params, stats, z_ab)
+    if not self.switches.cycle_common:
+      cycle_c, target_c = lax.stop_gradient((cycle_c, c_a))  # reported, not trained
+    else:
+      target_c = c_a
+    cycle_common = reconstruction.l2(cycle_c, target_c)
+    cycle_separate = reconstruction.l2(cycle_s, s_b)
+    target = 1.0 if self.switches.confusion_target == 'with' else 0.0
+    logits = self.networks['discriminator'].apply({'params': params['discriminator']},
+                                                  interleave(c_a, c_b))
+    logits_a, logits_b = deinterleave(logits, 2)
+    recon1, recon2 = self.norms['recon1'], self.norms['recon2']
+    losses = {
+        'domain_confusion': (adversarial.binary_cross_entropy(logits_a, target)
+                             + adversarial.binary_cross_entropy(logits_b, target)),  # eq. 3
+        'recon1_a': recon1(without_a, a),  # eq. 5
+        'recon1_b': recon1(masks.composite(m_bb, raw_bb, background), b),  # eqs. 6, 7
+        'recon2_a': recon2(masks.composite(m_aa, raw_aa, a), a),  # eq. 8
+        'recon2_b': recon2(masks.composite(m_bb, raw_bb, b), b),
+        'cycle': cycle_separate + (cycle_common if self.switches.cycle_common else 0.0),  # eq. 9
+        'mask_l2': reconstruction.l2(m_aa, 0 * m_aa) + reconstruction.l2(m_bb, 0 * m_bb),
+    }
+    loss = sum(self.weights[name] * value for name, value in losses.items()
+               if self.weights[name])
+    metrics = dict(losses, cycle_common=cycle_common, **masks.statistics(m_ab))
+    return loss, (metrics, {**model_state, 'batch_stats': stats})
+
+  def discriminator_loss(self, params, model_state, batch, rng):
+    """Equation 4: C tells codes of b (label 1) from codes of a (label 0)."""
+    del rng
+    stats = dict(model_state['batch_stats'])
+    codes = self._train('common_encoder', params, stats, interleave(batch['b'], batch['a']),
+                        groups=2)
+    logits = self.networks['discriminator'].apply({'params': params['discriminator']}, codes)
+    logits_b, logits_a = deinterleave(logits, 2)
+    loss = (adversarial.binary_cross_entropy(logits_b, 1.0)
+            + adversarial.binary_cross_entropy(logits_a, 0.0))
+    accuracy = ((logits_b > 0).mean() + (logits_a < 0).mean()) / 2
+    return loss, ({'accuracy': accuracy}, {**model_state, 'batch_stats': stats})
+
+  # Inference: running averages.
+
+  def _apply(self, name, params, model_state, x):
+    return self.networks[name].apply(
+        {'params': params[name], 'batch_stats': model_state['batch_stats'][name]}, x, train=False)
+
+  def encode(self, params, model_state, common_image, separate_image):
+    """(Ec(common_image), Es(separate_image)), each [B, h, w, channels]."""
+    return (self._apply('common_encoder', params, model_state, common_image),
+            self._apply('separate_encoder', params, model_state, separate_image))
+
+  def decode(self, params, model_state, common, separate):
+    """Mask [B, H, W, 1] and raw image [B, H, W, 3] from two codes (eq. 1)."""
+    code = jnp.concatenate([common, separate], axis=-1)
+    return split_mask(self._apply('decoder_b', params, model_state, code))
+
+  def unmasked_removal(self, params, model_state, image):
+    """D_A(Ec(image)): the whole image painted anew without the content."""
+    common = self._apply('common_encoder', params, model_state, image)
+    zeros = jnp.zeros((*common.shape[:-1], self.separate_channels), common.dtype)
+    code = jnp.concatenate([common, zeros], axis=-1)
+    return jnp.tanh(self._apply('decoder_a', params, model_state, code))
+
+  def segment(self, params, model_state, image):
+    """m(b, b), the soft mask of the content in `image` (section 3, inference)."""
+    return self.decode(params, model_state, *self.encode(params, model_state, image, image))[0]
+
+  def translate(self, params, model_state, source, exemplar, *, source_mask=None,
+                exemplar_mask=None, rng=None):
+    """z(source, exemplar).
+
+    A given source_mask replaces m(a, b). What a given exemplar_mask leaves out of m(b, b) is
+    painted over with the exemplar's own removal before Es sees it, so it is not transferred.
+    """
+    del rng
+    predicted = self.segment(params, model_state, exemplar)
+    if exemplar_mask is not None:
+      erased = jnp.clip(predicted - exemplar_mask, 0, 1)
+      exemplar = masks.composite(erased, self.unmasked_removal(params, model_state, exemplar),
+                                 exemplar)
+    else:
+      exemplar_mask = predicted
+    mask, raw = self.decode(params, model_state,
+                            *self.encode(params, model_state, source, exemplar))
+    if source_mask is not None:
+      mask = jnp.broadcast_to(source_mask, mask.shape)
+    image = masks.composite(mask, raw, source)
+    return base.Translation(image, mask, exemplar_mask, {'raw': raw})
+
+  def remove(self, params, model_state, image, *, mask=None, threshold=None):
+    """The image without its content: D_A(Ec(b)) inside the binarised mask, b outside.
+
+    Args:
+      params: see base.
+      model_state: see base.
+      image: [B, H, W, 3] in [-1, 1].
+      mask: replaces m(b, b); [B, H, W, 1] in [0, 1].
+      threshold: binarises the mask; default `config.model.removal_threshold`.
+    """
+    if mask is None:
+      mask = self.segment(params, model_state, image)
+    threshold = self.removal_threshold if threshold is None else threshold
+    binary = (mask > threshold).astype(jnp.float32)
+    removed = masks.composite(binary, self.unmasked_removal(params, model_state, image), image)
+    return base.Translation(removed, mask, None, {'binary_mask': binary})
+
+  def interpolate(self, params, model_state, source, exemplar_1, exemplar_2, weight):
+    """z with the separate code (1 - weight) Es(exemplar_1) + weight Es(exemplar_2) (Figure 4)."""
+    common, separate_1 = self.encode(params, model_state, source, exemplar_1)
+    separate_2 = self._apply('separate_encoder', params, model_state, exemplar_2)
+    separate = (1 - weight) * separate_1 + weight * separate_2
+    mask, raw = self.decode(params, model_state, common, separate)
+    return base.Translation(masks.composite(mask, raw, source), mask, None, {'raw': raw})
+
+
+def widths(width: int, depth: int, separate: int, rule: str) -> tuple[tuple[int, ...], ...]:
+  """Channels of Ec, Es and the decoders, layer by layer.
+
+  At width 32, depth 6, 25 separate channels: Ec 32-64-128-256-487-487, Es 32-64-128-128-128-25,
+  decoders 512-256-128-64-32 and the output layer.
+  """
+  full = [width * min(2 ** i, 16) for i in range(depth)]
+  code = full[-1]
+  if rule == 'minus_one_and_two_separate':
+    if depth < 2:
+      raise errors.UserError(f'config.model.depth is {depth}, but common_widths={rule!r} needs 2')
+    common = full[:-2] + [full[-2] - separate, code - 2 * separate]
+  else:
+    common = [w - separate if w == code else w for w in full]
+  if min(common) < 1:
+    raise errors.UserError(
+        f'config.model.separate_channels ({separate}) leaves Ec no channels: its widths would be '
+        f'{common}; raise config.model.width or lower separate_channels')
+  separate_widths = [width * min(2 ** i, 4) for i in range(depth - 1)] + [separate]
+  decoder = [width * 2 ** max(depth - 2 - i, 0) for i in range(depth - 1)]
+  return tuple(common), tuple(separate_widths), tuple(decoder)
+
+
+def split_mask(output: Any) -> tuple[jax.Array, jax.Array]:
+  """D_B's four channels -> (mask in [0, 1], raw image in [-1, 1])."""
+  return jax.nn.sigmoid(output[..., :1]), jnp.tanh(output[..., 1:])

@@ -1,0 +1,1 @@
+"""Flax modules: layers, normalisation, encoders, decoders, masks."""

@@ -1,0 +1,125 @@
+"""Convolutions with PyTorch's padding and initialisation, each in the platform's fastest form.
+
+XLA's CPU backend runs a transposed convolution and convolutions on tiny maps an order of magnitude
+below the machine's matrix products, and their gradients further below. On the CPU the layers here
+are therefore matrix products with shifted sums; accelerators get the plain convolution. Both forms
+compute the same numbers (tests/test_layers.py).
+"""
+
+import math
+from typing import Any
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+_NHWC = ('NHWC', 'HWIO', 'NHWC')
+
+
+def uniform_fan_in(fan_in: int):
+  """PyTorch's default for convolutions and Linear: U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+  bound = 1 / math.sqrt(fan_in)
+
+  def init(key, shape, dtype=jnp.float32):
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+  return init
+
+
+def conv4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """4x4 convolution, stride 2, zero padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even."""
+  return lax.platform_dependent(x, kernel, cpu=_conv4x4_as_products, default=_conv4x4_plain)
+
+
+def _conv4x4_plain(x, kernel):
+  return lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_NHWC)
+
+
+def _conv4x4_as_products(x, kernel):
+  """Space to depth turns it into a 2x2 convolution; its four taps are shifted matrix products."""
+  batch, height, width, channels = x.shape
+  out = kernel.shape[-1]
+  h, w = height // 2, width // 2
+  blocks = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  blocks = blocks.reshape(batch, h + 1, 2, w + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+  blocks = blocks.reshape(batch, h + 1, w + 1, 4 * channels)
+  taps = kernel.reshape(2, 2, 2, 2, channels, out).transpose(0, 2, 1, 3, 4, 5)
+  taps = taps.reshape(2, 2, 4 * channels, out)
+  shifts = [(i, j) for i in (0, 1) for j in (0, 1)]
+  if h >= 16 and channels > 4:  # one large product, then four small sums: measured faster here
+    y = blocks @ taps.transpose(2, 0, 1, 3).reshape(4 * channels, 4 * out)
+    y = y.reshape(batch, h + 1, w + 1, 2, 2, out)
+    return sum(y[:, i:i + h, j:j + w, i, j] for i, j in shifts)
+  return sum(blocks[:, i:i + h, j:j + w] @ taps[i, j] for i, j in shifts)
+
+
+def conv4x4_stride2_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Transposed 4x4 convolution, stride 2, padding 1: [B, H, W, C] -> [B, 2H, 2W, O].
+
+  `kernel` is [4, 4, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s - 1, 2j + t - 1), as
+  in PyTorch.
+  """
+  return lax.platform_dependent(x, kernel, cpu=_transposed_as_product, default=_transposed_plain)
+
+
+def _transposed_plain(x, kernel):
+  return lax.conv_general_dilated(x, kernel[::-1, ::-1], (1, 1), ((2, 2), (2, 2)),
+                                  lhs_dilation=(2, 2), dimension_numbers=_NHWC)
+
+
+def _transposed_as_product(x, kernel):
+  """One matrix product to all sixteen taps, then overlapping 2x2 blocks are added."""
+  batch, height, width, channels = x.shape
+  out = kernel.shape[-1]
+  y = x @ kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * out)
+  y = y.reshape(batch, height, width, 2, 2, 2, 2, out)  # a tap's block and place in it
+  blocks = sum(
+      jnp.pad(y[:, :, :, i, :, j], ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0), (0, 0), (0, 0)))
+      for i in (0, 1) for j in (0, 1))
+  y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height + 2, 2 * width + 2, out)
+  return y[:, 1:-1, 1:-1]
+
+
+class DownConv(nn.Module):
+  """4x4 convolution, stride 2, padding 1, with bias; compute in `dtype`, parameters in float32."""
+  features: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    fan_in = 16 * x.shape[-1]
+    kernel = self.param('kernel', uniform_fan_in(fan_in), (4, 4, x.shape[-1], self.features))
+    bias = self.param('bias', uniform_fan_in(fan_in), (self.features,))
+    return conv4x4_stride2(x.astype(self.dtype), kernel.astype(self.dtype)) + _row(bias, self.dtype)
+
+
+class UpConv(nn.Module):
+  """Transposed 4x4 convolution, stride 2, padding 1, with bias: doubles height and width.
+
+  PyTorch takes the number of *output* channels as this layer's fan in; so does this.
+  """
+  features: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    init = uniform_fan_in(16 * self.features)
+    kernel = self.param('kernel', init, (4, 4, x.shape[-1], self.features))
+    bias = self.param('bias', init, (self.features,))
+    y = conv4x4_stride2_transposed(x.astype(self.dtype), kernel.astype(self.dtype))
+    return y + _row(bias, self.dtype)
+
+
+class Linear(nn.Module):
+  """Fully connected layer with PyTorch's default initialisation."""
+  features: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    init = uniform_fan_in(x.shape[-1])
+    return nn.Dense(self.features, dtype=self.dtype, kernel_init=init, bias_init=init)(x)
+
+
+def _row(bias, dtype):
+  return bias.astype(dtype).reshape(1, 1, 1, -1)

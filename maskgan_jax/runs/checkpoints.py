@@ -1,0 +1,388 @@
+"""Checkpoints of a run: saved while training goes on, whole or absent, checked when read back.
+
+The only file that knows Orbax. Orbax does not notice a flipped bit in an array and is loud and
+unclear about a missing file, so a checkpoint also holds the checksums of its files (`files.json`),
+written before it gets its final name and compared before Orbax reads it.
+"""
+
+from collections.abc import Mapping
+import functools
+import math
+import os
+import re
+import sys
+from typing import Any
+
+from absl import logging
+from etils import epath
+import jax
+import numpy as np
+
+import maskgan_jax
+from maskgan_jax import errors
+from maskgan_jax.runs import checksums
+
+PyTree = Any
+_ITEMS = ('model', 'training')
+_NOTES = 'metadata'  # a third item: what the two hold, scores, fingerprint
+
+
+class Checkpoints:
+  """The `checkpoints/` folder of a run.
+
+  Args:
+    workdir: folder of the run, relative, absolute or `gs://`; created unless `read_only`.
+    keep_last: how many of the newest steps stay.
+    keep_best: how many of the best-scored steps stay besides.
+    best_metric: the score that ranks steps; '' ranks none.
+    best_mode: 'max' or 'min'.
+    fingerprint: the config's; steps saved under another one are refused. '' checks nothing.
+    read_only: for a reader of a folder that a training run may be writing to at the same time.
+  """
+
+  def __init__(self, workdir: str | os.PathLike, *, keep_last: int = 2, keep_best: int = 1,
+               best_metric: str = '', best_mode: str = 'max', fingerprint: str = '',
+               read_only: bool = False):
+    import orbax.checkpoint as ocp  # here: half a second that --help need not wait for
+
+    if keep_last < 1 or keep_best < 0 or best_mode not in ('max', 'min'):
+      raise errors.UserError(f'keep_last={keep_last} must be at least 1, keep_best={keep_best} at '
+                             f"least 0, best_mode={best_mode!r} 'max' or 'min'")
+    self._ocp = ocp
+    self._folder = _absolute(workdir) / 'checkpoints'
+    self._fingerprint = fingerprint
+    self._read_only = read_only
+    self._best_metric = best_metric
+    self._sign = 1 if best_mode == 'max' else -1
+    self._scores: dict[int, dict[str, float | None]] = {}  # of steps that may not be on disk yet
+    self._own: set[int] = set()  # steps that this object wrote, or that lie before the restored one
+    self._writing = -1  # the step whose files Orbax's threads are writing
+    self._failed = self._closed = False
+    logging.get_absl_logger().addFilter(_without_orbax)
+    _ignore_late_writes()
+    if read_only:  # all of these spelt out, or Orbax warns that it changed them
+      options = ocp.CheckpointManagerOptions(read_only=True, create=False, save_interval_steps=0)
+    else:
+      options = ocp.CheckpointManagerOptions(
+          cleanup_tmp_directories=True,
+          # Orbax calls this back on one process, between the last file and the final name.
+          async_options=ocp.options.AsyncOptions(post_finalization_callback=self._write_checksums),
+          preservation_policy=_Keep(keep_last, keep_best, self._rank))
+    try:
+      self._manager = ocp.CheckpointManager(self._folder, options=options)
+    except OSError as error:
+      raise errors.UserError(f'cannot use {self._folder}: {error.strerror or error}') from error
+    if not read_only:
+      for step in self._manager.all_steps():
+        self._rank(step)  # reads the scores now: not in the middle of a save
+
+  def save(self, step: int, model: PyTree, training: PyTree, *,
+           scores: Mapping[str, float] | None = None) -> None:
+    """Starts saving and returns when the arrays may be donated; the writing goes on behind.
+
+    A step that is already there stays as it is if this object wrote or restored it. Steps of
+    another past (newer than the restored one, broken or not) are set aside first. An error of the
+    writing shows at the next `save`, `wait` or `close`.
+
+    Args:
+      step: number of the step.
+      model: what a translator needs; a pytree of arrays, none without elements.
+      training: what only training needs; the same.
+      scores: this step's scores by name; `best_metric` among them ranks it.
+    Raises:
+      UserError: the disk is full or cannot be written to.
+    """
+    if self._read_only:
+      raise ValueError('these checkpoints were opened read-only')
+    self.wait()
+    if step in self._own:
+      return
+    if aside := [other for other in self._manager.all_steps() if other >= step]:
+      self._set_aside(aside)
+    trees = dict(zip(_ITEMS, (model, training), strict=True))
+    scores = {name: _finite(score) for name, score in (scores or {}).items()}
+    notes = {
+        'arrays': {item: _describe(tree) for item, tree in trees.items()},
+        'fingerprint': self._fingerprint,
+        'maskgan_jax': maskgan_jax.__version__,
+        'scores': scores,
+    }
+    save = {item: self._ocp.args.StandardSave(tree)
+            for item, tree in trees.items() if jax.tree.leaves(tree)}  # Orbax refuses empty ones
+    save[_NOTES] = self._ocp.args.JsonSave(notes)
+    self._scores[step] = scores
+    self._writing = step
+    try:
+      saved = self._manager.save(step, args=self._ocp.args.Composite(**save))
+    except OSError as error:
+      raise self._write_error(error) from error
+    if not saved:
+      raise RuntimeError(f'Orbax declined to save step {step}; it has {self._manager.all_steps()}')
+    self._own.add(step)
+
+  def steps(self) -> list[int]:
+    """Returns the steps that are there or being written, oldest first."""
+    if self._read_only:
+      self._manager.reload()  # the run may have saved and removed some
+    return sorted(self._manager.all_steps())
+
+  def latest(self) -> int | None:
+    """Returns the newest step, or None."""
+    return max(self.steps(), default=None)
+
+  def best(self) -> int | None:
+    """Returns the step with the best score among those kept, or None if none has one."""
+    ranked = [(rank, step) for step in self.steps() if (rank := self._rank(step)) is not None]
+    return max(ranked)[1] if ranked else None
+
+  def restore(self, model: PyTree, training: PyTree, *,
+              step: int | None = None) -> tuple[int, PyTree, PyTree]:
+    """Returns (step, model, training), placed as the arguments say.
+
+    Args:
+      model: pytree of `jax.ShapeDtypeStruct` with `.sharding`, for the devices of now; without a
+        sharding an array goes to this process's first device.
+      training: the same.
+      step: which one; None takes the newest and, if that does not restore, loudly the one before.
+    Raises:
+      UserError: none restores (why, for each), or the run is of another config.
+    """
+    step, trees = self._restore(dict(zip(_ITEMS, (model, training), strict=True)), step)
+    self._own = {other for other in self._manager.all_steps() if other <= step}
+    return step, trees['model'], trees['training']
+
+  def restore_model(self, model: PyTree, *, step: int | None = None) -> tuple[int, PyTree]:
+    """Returns (step, model) as `restore` does, without reading what only training needs."""
+    step, trees = self._restore({'model': model}, step)
+    return step, trees['model']
+
+  def reached_preemption(self, step: int) -> bool:
+    """Returns whether the scheduler has told the processes of a `jax.distributed` run to stop."""
+    return self._manager.reached_preemption(step)
+
+  def wait(self) -> None:
+    """Returns when nothing is being written any more; UserError if the writing failed."""
+    try:
+      self._manager.wait_until_finished()
+    except Exception as error:  # of Orbax's threads, which may raise anything
+      raise self._write_error(error) from error
+
+  def close(self) -> None:
+    """Waits, then ends the threads; UserError if the writing failed and nobody has heard yet."""
+    if self._closed:
+      return
+    self._closed = True
+    try:
+      self._manager.close()
+    except Exception as error:
+      if not self._failed:
+        raise self._write_error(error) from error
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+  def _restore(self, targets: dict[str, PyTree], step: int | None) -> tuple[int, dict[str, PyTree]]:
+    self.wait()
+    steps = self.steps()
+    if not steps:
+      raise errors.UserError(f'no checkpoint in {self._folder}')
+    if step is not None and step not in steps:
+      raise errors.UserError(f'no checkpoint of step {step} in {self._folder}; there are '
+                             f'{", ".join(map(str, steps))}')
+    targets = jax.tree.map(_abstract, targets)
+    reasons = []
+    for candidate in reversed(steps) if step is None else [step]:
+      trees, reason = self._try(candidate, targets)
+      if trees is not None:
+        if reasons and self._ocp.multihost.process_index() == 0:
+          logging.error('CHECKPOINT DOES NOT RESTORE: %s in %s; GOING ON FROM STEP %d INSTEAD',
+                        '; '.join(reasons), self._folder, candidate)
+        return candidate, trees
+      reasons.append(f'step {candidate} ({reason})')
+    raise errors.UserError(f'no checkpoint in {self._folder} can be restored: {"; ".join(reasons)}')
+
+  def _try(self, step: int, targets: dict[str, PyTree]) -> tuple[dict[str, PyTree] | None, str]:
+    """Returns (trees, '') or (None, why not), the same in every process."""
+    # One process checks for all: those that restore would wait for one that does not.
+    reason = ''
+    if self._ocp.multihost.process_index() == 0:
+      reason = checksums.damage(self._folder / str(step), (*targets, _NOTES))
+    if not _all_agree(not reason):
+      return None, reason or 'its files are damaged'
+    trees = None
+    try:
+      trees = self._read(step, targets)
+    except (errors.UserError, MemoryError):
+      raise
+    except Exception as error:  # an older or newer Orbax's format, a disk that fails while reading
+      if 'RESOURCE_EXHAUSTED' in str(error):  # the device is too small, the file is not to blame
+        raise
+      reason = _one_line(error)
+    if not _all_agree(trees is not None):
+      return None, reason or 'another process cannot read it'
+    return trees, ''
+
+  def _read(self, step: int, targets: dict[str, PyTree]) -> dict[str, PyTree]:
+    """Returns the trees of one step; raises whatever Orbax raises, _UnfitError besides."""
+    notes = self._notes(step)
+    if self._fingerprint and notes['fingerprint'] not in ('', self._fingerprint):
+      raise errors.UserError(
+          f'{self._folder} holds a run of another config (fingerprint {notes["fingerprint"]}, now '
+          f'{self._fingerprint}): use another workdir or the config of that run')
+    for item, target in targets.items():
+      _compare(notes['arrays'][item], _describe(target))
+    wanted = {item: self._ocp.args.StandardRestore(target)
+              for item, target in targets.items() if jax.tree.leaves(target)}
+    return targets | dict(self._manager.restore(step, args=self._ocp.args.Composite(**wanted)))
+
+  def _notes(self, step: int) -> dict[str, Any]:
+    args = self._ocp.args.Composite(**{_NOTES: self._ocp.args.JsonRestore()})
+    return self._manager.restore(step, args=args)[_NOTES]
+
+  def _write_checksums(self) -> None:
+    """Writes `files.json` into the folder of the step that is about to be committed."""
+    folder = self._folder / str(self._writing)  # its name where Orbax commits without renaming
+    for path in self._folder.glob(f'{self._writing}.orbax-checkpoint-tmp*'):
+      folder = path
+    checksums.write(folder)
+
+  def _rank(self, step: int) -> float | None:
+    """Returns a number that is larger for better steps, or None for a step without score."""
+    if not self._best_metric:
+      return None
+    if (scores := self._scores.get(step)) is None:
+      try:
+        scores = self._notes(step)['scores']
+      except Exception:  # a broken step has no score; restoring it will say what is wrong
+        scores = {}
+      if not self._read_only:
+        self._scores[step] = scores
+    score = scores.get(self._best_metric)
+    return None if score is None else self._sign * score
+
+  def _set_aside(self, steps: list[int]) -> None:
+    """Renames steps of another past: Orbax would count them as the newest, and keep only them."""
+    if self._ocp.multihost.process_index() == 0:
+      for step in steps:
+        source, number = self._folder / str(step), 1
+        while (target := self._folder / f'{step}.set_aside.{number}').exists():
+          number += 1
+        logging.warning("%s is not of this run's past: renamed to %s", source, target.name)
+        try:
+          source.rename(target)
+        except OSError as error:
+          raise self._write_error(error) from error
+    self._ocp.multihost.sync_global_processes('maskgan_jax:set_aside')
+    for step in steps:
+      self._scores.pop(step, None)
+    self._own.difference_update(steps)
+    self._manager.reload()
+
+  def _write_error(self, error: Exception) -> errors.UserError:
+    """Returns the user's error for what the disk refused; raises an error of another kind again."""
+    self._failed = True
+    if not (isinstance(error, (OSError, errors.UserError)) or re.match('[A-Z_]+: ', str(error))):
+      raise error
+    whole = max(self._manager.all_steps(), default=None)
+    kept = 'there is no older one' if whole is None else f'the newest whole one is step {whole}'
+    return errors.UserError(f'cannot write a checkpoint to {self._folder}: {_one_line(error)}; '
+                            f'{kept}')
+
+
+class _UnfitError(Exception):
+  """A checkpoint that reads well but is not the wanted one; the message is for the user."""
+
+
+class _Keep:
+  """Orbax's question which steps stay: the last few, and the best few of those with a score."""
+
+  def __init__(self, last: int, best: int, rank):
+    self._last, self._best, self._rank = last, best, rank
+
+  def should_preserve(self, checkpoints, *, context) -> list[bool]:
+    del context
+    steps = sorted(info.step for info in checkpoints)
+    ranked = sorted((rank, step) for step in steps if (rank := self._rank(step)) is not None)
+    keep = {*steps[-self._last:], *(step for _, step in ranked[max(0, len(ranked) - self._best):])}
+    return [info.step in keep for info in checkpoints]
+
+
+def _absolute(path: str | os.PathLike) -> epath.Path:
+  path = epath.Path(path)
+  return path if '://' in os.fspath(path) else epath.Path(os.path.abspath(path))
+
+
+def _abstract(leaf):
+  if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct)):
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+  return leaf
+
+
+def _describe(tree: PyTree) -> dict[str, list]:
+  """Returns {'params/generator/kernel': [shape, dtype's name]}, as JSON gives it back."""
+  described = {}
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    leaf = leaf if hasattr(leaf, 'dtype') else np.asarray(leaf)
+    name = jax.tree_util.keystr(path, simple=True, separator='/')
+    described[name] = [list(leaf.shape), leaf.dtype.name]
+    if 0 in leaf.shape:
+      raise ValueError(f'cannot save {name}: an array of shape {leaf.shape} has no elements')
+  return described
+
+
+def _compare(found: dict[str, list], wanted: dict[str, list]) -> None:
+  """Raises _UnfitError if other arrays were saved than are wanted; Orbax would cast dtypes."""
+  if found == wanted:
+    return
+  def spell(entry):
+    return f'{entry[1]}{entry[0]}' if entry else 'absent'
+  differences = [f'{name} is {spell(found.get(name))}, the program wants {spell(wanted.get(name))}'
+                 for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name)]
+  more = f' and {len(differences) - 3} more' if len(differences) > 3 else ''
+  raise _UnfitError(f'it holds other arrays: {", ".join(differences[:3])}{more}')
+
+
+def _all_agree(yes: bool) -> bool:
+  """Returns whether it is yes in every process."""
+  if jax.process_count() == 1:
+    return yes
+  from jax.experimental import multihost_utils
+  return bool(np.all(multihost_utils.process_allgather(np.asarray(yes))))
+
+
+def _finite(score) -> float | None:
+  return float(score) if math.isfinite(score) else None
+
+
+def _one_line(error: Exception) -> str:
+  """Returns what an error means, without TensorStore's pages of specification."""
+  known = re.search('No space left on device|Disk quota exceeded|File too large|'
+                    'Read-only file system|Permission denied|Input/output error', str(error))
+  if known:
+    return known[0]
+  text = (str(error).strip() or type(error).__name__).splitlines()[0]
+  return text if len(text) <= 160 or isinstance(error, _UnfitError) else text[:157] + '...'
+
+
+def _without_orbax(record) -> bool:
+  """Drops Orbax's own messages, unless asked for: what it logs with a traceback it raises, too."""
+  return 'orbax/checkpoint/' not in record.pathname or logging.get_verbosity() >= logging.INFO
+
+
+@functools.cache
+def _ignore_late_writes() -> None:
+  """Keeps off the screen that TensorStore has nobody left to report to after an error, for good.
+
+  It happens in its threads, at any time after the error itself has been raised.
+  """
+  previous = sys.unraisablehook
+
+  def hook(unraisable):
+    if unraisable.object is not None or str(unraisable.exc_value) != 'Event loop is closed':
+      previous(unraisable)
+
+  sys.unraisablehook = hook

@@ -1,0 +1,245 @@
+"""Configs: defaults, the flags that name one, its file in a run, what may change on resuming."""
+
+from collections.abc import Collection, Iterator, Sequence
+import glob
+import json
+import os
+import sys
+from typing import Any
+
+from absl import flags
+import ml_collections
+from ml_collections import config_flags
+import numpy as np
+
+from maskgan_jax import errors, files, methods
+from maskgan_jax.data import default_config as data_defaults
+
+FILE_NAME = 'config.json'
+
+# Keys that may differ when a run is resumed: they change no number that training computes, but
+# for num_steps under a schedule that ends with it.
+_FREE = ('name', 'num_steps', 'log_every', 'checkpoint_every', 'sample_every', 'evaluate_every',
+         'keep_last', 'keep_best', 'best_metric', 'best_mode', 'evaluators',
+         'evaluation_batch_size', 'evaluation_pairs', 'sample_pairs', 'parallel', 'max_skipped',
+         'remat', 'data.data_dir', 'data.path', 'data.workers', 'data.prefetch', 'data.in_memory')
+
+
+def default(method: str) -> ml_collections.ConfigDict:
+  """Everything a config has, with defaults; experiments override what they need."""
+  config = ml_collections.ConfigDict()
+  config.name = ''  # for reports; defaults to the config file's name
+  config.method = method
+  config.seed = 0  # of parameters, order of records, augmentation and noise
+  config.image_size = 128  # pixels; images are square
+  config.batch_size = 32  # global: examples of each domain per update, over all devices
+  config.num_steps = 150_000
+  config.compute_dtype = 'float32'  # or 'bfloat16'; parameters, statistics and losses stay float32
+  config.remat = False  # recompute activations in the backward pass: less memory, more time
+  config.accumulate = 1  # micro-batches per update; batch statistics are then the micro-batch's
+  config.parallel = 'jit'  # 'jit' over a mesh, or 'pmap' per replica; the same numbers
+  config.ema_decay = 0.0  # of the parameters that translate; 0 is off, as in the papers
+  config.max_skipped = 20  # non-finite iterations in a row that stop the run
+  config.log_every = 100  # steps; metrics are means since the last line
+  config.checkpoint_every = 5_000
+  config.keep_last = 2  # checkpoints
+  config.keep_best = 1  # by best_metric, if evaluate_every is on
+  config.best_metric = ''  # a column of scores.csv
+  config.best_mode = 'max'
+  config.sample_every = 5_000
+  config.sample_pairs = 8
+  config.evaluate_every = 0  # steps; 0 evaluates once, after training
+  config.evaluators = ('masks', 'truth')  # () for none
+  config.evaluation_batch_size = 64
+  config.evaluation_pairs = 0  # of each split; 0 is all
+  config.data = data_defaults.get_default()
+  config.update(methods.module(method).get_default())
+  return config
+
+
+def parse_argument(argument: str, choices: Sequence[str]) -> set[str]:
+  """A config file's `:argument`, one or several of `choices` and 'smoke', with commas between."""
+  known = (*choices, 'smoke')
+  chosen = [part for part in argument.split(',') if part]
+  for part in chosen:
+    if part not in known:
+      raise errors.UserError(f'config argument {part!r} is unknown{errors.nearest(part, known)}; '
+                             f'known: {", ".join(known)}')
+  return set(chosen)
+
+
+def finish(config: ml_collections.ConfigDict, chosen: Collection[str]
+           ) -> ml_collections.ConfigDict:
+  """Applies 'smoke' (seconds, not hours: does it run?) if it was chosen."""
+  if 'smoke' in chosen:
+    smoke(config)
+  return config
+
+
+def smoke(config: ml_collections.ConfigDict) -> None:
+  """Shrinks a config to a few steps of a tiny model on a few small images."""
+  config.update(image_size=16, batch_size=8, num_steps=4, log_every=2, checkpoint_every=2,
+                sample_every=4, sample_pairs=2, evaluation_batch_size=8, evaluation_pairs=8)
+  config.data.update(num_train=32, num_validation=16, num_test=16, in_memory='always',
+                     load_size=18 if config.data.load_size else 0)
+  methods.module(config.method).shrink(config)
+
+
+def define_flags() -> None:
+  """--config=FILE[:argument], and --config.key=value for any key in it."""
+  config_flags.DEFINE_config_file(
+      'config', None, 'Config file, e.g. configs/quickstart.py or configs/quickstart.py:smoke; '
+      'override any key with --config.key=value.', lock_config=True)
+
+
+def define_workdir_config(argv: list[str]) -> None:
+  """--config.key=value on top of the config of the run that --workdir names in `argv`."""
+  for i, argument in enumerate(argv):
+    name, equals, value = argument.lstrip('-').partition('=')
+    if name == 'workdir' and argument.startswith('-'):
+      workdir = value if equals else ''.join(argv[i + 1:i + 2])
+      config_flags.DEFINE_config_dict('config', load(workdir), lock_config=True)
+
+
+def from_flags() -> ml_collections.ConfigDict:
+  """The config that the command line names; UserError if none does."""
+  config = flags.FLAGS.config
+  if config is None:
+    raise errors.UserError('no config given; add --config=configs/quickstart.py'
+                           f'{_available("configs")}')
+  for key, value in flatten(config):
+    if isinstance(value, tuple) and any(isinstance(v, str) and ',' in v for v in value):
+      set_key(config, key, tuple(part for v in value for part in v.split(',') if part))
+  if not config.name:
+    path = config_flags.get_config_filename(flags.FLAGS['config'])
+    config.name = os.path.splitext(os.path.basename(path))[0]
+  return config
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags; whatever is wrong with them becomes a UserError naming the nearest."""
+  for argument in argv[1:]:
+    name, _, value = argument.lstrip('-').partition('=')
+    if name == 'config' and argument.startswith('-') and value:
+      path = value.partition(':')[0]
+      if not os.path.isfile(path):
+        raise errors.UserError(f'no config file {path}{_available(os.path.dirname(path), path)}')
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    raise errors.UserError(' '.join(str(error).split())) from error
+  except (AttributeError, KeyError) as error:
+    raise errors.UserError(_bad_key(argv, error)) from error
+
+
+def _bad_key(argv, error) -> str:
+  """One line for a --config.key that is not there, with the nearest that is."""
+  raw = flags.FLAGS['config'].value if 'config' in flags.FLAGS else None
+  known = [key for key, _ in flatten(raw)] if raw is not None else []
+  for argument in argv[1:]:
+    name = argument.lstrip('-').partition('=')[0]
+    if name.startswith(('config.', 'noconfig.')):
+      key = name.partition('.')[2]
+      if key not in known and not any(k.startswith(key + '.') for k in known):
+        return f'the config has no key {key!r}{errors.nearest(key, known)}'
+  return ' '.join(f'in the config: {error}'.split())
+
+
+def _available(folder: str, path: str = '') -> str:
+  found = sorted(glob.glob(os.path.join(folder or '.', '*.py')))
+  hint = errors.nearest(path, found) if path else ''
+  return hint or (f'; there is {", ".join(found[:12])}' if found else '')
+
+
+def flatten(config: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """(dotted key, value) for every leaf of a ConfigDict."""
+  for key in sorted(config.keys()):
+    value = config[key]
+    if isinstance(value, ml_collections.ConfigDict):
+      yield from flatten(value, f'{prefix}{key}.')
+    else:
+      yield f'{prefix}{key}', value
+
+
+def set_key(config: ml_collections.ConfigDict, key: str, value: Any) -> None:
+  """Sets a dotted key."""
+  *parents, last = key.split('.')
+  for parent in parents:
+    config = config[parent]
+  config[last] = value
+
+
+def to_json(config: ml_collections.ConfigDict) -> str:
+  """The config as indented JSON."""
+  def plain(value):
+    if isinstance(value, (np.floating, np.integer)):
+      return value.item()
+    raise TypeError(f'config value of type {type(value).__name__} cannot be written as JSON')
+  return json.dumps(config.to_dict(), indent=2, sort_keys=True, default=plain) + '\n'
+
+
+def from_json(text: str) -> ml_collections.ConfigDict:
+  """The inverse of `to_json`; keys that are newer than the file get their defaults."""
+  def tuples(value):
+    if isinstance(value, dict):
+      return {k: tuples(v) for k, v in value.items()}
+    return tuple(tuples(v) for v in value) if isinstance(value, list) else value
+  stored = tuples(json.loads(text))
+  config = default(stored['method'])
+  with config.unlocked(), config.ignore_type():
+    config.update(stored)
+  return config
+
+
+def save(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Writes config.json into a run's folder."""
+  files.write_atomically(os.path.join(workdir, FILE_NAME), to_json(config))
+
+
+def load(workdir: str) -> ml_collections.ConfigDict:
+  """Reads a run's config.json; UserError where there is no run."""
+  path = os.path.join(workdir, FILE_NAME)
+  try:
+    with open(path, encoding='utf-8') as file:
+      text = file.read()
+  except OSError as error:
+    inside = sorted(glob.glob(os.path.join(workdir, '*', FILE_NAME)))
+    hint = (f'; runs below it: {", ".join(os.path.dirname(p) for p in inside[:5])}'
+            if inside else '; train one with python -m maskgan_jax.train')
+    what = 'no such folder' if not os.path.isdir(workdir) else f'it has no {FILE_NAME}'
+    raise errors.UserError(f'{workdir} is not a run: {what}{hint}') from error
+  try:
+    return from_json(text)
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise errors.UserError(f'{path} is damaged: {error}; restore it or train in another '
+                           'folder') from error
+
+
+def check_same_run(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """UserError if `workdir` holds a run of another config, naming the keys that differ."""
+  if not os.path.exists(os.path.join(workdir, FILE_NAME)):
+    return
+  stored = dict(flatten(load(workdir)))
+  now = dict(flatten(from_json(to_json(config))))
+  different = [key for key in sorted(stored.keys() | now.keys())
+               if key not in _FREE and stored.get(key) != now.get(key)]
+  if different:
+    shown = '; '.join(f'{key} was {stored.get(key)!r}, is {now.get(key)!r}'
+                      for key in different[:4])
+    more = f' and {len(different) - 4} more' if len(different) > 4 else ''
+    raise errors.UserError(f'{workdir} holds a run of another config ({shown}{more}); '
+                           'train in another --workdir')
+
+
+def fingerprint(config: ml_collections.ConfigDict) -> str:
+  """What a checkpoint depends on, as a string: every key that may not change on resuming."""
+  import hashlib
+  fixed = {k: v for k, v in flatten(from_json(to_json(config))) if k not in _FREE}
+  return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def command() -> str:
+  """The command as typed, for reports."""
+  module = sys.modules['__main__'].__spec__
+  name = f'python -m {module.name}' if module else sys.argv[0]
+  return ' '.join([name, *sys.argv[1:]])

@@ -1,0 +1,58 @@
+"""Sample grids: the same few pairs at every step, with named columns, as PNG files of a run."""
+
+import os
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from maskgan_jax.methods import base
+from maskgan_jax.runs import pictures
+
+
+class Sampler:
+  """Translates a fixed batch of validation pairs and draws what came of it.
+
+  Columns, as far as the method's abilities and the data go: source, exemplar, the exemplar's mask
+  (what is taken), the source's mask (where it goes), translation, its truth, the exemplar without
+  its content, its truth.
+  """
+
+  def __init__(self, method: base.Method, data: Any, config: ml_collections.ConfigDict):
+    self.name = config.name
+    self.batch = next(iter(data.evaluation('validation', batch_size=config.sample_pairs,
+                                           max_pairs=config.sample_pairs)), None)
+
+    def compute(params, model_state, a, b, rng):
+      a, b = (x.astype(np.float32) / 127.5 - 1 for x in (a, b))
+      translation = method.translate(params, model_state, a, b, rng=rng)
+      # The middle threshold: masks are still soft where a run is young, and none is searched yet.
+      removal = (method.remove(params, model_state, b, threshold=0.5).image
+                 if 'remove' in method.abilities else None)
+      return translation, removal
+    self._compute = jax.jit(compute)
+
+  def write(self, step: int, params: base.Params, model_state: base.ModelState,
+            workdir: str) -> None:
+    """Writes samples/<step>.png."""
+    if self.batch is None:
+      return
+    batch = {name: np.asarray(value)[self.batch['valid']] for name, value in self.batch.items()}
+    translation, removal = self._compute(params, model_state, batch['a'], batch['b'],
+                                         jax.random.key(0))
+    columns = {
+        'source': batch['a'],
+        'exemplar': batch['b'],
+        "exemplar's mask": translation.exemplar_mask,
+        "source's mask": translation.source_mask,
+        'translation': translation.image,
+        'truth': batch.get('truth_ab'),
+        'exemplar, removed': removal,
+        'truth of removal': batch.get('truth_ba') if removal is not None else None,
+    }
+    columns = {name: np.asarray(value) for name, value in columns.items() if value is not None}
+    rows = [list(images) for images in zip(*columns.values(), strict=True)]
+    picture = pictures.grid(rows, column_names=list(columns),
+                            title=f'{self.name}, step {step:,}')
+    pictures.save(os.path.join(workdir, 'samples', f'{step:08d}.png'), picture)

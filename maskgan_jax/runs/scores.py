@@ -1,0 +1,86 @@
+"""`scores.csv`: what the evaluators measured, one row for each step and split."""
+
+from collections.abc import Mapping
+import contextlib
+import csv
+import io
+import os
+from typing import Any
+
+from maskgan_jax import files
+
+FILE_NAME = 'scores.csv'
+Row = dict[str, Any]
+
+
+def append(workdir: str | os.PathLike, row: Mapping[str, Any]) -> None:
+  """Adds a row with `step`, `split` and scores; one of the same step and split is replaced.
+
+  The columns are the union of all rows'. Readers see the old file or the new one, and several
+  evaluations may append at once.
+  """
+  if 'step' not in row or 'split' not in row:
+    raise ValueError(f'a row of scores needs step and split, got {", ".join(row)}')
+  os.makedirs(workdir, exist_ok=True)
+  with _locked(workdir):
+    rows = read(workdir)
+    columns = list(dict.fromkeys(['step', 'split', *(name for r in (*rows, row) for name in r)]))
+    key = (row['step'], row['split'])
+    same = [i for i, other in enumerate(rows) if (other['step'], other['split']) == key]
+    if same:
+      rows[same[0]] = dict(row)
+    else:
+      rows.append(dict(row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(columns)
+    writer.writerows([_spell(r.get(name, '')) for name in columns] for r in rows)
+    files.write_atomically(os.path.join(workdir, FILE_NAME), text.getvalue())
+
+
+def read(workdir: str | os.PathLike) -> list[Row]:
+  """Returns the rows, numbers as numbers; what a row did not measure is not in it."""
+  try:
+    with open(os.path.join(workdir, FILE_NAME), newline='', encoding='utf-8') as file:
+      found = [{name: _parse(text) for name, text in row.items() if name and text}
+               for row in csv.DictReader(file)]
+  except FileNotFoundError:
+    return []
+  return [row for row in found if isinstance(row.get('step'), int) and 'split' in row]
+
+
+def latest(workdir: str | os.PathLike, *, split: str = '', step: int | None = None) -> Row | None:
+  """Returns the row of the highest step (or of `step`) for the split ('' for any), or None."""
+  rows = [row for row in read(workdir)
+          if split in ('', row['split']) and step in (None, row['step'])]
+  return max(rows, key=lambda row: row['step'], default=None)
+
+
+def _spell(value: Any) -> str:
+  """Returns text from which `_parse` gets the same value; arrays without dimensions are numbers."""
+  value = value.item() if hasattr(value, 'item') else value
+  return repr(value) if isinstance(value, float) else str(value)
+
+
+def _parse(text: str) -> int | float | str:
+  for kind in (int, float):
+    with contextlib.suppress(ValueError):
+      return kind(text)
+  return text
+
+
+@contextlib.contextmanager
+def _locked(folder: str | os.PathLike):
+  """Keeps other processes from appending meanwhile, where the system has such locks."""
+  try:
+    import fcntl
+    handle = os.open(folder, os.O_RDONLY)
+  except (ImportError, OSError):
+    yield
+    return
+  try:
+    with contextlib.suppress(OSError):  # some network file systems have none
+      fcntl.flock(handle, fcntl.LOCK_EX)
+    yield
+  finally:
+    os.close(handle)

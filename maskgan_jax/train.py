@@ -1,0 +1,63 @@
+"""Trains a config in a folder, or resumes what is there; then measures it and writes a report.
+
+  python -m maskgan_jax.train --config=configs/quickstart.py --workdir=runs/quickstart
+
+The same command started again goes on where the last one stopped. SIGTERM and Ctrl-C save and exit
+with code 75.
+"""
+
+import os
+import time
+
+from absl import flags
+
+from maskgan_jax import commandline
+from maskgan_jax.runs import config as run_config
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; made if it is not there.')
+_DISTRIBUTED = flags.DEFINE_bool(
+    'distributed', False, 'Join the other processes of this job as the cluster says (Cloud TPU '
+    'pods, Slurm, Kubernetes). Not needed where JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and '
+    'JAX_PROCESS_ID are set.')
+
+
+def main() -> None:
+  began = time.monotonic()
+  config = run_config.from_flags()
+  commandline.require('workdir')
+  from maskgan_jax.training import parallel  # the flags are right: now the slow imports
+  parallel.initialize_processes(_DISTRIBUTED.value)
+  import jax
+
+  from maskgan_jax import evaluators
+  from maskgan_jax.runs import report, scores
+  from maskgan_jax.training import loop
+  from maskgan_jax.translator import Translator
+  workdir = _WORKDIR.value
+
+  def make_evaluate(method, data):
+    translator = None
+
+    def evaluate(step, params, model_state):
+      nonlocal translator
+      translator = (Translator(method, params, model_state, config, step) if translator is None
+                    else translator.at(params, model_state, step))
+      results = evaluators.measure(translator, data, config, workdir, step)
+      report.write(workdir, {'command': run_config.command()})
+      return results
+    return evaluate
+
+  trained = loop.train(config, workdir, make_evaluate=make_evaluate)
+  if jax.process_index() == 0:
+    path = report.write(workdir, {'command': run_config.command()})
+    row = scores.latest(workdir, split='test', step=trained.step)
+    print()
+    if row:
+      print(evaluators.table({k: v for k, v in row.items() if isinstance(v, (int, float))}))
+    print(f'{trained.step:,} steps, {time.monotonic() - began:.0f} s with everything. '
+          f'Pictures: {os.path.join(workdir, "samples")}. Report: {path}')
+
+
+if __name__ == '__main__':
+  run_config.define_flags()
+  commandline.run(main)

@@ -1,0 +1,1 @@
+"""The engine: players, one jitted iteration, devices and processes, the loop."""

@@ -1,0 +1,286 @@
+"""The training loop: resume, iterate, log, save, stop when told to."""
+
+from collections import deque
+from collections.abc import Callable
+import dataclasses
+import json
+import math
+import os
+import sys
+import time
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import tqdm
+
+from maskgan_jax import errors, files, methods
+from maskgan_jax.data import pipeline
+from maskgan_jax.methods import base
+from maskgan_jax.runs import checkpoints, metric_writers, samples
+from maskgan_jax.runs import config as run_config
+from maskgan_jax.training import parallel as parallel_lib
+from maskgan_jax.training import train_step
+
+_IN_FLIGHT = 4  # steps dispatched ahead of the device; more would only hold memory
+
+Evaluate = Callable[[int, base.Params, base.ModelState], dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """What training leaves in memory: this process' copies of the arrays that translate."""
+  step: int
+  method: base.Method
+  params: base.Params
+  model_state: base.ModelState
+  data: pipeline.Data
+
+
+def train(config: ml_collections.ConfigDict, workdir: str, *,
+          make_evaluate: Callable[[base.Method, pipeline.Data], Evaluate] | None = None) -> Trained:
+  """Trains a config in `workdir`, or resumes what is there.
+
+  Args:
+    config: see runs/config.py.
+    workdir: the run's folder.
+    make_evaluate: (method, data) -> evaluate(step, params, model_state) -> scores; called every
+      `config.evaluate_every` steps and at the end, in the first process only.
+
+  Raises:
+    Preempted: SIGTERM or SIGINT came; the state is saved.
+    UserError: a mistake in config, data or workdir, or a run that stays non-finite.
+  """
+  parallel = parallel_lib.Parallel(config.parallel)
+  parallel.check_batch(config.batch_size, config.accumulate)
+  main = jax.process_index() == 0
+  run_config.check_same_run(config, workdir)
+  method = methods.make(config)
+  players = train_step.make_optimizers(method, config)
+  data = pipeline.make(config.data, image_size=config.image_size, seed=config.seed)
+  if main:
+    run_config.save(config, workdir)
+
+  store = checkpoints.Checkpoints(
+      workdir, keep_last=config.keep_last, keep_best=config.keep_best,
+      best_metric=config.best_metric, best_mode=config.best_mode,
+      fingerprint=run_config.fingerprint(config) + data.fingerprint)
+  stop = parallel_lib.StopRequest()
+  progress = _Progress(config.num_steps, enabled=main)
+  try:
+    state = _first_state(method, players, config, parallel, store)
+    run = _Run(config, workdir, method, data, parallel, players, store, stop, progress,
+               make_evaluate(method, data) if make_evaluate and main else None)
+    state = run.until_done(state)
+    local = parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
+    return Trained(int(state.step), method, *local, data)
+  finally:
+    progress.close()
+    stop.close()
+    store.close()
+
+
+def _first_state(method, players, config, parallel, store) -> train_step.TrainState:
+  """The newest checkpoint's state, or a fresh one."""
+  def init():
+    return train_step.init_state(method, players, config)
+  if store.latest() is None:
+    return jax.jit(init, out_shardings=parallel.replicated)()
+  abstract = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=parallel.replicated),
+      jax.eval_shape(init))
+  step, model, training = store.restore(*_split(abstract))
+  print(f'resuming at step {step}', flush=True)
+  # A copy of its own: donating arrays that the checkpoint reader still owns is not safe.
+  return parallel.replicate(train_step.TrainState(**model, **training))
+
+
+def _split(state: train_step.TrainState) -> tuple[dict[str, Any], dict[str, Any]]:
+  """The state as a checkpoint's two items: what translates, and what only training needs."""
+  model = {name: getattr(state, name) for name in ('params', 'model_state', 'ema_params')}
+  training = {name: getattr(state, name)
+              for name in ('step', 'opt_state', 'skipped', 'skipped_in_a_row')}
+  return model, training
+
+
+class _Run:
+  """One process' part of a run."""
+
+  def __init__(self, config, workdir, method, data, parallel, players, store, stop, progress,
+               evaluate):
+    self.config, self.workdir, self.data = config, workdir, data
+    self.parallel, self.store, self.stop, self.progress = parallel, store, stop, progress
+    self.evaluate = evaluate
+    self.draws = train_step.draws_per_step(method)
+    step, self.names = train_step.make_step(method, players, config)
+    self.step_fn = parallel.compile(step, self.draws)
+    self.main = jax.process_index() == 0
+    self.writer = metric_writers.MetricWriter(workdir, process_index=jax.process_index())
+    self.sampler = samples.Sampler(method, data, config) if self.main else None
+    self.warned_of_mask = False
+
+  def until_done(self, state: train_step.TrainState) -> train_step.TrainState:
+    """Iterates to `config.num_steps`."""
+    config = self.config
+    first = step = int(state.step)
+    if self.main:
+      self.writer.truncate_after(first)
+      if first == 0:
+        self.writer.write_hparams(dict(run_config.flatten(config)))
+        self.writer.write_texts(0, {'parameters': _overview(state.params)})
+    self.progress.start(first)
+    batches = self.data.train(
+        batch_size=config.batch_size, draws=self.draws, start_step=first,
+        process_index=jax.process_index(), process_count=jax.process_count())
+    in_flight: deque[jax.Array] = deque()
+    unread: list[tuple[int, jax.Array]] = []
+    started, waited = time.monotonic(), 0.0
+    while step < config.num_steps:
+      before = time.monotonic()
+      batch = self.parallel.feed(next(batches), self.draws)
+      waited += time.monotonic() - before
+      state, metrics = self.step_fn(state, batch, config.seed)
+      step += 1
+      in_flight.append(metrics)
+      unread.append((step, metrics))
+      if len(in_flight) > _IN_FLIGHT:
+        in_flight.popleft().block_until_ready()
+      self.progress.update(step)
+      last = step == config.num_steps
+      # Lines are due one step late, when the next step is on the device already.
+      due = (step - 1) % config.log_every == 0 and len(unread) > 1
+      saves = last or step % config.checkpoint_every == 0
+      stopping = self.stop.reached(step)
+      if due or saves or stopping:
+        ready = unread if saves or stopping else unread[:-1]
+        seconds = time.monotonic() - started
+        self._log(ready, seconds, waited)
+        unread = [] if ready is unread else unread[-1:]
+        started, waited = time.monotonic(), 0.0
+      draws_samples = last or (config.sample_every and step % config.sample_every == 0)
+      evaluates = last or (config.evaluate_every and step % config.evaluate_every == 0)
+      if stopping and not last:
+        self._save(step, state, None)
+        self.store.wait()
+        raise errors.Preempted(
+            f'stopped at step {step}: saved in {self.workdir}; the same command goes on from there')
+      # The checkpoint comes last: where it is, the step's pictures and scores are too.
+      if draws_samples and self.main:
+        self.sampler.write(step, *self._translating(state), self.workdir)
+      scores = self._evaluate(step, state) if evaluates else None
+      if saves or evaluates:
+        self._save(step, state, scores)
+      if saves or evaluates or draws_samples:
+        started = time.monotonic()
+    self.store.wait()
+    return state
+
+  def _translating(self, state):
+    return parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
+
+  def _evaluate(self, step, state):
+    return self.evaluate(step, *self._translating(state)) if self.evaluate else None
+
+  def _save(self, step, state, scores):
+    if int(state.skipped_in_a_row) and not _finite(state.params):
+      return  # cannot happen while skipping works; a non-finite state must never be the newest
+    self.store.save(step, *_split(state), scores=scores)
+
+  def _log(self, rows, seconds, waited):
+    """Writes the means of some steps' metrics as one line."""
+    values = np.stack(jax.device_get([row for _, row in rows]))
+    step = rows[-1][0]
+    scalars = {}
+    for name, column in zip(self.names, values.T, strict=True):
+      if name.startswith('skipped'):
+        scalars[name] = float(column.sum() if name == 'skipped' else column.max())
+      elif not np.isnan(column).all():
+        scalars[name] = float(np.nanmean(column))
+    scalars['steps_per_second'] = len(rows) / max(seconds, 1e-9)
+    scalars['images_per_second'] = scalars['steps_per_second'] * self.config.batch_size
+    scalars['input_wait_share'] = waited / max(seconds, 1e-9)
+    if self.main:
+      self.writer.write_scalars(step, scalars)
+      self.progress.line(step, scalars)
+      self._check_mask(step, scalars)
+    if scalars['skipped_in_a_row'] >= self.config.max_skipped:
+      self._give_up(step, scalars)
+
+  def _check_mask(self, step, scalars):
+    for name, value in scalars.items():
+      if name.endswith('mask_mean') and not 1e-3 < value < 1 - 1e-3 and not self.warned_of_mask:
+        self.warned_of_mask = True
+        self.progress.say(
+            f'warning: step {step}: {name} is {value:.2g}: the mask has collapsed to all '
+            f'{round(value)}; look at the samples, and at the weights of the losses that size it')
+
+  def _give_up(self, step, scalars):
+    path = os.path.join(self.workdir, 'nonfinite.json')
+    if self.main:
+      dump = {k: v if math.isfinite(v) else repr(v) for k, v in scalars.items()}
+      files.write_atomically(path, json.dumps(
+          {'step': step, 'seed': self.config.seed, 'metrics': dump}, indent=2) + '\n')
+    raise errors.UserError(
+        f'losses or gradients were not finite {int(scalars["skipped_in_a_row"])} times in a row up '
+        f'to step {step}; the last good state is saved. Lower config.optimizers.*.learning_rate or '
+        f'use compute_dtype=float32; details in {path}')
+
+
+def _finite(tree) -> bool:
+  return all(bool(np.isfinite(jax.device_get(leaf)).all()) for leaf in jax.tree.leaves(tree))
+
+
+def _overview(params) -> str:
+  from clu import parameter_overview
+  return parameter_overview.get_parameter_overview(params, include_stats=False)
+
+
+class _Progress:
+  """A bar on a terminal, plain lines elsewhere."""
+
+  def __init__(self, total: int, *, enabled: bool):
+    self.enabled, self.total = enabled, total
+    self.terminal = sys.stderr.isatty()
+    self.bar = None
+
+  def start(self, step: int) -> None:
+    """Begins (or goes on) at `step`."""
+    self.began, self.first = time.monotonic(), step
+    if self.enabled and self.terminal:
+      self.bar = tqdm.tqdm(total=self.total, initial=step, unit='step', desc='training',
+                           dynamic_ncols=True)
+
+  def update(self, step: int) -> None:
+    if self.bar is not None:
+      self.bar.update(step - self.bar.n)
+
+  def line(self, step: int, scalars: dict[str, float]) -> None:
+    """Tells where training is."""
+    losses = {name: value for name, value in scalars.items() if name.endswith('/loss')}
+    shown = {**losses, **{n: v for n, v in scalars.items() if n.endswith('mask_mean')}}
+    text = '  '.join(f'{name} {value:.3g}' for name, value in shown.items())
+    if self.bar is not None:
+      self.bar.set_postfix_str(text)
+    elif self.enabled:
+      rate = (step - self.first) / max(time.monotonic() - self.began, 1e-9)
+      left = (self.total - step) / max(rate, 1e-9)
+      print(f'step {step}/{self.total}  {rate:.1f} steps/s  {_clock(left)} left  {text}',
+            flush=True)
+
+  def say(self, text: str) -> None:
+    """One line that does not break the bar."""
+    if self.bar is not None:
+      self.bar.write(text)
+    elif self.enabled:
+      print(text, flush=True)
+
+  def close(self) -> None:
+    if self.bar is not None:
+      self.bar.close()
+
+
+def _clock(seconds: float) -> str:
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'

@@ -1,0 +1,145 @@
+"""Devices and processes: the only file that knows how a step is spread over them.
+
+'jit': one global view over a mesh with a single data axis; batch statistics are global by
+construction. 'pmap': one replica per device, gradients and statistics averaged by `pmean`. In both
+the state is a tree of replicated global arrays, so checkpoints, samples and the rest are the same.
+"""
+
+from collections.abc import Callable
+import os
+import signal
+import threading
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.networks.normalization import DATA_AXIS
+
+MODES = ('jit', 'pmap')
+
+
+def initialize_processes(detect: bool = False) -> None:
+  """Joins the processes of this job; must run before anything else touches a device.
+
+  With JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID set, as they say; with
+  `detect`, as the cluster says (Cloud TPU, Slurm, Kubernetes). Otherwise this process is alone.
+  """
+  names = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
+  values = [os.environ.get(name) for name in names]
+  if all(values):
+    jax.distributed.initialize(values[0], int(values[1]), int(values[2]))
+  elif any(values):
+    missing = [name for name, value in zip(names, values, strict=True) if not value]
+    raise errors.UserError(f'{", ".join(missing)} must be set too: the three together say '
+                           'which of how many processes this is')
+  elif detect:
+    jax.distributed.initialize()
+
+
+class Parallel:
+  """Places state and batches on devices and compiles a step for them.
+
+  Attributes:
+    replicated: sharding of everything in a train state.
+  """
+
+  def __init__(self, mode: str = 'jit', devices: Any = None):
+    if mode not in MODES:
+      raise errors.UserError(f'config.parallel is {mode!r}{errors.nearest(mode, MODES)}; '
+                             'choose jit or pmap')
+    self.mode = mode
+    self.devices = list(jax.devices() if devices is None else devices)
+    if mode == 'pmap' and jax.process_count() > 1:
+      raise errors.UserError("config.parallel='pmap' runs in one process; use 'jit' for several")
+    self.mesh = jax.make_mesh((len(self.devices),), (DATA_AXIS,), axis_types=(AxisType.Auto,),
+                              devices=self.devices)
+    self.replicated = NamedSharding(self.mesh, PartitionSpec())
+
+  def check_batch(self, batch_size: int, accumulate: int = 1) -> None:
+    """UserError unless the devices divide the batch."""
+    unit = len(self.devices) * accumulate
+    if batch_size % unit or batch_size < unit:
+      parts = f'{len(self.devices)} devices' + (
+          f' x {accumulate} micro-batches' if accumulate > 1 else '')
+      raise errors.UserError(f'config.batch_size ({batch_size}) must be divisible by {parts}; '
+                             f'use a multiple of {unit}')
+
+  def batch_sharding(self, draws: int = 1) -> NamedSharding:
+    """Of a batch under 'jit': examples over devices, draws (if any) whole."""
+    spec = PartitionSpec(DATA_AXIS) if draws == 1 else PartitionSpec(None, DATA_AXIS)
+    return NamedSharding(self.mesh, spec)
+
+  def replicate(self, tree: Any) -> Any:
+    """A host or single-device tree as replicated global arrays."""
+    return jax.jit(lambda x: x, out_shardings=self.replicated)(tree)
+
+  def feed(self, batch: dict[str, np.ndarray], draws: int = 1) -> dict[str, jax.Array]:
+    """This process' part of a batch as arrays that the compiled step takes."""
+    if self.mode == 'jit':
+      sharding = self.batch_sharding(draws)
+      return {name: jax.make_array_from_process_local_data(sharding, value)
+              for name, value in batch.items()}
+    return {name: self._per_device(value, draws) for name, value in batch.items()}
+
+  def _per_device(self, value, draws):
+    axis = 0 if draws == 1 else 1
+    count = len(self.devices)
+    shape = value.shape[:axis] + (count, value.shape[axis] // count) + value.shape[axis + 1:]
+    return np.moveaxis(value.reshape(shape), axis, 0)
+
+  def compile(self, step: Callable[..., Any], draws: int = 1) -> Callable[..., Any]:
+    """step(state, batch, seed) -> (state, metrics), compiled; the state is donated."""
+    if self.mode == 'jit':
+      return jax.jit(step, in_shardings=(self.replicated, self.batch_sharding(draws), None),
+                     out_shardings=self.replicated, donate_argnums=0)
+    return jax.pmap(step, axis_name=DATA_AXIS, in_axes=(None, 0, None), out_axes=None,
+                    devices=self.devices, donate_argnums=0)
+
+
+def local_copy(tree: Any) -> Any:
+  """This process' own copy of replicated arrays: usable without the other processes."""
+  return jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)
+
+
+class StopRequest:
+  """Whether SIGTERM or SIGINT asked the run to stop; all processes agree on the step.
+
+  One process: a flag set by the handler. Several: JAX's preemption service, which hears SIGTERM;
+  SIGINT is passed on to it. A second SIGINT interrupts at once.
+  """
+
+  def __init__(self):
+    self._asked = False
+    self._several = jax.process_count() > 1
+    if threading.current_thread() is not threading.main_thread():
+      return  # notebooks and tests may train in a thread, where signals cannot be handled
+    signal.signal(signal.SIGINT, self._interrupt)
+    if not self._several:
+      signal.signal(signal.SIGTERM, self._terminate)
+
+  def _terminate(self, *_):
+    self._asked = True
+
+  def _interrupt(self, *_):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if self._several:
+      os.kill(os.getpid(), signal.SIGTERM)
+    else:
+      self._asked = True
+
+  def reached(self, step: int) -> bool:
+    """True at the step after which every process must save and stop."""
+    if self._several:
+      return multihost_utils.reached_preemption_sync_point(step)
+    return self._asked
+
+  def close(self) -> None:
+    """Gives the signals back."""
+    if threading.current_thread() is threading.main_thread():
+      signal.signal(signal.SIGINT, signal.default_int_handler)
+      if not self._several:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

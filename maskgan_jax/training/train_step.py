@@ -1,0 +1,174 @@
+"""One iteration of the game between a method's players, as one pure function."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.struct
+import jax
+from jax import lax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from maskgan_jax import errors
+from maskgan_jax.methods import base
+from maskgan_jax.networks.normalization import mean_over_replicas
+from maskgan_jax.training import optimizers
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that training changes: arrays only.
+
+  Attributes:
+    step: iterations done, skipped ones included.
+    params: parameter group -> tree, float32.
+    opt_state: player -> optax state.
+    model_state: batch statistics, replay pools.
+    ema_params: exponential moving average of params, or {} when off.
+    skipped: non-finite iterations so far.
+    skipped_in_a_row: those since the last finite one.
+  """
+  step: jax.Array
+  params: base.Params
+  opt_state: dict[str, Any]
+  model_state: base.ModelState
+  ema_params: base.Params
+  skipped: jax.Array
+  skipped_in_a_row: jax.Array
+
+
+def make_optimizers(method: base.Method, config: ml_collections.ConfigDict
+                    ) -> dict[str, optimizers.Optimizer]:
+  """Player -> optimizer, from `config.optimizers`."""
+  missing = [p.name for p in method.players if p.name not in config.optimizers]
+  if missing:
+    raise errors.UserError(f'config.optimizers has no entry for player {missing[0]!r}')
+  return {p.name: optimizers.make(config.optimizers[p.name], num_steps=config.num_steps,
+                                  clip_norm=method.default_clip_norm.get(p.name, 0.0))
+          for p in method.players}
+
+
+def draws_per_step(method: base.Method) -> int:
+  """Fresh batches that a step takes: the most that any player plays."""
+  return max(player.repeats for player in method.players)
+
+
+def init_state(method: base.Method, players: Mapping[str, optimizers.Optimizer],
+               config: ml_collections.ConfigDict) -> TrainState:
+  """A fresh state; jit this with `out_shardings` so that parameters are born where they live."""
+  size = config.image_size
+  example = {d: jnp.zeros((2, size, size, 3)) for d in ('a', 'b')}
+  for name in ('a_attributes', 'b_attributes'):
+    example[name] = jnp.zeros((2, len(config.data.attributes)))
+  params, model_state = method.init(jax.random.key(config.seed), example)
+  opt_state = {p.name: players[p.name].init({g: params[g] for g in p.owns})
+               for p in method.players}
+  ema = jax.tree.map(jnp.array, params) if config.ema_decay else {}
+  return TrainState(jnp.int32(0), params, opt_state, model_state, ema, jnp.int32(0), jnp.int32(0))
+
+
+def normalize(batch: base.Batch) -> dict[str, jax.Array]:
+  """uint8 images become float32 in [-1, 1]; everything else stays."""
+  return {name: value.astype(jnp.float32) / 127.5 - 1 if value.dtype == jnp.uint8 else value
+          for name, value in batch.items()}
+
+
+def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
+              config: ml_collections.ConfigDict) -> tuple[Callable[..., Any], list[str]]:
+  """The iteration of all players, in order, and the names of its metrics.
+
+  Returns:
+    step(state, batch, seed) -> (state, metrics): metrics is one float32 vector, NaN where a player
+    did not play, whose names appear in the returned list once step has been traced. If any loss or
+    gradient is not finite the whole iteration is undone, but for the counters.
+  """
+  draws = draws_per_step(method)
+  names: list[str] = []
+
+  def step(state: TrainState, batch: base.Batch, seed: jax.Array):
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    batch = normalize(batch)
+    params, opt_state = dict(state.params), dict(state.opt_state)
+    model_state, metrics, finite = state.model_state, {}, jnp.bool_(True)
+    for index, player in enumerate(method.players):
+      optimizer = players[player.name]
+
+      def play(carry, player=player, index=index, optimizer=optimizer):
+        params, opt_state, model_state = carry
+        finite = jnp.bool_(True)
+        for repeat in range(player.repeats):
+          fresh = batch if draws == 1 else {k: v[repeat] for k, v in batch.items()}
+          rng = jax.random.fold_in(jax.random.fold_in(key, index), repeat)
+          owned = {group: params[group] for group in player.owns}
+          loss, metrics, model_state, grads = gradients(
+              player, params, owned, model_state, fresh, rng, config.accumulate)
+          norm = optax.tree.norm(grads)
+          finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
+          owned, opt_state = optimizer.update(grads, opt_state, owned, state.step)
+          params = {**params, **owned}
+        metrics = {**metrics, 'loss': loss, 'gradient_norm': norm,
+                   'learning_rate': optimizer.learning_rate(state.step)}
+        return (params, opt_state, model_state), metrics, finite
+
+      carry = (params, opt_state[player.name], model_state)
+      if player.every == 1:
+        carry, played, ok = play(carry)
+      else:
+        shapes = jax.eval_shape(play, carry)[1]
+        absent = {name: jnp.full(value.shape, jnp.nan, value.dtype)
+                  for name, value in shapes.items()}
+        carry, played, ok = lax.cond(
+            state.step % player.every == player.phase, play,
+            lambda carry, absent=absent: (carry, absent, jnp.bool_(True)), carry)
+      params, opt_state[player.name], model_state = carry
+      metrics.update({f'{player.name}/{name}': value for name, value in played.items()})
+      finite &= ok
+
+    ema = state.ema_params
+    if config.ema_decay:
+      ema = optax.incremental_update(params, ema, 1 - config.ema_decay)
+    new = (params, opt_state, model_state, ema)
+    old = (state.params, state.opt_state, state.model_state, state.ema_params)
+    new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+    bad = 1 - finite.astype(jnp.int32)
+    in_a_row = jnp.where(finite, 0, state.skipped_in_a_row + 1)
+    metrics.update(skipped=bad, skipped_in_a_row=in_a_row)
+    names[:] = sorted(metrics)
+    vector = jnp.stack([metrics[name].astype(jnp.float32) for name in names])
+    return TrainState(state.step + 1, *new, state.skipped + bad, in_a_row), vector
+
+  return step, names
+
+
+def gradients(player, params, owned, model_state, batch, rng, accumulate):
+  """(loss, metrics, model state, gradients of the owned groups), over micro-batches if asked.
+
+  Micro-batch k holds examples k, k + n, k + 2n, ...: each device's share of it lies on the device.
+  """
+  def loss_fn(owned, model_state, batch, rng):
+    return player.loss({**params, **owned}, model_state, batch, rng)
+  grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+
+  if accumulate == 1:
+    (loss, (metrics, model_state)), grads = grad_fn(owned, model_state, batch, rng)
+  else:
+    micro = {k: jnp.moveaxis(v.reshape(-1, accumulate, *v.shape[1:]), 1, 0)
+             for k, v in batch.items()}
+    keys = jax.random.split(rng, accumulate)
+
+    def body(model_state, inputs):
+      (loss, (metrics, model_state)), grads = grad_fn(owned, model_state, *inputs)
+      return model_state, (loss, metrics, grads)
+    inputs = (micro, keys)
+    one = jax.eval_shape(body, model_state, jax.tree.map(lambda x: x[0], inputs))[1]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), one)
+
+    def add(carry, inputs):
+      model_state, total = carry
+      model_state, one = body(model_state, inputs)
+      return (model_state, jax.tree.map(jnp.add, total, one)), None
+    (model_state, total), _ = lax.scan(add, (model_state, zeros), inputs)
+    loss, metrics, grads = jax.tree.map(lambda x: x / accumulate, total)
+  loss, metrics, grads = jax.tree.map(mean_over_replicas, (loss, metrics, grads))
+  return loss, metrics, model_state, grads

@@ -1,0 +1,360 @@
+"""A trained model as one object: the door that commands, notebooks, demo and tests go through."""
+
+from collections.abc import Callable, Sequence
+import copy
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from maskgan_jax import errors, files, methods
+from maskgan_jax.methods import base
+from maskgan_jax.methods.base import Translation
+from maskgan_jax.runs import checkpoints, scores
+from maskgan_jax.runs import config as run_config
+
+_LARGEST_BATCH = 64  # examples computed at once; more are taken in chunks
+_TOLERANCE = 1e-3  # by which a float image may leave [-1, 1], a mask [0, 1]: resizing overshoots
+
+
+class Translator:
+  """Translates, removes, segments and interpolates with the weights of one moment.
+
+  Images are uint8 [B, H, W, 3], or float in [-1, 1]; what comes back is as the first image is:
+  uint8, or float32. A single [H, W, 3] is a batch of one and comes back without the batch axis; a
+  batch of one goes with each example of a larger one. Masks are [B, H, W, 1], [B, H, W] or [H, W],
+  of bool, of uint8 (255 is 1) or of float in [0, 1], at any resolution; they come back as float32
+  [B, H, W, 1]. All results are NumPy arrays; among `extras`, what has three channels is an image.
+  Whatever is not so raises a UserError.
+
+  Few shapes are compiled: batches are padded to 1, 2, 4, ... 64 examples, larger ones cut.
+
+  Attributes:
+    method: what the model is made of.
+    config: of the run.
+    step: of the weights, or None.
+    threshold: of masks in `remove` and `segment(..., 'best')`, found on the validation split; None
+      before an evaluation.
+  """
+
+  def __init__(self, method: base.Method, params: base.Params, model_state: base.ModelState,
+               config: ml_collections.ConfigDict, step: int | None = None, *,
+               threshold: float | None = None):
+    self.method = method
+    self.config = config
+    self.step = step
+    self.threshold = threshold
+    self._variables = _own(params, model_state)
+    self._calls = _compile(method)
+
+  @classmethod
+  def from_workdir(cls, path: str | os.PathLike, step: int | None = None, *,
+                   like: 'Translator | None' = None) -> 'Translator':
+    """Opens a run's newest good checkpoint, or that of `step`, on the devices of now.
+
+    The averaged parameters are used where the run has them.
+
+    Args:
+      path: folder of the run.
+      step: of the checkpoint; None is the newest that can be read.
+      like: a translator of the same run, to share what it has compiled.
+    Raises:
+      UserError: there is no run, no checkpoint, or none that can be read.
+    """
+    path = os.fspath(path)
+    config = like.config if like else run_config.load(path)
+    method = like.method if like else methods.make(config)
+    with checkpoints.Checkpoints(path, read_only=True) as saved:
+      step, model = saved.restore_model(abstract_model(method, config), step=step)
+    params = {**model['params'], **model['ema_params']}
+    threshold = _stored_threshold(scores.read(path), step)
+    if like:
+      return like.at(params, model['model_state'], step, threshold=threshold)
+    return cls(method, params, model['model_state'], config, step, threshold=threshold)
+
+  def at(self, params: base.Params, model_state: base.ModelState, step: int | None = None, *,
+         threshold: float | None = None) -> 'Translator':
+    """The same model with other weights, sharing what is compiled: for a run in training."""
+    other = copy.copy(self)
+    other.step, other.threshold = step, threshold
+    other._variables = _own(params, model_state)
+    return other
+
+  @property
+  def abilities(self) -> frozenset[str]:
+    """What the method can do: 'exemplar', 'source_mask', 'remove', ... (see methods/base.py)."""
+    return self.method.abilities
+
+  def __call__(self, source: Any, exemplar: Any = None, source_mask: Any = None,
+               exemplar_mask: Any = None) -> Translation:
+    """The source after the exemplar's example.
+
+    Args:
+      source: image or images to change.
+      exemplar: image or images to take from; None for a method without exemplars.
+      source_mask: where to change the source, in place of the predicted mask.
+      exemplar_mask: what to take from the exemplar, likewise.
+    """
+    images = {'source': source}
+    if exemplar is not None:
+      self._require('exemplar')
+      images['exemplar'] = exemplar
+    elif 'exemplar' in self.abilities:
+      raise errors.UserError(f'{self.config.method} needs an exemplar: call t(source, exemplar)')
+    masks = {'source_mask': source_mask, 'exemplar_mask': exemplar_mask}
+    for name, mask in masks.items():
+      if mask is not None:
+        self._require(name)
+    return self._run('translate', images, masks)
+
+  def remove(self, image: Any, mask: Any = None, threshold: float | None = None) -> Translation:
+    """The image without what the method transfers.
+
+    Args:
+      image: image or images with it.
+      mask: where to remove, in place of the predicted mask.
+      threshold: the mask, predicted or given, is 1 above it and 0 elsewhere. Default: that of the
+        last evaluation, or else the method's.
+    """
+    self._require('remove')
+    threshold = _threshold(self.threshold if threshold is None else threshold)
+    return self._run('remove', {'image': image}, {'mask': mask}, threshold=threshold)
+
+  def segment(self, image: Any, threshold: float | str | None = None) -> np.ndarray:
+    """The mask of what the method transfers in image or images, [B, H, W, 1].
+
+    Args:
+      image: image or images with it.
+      threshold: None for the soft mask, a number for a bool one (mask > threshold), 'best' for a
+        bool one at the threshold of the last evaluation, or 0.5 before any.
+    """
+    self._require('segment')
+    if threshold == 'best':
+      threshold = 0.5 if self.threshold is None else self.threshold
+    threshold = _threshold(threshold)
+    mask = self._run('segment', {'image': image}, {})
+    return mask if threshold is None else mask > threshold
+
+  def interpolate(self, source: Any, exemplar_1: Any, exemplar_2: Any, n: int) -> Translation:
+    """Translations along the line between two exemplars: n frames on a new leading axis."""
+    self._require('interpolate')
+    if n < 2:
+      raise errors.UserError(f'an interpolation of {n} frames has no two ends; take n >= 2')
+    images = {'source': source, 'exemplar_1': exemplar_1, 'exemplar_2': exemplar_2}
+    frames = [self._run('interpolate', images, {}, weight=np.float32(weight))
+              for weight in np.linspace(0, 1, n)]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *frames)
+
+  def swap(self, image: Any, exemplar: Any) -> Translation:
+    """`image` with the exemplar's content in place of its own: removed first, then added."""
+    return self(self.remove(image).image, exemplar)
+
+  def export(self, path: str | os.PathLike) -> None:
+    """Writes the translation as one file that needs JAX but nothing of this package.
+
+    `jax.export.deserialize(bytes).call(source, exemplar)`: uint8 [B, S, S, 3] in, any B, S the
+    trained size, on CPU, CUDA or TPU; a dict of `image` (uint8) and the masks (float32) out.
+    """
+    shape = (*jax.export.symbolic_shape('b'), *(self.config.image_size,) * 2, 3)
+    images = [jax.ShapeDtypeStruct(shape, jnp.uint8)]
+    images *= 2 if 'exemplar' in self.abilities else 1
+    variables = jax.device_get(self._variables)
+
+    def translate(source, exemplar=None):
+      result = self._calls['translate'](variables, source, exemplar)
+      parts = {name: getattr(result, name) for name in ('image', 'source_mask', 'exemplar_mask')}
+      return {name: part for name, part in parts.items() if part is not None}
+
+    exported = jax.export.export(jax.jit(translate), platforms=('cpu', 'cuda', 'tpu'))(*images)
+    try:
+      data = exported.serialize()
+    except ImportError as error:
+      raise errors.UserError('exporting needs flatbuffers: pip install flatbuffers') from error
+    files.write_atomically(path, bytes(data))
+
+  def _require(self, ability: str) -> None:
+    if ability not in self.abilities:
+      raise errors.UserError(f'{self.config.method} cannot do {ability!r}; it can do '
+                             f'{", ".join(sorted(self.abilities))}')
+
+  def _run(self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any) -> Any:
+    """Checks, broadcasts, and computes in chunks; returns NumPy arrays."""
+    size = self.config.image_size
+    arrays = {role: _check_images(role, value, size) for role, value in images.items()}
+    single = all(array.ndim == 3 for array in arrays.values())
+    arrays = {role: array[None] if array.ndim == 3 else array for role, array in arrays.items()}
+    arrays |= {role: _check_mask(role, value, size) for role, value in masks.items()
+               if value is not None}
+    counts = {role: len(array) for role, array in arrays.items()}
+    count = max(counts.values())
+    if set(counts.values()) - {1, count}:
+      raise errors.UserError('batches do not fit together: ' + ', '.join(
+          f'{n} in {role}' for role, n in counts.items()) + '; give equally many, or one')
+
+    padded = _LARGEST_BATCH if count > _LARGEST_BATCH else 1 << (count - 1).bit_length()
+    chunks, pending = [], None
+    for start in range(0, count, padded):
+      rows = np.minimum(np.arange(start, start + padded), count - 1)
+      chunk = {role: x[np.minimum(rows, len(x) - 1)] for role, x in arrays.items()}
+      ahead = self._calls[name](self._variables, **chunk, **numbers)
+      if pending is not None:  # the device works on the next chunk while this one travels
+        chunks.append(jax.device_get(pending))
+      pending = ahead
+    chunks.append(jax.device_get(pending))
+    result = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
+    return jax.tree.map(lambda x: x[0], result) if single and count == 1 else result
+
+
+def in_sequence(translators: Sequence[Translator], source: Any,
+                exemplars: Sequence[Any]) -> list[Translation]:
+  """Several attributes, each from a model and an exemplar of its own, one after another.
+
+  Returns each step's translation; the last one's image wears everything.
+  """
+  if not translators or len(translators) != len(exemplars):
+    raise errors.UserError(f'{len(translators)} translators and {len(exemplars)} exemplars; give '
+                           'one exemplar for each translator')
+  results = []
+  for translator, exemplar in zip(translators, exemplars, strict=True):
+    results.append(translator(source, exemplar))
+    source = results[-1].image
+  return results
+
+
+def abstract_model(method: base.Method, config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Shapes of what a checkpoint's `model` item holds."""
+  image = jax.ShapeDtypeStruct((2, config.image_size, config.image_size, 3), jnp.float32)
+  labels = jax.ShapeDtypeStruct((2, len(config.data.attributes)), jnp.float32)
+  example = {'a': image, 'b': image, 'a_attributes': labels, 'b_attributes': labels}
+  params, model_state = jax.eval_shape(method.init, jax.random.key(0), example)
+  return {'params': params, 'model_state': model_state,
+          'ema_params': params if config.ema_decay else {}}
+
+
+def _own(*trees: Any) -> tuple[Any, ...]:
+  """Copies on this process' first device: a training step donates the originals."""
+  return jax.device_put(jax.tree.map(np.array, trees))
+
+
+def _compile(method: base.Method) -> dict[str, Callable[..., Any]]:
+  """The method's functions for uint8 or float images, jitted."""
+  def translate(variables, source, exemplar=None, source_mask=None, exemplar_mask=None):
+    # One key for ever: a method that draws noise gives the same translation each time.
+    result = method.translate(*variables, _to_float(source), _to_float(exemplar),
+                              source_mask=source_mask, exemplar_mask=exemplar_mask,
+                              rng=jax.random.key(0))
+    return _as(source.dtype, result)
+
+  def remove(variables, image, mask=None, *, threshold):
+    return _as(image.dtype, method.remove(*variables, _to_float(image), mask=mask,
+                                          threshold=threshold))
+
+  def segment(variables, image):
+    return method.segment(*variables, _to_float(image)).astype(jnp.float32)
+
+  def interpolate(variables, source, exemplar_1, exemplar_2, *, weight):
+    images = map(_to_float, (source, exemplar_1, exemplar_2))
+    return _as(source.dtype, method.interpolate(*variables, *images, weight))
+
+  return {call.__name__: jax.jit(call) for call in (translate, remove, segment, interpolate)}
+
+
+def _to_float(image):
+  if image is None or image.dtype != jnp.uint8:
+    return image
+  return image.astype(jnp.float32) / 127.5 - 1
+
+
+def _as(dtype, result: Translation) -> Translation:
+  """Images in the form of the input, everything else float32."""
+  def convert(x):
+    if x.ndim == 4 and x.shape[-1] == 3 and dtype == jnp.uint8:
+      return jnp.clip(jnp.round((x.astype(jnp.float32) + 1) * 127.5), 0, 255).astype(jnp.uint8)
+    return x.astype(jnp.float32)
+  return jax.tree.map(convert, result)
+
+
+def _check_images(role: str, value: Any, size: int) -> np.ndarray:
+  """The image or images as uint8 or float32 NumPy array."""
+  array = _array(role, value)
+  if array.ndim not in (3, 4) or array.shape[-1] != 3:
+    hint = ''
+    if array.ndim in (3, 4) and array.shape[-3] == 3:
+      hint = '; channels come last'
+    elif array.ndim in (3, 4) and array.shape[-1] == 4:
+      hint = '; drop the alpha channel'
+    raise errors.UserError(f'{role} has shape {list(array.shape)}, images are [height, width, 3] '
+                           f'or [batch, height, width, 3]{hint}')
+  if array.shape[-3:-1] != (size, size):
+    raise errors.UserError(f'{role} is {array.shape[-3]}x{array.shape[-2]} pixels, the model was '
+                           f'trained at {size}x{size}; resize it first')
+  if not len(array):
+    raise errors.UserError(f'{role} holds no image')
+  if array.dtype == np.uint8:
+    return array
+  if not jnp.issubdtype(array.dtype, jnp.floating):
+    raise errors.UserError(f'{role} is of type {array.dtype}; images are uint8, or float in '
+                           '[-1, 1]')
+  return _check_range(role, array, -1, 'images of floats lie in [-1, 1], bytes are uint8')
+
+
+def _check_mask(role: str, value: Any, size: int) -> np.ndarray:
+  """The mask or masks as float32 [B, size, size, 1] in [0, 1]."""
+  mask = _array(role, value)
+  shape = list(mask.shape)
+  if mask.ndim in (3, 4) and mask.shape[-1] == 1:
+    mask = mask[..., 0]
+  if mask.ndim == 2:
+    mask = mask[None]
+  if mask.ndim != 3 or not mask.size or mask.shape[1] != mask.shape[2]:
+    raise errors.UserError(f'{role} has shape {shape}; masks are square like the images: [size, '
+                           'size], [batch, size, size] or [batch, size, size, 1]')
+  if mask.dtype == np.uint8:
+    if mask.max() == 1:  # as 1/255 it would do nothing, and nobody would know why
+      raise errors.UserError(f'{role} is uint8 and holds only 0 and 1; use bool, or 255 for 1')
+    mask = mask / np.float32(255)
+  elif mask.dtype == bool:
+    mask = mask.astype(np.float32)
+  elif jnp.issubdtype(mask.dtype, jnp.floating):
+    mask = np.clip(_check_range(role, mask, 0, 'masks of floats lie in [0, 1]'), 0, 1)
+  else:
+    raise errors.UserError(f'{role} is of type {mask.dtype}; masks are bool, uint8, or float in '
+                           '[0, 1]')
+  if mask.shape[1] != size:
+    mask = np.asarray(jax.image.resize(mask, (len(mask), size, size), 'bilinear'))
+  return mask[..., None]
+
+
+def _array(role: str, value: Any) -> np.ndarray:
+  try:
+    return np.asarray(value)
+  except ValueError as error:
+    raise errors.UserError(f'{role}: pictures of different sizes make no batch; resize them '
+                           'first') from error
+
+
+def _check_range(role: str, array: np.ndarray, low: float, rule: str) -> np.ndarray:
+  array = array.astype(np.float32)
+  if not np.isfinite(array).all():
+    raise errors.UserError(f'{role} holds NaN or infinite values')
+  if array.min() < low - _TOLERANCE or array.max() > 1 + _TOLERANCE:
+    raise errors.UserError(f'{role} has values from {array.min():g} to {array.max():g}; {rule}')
+  return array
+
+
+def _threshold(value: float | None) -> np.float32 | None:
+  if value is None:
+    return None
+  if isinstance(value, str) or not 0 <= value <= 1:
+    raise errors.UserError(f'threshold is {value!r}; it lies in [0, 1]')
+  return np.float32(value)
+
+
+def _stored_threshold(rows: Sequence[dict[str, Any]], step: int) -> float | None:
+  """The threshold that the last evaluation of this step found."""
+  found = [row.get('mask_threshold') for row in rows if row['step'] == step]
+  found = [float(x) for x in found if isinstance(x, (int, float)) and 0 <= x <= 1]
+  return found[-1] if found else None

@@ -1,0 +1,21 @@
+"""Eight CPU devices, strict promotion of ranks, tiny sizes."""
+
+import os
+
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update('jax_num_cpu_devices', 8)
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+_CACHE = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+if _CACHE:
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+@pytest.fixture(scope='session')
+def data_dir(tmp_path_factory):
+  """Where generated data sets of this test session are drawn, once."""
+  return str(tmp_path_factory.mktemp('data'))
