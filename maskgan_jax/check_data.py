@@ -77,7 +77,7 @@ def _examine(data, split, indices, image_size, by_pixels):
   """Reads records; returns what was found, and the numbers of those fit for use."""
   records = data.records(split)
   pairs = data.pairs(split, indices, indices)
-  unreadable, constant, bad_masks, readable = [], [], [], []
+  unreadable, unfit, constant, bad_masks, readable = [], [], [], [], []
   sizes, small, masks, empty_masks = collections.Counter(), 0, 0, 0
   for index in map(int, indices):
     name = records.name(index)
@@ -95,6 +95,11 @@ def _examine(data, split, indices, image_size, by_pixels):
       constant.append(name)
       continue
     try:
+      pairs.prepare(image, index)
+    except errors.UserError as error:
+      unfit.append(str(error))
+      continue
+    try:
       mask = pairs.true_mask(index)
     except errors.UserError as error:
       bad_masks.append(str(error))
@@ -102,7 +107,7 @@ def _examine(data, split, indices, image_size, by_pixels):
     masks += mask is not None
     empty_masks += mask is not None and not mask.any()
     readable.append(index)
-  found = {'read': len(indices), 'unreadable': unreadable, 'constant': constant,
+  found = {'read': len(indices), 'unreadable': unreadable, 'unfit': unfit, 'constant': constant,
            'sizes': dict(sizes.most_common()), 'smaller': small, 'masks': masks,
            'empty_masks': empty_masks, 'bad_masks': bad_masks}
   return found, np.array(readable, np.int64)
@@ -131,7 +136,8 @@ def _problems(data, report, by_pixels):
       where = f'{split} {domain}'
       if not found['count']:
         problems.append(f'{where} has no pictures')
-      for kind, what in (('unreadable', 'cannot be read'), ('constant', 'are of one colour'),
+      for kind, what in (('unreadable', 'cannot be read'), ('unfit', 'are smaller than the crop'),
+                         ('constant', 'are of one colour'),
                          ('bad_masks', 'have a mask that does not fit')):
         if found[kind]:
           shown = predicates.shortlist(found[kind], _SHOWN)
@@ -167,7 +173,7 @@ def _sheet_rows(data, good):
       continue
     try:
       found = data.pairs(split, a, b).get(range(count))
-    except errors.UserError:  # masks for some only, or a crop that does not fit: `problems` has it
+    except errors.UserError:  # masks for some pictures only: `_problems` says so
       continue
     for name, title in _ROWS.items():
       if name in found[0] and (split != 'train' or name in 'ab'):

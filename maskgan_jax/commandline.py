@@ -37,7 +37,7 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
       return _fail(error)
 
   def call(argv):
-    if flags.FLAGS['verbosity'].using_default_value:
+    if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)
     _cache_compilations()
     try:

@@ -34,6 +34,8 @@ def main() -> None:
   from maskgan_jax.training import loop
   from maskgan_jax.translator import Translator
   workdir = _WORKDIR.value
+  for name in config.evaluators:
+    evaluators.module(name)  # a misspelt one is not for the end of training to find
 
   def make_evaluate(method, data):
     translator = None

@@ -70,7 +70,7 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   Args:
     translator: the model.
     source: a picture or a folder of them.
-    exemplar: the same.
+    exemplar: the same; '' for a method without exemplars.
     output: a .png file or a folder.
     source_edits: masks of the sources: where to change them.
     exemplar_edits: masks of the exemplars: what to take from them.
@@ -80,14 +80,18 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   Returns:
     The files written.
   """
-  sources = _load(source, translator.config, 'source_mask', source_edits or Edits(), note)
-  exemplars = _load(exemplar, translator.config, 'exemplar_mask', exemplar_edits or Edits(), note)
+  source_edits, exemplar_edits = source_edits or Edits(), exemplar_edits or Edits()
+  if not exemplar and 'exemplar' in translator.abilities:
+    raise errors.UserError(f'{translator.config.method} needs an exemplar; add --exemplar')
+  sources = _load(source, translator.config, 'source_mask', source_edits, note)
+  exemplars = (_load(exemplar, translator.config, 'exemplar_mask', exemplar_edits, note)
+               if exemplar else [None])
   pairs = [(s, e) for s in sources for e in exemplars]
-  folders = os.path.isdir(source) or os.path.isdir(exemplar)
-  stems = _stems(output, [f'{s.name}__{e.name}' for s, e in pairs], folders, grid)
+  names = [f'{s.name}__{e.name if e else "translated"}' for s, e in pairs]
+  stems = _stems(output, names, os.path.isdir(source) or os.path.isdir(exemplar), grid)
   parts = ('', '_source_mask', '_exemplar_mask') if save_masks else ('',)
   _check_outputs([stem + part + '.png' for stem in stems for part in parts],
-                    [source, exemplar, *(e.mask for e in (source_edits, exemplar_edits) if e)])
+                 [source, exemplar, source_edits.mask, exemplar_edits.mask])
 
   results = {part: [] for part in parts}
   written = []
@@ -104,18 +108,22 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
         else:
           written.append(stems[start + i] + part + '.png')
           images.save_png(written[-1], values[i])
-  if grid:
-    columns = len(exemplars)
-    for part in parts:
-      if results[part]:
-        rows = [[None, *(e.image for e in exemplars)]]
-        rows += [[s.image, *results[part][i * columns:(i + 1) * columns]]
-                 for i, s in enumerate(sources)]
-        written.append(stems[0] + part + '.png')
-        pictures.save(written[-1], pictures.grid(
-            rows, column_names=['', *(e.name for e in exemplars)],
-            row_names=['', *(s.name for s in sources)]))
+  for part in parts if grid else ():
+    if results[part]:
+      written.append(stems[0] + part + '.png')
+      pictures.save(written[-1], _draw(sources, exemplars, results[part]))
   return written
+
+
+def _draw(sources, exemplars, results) -> np.ndarray:
+  """The grid: sources on the left, exemplars on top, results row by row."""
+  columns = len(exemplars)
+  rows = [[s.image, *results[i * columns:(i + 1) * columns]] for i, s in enumerate(sources)]
+  names = [s.name for s in sources]
+  if exemplars == [None]:
+    return pictures.grid(rows, column_names=['source', 'translation'], row_names=names)
+  return pictures.grid([[None, *(e.image for e in exemplars)], *rows], row_names=['', *names],
+                       column_names=['', *(e.name for e in exemplars)])
 
 
 def remove(translator: Translator, source: str, output: str, *, edits: Edits | None = None,
@@ -127,7 +135,7 @@ def remove(translator: Translator, source: str, output: str, *, edits: Edits | N
   stems = _stems(output, [f'{s.name}__removed' for s in sources], os.path.isdir(source), grid)
   parts = ('', '_source_mask') if save_masks and not grid else ('',)
   _check_outputs([stem + part + '.png' for stem in stems for part in parts],
-                    [source, edits.mask])
+                 [source, edits.mask])
   rows, written = [], []
   for start in range(0, len(sources), _CHUNK):
     chunk = sources[start:start + _CHUNK]
@@ -151,9 +159,12 @@ def remove(translator: Translator, source: str, output: str, *, edits: Edits | N
 def _translate_pairs(translator, pairs):
   """The translations of (source, exemplar) pairs, with what the user wants of the masks."""
   sources, exemplars = zip(*pairs, strict=True)
-  source, exemplar = (np.stack([p.image for p in side]) for side in (sources, exemplars))
-  exemplar_mask = _edited(exemplars, lambda: _need(translator, translator(source, exemplar),
-                                                   'exemplar_mask'))
+  source = np.stack([s.image for s in sources])
+  exemplar = exemplar_mask = None
+  if exemplars[0]:
+    exemplar = np.stack([e.image for e in exemplars])
+    exemplar_mask = _edited(exemplars, lambda: _need(translator, translator(source, exemplar),
+                                                     'exemplar_mask'))
   source_mask = _edited(sources, lambda: _need(
       translator, translator(source, exemplar, exemplar_mask=exemplar_mask), 'source_mask'))
   return translator(source, exemplar, source_mask, exemplar_mask)
@@ -312,8 +323,7 @@ def define_flags() -> None:
 def main() -> None:
   """The command."""
   given = flags.FLAGS
-  needed = ('workdir', 'source', 'output') + (() if given.remove else ('exemplar',))
-  commandline.require(*needed)
+  commandline.require('workdir', 'source', 'output')
   if given.remove:
     unused = [n for n in ('exemplar', 'exemplar_mask', 'erase_exemplar') if given[n].value]
     if unused:

@@ -45,14 +45,15 @@ class Pairs:
         self._rows.update(rows)
     return [self._rows[index] if index in self._rows else rows[index] for index in indices]
 
-  def _fixed(self, array, index):
+  def prepare(self, array: np.ndarray, index: int) -> np.ndarray:
+    """Crops and resizes a picture or mask of a record; UserError if the crop does not fit."""
     return self._transform.centre(self._transform.fixed(array, self._records.name(index)))
 
   def _decode(self, pair):
     row = {}
     for name, indices in (('a', self._a), ('b', self._b)):
       index = int(indices[pair])
-      row[name] = self._fixed(self._records.image(index), index)
+      row[name] = self.prepare(self._records.image(index), index)
       if self._attributes.shape[1]:
         row[f'{name}_attributes'] = self._attributes[index]
     return row
@@ -64,16 +65,17 @@ class Pairs:
       mask = self.true_mask(index)
       if self._has_masks(name) != (mask is not None):
         lacking = index if mask is None else int((self._a if name == 'a' else self._b)[0])
-        raise errors.UserError(f'some pictures of domain {name} have a mask, but '
-                               f'{self._records.name(lacking)} has none; give all of them one, or '
-                               'list in a CSV only those that have')
+        raise errors.UserError(
+            f'some pictures of domain {name} have a mask, but {self._records.name(lacking)} has '
+            'none; give all one, or keep only those that have one in validation and test (by the '
+            "'split' column of a CSV table, or CelebA's list_eval_partition.txt)")
       if mask is not None:
-        row[f'{name}_mask'] = self._fixed(mask, index)[..., None]
+        row[f'{name}_mask'] = self.prepare(mask, index)[..., None]
     if self._transfer and hasattr(self._records, 'transfer_truth'):
       truth, region = self._records.transfer_truth(a, b, self._transfer)
-      row['truth_ab'] = self._fixed(truth, a)
-      row['truth_ab_mask'] = self._fixed(region, a)[..., None]
-      row['truth_ba'] = self._fixed(self._records.removal_truth(b, self._transfer), b)
+      row['truth_ab'] = self.prepare(truth, a)
+      row['truth_ab_mask'] = self.prepare(region, a)[..., None]
+      row['truth_ba'] = self.prepare(self._records.removal_truth(b, self._transfer), b)
     return row
 
   def true_mask(self, index: int) -> np.ndarray | None:

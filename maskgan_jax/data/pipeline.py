@@ -4,19 +4,14 @@ Batches are dicts of NumPy arrays, NHWC. Training: `a`, `b` uint8 [B, H, W, 3], 
 `b_attributes` float32 [B, K] where `config.data.attributes` names any.
 """
 
-from collections.abc import Iterator
 import hashlib
 
-from absl import flags
-import grain
 import ml_collections
 import numpy as np
 
 from maskgan_jax import errors
+from maskgan_jax.data import batches, order, pictures, predicates, sources, transforms
 from maskgan_jax.data import evaluation as evaluation_lib
-from maskgan_jax.data import order, pictures, predicates, sources, transforms
-
-_ENDLESS = 2 ** 48  # batches; Grain wants a length
 
 
 def make(config_data: ml_collections.ConfigDict, *, image_size: int, seed: int) -> 'Data':
@@ -50,7 +45,7 @@ class Data:
     known = source.records['train'].attribute_names
     self._columns = [known.index(name) for name in self.attribute_names]
     self._domains = {split: self._select(split) for split in sources.SPLITS}
-    self._evaluations = {}
+    self._stack, self._evaluations = None, {}  # what was decoded, for the next who asks
     self.fingerprint = self._fingerprint()
 
   def _check_config(self):
@@ -145,7 +140,7 @@ class Data:
             f'{split} pictures ({with_each}); change {field}, or {_remedy(split)}')
 
   def train(self, *, batch_size: int, draws: int = 1, start_step: int = 0, process_index: int = 0,
-            process_count: int = 1) -> Iterator[dict[str, np.ndarray]]:
+            process_count: int = 1) -> batches.Feed:
     """Returns the endless batches of steps start_step, start_step + 1, ...
 
     Args:
@@ -161,24 +156,21 @@ class Data:
     self._require('train')
     domains = self._domains['train']
     records = self._source.records['train']
-    used = np.union1d(*domains)
-    batches = _Batches(
-        pictures.Pictures(records, self._transform, used, keep=self._keeps_train()),
+    if not self._stack:
+      self._stack = pictures.Pictures(records, self._transform, np.union1d(*domains),
+                                      keep=self._keeps_train())
+    source = batches.Batches(
+        self._stack,
         [order.Order(indices, seed=self._seed, domain=number)
          for number, indices in enumerate(domains)],
         records.attributes[:, self._columns].astype(np.float32), self._transform,
         batch_size=batch_size, rows=rows, draws=draws)
-    read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=self._config.prefetch)
-    dataset = grain.MapDataset.source(batches).slice(slice(start_step, None)).to_iter_dataset(read)
-    if self._config.workers and not self._keeps_train():
-      if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()  # Grain reads its own flags, also in a notebook
-      dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(
-          num_workers=self._config.workers, per_worker_buffer_size=self._config.prefetch))
-    return iter(dataset)
+    workers = 0 if self._keeps_train() else self._config.workers
+    return batches.Feed(source, start_step=start_step, prefetch=self._config.prefetch,
+                        workers=workers)
 
   def evaluation(self, split: str, *, batch_size: int, max_pairs: int | None = None,
-                 process_index: int = 0, process_count: int = 1) -> 'evaluation_lib.Evaluation':
+                 process_index: int = 0, process_count: int = 1) -> evaluation_lib.Evaluation:
     """Returns the re-iterable batches of index-aligned pairs (a_i, b_i) of a split.
 
     Nothing is random. What was drawn or decoded once is kept for the next time.
@@ -223,27 +215,3 @@ def _remedy(split):
   if split == 'train':
     return 'add pictures'
   return f'add pictures, or raise config.data.{split}_fraction'
-
-
-class _Batches:
-  """Grain's random access source of whole batches: one Python call a batch, not one a record."""
-
-  def __init__(self, pictures_, orders, attributes, transform, *, batch_size, rows, draws):
-    self._pictures, self._orders, self._attributes = pictures_, orders, attributes
-    self._transform = transform
-    self._batch_size, self._rows, self._draws = batch_size, rows, draws
-
-  def __len__(self):
-    return _ENDLESS
-
-  def __getitem__(self, step):
-    numbers = (step * self._draws + np.arange(self._draws))[:, None] * self._batch_size + self._rows
-    shape = numbers.shape if self._draws > 1 else numbers.shape[1:]
-    batch = {}
-    for name, domain in zip('ab', self._orders, strict=True):
-      records, uniforms = domain.take(numbers.reshape(-1))
-      images = self._transform.augment(self._pictures.get(records), uniforms)
-      batch[name] = images.reshape(shape + images.shape[1:])
-      if self._attributes.shape[1]:
-        batch[f'{name}_attributes'] = self._attributes[records].reshape(*shape, -1)
-    return batch

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 import glob
 import json
 import os
+import runpy
 import sys
 from typing import Any
 
@@ -98,7 +99,11 @@ def define_workdir_config(argv: list[str]) -> None:
     name, equals, value = argument.lstrip('-').partition('=')
     if name == 'workdir' and argument.startswith('-'):
       workdir = value if equals else ''.join(argv[i + 1:i + 2])
-      config_flags.DEFINE_config_dict('config', load(workdir), lock_config=True)
+      config = load(workdir)
+      try:  # this reads the overrides already
+        config_flags.DEFINE_config_dict('config', config, lock_config=True)
+      except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise errors.UserError(_bad_key(argv, error, config)) from error
 
 
 def from_flags() -> ml_collections.ConfigDict:
@@ -108,7 +113,8 @@ def from_flags() -> ml_collections.ConfigDict:
     raise errors.UserError('no config given; add --config=configs/quickstart.py'
                            f'{_available("configs")}')
   for key, value in flatten(config):
-    if isinstance(value, tuple) and any(isinstance(v, str) and ',' in v for v in value):
+    if isinstance(value, tuple) and all(isinstance(v, str) for v in value):
+      # The flag parser takes a,b for one string, and nothing for one that is empty.
       set_key(config, key, tuple(part for v in value for part in v.split(',') if part))
   if not config.name:
     path = config_flags.get_config_filename(flags.FLAGS['config'])
@@ -132,10 +138,9 @@ def parse_flags(argv: list[str]) -> list[str]:
     raise errors.UserError(_bad_key(argv, error)) from error
 
 
-def _bad_key(argv, error) -> str:
+def _bad_key(argv, error, config=None) -> str:
   """One line for a --config.key that is not there, with the nearest that is."""
-  raw = flags.FLAGS['config'].value if 'config' in flags.FLAGS else None
-  known = [key for key, _ in flatten(raw)] if raw is not None else []
+  known = [key for key, _ in flatten(_config_of(argv) if config is None else config)]
   for argument in argv[1:]:
     name = argument.lstrip('-').partition('=')[0]
     if name.startswith(('config.', 'noconfig.')):
@@ -143,6 +148,16 @@ def _bad_key(argv, error) -> str:
       if key not in known and not any(k.startswith(key + '.') for k in known):
         return f'the config has no key {key!r}{errors.nearest(key, known)}'
   return ' '.join(f'in the config: {error}'.split())
+
+
+def _config_of(argv) -> ml_collections.ConfigDict:
+  """The config that the flags name, before any override; empty if none."""
+  for argument in argv[1:]:
+    name, _, value = argument.lstrip('-').partition('=')
+    if name == 'config' and value:
+      path, _, argument = value.partition(':')
+      return runpy.run_path(path)['get_config'](*([argument] if argument else []))
+  return ml_collections.ConfigDict()
 
 
 def _available(folder: str, path: str = '') -> str:

@@ -199,7 +199,7 @@ def _draw_once(builder: Callable[[], Avatars], folder: str) -> None:
   """Draws what is not in `folder` yet; once, however many processes ask for it."""
   if os.path.exists(folder):  # TFDS gives a folder its final name when all is in it
     return
-  logging.info('drawing the avatars for %s, once', folder)
+  print(f'drawing the avatars, once, into {folder}', file=sys.stderr, flush=True)
   try:
     with _locked(os.path.dirname(folder) + '.lock'), _quiet():
       # Does nothing if another process has drawn them while this one waited.

@@ -1,0 +1,1 @@
+"""Others' checkpoints as this package's parameters: one file per kind, arrays in, arrays out."""

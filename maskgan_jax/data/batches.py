@@ -1,0 +1,131 @@
+"""Training batches by number, and Grain's threads or processes that prepare them ahead."""
+
+import atexit
+from collections.abc import Sequence
+import gc
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+import weakref
+
+from absl import flags
+import grain
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.data import order, pictures, transforms
+
+_ENDLESS = 2 ** 48  # batches; Grain wants a length
+
+
+class Batches:
+  """Grain's random access source of whole batches: one Python call a batch, not one a record."""
+
+  def __init__(self, stack: pictures.Pictures, orders: Sequence[order.Order],
+               attributes: np.ndarray, transform: transforms.Transform, *, batch_size: int,
+               rows: np.ndarray, draws: int):
+    """Makes the `rows` of batches of `batch_size`, `draws` times a step.
+
+    Args:
+      stack: the pictures of both domains.
+      orders: those of a and b.
+      attributes: float32 [N, K] of every record; K may be 0.
+      transform: whose random part is applied.
+      batch_size: pairs, over all processes.
+      rows: of 0..batch_size-1.
+      draws: more than one puts an axis of draws first.
+    """
+    self._stack, self._orders, self._attributes = stack, orders, attributes
+    self._transform = transform
+    self._batch_size, self._rows, self._draws = batch_size, rows, draws
+
+  def __len__(self):
+    return _ENDLESS
+
+  def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+    numbers = (step * self._draws + np.arange(self._draws))[:, None] * self._batch_size + self._rows
+    shape = numbers.shape if self._draws > 1 else numbers.shape[1:]
+    batch = {}
+    for name, domain in zip('ab', self._orders, strict=True):
+      records, uniforms = domain.take(numbers.reshape(-1))
+      images = self._transform.augment(self._stack.get(records), uniforms)
+      batch[name] = images.reshape(shape + images.shape[1:])
+      if self._attributes.shape[1]:
+        batch[f'{name}_attributes'] = self._attributes[records].reshape(*shape, -1)
+    return batch
+
+
+class Feed:
+  """Iterator over the batches of steps start_step, start_step + 1, ..., some prepared ahead.
+
+  It is closed by `close`, by being forgotten, or when the program ends.
+  """
+
+  def __init__(self, source: Batches, *, start_step: int, prefetch: int, workers: int):
+    """Prepares `prefetch` batches ahead in a thread, or as many in each of some processes."""
+    read = grain.ReadOptions(num_threads=1, prefetch_buffer_size=prefetch)
+    dataset = grain.MapDataset.source(_InWorker(source) if workers else source)
+    dataset = dataset.slice(slice(start_step, None)).to_iter_dataset(read)
+    if workers:
+      if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # Grain reads its own flags, also in a notebook
+      dataset = dataset.mp_prefetch(
+          grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=prefetch),
+          worker_init_fn=_start_worker)
+    self._iterator = iter(dataset)
+    _feeds.add(self)
+
+  def __iter__(self):
+    return self
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    return next(self._iterator)
+
+  def close(self) -> None:
+    """Stops threads and processes; no batch can be asked for afterwards."""
+    self._iterator.close()
+    self._iterator = iter(())
+
+
+class _InWorker:
+  """A source whose every error can be sent to the parent; Grain waits for ever for others."""
+
+  def __init__(self, source):
+    self._source = source
+
+  def __len__(self):
+    return len(self._source)
+
+  def __getitem__(self, step):
+    try:
+      return self._source[step]
+    except errors.UserError as error:
+      raise errors.UserError(str(error)) from None
+    except Exception:
+      raise RuntimeError(f'in a data worker:\n{traceback.format_exc()}') from None
+
+
+def _start_worker(worker: int, count: int) -> None:
+  """Leaves Ctrl-C to the parent, and dies with it."""
+  del worker, count
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+  def follow():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+  threading.Thread(target=follow, daemon=True).start()
+
+
+_feeds = weakref.WeakSet()
+
+
+@atexit.register
+def _close_feeds():
+  # Grain's iterators, which are in reference cycles, cannot stop any more once the interpreter
+  # takes its modules apart.
+  for feed in list(_feeds):
+    feed.close()
+  gc.collect()

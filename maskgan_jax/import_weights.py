@@ -1,0 +1,129 @@
+"""Turns the authors' PyTorch checkpoints into a run that the other commands and Translator open.
+
+  python -m maskgan_jax.import_weights KIND FILE... --output=DIR
+
+KIND is content_transfer: FILE is one checkpoint of github.com/rmokady/mbu-content-tansfer, as its
+training script or its authors' published models have it. The optimizers' state is left behind.
+Needs PyTorch (pip install 'maskgan-jax[convert]'). Only tensors are read from FILE; one that asks
+for anything else, so that loading it could run a program, is refused.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from typing import Any
+import warnings
+
+from absl import flags
+import numpy as np
+
+from maskgan_jax import commandline, errors
+from maskgan_jax.convert import content_transfer
+from maskgan_jax.runs import checkpoints
+from maskgan_jax.runs import config as run_config
+
+KINDS = {'content_transfer': content_transfer}
+
+_OUTPUT = flags.DEFINE_string('output', None, 'Folder of the new run; to be empty or not there.')
+
+
+def main(arguments: list[str]) -> None:
+  """Runs the command with its positional arguments, KIND FILE..."""
+  if not arguments:
+    raise errors.UserError(f'give KIND and FILE; KIND is one of {", ".join(sorted(KINDS))}; '
+                           'see --help')
+  commandline.require('output')
+  kind, *paths = arguments
+  import_files(kind, paths, _OUTPUT.value)
+
+
+def import_files(kind: str, paths: list[str], output: str) -> None:
+  """Writes the run directory `output`; UserError for whatever is wrong, `output` then untouched."""
+  if kind not in KINDS:
+    raise errors.UserError(f'unknown kind {kind!r}{errors.nearest(kind, KINDS)}; kinds: '
+                           f'{", ".join(sorted(KINDS))}')
+  converter = KINDS[kind]
+  if len(paths) != len(converter.FILES):
+    raise errors.UserError(f'{kind} is imported from {len(converter.FILES)} FILE '
+                           f'({", ".join(converter.FILES)}), {len(paths)} given')
+  if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
+    raise errors.UserError(f'{output} exists and is not an empty folder; choose another --output')
+  converted = converter.convert(paths, [read(path) for path in paths])
+  converted.config.name = os.path.splitext(os.path.basename(paths[0]))[0]
+  _write(converted, output)
+  for note in converted.notes:
+    print(note)
+  print(f'{output}: {kind}, {converted.config.image_size}x{converted.config.image_size}, step '
+        f'{converted.step}; use it with python -m maskgan_jax.translate --workdir={output}')
+
+
+def read(path: str) -> dict[str, Any]:
+  """A torch.save'd dict as plain data, its tensors as NumPy arrays; runs nothing that is in it."""
+  if not os.path.isfile(path):
+    raise errors.UserError(f'no file {path}')
+  try:
+    import torch  # heavy, and nothing else in the package wants it
+  except ImportError as error:
+    raise errors.UserError("reading a PyTorch checkpoint needs PyTorch: pip install "
+                           "'maskgan-jax[convert]'") from error
+
+  def plain(value):
+    if isinstance(value, torch.Tensor):
+      if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ValueError('a tensor is larger than its data')  # a small file, gigabytes in memory
+      value = value.detach()
+      return (value.float() if value.is_floating_point() else value).numpy()
+    if isinstance(value, dict):
+      return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # of the pickle's protocol: it loads or it does not
+      loaded = plain(torch.load(path, map_location='cpu', weights_only=True))
+  except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+    wanted = re.search(r'GLOBAL (\S+)', str(error))
+    if wanted:
+      raise errors.UserError(
+          f'{path} is refused: it asks for {wanted[1]} to be loaded, and only tensors are, because '
+          'anything else could run a program') from error
+    reason = (str(error).splitlines() or [''])[0][:100]
+    if 'Weights only load failed' in reason:
+      reason = 'not what torch.save writes'
+    raise errors.UserError(f'{path} is no PyTorch checkpoint, or a damaged one '
+                           f'({type(error).__name__}: {reason})') from error
+  if not isinstance(loaded, dict):
+    raise errors.UserError(f'{path} holds a {_kind_of(loaded)}; a dict of state dicts is expected')
+  return loaded
+
+
+def _kind_of(value: Any) -> str:
+  return 'tensor' if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _write(converted, output: str) -> None:
+  """The run directory, whole or not at all."""
+  output = os.path.abspath(output)
+  parent = os.path.dirname(output)
+  temporary = None
+  try:
+    os.makedirs(parent, exist_ok=True)
+    temporary = tempfile.mkdtemp(dir=parent, prefix=f'.{os.path.basename(output)}.')
+    with checkpoints.Checkpoints(
+        temporary, fingerprint=run_config.fingerprint(converted.config)) as saved:
+      saved.save(converted.step, converted.model, {})
+    run_config.save(converted.config, temporary)
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(temporary, 0o777 & ~umask)  # mkdtemp's 0700 would hide the run from others
+    os.rename(temporary, output)
+  except OSError as error:
+    raise errors.UserError(f'cannot write {output}: {error.strerror or error}') from error
+  finally:
+    if temporary and os.path.isdir(temporary):
+      shutil.rmtree(temporary, ignore_errors=True)
+
+
+if __name__ == '__main__':
+  commandline.run(main, positional=True)

@@ -1,0 +1,393 @@
+"""Measures against scikit-image, brute force and answers known beforehand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage import metrics
+from tiny_model import make_config, SIZE
+
+from maskgan_jax import errors, evaluators
+from maskgan_jax.evaluators import base, image_measures, masks, truth
+from maskgan_jax.methods.base import Translation
+from maskgan_jax.runs import scores
+from maskgan_jax.translator import Translator
+
+
+def pictures(n, seed=0, size=SIZE):
+  return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+
+
+class Simple:
+  """Paints the left part of a in white; finds the attribute where b is red; paints it black."""
+  players = ()
+  abilities = frozenset({'exemplar', 'source_mask', 'remove', 'segment'})
+  default_clip_norm = {}
+
+  def translate(self, params, model_state, source, exemplar, **unused):
+    mask = jnp.zeros((*source.shape[:-1], 1)).at[:, :, :8].set(0.7)
+    return Translation(jnp.where(mask > 0, 1.0, source), mask)
+
+  def segment(self, params, model_state, image):
+    return (image[..., :1] + 1) / 2
+
+  def remove(self, params, model_state, image, *, mask=None, threshold=None):
+    mask = self.segment(params, model_state, image)
+    inside = mask > (0.1 if threshold is None else threshold)
+    return Translation(jnp.where(inside, -1.0, image), mask)
+
+
+def simple(method=None):
+  return Translator(method or Simple(), {}, {}, make_config())
+
+
+class Data:
+  """Pairs of a split, batched with padding as data/evaluation.py does."""
+
+  def __init__(self, **splits):
+    self.splits = splits
+    self.served = []
+
+  def evaluation(self, split, *, batch_size, max_pairs=None):
+    rows = self.splits[split]
+    count = min(len(rows['a']), max_pairs or len(rows['a']))
+    self.served.append(split)
+    for start in range(0, count, batch_size):
+      index = np.arange(start, start + batch_size)
+      batch = {name: values[np.minimum(index, count - 1)] for name, values in rows.items()}
+      yield batch | {'valid': index < count}
+
+
+def pairs(n, seed=0, size=SIZE):
+  rng = np.random.default_rng(seed)
+  a, b = pictures(n, seed, size), pictures(n, seed + 100, size)
+  noise = rng.normal(0, 0.25, (n, size, size, 1))
+  b_mask = (b[..., :1] / 255 + noise > 0.62).astype(np.float32)
+  region = np.zeros((n, size, size, 1), np.float32)
+  for i in range(n):
+    region[i, :, :2 + i % 7] = 1
+  truth_ab = np.where(region > 0.5, pictures(n, seed + 200, size), a)
+  truth_ba = np.where(b_mask > 0.5, pictures(n, seed + 300, size), b)
+  return {'a': a, 'b': b, 'a_mask': 0 * b_mask, 'b_mask': b_mask, 'truth_ab': truth_ab,
+          'truth_ab_mask': region, 'truth_ba': truth_ba}
+
+
+@pytest.mark.parametrize(('size', 'window'), [((32, 32), 11), ((24, 37), 11), ((11, 11), 11)])
+def test_ssim_is_scikit_images(size, window):
+  rng = np.random.default_rng(0)
+  x = rng.integers(0, 256, (3, *size, 3)).astype(np.uint8)
+  y = np.clip(x + rng.normal(0, [[[[5.0]]], [[[40.0]]], [[[0.0]]]], x.shape), 0, 255)
+  y = y.astype(np.uint8)
+  want = [metrics.structural_similarity(
+      x[i], y[i], gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=-1,
+      data_range=255) for i in range(3)]
+  got = image_measures.ssim(x, y)
+  np.testing.assert_allclose(got, want, rtol=1e-7)
+  assert got[2] == 1 and got[1] < got[0] < 1
+
+
+def test_ssim_honours_its_parameters():
+  x, y = (pictures(1, seed, 20) / 255 for seed in (0, 1))
+  y = 0.7 * x + 0.3 * y
+  got = image_measures.ssim(x, y, data_range=1.0, window=7, sigma=0.8, k1=0.02, k2=0.05)
+  # truncate: scikit-image makes the window 2 * int(truncate * sigma + 0.5) + 1 wide; here 7
+  want = metrics.structural_similarity(
+      x[0], y[0], gaussian_weights=True, sigma=0.8, use_sample_covariance=False, channel_axis=-1,
+      data_range=1.0, K1=0.02, K2=0.05)
+  np.testing.assert_allclose(got, [want], rtol=1e-7)
+
+
+@pytest.mark.parametrize('size', [1, 2, 8, 9, 10])
+def test_ssim_of_images_smaller_than_the_window(size):
+  x, y = pictures(2, 0, size), pictures(2, 1, size)
+  np.testing.assert_allclose(image_measures.ssim(x, x), 1)
+  different = image_measures.ssim(x, y)
+  assert (np.abs(different) < 1).all()
+  if size == 1:  # one pixel: only the luminance term is left
+    a, b = x.astype(float), y.astype(float)
+    c = 2.55 ** 2
+    np.testing.assert_allclose(
+        different, ((2 * a * b + c) / (a * a + b * b + c)).mean(axis=(1, 2, 3)))
+
+
+def test_psnr_is_scikit_images_and_capped():
+  x, y = pictures(3), pictures(3, 1)
+  y[1] = x[1]
+  y[1, 0, 0, 0] ^= 1  # the least that two pictures can differ
+  want = [metrics.peak_signal_noise_ratio(x[i], y[i], data_range=255) for i in range(3)]
+  np.testing.assert_allclose(image_measures.psnr(x, y), want, rtol=1e-12)
+  np.testing.assert_array_equal(image_measures.psnr(x, x), 100)
+  np.testing.assert_allclose(image_measures.psnr(x / 255, y / 255, data_range=1.0), want)
+
+
+def test_iou_by_hand():
+  predicted = np.zeros((4, 2, 2, 1), bool)
+  true = predicted.copy()
+  predicted[0, 0], true[0, :, 0] = True, True  # 1 of 3
+  predicted[1] = true[1] = True
+  predicted[2, 0, 0] = True  # nothing to find
+  np.testing.assert_allclose(masks.iou(predicted, true), [1 / 3, 1, 0, 1])
+
+
+def test_threshold_search_is_brute_force():
+  rng = np.random.default_rng(0)
+  true = rng.random((12, 9, 9, 1)) < rng.random((12, 1, 1, 1))
+  soft = (0.35 * true + rng.random(true.shape) * 0.6).astype(np.float32)
+  search = masks.ThresholdSearch()
+  valid = np.ones(6, bool)
+  search.update(soft[:6], true[:6].astype(np.float32), valid)
+  search.update(np.concatenate([soft[6:], soft[:1] * 0]),
+                np.concatenate([true[6:], ~true[:1]]).astype(np.float32), np.arange(7) < 6)
+  best = {}
+  for t in range(2, 99, 2):
+    values = []
+    for i in range(12):
+      over = set(zip(*np.where(soft[i, ..., 0] > np.float32(t / 100)), strict=True))
+      should = set(zip(*np.where(true[i, ..., 0]), strict=True))
+      values.append(len(over & should) / len(over | should) if over | should else 1)
+    best[t / 100] = np.mean(values)
+  assert search.best() == max(best, key=best.get)
+  assert 0.3 < search.best() < 0.6 and max(best.values()) > best[0.2] + 0.02
+
+
+def test_of_equal_thresholds_the_middle_one():
+  search = masks.ThresholdSearch()
+  assert search.best() is None
+  true = np.zeros((1, 4, 4, 1), np.float32)
+  true[:, :2] = 1
+  search.update(np.where(true, np.float32(0.9), np.float32(0.1)), true, np.ones(1, bool))
+  assert search.best() == 0.5
+
+
+def results_of(rows, validation, batch_size, **options):
+  data = Data(test=rows, validation=validation)
+  return evaluators.run(simple(), data, names=('masks', 'truth'), batch_size=batch_size,
+                        **options)
+
+
+def test_run_against_one_picture_at_a_time():
+  """Every number once more, with loops, on unpadded images."""
+  rows, validation = pairs(11), pairs(7, seed=50)
+  got = results_of(rows, validation, batch_size=4)
+
+  def mean_iou(rows, t):
+    return np.array([metrics_iou(rows['b'][i, ..., :1] / np.float32(255) > np.float32(t),
+                                 rows['b_mask'][i] > 0.5) for i in range(len(rows['b']))])
+  threshold = max(np.arange(2, 99, 2) / 100, key=lambda t: mean_iou(validation, t).mean())
+  assert got['mask_threshold'] == threshold != 0.5
+  ious = mean_iou(rows, threshold)
+  np.testing.assert_allclose([got['mask_iou'], got['mask_iou_std']], [ious.mean(), ious.std()])
+  half = mean_iou(rows, 0.5)
+  np.testing.assert_allclose([got['mask_iou@0.5'], got['mask_iou@0.5_std']],
+                             [half.mean(), half.std()])
+  np.testing.assert_allclose(got['mask_mean'], rows['b'][..., 0].mean() / 255, rtol=1e-6)
+
+  want = {name: [] for name in got}
+  for i in range(11):
+    a, b = rows['a'][i], rows['b'][i]
+    painted = a.copy()
+    painted[:, :8] = 255
+    predicted = np.zeros((SIZE, SIZE, 1), bool)
+    predicted[:, :8] = threshold < 0.7
+    region = rows['truth_ab_mask'][i] > 0.5
+    want['transfer_mask_iou'].append(metrics_iou(predicted, region))
+    removed = np.where(b[..., :1] / np.float32(255) > np.float32(threshold), 0, b).astype(np.uint8)
+    for task, nothing, image, before, true, where in (
+        ('transfer', 'do_nothing', painted, a, rows['truth_ab'][i], region),
+        ('removal', 'do_nothing_removal', removed, b, rows['truth_ba'][i],
+         rows['b_mask'][i] > 0.5)):
+      for name, picture in ((task, image), (nothing, before)):
+        error = np.abs(picture / 255 - true / 255).mean(-1)
+        want[f'{name}_error_inside'].append(error[where[..., 0]].mean())
+        if name == task:
+          want[f'{name}_error_outside'].append(error[~where[..., 0]].mean())
+        want[f'{name}_psnr'].append(
+            metrics.peak_signal_noise_ratio(true, picture, data_range=255))
+        want[f'{name}_ssim'].append(metrics.structural_similarity(
+            true, picture, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+            channel_axis=-1, data_range=255))
+  want = {name: np.mean(values) for name, values in want.items() if values}
+  for task, nothing in (('transfer', 'do_nothing'), ('removal', 'do_nothing_removal')):
+    want[f'{task}_error_ratio'] = want[f'{task}_error_inside'] / want[f'{nothing}_error_inside']
+  assert len(want) == 17 and got['pairs'] == 11
+  for name, value in want.items():
+    np.testing.assert_allclose(got[name], value, rtol=1e-6, err_msg=name)
+  assert set(got) == set(want) | {'pairs', 'mask_threshold', 'mask_mean', 'mask_iou',
+                                  'mask_iou_std', 'mask_iou@0.5', 'mask_iou@0.5_std'}
+
+
+def metrics_iou(x, y):
+  return (x & y).sum() / (x | y).sum()
+
+
+def test_batching_and_padding_change_nothing():
+  rows, validation = pairs(9), pairs(5, seed=50)
+  once = results_of(rows, validation, batch_size=9)
+  for batch_size in (1, 4, 64):
+    again = results_of(rows, validation, batch_size=batch_size)
+    assert again.keys() == once.keys()
+    for name in once:
+      np.testing.assert_allclose(again[name], once[name], rtol=1e-9, err_msg=name)
+
+
+def test_max_pairs_counts_pairs():
+  rows, validation = pairs(9), pairs(5, seed=50)
+  few = {name: values[:5] for name, values in rows.items()}
+  got = results_of(rows, validation, batch_size=4, max_pairs=5)
+  want = results_of(few, validation, batch_size=4)
+  assert got == want and got['pairs'] == 5
+  assert results_of(rows, validation, batch_size=4, max_pairs=0)['pairs'] == 9
+
+
+def test_the_test_split_does_not_choose_its_threshold():
+  rows, validation = pairs(6), pairs(6, seed=50)
+  threshold = results_of(rows, validation, batch_size=4)['mask_threshold']
+  tampered = dict(rows, b_mask=1 - rows['b_mask'])
+  assert results_of(tampered, validation, batch_size=4)['mask_threshold'] == threshold
+  tampered = dict(validation, b_mask=1 - validation['b_mask'])
+  assert results_of(rows, tampered, batch_size=4)['mask_threshold'] != threshold
+
+
+def test_perfect_answers_are_perfect():
+  rows = pairs(4)
+  rows['b_mask'] = (rows['b'][..., :1] > 127).astype(np.float32)
+  rows['truth_ba'] = np.where(rows['b_mask'] > 0, 0, rows['b']).astype(np.uint8)
+  rows['truth_ab_mask'][:] = 0
+  rows['truth_ab_mask'][:, :, :8] = 1
+  rows['truth_ab'] = np.where(rows['truth_ab_mask'] > 0, 255, rows['a']).astype(np.uint8)
+  got = results_of(rows, rows, batch_size=4)
+  for name in ('mask_iou', 'mask_iou@0.5', 'transfer_mask_iou', 'transfer_ssim', 'removal_ssim'):
+    np.testing.assert_allclose(got[name], 1)
+  for name in ('transfer_error_inside', 'transfer_error_outside', 'transfer_error_ratio',
+               'removal_error_inside', 'removal_error_outside', 'removal_error_ratio'):
+    assert got[name] == 0
+  assert got['transfer_psnr'] == got['removal_psnr'] == 100
+
+
+def test_images_without_a_region_do_not_count_in_its_error():
+  error = truth.mean_error(np.full((2, 2, 2, 3), 51, np.uint8), np.zeros((2, 2, 2, 3), np.uint8),
+                           np.array([[[1, 0], [0, 0]], [[0, 0], [0, 0]]], bool)[..., None])
+  np.testing.assert_allclose(error, [0.2, np.nan])
+  rows, validation = pairs(4), pairs(3)
+  few = {name: values[:3] for name, values in rows.items()}
+  rows['truth_ab_mask'][3] = 0
+  got, want = (results_of(r, validation, batch_size=4) for r in (rows, few))
+  np.testing.assert_allclose(got['transfer_error_inside'], want['transfer_error_inside'])
+  assert got['transfer_error_outside'] != want['transfer_error_outside']
+
+
+def test_data_without_truths_give_a_note_and_nothing(capsys):
+  rows = {name: pairs(4)[name] for name in 'ab'}
+  assert results_of(rows, rows, batch_size=4) == {}
+  said = capsys.readouterr().out.splitlines()
+  assert len(said) == 2 and 'true masks' in said[0] and 'true translations' in said[1]
+  data = Data(test=rows)
+  assert evaluators.run(simple(), data, names=(), batch_size=4) == {} and not data.served
+
+
+def test_masks_alone_are_enough_for_the_masks():
+  rows = {name: pairs(4)[name] for name in ('a', 'b', 'b_mask')}
+  notes = []
+  got = results_of(rows, rows, batch_size=4, note=notes.append)
+  assert set(got) == {'pairs', 'mask_threshold', 'mask_iou', 'mask_iou_std', 'mask_iou@0.5',
+                      'mask_iou@0.5_std', 'mask_mean'}
+  assert len(notes) == 1 and "'truth'" in notes[0]
+
+
+def test_methods_that_neither_segment_nor_remove():
+  class Translates(Simple):
+    abilities = frozenset({'exemplar'})
+
+  data = Data(test=pairs(4), validation=pairs(4))
+  got = evaluators.run(simple(method=Translates()), data, names=('masks', 'truth'), batch_size=4)
+  assert 'transfer_psnr' in got and 'transfer_mask_iou' in got
+  assert not [name for name in got if name.startswith(('removal', 'mask_'))]
+  assert data.served == ['test']
+
+
+def test_splits_without_pictures_are_noted():
+  class Empty(Data):
+    def evaluation(self, split, **options):
+      if split not in self.splits:
+        raise errors.UserError(f'there are no {split} pictures')
+      return super().evaluation(split, **options)
+
+  notes = []
+  options = dict(names=('masks',), batch_size=4, note=notes.append)
+  assert evaluators.run(simple(), Empty(), **options) == {}
+  got = evaluators.run(simple(), Empty(test=pairs(4)), **options)
+  assert 'mask_iou@0.5' in got and 'mask_iou' not in got
+  assert 'test' in notes[0] and 'validation' in notes[1]
+
+
+def test_poll_can_stop_in_the_middle():
+  calls = []
+
+  def poll():
+    calls.append(1)
+    if len(calls) == 3:
+      raise errors.Preempted('now')
+  with pytest.raises(errors.Preempted):
+    results_of(pairs(8), pairs(8), batch_size=4, poll=poll)
+
+
+def test_unknown_evaluators_are_named_with_the_nearest():
+  with pytest.raises(errors.UserError, match=r"'mask' \(did you mean 'masks'\?\).*masks.*truth"):
+    evaluators.run(simple(), Data(), names=('mask',), batch_size=4)
+  for name in evaluators.names():
+    assert hasattr(evaluators.module(name), 'Evaluator')
+
+
+def test_outputs_are_computed_once_and_only_when_asked():
+  class Counting(Translator):
+    calls = []
+
+    def __call__(self, *args):
+      self.calls.append('translate')
+      return super().__call__(*args)
+
+    def remove(self, image, mask=None, threshold=None):
+      self.calls.append(('remove', threshold))
+      return super().remove(image, mask, threshold)
+
+  plain = simple()
+  t = Counting(plain.method, {}, {}, plain.config)
+  outputs = base.Outputs(t, pairs(4), threshold=0.3)
+  assert outputs.removal is outputs.removal and outputs.removal.image.shape[0] == 4
+  assert t.calls == [('remove', 0.3)]
+  assert outputs.translation is outputs.translation
+  assert t.calls == [('remove', 0.3), 'translate']
+
+
+def test_measure_writes_a_row_and_keeps_what_it_does_not_measure(tmp_path):
+  t = simple()
+  config = t.config
+  config.update(evaluation_batch_size=4, evaluation_pairs=6)
+  data = Data(test=pairs(8), validation=pairs(8, seed=50))
+  first = evaluators.measure(t, data, config, tmp_path, 30)
+  assert first['pairs'] == 6
+  [row] = scores.read(tmp_path)
+  assert row == {'step': 30, 'split': 'test', **first}
+  config.evaluators, config.evaluation_pairs = ('masks',), 0
+  second = evaluators.measure(t, data, config, tmp_path, 30)
+  [row] = scores.read(tmp_path)
+  assert row['mask_iou'] == second['mask_iou'] != first['mask_iou']
+  assert row['transfer_psnr'] == first['transfer_psnr'] and 'transfer_psnr' not in second
+  blind = Data(test={name: pairs(3)[name] for name in 'ab'})
+  assert evaluators.measure(t, blind, config, tmp_path, 31) == {}
+  assert len(scores.read(tmp_path)) == 1
+
+
+def test_table_shows_model_and_doing_nothing_side_by_side():
+  results = results_of(pairs(4), pairs(4), batch_size=4)
+  lines = evaluators.table(results).splitlines()
+  assert lines[0].split() == ['model', 'do', 'nothing']
+  inside = next(line for line in lines if line.startswith('removal   error where'))
+  assert (f"{results['removal_error_inside']:.4f}" in inside
+          and f"{results['do_nothing_removal_error_inside']:.4f}" in inside
+          and f"ratio {results['removal_error_ratio']:.3f}" in inside)
+  assert any(line.startswith(f"mask IoU at {results['mask_threshold']:g}: "
+                             f"{results['mask_iou']:.3f}") for line in lines)
+  assert lines[-1] == '4 pairs' and max(map(len, lines)) <= 100
+  assert evaluators.table({}) == ''
+  some = {name: results[name] for name in ('pairs', 'mask_iou@0.5', 'mask_iou@0.5_std')}
+  assert evaluators.table(some).count('\n') == 1

@@ -1,0 +1,222 @@
+"""Metrics and scores of a run: every line is JSON, and none is lost, doubled or half."""
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maskgan_jax import errors
+from maskgan_jax.runs import metric_writers, scores
+
+MetricWriter = metric_writers.MetricWriter
+
+
+def _strict_rows(workdir):
+  """The rows, by a parser that knows no NaN."""
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  return [json.loads(line, parse_constant=lambda name: pytest.fail(name)) for line in lines]
+
+
+@pytest.fixture(autouse=True)
+def no_tensorflow(monkeypatch):
+  """Tests of the lines do not depend on whether TensorFlow is installed."""
+  monkeypatch.setitem(sys.modules, 'tensorflow', None)
+  monkeypatch.setattr(metric_writers.importlib.util, 'find_spec', lambda name: None)
+
+
+def test_scalars(tmp_path):
+  with MetricWriter(tmp_path / 'new') as writer:
+    writer.write_scalars(1, {'a': 1.5, 'b': jnp.float32(0.25), 'c': np.int64(3), 'd': True})
+    # Whoever reads along sees whole lines at once, without flush.
+    assert _strict_rows(tmp_path / 'new') == [{'step': 1, 'a': 1.5, 'b': 0.25, 'c': 3, 'd': 1}]
+    writer.write_scalars(2, {'a': np.nan, 'b': jnp.inf, 'c': jnp.bfloat16(-np.inf)})
+    writer.write_texts(3, {'note': 'zwei\nZeilen "ä"'})
+    writer.write_images(3, {'grid': np.zeros((4, 4, 3), np.uint8)})
+    writer.write_hparams({'learning_rate': 1e-4})
+    writer.flush()
+  assert _strict_rows(tmp_path / 'new')[1:] == [
+      {'step': 2, 'a': None, 'b': None, 'c': None}, {'step': 3, 'note': 'zwei\nZeilen "ä"'}]
+  assert metric_writers.read(tmp_path / 'new') == _strict_rows(tmp_path / 'new')
+  assert os.listdir(tmp_path / 'new') == ['metrics.jsonl']
+  assert metric_writers.read(tmp_path / 'nowhere') == []
+
+
+def test_only_numbers_are_scalars(tmp_path):
+  with MetricWriter(tmp_path) as writer, pytest.raises(ValueError, match=r'loss .* \(2,\)'):
+    writer.write_scalars(1, {'loss': np.zeros(2)})
+  assert _strict_rows(tmp_path) == []
+
+
+def test_only_process_0_writes(tmp_path):
+  with MetricWriter(tmp_path / 'run', process_index=1) as writer:
+    writer.write_scalars(1, {'a': 1})
+    writer.write_texts(1, {'a': 'b'})
+    writer.truncate_after(0)
+    writer.flush()
+  assert not (tmp_path / 'run').exists()
+
+
+def test_resuming_drops_what_will_come_again(tmp_path):
+  with MetricWriter(tmp_path) as writer:
+    for step in (10, 20, 30):
+      writer.write_scalars(step, {'loss': step})
+    writer.truncate_after(20)
+    writer.write_scalars(25, {'loss': 25})
+  with open(tmp_path / 'metrics.jsonl', 'ab') as file:
+    file.write(b'{"step": 26, "lo')  # killed here
+  assert [row['step'] for row in metric_writers.read(tmp_path)] == [10, 20, 25]
+  with MetricWriter(tmp_path) as writer:
+    writer.write_scalars(26, {'loss': 26})
+    writer.truncate_after(26)
+    writer.write_scalars(27, {'loss': 27})
+  assert [row['step'] for row in _strict_rows(tmp_path)] == [10, 20, 25, 26, 27]
+
+
+@pytest.mark.parametrize('half', [b'{"step": 26}', b'{"step": 26, "loss": 1', b'\x00\x00', b'{'])
+def test_a_half_line_never_glues_to_the_next(tmp_path, half):
+  (tmp_path / 'metrics.jsonl').write_bytes(b'{"step": 1}\n' + half)
+  with MetricWriter(tmp_path) as writer:
+    writer.write_scalars(2, {'a': 1})
+  assert [row['step'] for row in _strict_rows(tmp_path)] == [1, 2]
+
+
+@contextlib.contextmanager
+def _largest_file(size):
+  """Makes the system refuse to write files beyond `size` bytes, as a full disk would."""
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_stops_training(tmp_path):
+  with MetricWriter(tmp_path) as writer:
+    writer.write_scalars(1, {'loss': 1})
+    with _largest_file(30), pytest.raises(errors.UserError, match='metrics.jsonl: File too large'):
+      writer.write_scalars(2, {'loss': 2})
+  assert (tmp_path / 'metrics.jsonl').stat().st_size == 30  # half a line is there
+  with MetricWriter(tmp_path) as writer:
+    writer.write_scalars(2, {'loss': 2})
+  assert _strict_rows(tmp_path) == [{'step': 1, 'loss': 1}, {'step': 2, 'loss': 2}]
+
+
+def test_other_trouble_loses_a_line_and_says_so(tmp_path, monkeypatch, caplog):
+  def stale(*_, **__):
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+  with MetricWriter(tmp_path) as writer:
+    with monkeypatch.context() as patch:
+      patch.setattr(metric_writers, 'open', stale, raising=False)
+      writer.write_scalars(5, {'a': 1})
+    writer.write_scalars(6, {'a': 1})
+  assert 'step 5 are lost' in caplog.text
+  assert [row['step'] for row in _strict_rows(tmp_path)] == [6]
+
+
+def test_unusable_folder(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match='cannot write .*metrics.jsonl'):
+    MetricWriter(tmp_path / 'file')
+
+
+class _Events:
+  """Stands for CLU's writer."""
+
+  def __init__(self, folder):
+    self.calls = [folder]
+
+  def __getattr__(self, name):
+    def method(*args):
+      if name == 'write_texts':
+        raise RuntimeError('broken')
+      self.calls.append((name, *args))
+    return method
+
+
+def test_tensorboard(tmp_path, monkeypatch, caplog):
+  hidden = []
+  tensorflow = types.SimpleNamespace(config=types.SimpleNamespace(
+      set_visible_devices=lambda *args: hidden.append(args)))
+  clu = types.ModuleType('clu')
+  clu.metric_writers = types.SimpleNamespace(SummaryWriter=_Events)
+  monkeypatch.setitem(sys.modules, 'tensorflow', tensorflow)
+  monkeypatch.setitem(sys.modules, 'clu', clu)
+  monkeypatch.setattr(metric_writers.importlib.util, 'find_spec', lambda name: object())
+  with MetricWriter(tmp_path) as writer:
+    events = writer._events
+    writer.write_scalars(1, {'a': jnp.float32(2)})
+    writer.write_images(1, {'grid': np.ones((4, 5, 3), np.uint8)})
+    writer.write_hparams({'b': 1})
+    assert events.calls[:2] == [str(tmp_path / 'tensorboard'), ('write_scalars', 1, {'a': 2.0})]
+    assert events.calls[2][2]['grid'].shape == (1, 4, 5, 3)
+    assert events.calls[3] == ('write_hparams', {'b': 1})
+    writer.write_texts(2, {'c': 'd'})  # fails in TensorBoard, and only there
+    writer.write_scalars(3, {'a': 4})
+  assert len(events.calls) == 4 and 'TensorBoard is off' in caplog.text
+  assert [row['step'] for row in _strict_rows(tmp_path)] == [1, 2, 3]
+  assert hidden == [([], 'GPU')]
+  assert MetricWriter(tmp_path, tensorboard=False)._events is None
+
+
+def test_a_broken_tensorflow_does_not_matter(tmp_path, monkeypatch, caplog):
+  monkeypatch.setattr(metric_writers.importlib.util, 'find_spec', lambda name: object())
+  with MetricWriter(tmp_path) as writer:  # find_spec finds it, importing it fails
+    writer.write_scalars(1, {'a': 1})
+  assert 'TensorBoard is off' in caplog.text and len(_strict_rows(tmp_path)) == 1
+
+
+def test_scores_keep_one_row_a_step_and_split(tmp_path):
+  assert scores.read(tmp_path) == [] and scores.latest(tmp_path) is None
+  scores.append(tmp_path, {'step': 10, 'split': 'test', 'mask_iou': 0.5})
+  scores.append(tmp_path, {'step': 10, 'split': 'validation', 'mask_iou': np.float32(0.25)})
+  scores.append(tmp_path, {'step': 20, 'split': 'test', 'fid': jnp.float32(3.5), 'mask_iou': 0.75})
+  scores.append(tmp_path, {'step': 10, 'split': 'test', 'mask_iou': float('nan'), 'why': 'a, "b"'})
+  # A row measured again keeps its place and what the new measuring did not measure is gone.
+  header, *lines = (tmp_path / 'scores.csv').read_text().splitlines()
+  assert header == 'step,split,mask_iou,fid,why'
+  assert lines == ['10,test,nan,,"a, ""b"""', '10,validation,0.25,,', '20,test,0.75,3.5,']
+  rows = scores.read(tmp_path)
+  assert rows[1:] == [{'step': 10, 'split': 'validation', 'mask_iou': 0.25},
+                      {'step': 20, 'split': 'test', 'mask_iou': 0.75, 'fid': 3.5}]
+  assert np.isnan(rows[0].pop('mask_iou'))
+  assert rows[0] == {'step': 10, 'split': 'test', 'why': 'a, "b"'}
+  assert scores.latest(tmp_path) == rows[2]
+  assert scores.latest(tmp_path, split='validation') == rows[1]
+  assert scores.latest(tmp_path, split='test', step=10)['why'] == 'a, "b"'
+  assert scores.latest(tmp_path, split='test', step=11) is None
+
+
+def test_scores_keep_floats_exactly(tmp_path):
+  value = 0.1 + 0.2
+  scores.append(tmp_path, {'step': 1, 'split': 'test', 'a': value, 'b': 1e-300, 'c': 12345678901})
+  assert scores.read(tmp_path) == [
+      {'step': 1, 'split': 'test', 'a': value, 'b': 1e-300, 'c': 12345678901}]
+
+
+def test_scores_need_a_step_and_tolerate_a_spoilt_file(tmp_path):
+  with pytest.raises(ValueError, match='split'):
+    scores.append(tmp_path, {'step': 1})
+  (tmp_path / 'scores.csv').write_text('step,split,a\n1,test,2,3,4\n\nx\n5,test,6\n')
+  assert scores.latest(tmp_path) == {'step': 5, 'split': 'test', 'a': 6}
+  scores.append(tmp_path, {'step': 7, 'split': 'test', 'a': 8})
+  assert [row['step'] for row in scores.read(tmp_path)] == [1, 5, 7]
+
+
+@pytest.mark.slow
+def test_scores_of_two_writers_at_once(tmp_path):
+  code = ('import sys\nfrom maskgan_jax.runs import scores\n'
+          'for step in range(40):\n'
+          '  scores.append(sys.argv[1], {"step": step, "split": sys.argv[2], sys.argv[2]: 1})\n')
+  writers = [subprocess.Popen([sys.executable, '-c', code, str(tmp_path), split])
+             for split in ('validation', 'test')]
+  assert [writer.wait() for writer in writers] == [0, 0]
+  assert len(scores.read(tmp_path)) == 80

@@ -1,0 +1,132 @@
+"""Evaluation's pairs: aligned, padded, divided among processes, with true masks and answers."""
+
+import itertools
+
+import data_samples
+from numbered_records import assert_same, Gradient, make_data, NAMES, NumberedRecords, numbers_of
+import numpy as np
+import pytest
+
+from maskgan_jax import errors
+from maskgan_jax.data import default_config, images, pipeline, sources
+
+
+def _evaluated(*, count=23, batch_size=4, split='test', process_count=1, max_pairs=None, **fields):
+  records = {s: NumberedRecords(count, masks='Glasses', truths=True) for s in sources.SPLITS}
+  data = make_data(records=records, **fields)
+  return data, [data.evaluation(split, batch_size=batch_size, max_pairs=max_pairs, process_index=i,
+                                process_count=process_count) for i in range(process_count)]
+
+
+def test_pairs_are_aligned_padded_and_unchanged():
+  _, (evaluation,) = _evaluated(attributes=NAMES)
+  batches = list(evaluation)
+  assert evaluation.num_pairs == 11 and len(evaluation) == len(batches) == 3
+  valid = np.concatenate([batch['valid'] for batch in batches])
+  assert valid.tolist() == [True] * 11 + [False]
+  for name, first in (('a', 0), ('b', 1)):
+    stack = np.concatenate([batch[name] for batch in batches])
+    numbers, mirrored = numbers_of(stack)
+    assert numbers[valid].tolist() == list(range(first, 22, 2)) and not mirrored.any()
+    assert numbers[11] == numbers[10]
+    masks = np.concatenate([batch[f'{name}_mask'] for batch in batches])
+    assert masks.shape == (12, 8, 8, 1) and masks.dtype == np.float32
+    np.testing.assert_allclose(masks[:, 3, 3, 0], numbers / 23, rtol=1e-6)
+    labels = np.concatenate([batch[f'{name}_attributes'] for batch in batches])
+    assert labels[:, 0].tolist() == [first] * 12
+
+
+def test_true_answers_belong_to_their_pair():
+  _, (evaluation,) = _evaluated()
+  for batch in evaluation:
+    a, b = (numbers_of(batch[name])[0] for name in 'ab')
+    assert batch['truth_ab'].dtype == batch['truth_ba'].dtype == np.uint8
+    np.testing.assert_array_equal(batch['truth_ab'][:, 2, 2, 0], a)
+    np.testing.assert_array_equal(batch['truth_ab'][:, 2, 2, 2], b)
+    np.testing.assert_array_equal(batch['truth_ba'][:, 2, 2, 0], b)
+    np.testing.assert_array_equal(batch['truth_ba'][:, 2, 2, 2], 7)
+    np.testing.assert_array_equal(batch['truth_ab_mask'], np.full((4, 8, 8, 1), 0.25))
+
+
+def test_evaluation_sees_the_centre_of_what_training_crops():
+  records = {split: Gradient() for split in sources.SPLITS}
+  data = make_data(records=records, image_size=8, load_size=16)
+  batch = next(iter(data.evaluation('test', batch_size=2)))
+  rows, columns = np.mgrid[4:12, 4:12]
+  np.testing.assert_array_equal(batch['a'][0][..., :2], np.stack([rows, columns], -1))
+
+
+@pytest.mark.parametrize('max_pairs, expected', [(None, 11), (5, 5), (100, 11)])
+@pytest.mark.parametrize('process_count', [1, 2, 4])
+def test_processes_share_the_evaluation(max_pairs, expected, process_count):
+  _, (whole,) = _evaluated(max_pairs=max_pairs)
+  _, parts = _evaluated(process_count=process_count, max_pairs=max_pairs)
+  assert whole.num_pairs == parts[0].num_pairs == expected
+  for batch, *shares in zip(whole, *parts, strict=True):
+    assert_same({name: np.concatenate([share[name] for share in shares]) for name in batch}, batch)
+
+
+def test_answers_are_worked_out_once():
+  data, (evaluation,) = _evaluated(in_memory='auto')
+  first, second = list(evaluation), list(evaluation)
+  third = list(data.evaluation('test', batch_size=4, max_pairs=8))
+  for left, right in [*zip(first, second, strict=True), *zip(third, first[:2], strict=True)]:
+    assert_same(left, right)
+  assert data.records('test').answers == 11
+  data, (evaluation,) = _evaluated(in_memory='never')
+  for left, right in zip(first, itertools.chain(evaluation), strict=True):
+    assert_same(left, right)
+  list(evaluation)
+  assert data.records('test').answers == 22
+
+
+def test_shifted_domains_are_for_evaluation_only():
+  _, (evaluation,) = _evaluated(test_b='Glasses & Old')
+  numbers = np.concatenate([numbers_of(batch['b'])[0][batch['valid']] for batch in evaluation])
+  assert numbers.tolist() == [3, 9, 15, 21]
+  batch = next(make_data(23, test_b='Glasses & Old').train(batch_size=11))
+  assert sorted(numbers_of(batch['b'])[0]) == list(range(1, 23, 2))
+
+
+@pytest.mark.parametrize('fields, transfer', [
+    ({'a': '~Glasses', 'b': 'Glasses & Old'}, ('Glasses',)),
+    ({'a': '~Glasses & ~Old', 'b': 'Glasses & Old'}, ('Glasses', 'Old')),
+    ({'a': 'Old', 'b': 'Glasses'}, ('Glasses',)),
+    ({'a': 'Old', 'b': 'Glasses', 'transfer': ('Old',)}, ('Old',)),
+    ({'a': '', 'b': ''}, ()),
+])
+def test_what_is_transferred_follows_from_the_domains(fields, transfer):
+  assert make_data(**fields)._transfer() == transfer
+
+
+def test_no_masks_and_no_truths_where_nothing_is_asked_for():
+  _, (evaluation,) = _evaluated(a='', b='')
+  assert set(next(iter(evaluation))) == {'a', 'b', 'valid'}
+
+
+def test_masks_for_some_pictures_only_are_refused(tmp_path):
+  root = data_samples.write_domains(tmp_path / 'p')
+  for present in ('001', '000'):
+    folder = tmp_path / present
+    images.save_png(folder / 'testB' / f'{present}.png', np.zeros((25, 25), np.uint8))
+    config = data_samples.make_config('folder', path=root, masks_path=str(folder))
+    evaluation = pipeline.make(config, image_size=8, seed=0).evaluation('test', batch_size=4)
+    lacking = 'testB/000.png' if present == '001' else 'testB/001.png'
+    with pytest.raises(errors.UserError, match=f'domain b have a mask, but {lacking} has none'):
+      list(evaluation)
+
+
+@pytest.mark.slow
+def test_avatars_through_the_door(data_dir):
+  config = default_config.get_default()
+  config.update(data_dir=data_dir, num_train=40, num_validation=24, num_test=24,
+                attributes=('Smiling',))
+  data = pipeline.make(config, image_size=32, seed=0)
+  assert next(data.train(batch_size=8))['a'].shape == (8, 32, 32, 3)
+  batch = next(iter(data.evaluation('test', batch_size=4)))
+  # Outside the true region the true answer is the picture itself; inside, something changed.
+  for answer, picture, mask in (('truth_ab', 'a', 'truth_ab_mask'), ('truth_ba', 'b', 'b_mask')):
+    changed = (batch[answer] != batch[picture]).any(axis=-1, keepdims=True)
+    assert changed.any(axis=(1, 2, 3)).all()
+    assert (batch[mask][changed] > 0).all() and (batch[mask] == 0).mean() > 0.5
+  assert not batch['a_mask'].any()

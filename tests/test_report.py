@@ -1,0 +1,252 @@
+"""Reports: one page that says what the files of a run say; nothing they say is code in it."""
+
+import base64
+import html.parser
+import io
+import json
+import math
+import re
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from maskgan_jax.runs import charts, metric_writers, pictures, report, scores
+
+# Tags that close themselves.
+_EMPTY = ('meta', 'img', 'line', 'wbr', 'circle', 'polyline', 'polygon')
+
+
+class _Page(html.parser.HTMLParser):
+  """Reads a page strictly: tags must nest."""
+
+  def __init__(self, text):
+    super().__init__()
+    self.open, self.tags, self.words = [], [], []
+    self.feed(text)
+    self.close()
+    assert not self.open
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append((tag, dict(attrs)))
+    if tag not in _EMPTY:
+      self.open.append(tag)
+
+  def handle_startendtag(self, tag, attrs):
+    self.tags.append((tag, dict(attrs)))
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    self.words.append(data)
+
+  @property
+  def text(self):
+    return ' '.join(' '.join(self.words).split())
+
+  def all(self, tag):
+    return [attributes for name, attributes in self.tags if name == tag]
+
+
+def _read(workdir, extra=None):
+  path = report.write(workdir, extra)
+  with open(path, encoding='utf-8') as file:
+    text = file.read()
+  assert not re.search(r'(src|href)="(?!data:)|url\(|@import|<script|https?:', text)
+  return _Page(text)
+
+
+def _row(page, measure):
+  """Returns the text of a table's line."""
+  text = page.text.replace('_ ', '_')
+  start = text.index(f' {measure} ')
+  return text[start:start + 400]
+
+
+def test_an_empty_run(tmp_path):
+  page = _read(tmp_path)
+  for words in ('No scores yet', 'No sample pictures yet', 'No metrics yet', 'No config.json',
+                f'maskgan_jax.evaluate --workdir={tmp_path}'):
+    assert words in page.text
+
+
+def test_spoilt_files_are_left_out(tmp_path):
+  (tmp_path / 'config.json').write_text('{"name": ')
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 1, "loss": 2}\n{"step": 2, "lo')
+  (tmp_path / 'scores.csv').write_text('what\nis this\n')
+  (tmp_path / 'samples').mkdir()
+  (tmp_path / 'samples' / '00000004.png').write_bytes(b'no picture')
+  (tmp_path / 'samples' / '00000005.png').write_bytes(b'\x89PNG\r\n\x1a\n broken')
+  page = _read(tmp_path)
+  assert 'No config.json' in page.text and '00000005.png is not a picture' in page.text
+  assert len(page.all('svg')) == 1
+
+
+def test_scores_against_doing_nothing(tmp_path):
+  scores.append(tmp_path, {'step': 500, 'split': 'test', 'mask_iou': 0.1})
+  scores.append(tmp_path, {
+      'step': 1000, 'split': 'test', 'invented': 12345.678, 'transfer_ssim': 0.5,
+      'do_nothing_ssim': 0.5, 'transfer_psnr': 21.5, 'do_nothing_psnr': 18.25,
+      'transfer_error_inside': 0.0812345, 'transfer_error_inside_std': 0.0312,
+      'do_nothing_error_inside': 0.35, 'removal_error_inside': 0.4,
+      'do_nothing_removal_error_inside': 0.3, 'mask_iou@0.5': 0.6, 'mask_iou': 0.75,
+      'fid': math.nan, 'do_nothing_fid': 3})
+  scores.append(tmp_path, {'step': 1000, 'split': 'validation', 'mask_iou': 0.7})
+  page = _read(tmp_path)
+  assert 'test pictures, step 1,000' in page.text
+  assert page.text.index('test pictures') < page.text.index('validation pictures')
+  expected = {
+      'transfer_error_inside': r'Lower is better\. 0\.08123 ± 0\.031 better 0\.35 ',
+      'removal_error_inside': r'Lower is better\. 0\.4 worse 0\.3 ',
+      'transfer_psnr': r'Higher is better\. 21\.5 better 18\.25 ',
+      'transfer_ssim': r'Higher is better\. 0\.5 the same 0\.5 ',
+      'mask_iou': r'covers the true region.*Higher is better\. 0\.75 mask_iou@0\.5 ',
+      'mask_iou@0.5': r'The same with the mask cut at this value\. Higher is better\. 0\.6 ',
+      'fid': r'Lower is better\. not finite 3 invented',  # nothing is better or worse than NaN
+      'invented': r'12,346 Doing nothing hands',
+  }
+  for measure, pattern in expected.items():
+    assert re.match(rf' {measure} .*?{pattern}', _row(page, measure)), _row(page, measure)
+  names = [words for words in page.words if words.startswith('do_')]
+  assert not names  # baselines stand beside what they are a baseline of
+  assert 'test scores over training' in page.text
+  assert 'validation scores over training' not in page.text  # one step is no course
+
+
+def test_newest_pictures_with_captions(tmp_path):
+  images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+  for image, name in zip(images, ('00000010', '00000900', '00001000', 'faces_00000002',
+                                  'faces_00000001', 'test'), strict=True):
+    pictures.save(tmp_path / 'samples' / f'{name}.png', image,
+                  description='<what> it shows' if name == '00001000' else '')
+  page = _read(tmp_path, {'captions': {'faces': 'Faces & more'}})
+  shown = {}
+  for image in page.all('img'):
+    data = base64.b64decode(image['src'].removeprefix('data:image/png;base64,'))
+    with Image.open(io.BytesIO(data)) as picture:
+      shown[image['alt']] = np.asarray(picture)
+      assert (int(image['width']), int(image['height'])) == picture.size
+  expected = {'step 1,000': 2, 'step 10': 0, 'step 900': 1, 'faces, step 2': 3,
+              'faces, step 1': 4, 'test, step 0': 5}
+  assert list(shown) == ['step 1,000', 'step 10', 'step 900', 'faces, step 2', 'faces, step 1',
+                         'test, step 0']
+  for name, index in expected.items():
+    assert np.array_equal(shown[name], images[index])
+  assert 'step 1,000. <what> it shows' in page.text and 'faces, step 2. Faces & more' in page.text
+  assert 'test, step 0. source: the picture to change' in page.text
+
+
+def test_nothing_in_a_file_becomes_markup(tmp_path):
+  evil = '"><script>alert(1)</script><b attr=\'x\'>&amp;'
+  (tmp_path / 'config.json').write_text(json.dumps({'name': evil, 'method': evil, evil: evil,
+                                                    'data': {'source': evil}}))
+  with metric_writers.MetricWriter(tmp_path) as writer:
+    writer.write_scalars(1, {evil: 1, f'mask{evil}': 2})
+  scores.append(tmp_path, {'step': 1, 'split': evil, evil: evil, 'n': 1})
+  scores.append(tmp_path, {'step': 2, 'split': evil, evil: 1.5})
+  pictures.save(tmp_path / 'samples' / '3.png', np.zeros((2, 2, 3), np.uint8), description=evil)
+  page = _read(tmp_path, {'command': evil, evil: evil, 'versions': {evil: evil}})
+  assert page.all('script') == [] and page.all('b') == [{}] * len(page.all('b'))
+  assert page.text.count('alert(1)') >= 10
+
+
+def test_facts_and_command(tmp_path):
+  (tmp_path / 'config.json').write_text(json.dumps({
+      'name': 'quick', 'method': 'lomit', 'num_steps': 20000, 'image_size': 32, 'lr': 1e-4,
+      'data': {'source': 'avatars', 'a': '~Eyeglasses', 'b': 'Eyeglasses'}}))
+  with metric_writers.MetricWriter(tmp_path) as writer:
+    writer.write_scalars(12000, {'generator/loss': 1.0, 'note_mask': 2, 'images_per_second': 3})
+    writer.write_texts(12000, {'words': 'hello'})
+  page = _read(tmp_path, {'command': 'python -m x --y', 'device': 'cpu', 'images': 4800,
+                          'versions': {'jax': '0.10.2', 'python': '3.11'}})
+  assert 'Method lomit; data avatars: from ~Eyeglasses to Eyeglasses; 32 x 32 pixels; ' \
+         '12,000 of 20,000 steps' in page.text
+  for words in ('python -m x --y', 'jax 0.10.2, python 3.11', 'device cpu', 'images 4,800',
+                '"lr": 0.0001'):
+    assert words in page.text
+  assert len(page.all('svg')) == 3
+  order = [page.text.index(name) for name in ('note_mask', 'generator/loss', 'images_per_second')]
+  assert order == sorted(order)
+
+
+def _svg(figure):
+  """Returns the points of the line, the values at the ticks' heights, and the page."""
+  page = _Page(figure)
+  line = page.all('polyline')[0]['points']
+  points = np.array([[float(v) for v in point.split(',')] for point in line.split()])
+  heights = [float(tick['y1']) for tick in page.all('line')]
+  labels = [float(words.replace(',', '')) for words in page.words
+            if re.fullmatch(r'-?[\d.,]+(e-?\d+)?', words)][:len(heights)]
+  return points, np.array(heights), np.array(labels), page
+
+
+@pytest.mark.parametrize('values', [
+    [1.5, -2.25, 7.75, 3.0], [0.001, 0.0012, 0.0011, 0.00105], [10, 20, 30, 25.5],
+    [123456, 234567, 345678, 200000]])
+def test_a_line_is_where_the_axis_says(values):
+  steps = [100, 200, 400, 1100]
+  points, heights, labels, page = _svg(charts.line_chart(steps, values, 'x'))
+  assert len(labels) == len(heights) >= 2 and (np.diff(labels) > 0).all()
+  assert labels[0] <= min(values) and labels[-1] >= max(values)
+  read = np.interp(-points[:, 1], -heights, labels)
+  np.testing.assert_allclose(read, values, atol=0.002 * (labels[-1] - labels[0]))
+  across = (points[:, 0] - points[0, 0]) / (points[-1, 0] - points[0, 0])
+  np.testing.assert_allclose(across, [0, 0.1, 0.3, 1], atol=0.002)
+  width, height = map(float, page.all('svg')[0]['viewbox'].split()[2:])
+  assert (points > 0).all() and (points < [width, height]).all()
+
+
+def test_wide_ranges_are_logarithmic():
+  values = [1e-4, 1e-2, 1, 100]
+  points, heights, labels, page = _svg(charts.line_chart([1, 2, 3, 4], values, 'x'))
+  assert 'logarithmic' in page.text
+  np.testing.assert_allclose(np.diff(points[:, 1]), np.diff(points[:, 1])[0], atol=0.2)
+  read = 10 ** np.interp(-points[:, 1], -heights, np.log10(labels))
+  np.testing.assert_allclose(read, values, rtol=0.05)
+
+
+def test_many_points_become_a_line_and_a_band():
+  rng = np.random.default_rng(0)
+  values = rng.normal(size=10_000)
+  values[17] = 9
+  points, heights, labels, page = _svg(charts.line_chart(range(10_000), values, 'x'))
+  assert len(points) <= 160
+  read = np.interp(-points[:, 1], -heights, labels)
+  expected = [values[i:i + 63].mean() for i in range(0, 10_000, 63)]
+  np.testing.assert_allclose(read, expected, atol=0.02)
+  band = np.array([[float(v) for v in point.split(',')]
+                   for point in page.all('polygon')[0]['points'].split()])
+  assert np.interp(-band[:, 1].min(), -heights, labels) == pytest.approx(9, abs=0.05)
+
+
+def test_what_is_not_finite_is_counted():
+  figure = charts.line_chart([1, 2, 3, 4, 5], [1, None, math.nan, math.inf, 2], 'x')
+  points, *_, page = _svg(figure)
+  assert len(points) == 2 and '3 not finite' in page.text
+  assert 'no finite value' in _Page(charts.line_chart([1], [None], 'x')).text
+  assert len(_Page(charts.line_chart([7], [3.5], 'x')).all('circle')) == 1
+
+
+@pytest.mark.parametrize('value,text', [
+    (0, '0'), (3.0, '3'), (1234567, '1,234,567'), (0.123456, '0.1235'), (-12345.6, '-12,346'),
+    (1e-9, '1e-09'), (2.5e12 + 0.5, '2.50e+12'), (math.inf, 'not finite'),
+    (math.nan, 'not finite')])
+def test_numbers(value, text):
+  assert charts.number(value) == text
+
+
+def test_ticks_are_round_and_few():
+  rng = np.random.default_rng(0)
+  for _ in range(300):
+    low = rng.normal() * 10.0 ** rng.integers(-6, 6)
+    high = low + abs(rng.normal()) * 10.0 ** rng.integers(-6, 6)
+    if not high - low > 1e-6 * abs(low):
+      continue
+    ticks = charts.nice_ticks(low, high)
+    step = ticks[1] - ticks[0]
+    assert 2 <= len(ticks) <= 6
+    assert ticks[0] <= low + 1e-6 * step and ticks[-1] >= high - 1e-6 * step
+    assert any(abs(step / 10.0 ** math.floor(math.log10(step) + 1e-6) - n) < 1e-3
+               for n in (1, 2, 2.5, 5))
+  assert charts.nice_ticks(3, 3) == [3]

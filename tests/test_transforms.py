@@ -1,0 +1,123 @@
+"""Crop, resize and flip against Pillow's steps written out, block means and the mask's own path."""
+
+import data_samples
+import numpy as np
+from PIL import Image
+import pytest
+import skimage.data
+
+from maskgan_jax import errors
+from maskgan_jax.data import transforms
+
+# CelebA's shape, 218 high and 178 wide, from a portrait.
+_PORTRAIT = np.ascontiguousarray(skimage.data.astronaut()[:218, 140:318])
+_BILINEAR = Image.Resampling.BILINEAR
+
+
+def test_content_transfer_authors_distort_the_whole_picture():
+  ours = transforms.Transform(128).fixed(_PORTRAIT, 'x')
+  expected = Image.fromarray(_PORTRAIT).resize((128, 128), _BILINEAR)
+  np.testing.assert_array_equal(ours, np.asarray(expected))
+
+
+@pytest.mark.parametrize('flipped', [False, True])
+def test_lomit_authors_flip_crop_the_centre_and_resize(flipped):
+  transform = transforms.Transform(128, crop='center:178')
+  uniforms = np.array([[0.1 if flipped else 0.9, 0, 0]])
+  ours = transform.augment(np.stack([transform.fixed(_PORTRAIT, 'x')]), uniforms)[0]
+  image = Image.fromarray(_PORTRAIT)
+  if flipped:
+    image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+  expected = image.crop((0, 20, 178, 198)).resize((128, 128), _BILINEAR)
+  # A resize of the mirrored picture rounds some levels the other way.
+  np.testing.assert_allclose(ours.astype(int), np.asarray(expected, int), atol=1)
+
+
+def test_box_crop_is_that_of_its_rows_and_columns():
+  transform = transforms.Transform(178, crop='box:20,0,198,178')
+  np.testing.assert_array_equal(transform.fixed(_PORTRAIT, 'x'), _PORTRAIT[20:198])
+
+
+def test_area_is_the_mean_of_blocks():
+  transform = transforms.Transform(32, crop='center:128', resize='area')
+  blocks = _PORTRAIT[45:173, 25:153].reshape(32, 4, 32, 4, 3).mean(axis=(1, 3))
+  # Pillow rounds after each of its two passes.
+  np.testing.assert_allclose(transform.fixed(_PORTRAIT, 'x'), blocks, atol=1.01)
+
+
+def test_keep_aspect_makes_the_shorter_side_the_size():
+  wide = data_samples.photos()['rocket']  # 107 x 160
+  ours = transforms.Transform(64, keep_aspect=True).fixed(wide, 'x')
+  left = (round(160 * 64 / 107) - 64) // 2
+  expected = np.asarray(Image.fromarray(wide).resize((round(160 * 64 / 107), 64), _BILINEAR))
+  np.testing.assert_array_equal(ours, expected[:, left:left + 64])
+  tall = np.ascontiguousarray(wide.swapaxes(0, 1))
+  ours_tall = transforms.Transform(64, keep_aspect=True).fixed(tall, 'x')
+  np.testing.assert_allclose(ours_tall.swapaxes(0, 1).astype(int), ours, atol=1)
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 50), (64, 64), (63, 65)])
+@pytest.mark.parametrize('keep_aspect', [False, True])
+def test_any_shape_becomes_a_square(shape, keep_aspect):
+  transform = transforms.Transform(64, keep_aspect=keep_aspect)
+  image = np.full((*shape, 3), 77, np.uint8)
+  np.testing.assert_array_equal(transform.fixed(image, 'x'), np.full((64, 64, 3), 77))
+
+
+@pytest.mark.parametrize('crop', ['', 'center:150', 'center:90,170', 'box:3,5,131,160'])
+@pytest.mark.parametrize('keep_aspect', [False, True])
+@pytest.mark.parametrize('load_size', [0, 50])
+@pytest.mark.parametrize('resize', list(transforms.RESIZE))
+def test_masks_go_where_their_pictures_go(crop, keep_aspect, load_size, resize):
+  transform = transforms.Transform(40, crop=crop, keep_aspect=keep_aspect, load_size=load_size,
+                                   resize=resize)
+  picture = _PORTRAIT // 2 + 64  # far from black and white, where pictures are cut off
+  mask = picture[..., 0].astype(np.float32) / 255  # a picture that is its own mask
+  image = transform.centre(transform.fixed(picture, 'x'))
+  mask = transform.centre(transform.fixed(mask, 'x'))
+  assert mask.shape == (40, 40) and mask.dtype == np.float32
+  assert mask.min() >= 0 and mask.max() <= 1
+  # Pictures are rounded to whole levels after each of the two passes of a resize.
+  np.testing.assert_allclose(mask * 255, image[..., 0], atol=1.6)
+
+
+def test_random_squares_reach_every_corner():
+  transform = transforms.Transform(4, load_size=6, flip=False)
+  image = np.arange(6 * 6 * 3, dtype=np.uint8).reshape(6, 6, 3)
+  grid = np.array([[0.9, y, x] for y in (0, 0.34, 0.999) for x in (0, 0.34, 0.999)])
+  squares = transform.augment(image[None].repeat(9, 0), grid)
+  expected = [image[y:y + 4, x:x + 4] for y in range(3) for x in range(3)]
+  np.testing.assert_array_equal(squares, expected)
+  np.testing.assert_array_equal(transform.centre(image), image[1:5, 1:5])
+
+
+def test_flip_mirrors_below_one_half_and_only_columns():
+  image = np.arange(3 * 3 * 3, dtype=np.uint8).reshape(3, 3, 3)
+  uniforms = np.array([[0, 0, 0], [0.499, 0, 0], [0.5, 0, 0], [0.999, 0, 0]])
+  stack = image[None].repeat(4, 0)
+  flipped = transforms.Transform(3).augment(stack.copy(), uniforms)
+  np.testing.assert_array_equal(flipped, [np.fliplr(image)] * 2 + [image] * 2)
+  kept = transforms.Transform(3, flip=False).augment(stack.copy(), uniforms)
+  np.testing.assert_array_equal(kept, stack)
+
+
+@pytest.mark.parametrize('crop', ['center', 'center:', 'center:0', 'center:1,2,3', 'box:1,2,3',
+                                  'box:5,0,5,9', 'box:-1,0,5,9', 'middle:5', '178'])
+def test_crops_that_mean_nothing(crop):
+  with pytest.raises(errors.UserError, match="config.data.crop=.*must be '', 'center:SIDE'"):
+    transforms.Transform(8, crop=crop)
+
+
+def test_crops_that_do_not_fit_name_the_picture():
+  for crop in ('center:179', 'box:0,0,219,10'):
+    with pytest.raises(errors.UserError, match='does not fit into x.png, which is 218 high'):
+      transforms.Transform(8, crop=crop).fixed(_PORTRAIT, 'x.png')
+
+
+def test_sizes_and_names_are_checked():
+  with pytest.raises(errors.UserError, match="lanczos.*did you mean 'bicubic'"):
+    transforms.Transform(8, resize='bicubik')
+  with pytest.raises(errors.UserError, match='load_size=7 is smaller than image_size=8'):
+    transforms.Transform(8, load_size=7)
+  with pytest.raises(errors.UserError, match='image_size=0'):
+    transforms.Transform(0)
