@@ -44,6 +44,9 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
       main(*([argv[1:]] if positional else []))
     except errors.UserError as error:
       _fail(error)
+    except KeyboardInterrupt:
+      print('interrupted', file=sys.stderr)
+      sys.exit(130)
     except errors.Preempted as stop:
       print(stop, file=sys.stderr)
       sys.stdout.flush()

@@ -37,22 +37,26 @@ def main() -> None:
   for name in config.evaluators:
     evaluators.module(name)  # a misspelt one is not for the end of training to find
 
-  def make_evaluate(method, data):
+  def make_evaluate(method, data, poll):
     translator = None
 
     def evaluate(step, params, model_state):
       nonlocal translator
       translator = (Translator(method, params, model_state, config, step) if translator is None
                     else translator.at(params, model_state, step))
-      results = evaluators.measure(translator, data, config, workdir, step)
-      report.write(workdir, {'command': run_config.command()})
+      results = evaluators.measure(translator, data, config, workdir, step, poll=poll)
+      report.write(workdir)
       return results
     return evaluate
 
   trained = loop.train(config, workdir, make_evaluate=make_evaluate)
   if jax.process_index() == 0:
-    path = report.write(workdir, {'command': run_config.command()})
-    row = scores.latest(workdir, split='test', step=trained.step)
+    last = {'split': evaluators.SPLIT, 'step': trained.step}
+    if config.evaluators and not scores.latest(workdir, **last):
+      make_evaluate(trained.method, trained.data, None)(
+          trained.step, trained.params, trained.model_state)
+    path = report.write(workdir)
+    row = scores.latest(workdir, **last)
     print()
     if row:
       print(evaluators.table({k: v for k, v in row.items() if isinstance(v, (int, float))}))

@@ -1,28 +1,36 @@
-"""Content transfer: against a PyTorch twin of the authors' step, and against the paper by hand."""
+"""Content transfer against its paper: equations by hand, switches, masks, configs.
+
+test_content_transfer_twin.py has the comparison with the authors' training step.
+"""
 
 import functools
-import importlib
-import math
-import pathlib
-import sys
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from small_content_transfer import (
+  BALANCED,
+  BATCH,
+  batch_of,
+  close,
+  images,
+  make_config,
+  official,
+  opened,
+  SIZE,
+  variables_of,
+)
 
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.networks import decoders, discriminators, encoders
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.training import parallel as parallel_lib
-from maskgan_jax.training import train_step
 
-SIZE, BATCH, CODE = 16, 4, (2, 2)
-# None of them small, so that no term's gradient hides behind another's.
-BALANCED = {'recon1_a': 0.9, 'recon1_b': 1.3, 'cycle': 2.1, 'recon2_a': 0.7, 'recon2_b': 1.1,
-            'domain_confusion': 0.8}
+# Every network is called once per batch; the equations are in NumPy.
+
+OFFICIAL = {'common': (4, 8, 14), 'leak': 0.2, 'zeros': True, 'label': 0, 'cycle_common': False}
+PAPER = {'common': (4, 6, 12), 'leak': 0.0, 'zeros': False, 'label': 1, 'cycle_common': True}
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -30,207 +38,6 @@ def _compile_quickly():
   jax.config.update('jax_disable_most_optimizations', True)
   yield
   jax.config.update('jax_disable_most_optimizations', False)
-
-
-@pytest.fixture(name='twin', scope='module')
-def _twin():
-  pytest.importorskip('torch')
-  sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'benchmarks'))
-  yield importlib.import_module('torch_content_transfer')
-  sys.path.pop(0)
-
-
-def make_config(variant='official', weights=None, **model):
-  config = run_config.default('content_transfer')
-  config.update(image_size=SIZE, batch_size=BATCH, variant=variant)
-  config.model.update({'width': 4, 'depth': 3, 'separate_channels': 2, 'discriminator_width': 8,
-                       **model})
-  config.weights.update(weights or {})
-  return config
-
-
-def images(seed, batch=BATCH):
-  return np.random.default_rng(seed).uniform(-1, 1, (batch, SIZE, SIZE, 3)).astype(np.float32)
-
-
-def batch_of(seed=0):
-  return {'a': images(seed), 'b': images(seed + 100)}
-
-
-def variables_of(method, seed=0):
-  """Parameters and state as after some training: no bias 0, no scale 1, no average 0 or 1."""
-  shapes = jax.eval_shape(method.init, jax.random.key(0), batch_of())
-  rng = np.random.default_rng(seed)
-
-  def draw(path, leaf):
-    name, noise = path[-1].key, rng.uniform(-1, 1, leaf.shape)
-    if name == 'kernel':
-      x = noise * math.sqrt(3 / math.prod(leaf.shape[:-1]))
-    else:
-      x = (name in ('scale', 'var')) + 0.3 * noise
-    return x.astype(np.float32)
-  return jax.tree_util.tree_map_with_path(draw, shapes)
-
-
-@pytest.fixture(name='official', scope='module')
-def _official():
-  method = methods.make(make_config(weights=BALANCED))
-  return method, *variables_of(method)
-
-
-@pytest.fixture(name='opened', scope='module')
-def _opened(official):
-  """A jitted function of the method with the variables bound: opened('translate')(a, b)."""
-  method, params, model_state = official
-  compiled = {name: jax.jit(getattr(method, name))
-              for name in ('translate', 'segment', 'remove', 'interpolate', 'unmasked_removal')}
-  return lambda name: lambda *args, **options: compiled[name](params, model_state, *args, **options)
-
-
-def close(ours, theirs, rtol=1e-4):
-  ours, theirs = (np.asarray(x.detach() if hasattr(x, 'detach') else x) for x in (ours, theirs))
-  assert ours.shape == theirs.shape
-  np.testing.assert_allclose(ours, theirs, rtol=0, atol=rtol * max(np.abs(theirs).max(), 1e-3))
-
-
-# Against the twin.
-
-def test_networks_have_the_sizes_of_the_authors(twin):
-  import torch
-  method = methods.make(run_config.default('content_transfer'))
-  image = jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32)
-  params, _ = jax.eval_shape(method.init, jax.random.key(0), {'a': image, 'b': image})
-  ours = {group: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-          for group, tree in params.items()}
-  assert ours == {'common_encoder': 6483482, 'separate_encoder': 742379, 'decoder_a': 6984099,
-                  'decoder_b': 6984612, 'discriminator': 998401}
-  with torch.device('meta'):
-    networks = twin.ContentTransfer().networks
-  theirs = [sum(p.numel() for p in network.parameters()) for network in networks.values()]
-  assert sorted(theirs) == sorted(ours.values())
-
-
-def make_twin(twin, params, model_state, weights):
-  model = twin.ContentTransfer(image_size=SIZE, width=4, depth=3, separate_channels=2,
-                               discriminator_width=8, weights=weights)
-  twin.load(model, params, model_state['batch_stats'], CODE)
-  model.networks.train()
-  return model
-
-
-def to_torch(x):
-  import torch
-  return torch.tensor(np.asarray(x).transpose(0, 3, 1, 2).copy())
-
-
-def from_torch(x):
-  return x.detach().numpy().transpose(0, 2, 3, 1)
-
-
-def assert_same_gradients(twin, gradients, model):
-  """Ours, by group, against what is in the twin's `.grad`; every parameter."""
-  ours = twin.state_dicts(gradients, CODE)
-  for network, tensors in ours.items():
-    theirs = {name: p.grad for name, p in model.networks[network].named_parameters()}
-    assert tensors.keys() == theirs.keys()
-    scale = max(float(g.abs().max()) for g in theirs.values())
-    assert scale > 1e-4, f'{network} gets no gradient: nothing is compared'
-    for name, gradient in theirs.items():  # a bias before a batch norm has gradient 0
-      np.testing.assert_allclose(tensors[name], gradient, rtol=2e-3, atol=2e-5 * scale,
-                                 err_msg=f'{network}.{name}')
-
-
-def assert_same_statistics(twin, model_state, model):
-  for network, tensors in twin.state_dicts(model_state['batch_stats'], CODE).items():
-    state = model.networks[network].state_dict()
-    assert len(tensors) == sum('running' in name for name in state)
-    for name, value in tensors.items():
-      close(value, state[name])
-
-
-def test_losses_gradients_and_statistics_equal_the_authors(twin, official):
-  method, params, model_state = official
-  model = make_twin(twin, params, model_state, BALANCED)
-  batch = batch_of()
-  a, b = to_torch(batch['a']), to_torch(batch['b'])
-  losses = [jax.jit(jax.value_and_grad(player.loss, has_aux=True)) for player in method.players]
-
-  (loss, (metrics, after)), gradients = losses[0](params, model_state, batch, None)
-  terms = model.autoencoder_losses(a, b)
-  for name, term in terms.items():
-    assert float(metrics[name]) == pytest.approx(term.item(), rel=1e-4), name
-  expected = sum(weight * terms[name] for name, weight in BALANCED.items())
-  expected.backward()
-  assert float(loss) == pytest.approx(expected.item(), rel=1e-4)
-  assert_same_gradients(twin, gradients, model)
-  assert_same_statistics(twin, after, model)
-
-  model.networks.zero_grad()
-  (loss, (_, after)), gradients = losses[1](params, after, batch, None)
-  expected = model.discriminator_loss(a, b)
-  expected.backward()
-  assert float(loss) == pytest.approx(expected.item(), rel=1e-4)
-  assert_same_gradients(twin, {'discriminator': gradients['discriminator']}, model)
-  assert_same_statistics(twin, after, model)
-
-
-def test_training_steps_equal_the_authors(twin):
-  """The engine's whole iteration, clipping and Adam included, twice."""
-  weights = {name: 5 * weight for name, weight in content_transfer.weights('glasses').items()}
-  config = make_config(weights=weights)  # five times the authors', for gradients that are clipped
-  config.optimizers.autoencoder.eps = config.optimizers.discriminator.eps = 1e-3
-  method = methods.make(config)
-  parallel = parallel_lib.Parallel('jit', jax.devices()[:1])
-  players = train_step.make_optimizers(method, config)
-  params, model_state = jax.tree.map(jnp.asarray, variables_of(method))
-  opt_state = {p.name: players[p.name].init({group: params[group] for group in p.owns})
-               for p in method.players}
-  state = train_step.TrainState(jnp.int32(0), params, opt_state, model_state, {}, jnp.int32(0),
-                                jnp.int32(0))
-  model = make_twin(twin, state.params, state.model_state, weights)
-  for optimizer in (model.autoencoder_optimizer, model.discriminator_optimizer):
-    optimizer.param_groups[0]['eps'] = 1e-3  # with 1e-8, Adam makes steps of rounding errors
-  step, names = train_step.make_step(method, players, config)
-  compiled = parallel.compile(step, 1)
-  norms = []
-  for seed in range(2):
-    batch = batch_of(seed)
-    state, vector = compiled(state, parallel.feed(batch, 1), config.seed)
-    metrics = dict(zip(names, np.asarray(vector), strict=True))
-    autoencoder, discriminator = model.train_step(to_torch(batch['a']), to_torch(batch['b']))
-    assert metrics['autoencoder/loss'] == pytest.approx(autoencoder, rel=1e-3)
-    assert metrics['discriminator/loss'] == pytest.approx(discriminator, rel=1e-3)
-    norms.append(metrics['autoencoder/gradient_norm'])
-  assert max(norms) > 5, 'the test is to clip at least once'
-  for network, tensors in twin.state_dicts(jax.device_get(state.params), CODE).items():
-    theirs = model.networks[network].state_dict()
-    for name, value in tensors.items():
-      np.testing.assert_allclose(value, theirs[name], atol=1e-5, err_msg=f'{network}.{name}')
-  assert_same_statistics(twin, jax.device_get(state.model_state), model)
-
-
-def test_inference_equals_the_authors(twin, official, opened):
-  _, params, model_state = official
-  model = make_twin(twin, params, model_state, None)
-  source, exemplar = images(1), images(2)
-  result = opened('translate')(source, exemplar)
-  mask, raw, image = map(from_torch, model.translate(to_torch(source), to_torch(exemplar)))
-  close(result.image, image)
-  close(result.source_mask, mask)
-  close(result.extras['raw'], raw)
-  mask = from_torch(model.translate(to_torch(exemplar), to_torch(exemplar))[0])
-  close(opened('segment')(exemplar), mask)
-  close(result.exemplar_mask, mask)
-  threshold = float(np.median(mask))
-  assert np.abs(mask - threshold).min() > 1e-6  # nothing so close that rounding decides
-  close(opened('remove')(exemplar, threshold=threshold).image,
-        from_torch(model.remove(to_torch(exemplar), threshold)))
-
-
-# Against the paper, by hand: every network called once per batch, the equations in NumPy.
-
-OFFICIAL = {'common': (4, 8, 14), 'leak': 0.2, 'zeros': True, 'label': 0, 'cycle_common': False}
-PAPER = {'common': (4, 6, 12), 'leak': 0.0, 'zeros': False, 'label': 1, 'cycle_common': True}
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -317,8 +124,8 @@ def test_terms_equal_their_equations(variant, model, norms, expected):
   jax.tree.map(close, after['batch_stats'], stats)
 
 
-def test_a_term_of_weight_zero_is_reported_but_not_trained(official):
-  method, params, model_state = official
+def test_a_term_of_weight_zero_is_reported_but_not_trained():
+  method, params, model_state = official()
   off = methods.make(make_config(weights={**BALANCED, 'recon1_b': 0.0, 'domain_confusion': 0.0}))
   batch = batch_of()
   with_it, (metrics, _) = jax.jit(method.autoencoder_loss)(params, model_state, batch, None)
@@ -354,8 +161,8 @@ def test_clipping_follows_the_variant():
     assert set(methods.make(config).default_clip_norm.values()) == {0}
 
 
-def test_discriminator_loss_equals_its_equation(official):
-  method, params, model_state = official
+def test_discriminator_loss_equals_its_equation():
+  method, params, model_state = official()
   batch = batch_of(3)
   encoder = encoders.ConvEncoder((4, 8, 14))
   loss, (metrics, _) = jax.jit(method.discriminator_loss)(params, model_state, batch, None)
@@ -373,7 +180,7 @@ def test_discriminator_loss_equals_its_equation(official):
   assert float(metrics['accuracy']) == pytest.approx(np.mean(right))
 
 
-@pytest.mark.parametrize('task, expected', [  # methods' README: l1, l2, beta2, alpha2, alpha1, disc
+@pytest.mark.parametrize('task, expected', [  # l1, l2, beta2, alpha2, alpha1, discweight
     ('glasses', (5, 7, 0.001, 0.7, 0.7, 0.005)), ('facial_hair', (5, 7, 0.001, 0.7, 0.7, 0.005)),
     ('smile', (5, 7, 0.0001, 1, 1, 0.005)), ('womens_hair', (1, 1, 0.04, 0.1, 0.1, 1)),
     ('mens_hair', (5, 5, 0.5, 0.5, 0.5, 1))])
@@ -394,7 +201,7 @@ def test_defaults_are_the_authors():
 
 # Inference.
 
-def test_masks_lie_in_0_1_and_everything_is_finite(opened):
+def test_masks_lie_in_0_1_and_everything_is_finite():
   for source, exemplar in ((images(1), images(2)), (-np.ones_like(images(0)), images(2)),
                            (np.ones_like(images(0)), np.zeros_like(images(0)))):
     result = opened('translate')(source, exemplar)
@@ -408,13 +215,13 @@ def test_masks_lie_in_0_1_and_everything_is_finite(opened):
       assert np.isfinite(image).all() and np.abs(image).max() <= 1
 
 
-def test_inference_leaves_examples_alone(opened):
+def test_inference_leaves_examples_alone():
   whole = opened('translate')(images(1), images(2))
   half = opened('translate')(images(1)[:2], images(2)[:2])
   close(half.image, whole.image[:2], 1e-5)
 
 
-def test_source_mask_decides_what_changes(opened):
+def test_source_mask_decides_what_changes():
   source, exemplar = images(1), images(2)
   free = opened('translate')(source, exemplar)
   assert np.abs(free.image - source).max() > 0.01
@@ -429,7 +236,7 @@ def test_source_mask_decides_what_changes(opened):
   close(one.source_mask[3], free.source_mask[0], 1e-6)
 
 
-def test_exemplar_mask_that_keeps_everything_changes_nothing(opened):
+def test_exemplar_mask_that_keeps_everything_changes_nothing():
   source, exemplar = images(1), images(2)
   free = opened('translate')(source, exemplar)
   for kept in (np.ones_like(free.exemplar_mask), free.exemplar_mask):
@@ -439,7 +246,7 @@ def test_exemplar_mask_that_keeps_everything_changes_nothing(opened):
 
 
 @pytest.mark.parametrize('rows', [slice(None), slice(0, 8)])
-def test_what_the_exemplar_mask_leaves_out_is_removed_from_the_exemplar(opened, rows):
+def test_what_the_exemplar_mask_leaves_out_is_removed_from_the_exemplar(rows):
   source, exemplar = images(1), images(2)
   free = opened('translate')(source, exemplar)
   kept = np.array(free.exemplar_mask)
@@ -456,7 +263,7 @@ def test_what_the_exemplar_mask_leaves_out_is_removed_from_the_exemplar(opened, 
 
 
 @pytest.mark.parametrize('threshold', [None, 0.55])
-def test_removal_changes_nothing_outside_the_binarised_mask(opened, threshold):
+def test_removal_changes_nothing_outside_the_binarised_mask(threshold):
   image = images(2)
   options = {} if threshold is None else {'threshold': threshold}
   mask = np.array(opened('segment')(image))
@@ -472,7 +279,7 @@ def test_removal_changes_nothing_outside_the_binarised_mask(opened, threshold):
     close(result.source_mask, used, 1e-6)
 
 
-def test_interpolation_runs_from_one_exemplar_to_the_other(opened):
+def test_interpolation_runs_from_one_exemplar_to_the_other():
   source, first, second = images(1), images(2), images(3)
   ends = [opened('translate')(source, exemplar) for exemplar in (first, second)]
   frames = [opened('interpolate')(source, first, second, np.float32(w)) for w in (0, 0.5, 1)]

@@ -212,7 +212,7 @@ def test_two_processes_train_as_one_and_stop_together(tmp_path, data_dir):
   first, second = (
       [row['autoencoder/recon1_a'] for row in metric_writers.read(str(tmp_path / name))
        if 'autoencoder/recon1_a' in row] for name in ('two', 'one'))
-  assert len(first) == 4
+  assert len(first) == len(second) >= 2
   np.testing.assert_allclose(first, second, rtol=1e-3)
 
   # Told to stop, one of them: both save the same step; one process goes on from it.

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import runpy
+import shlex
 import sys
 from typing import Any
 
@@ -20,8 +21,8 @@ FILE_NAME = 'config.json'
 
 # Keys that may differ when a run is resumed: they change no number that training computes, but
 # for num_steps under a schedule that ends with it.
-_FREE = ('name', 'num_steps', 'log_every', 'checkpoint_every', 'sample_every', 'evaluate_every',
-         'keep_last', 'keep_best', 'best_metric', 'best_mode', 'evaluators',
+_FREE = ('name', 'command', 'num_steps', 'log_every', 'checkpoint_every', 'sample_every',
+         'evaluate_every', 'keep_last', 'keep_best', 'best_metric', 'best_mode', 'evaluators',
          'evaluation_batch_size', 'evaluation_pairs', 'sample_pairs', 'parallel', 'max_skipped',
          'remat', 'data.data_dir', 'data.path', 'data.workers', 'data.prefetch', 'data.in_memory')
 
@@ -30,6 +31,7 @@ def default(method: str) -> ml_collections.ConfigDict:
   """Everything a config has, with defaults; experiments override what they need."""
   config = ml_collections.ConfigDict()
   config.name = ''  # for reports; defaults to the config file's name
+  config.command = ''  # how the run was started; filled in
   config.method = method
   config.seed = 0  # of parameters, order of records, augmentation and noise
   config.image_size = 128  # pixels; images are square
@@ -119,6 +121,10 @@ def from_flags() -> ml_collections.ConfigDict:
   if not config.name:
     path = config_flags.get_config_filename(flags.FLAGS['config'])
     config.name = os.path.splitext(os.path.basename(path))[0]
+  if not config.command:
+    module = sys.modules['__main__'].__spec__
+    name = f'python -m {module.name}' if module else sys.argv[0]
+    config.command = shlex.join([*name.split(), *sys.argv[1:]])
   return config
 
 
@@ -251,10 +257,3 @@ def fingerprint(config: ml_collections.ConfigDict) -> str:
   import hashlib
   fixed = {k: v for k, v in flatten(from_json(to_json(config))) if k not in _FREE}
   return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def command() -> str:
-  """The command as typed, for reports."""
-  module = sys.modules['__main__'].__spec__
-  name = f'python -m {module.name}' if module else sys.argv[0]
-  return ' '.join([name, *sys.argv[1:]])

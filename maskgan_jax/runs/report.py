@@ -63,14 +63,16 @@ def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) ->
 
   Args:
     workdir: folder of the run.
-    extra: what else to tell. `command`: how the run was started. `captions`: texts below the sample
+    extra: what else to tell. `command`: how the run was started, if not as
+      `config.json` says. `captions`: texts below the sample
       pictures by their names without step (else the PNG's own `Description`). Anything else, such
       as versions, device, counts or hours, becomes a line of the table of facts.
   """
   extra = dict(extra or {})
   config = _config(workdir)
   rows, metrics = scores.read(workdir), metric_writers.read(workdir)
-  command, captions = extra.pop('command', ''), extra.pop('captions', {})
+  command = extra.pop('command', config.get('command', ''))
+  captions = extra.pop('captions', {})
   name = str(config.get('name') or os.path.basename(os.path.abspath(workdir)))
   body = [
       f'<h1>{_escape(name)}</h1><p class="lead">{_escape(_lead(config, metrics))}</p>',

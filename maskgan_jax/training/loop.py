@@ -39,14 +39,15 @@ class Trained:
 
 
 def train(config: ml_collections.ConfigDict, workdir: str, *,
-          make_evaluate: Callable[[base.Method, pipeline.Data], Evaluate] | None = None) -> Trained:
+          make_evaluate: Callable[..., Evaluate] | None = None) -> Trained:
   """Trains a config in `workdir`, or resumes what is there.
 
   Args:
     config: see runs/config.py.
     workdir: the run's folder.
-    make_evaluate: (method, data) -> evaluate(step, params, model_state) -> scores; called every
-      `config.evaluate_every` steps and at the end, in the first process only.
+    make_evaluate: (method, data, poll) -> evaluate(step, params, model_state) -> scores; called
+      every `config.evaluate_every` steps, in the first process only. It may call poll() often,
+      which raises Preempted when the run is to stop.
 
   Raises:
     Preempted: SIGTERM or SIGINT came; the state is saved.
@@ -71,7 +72,7 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   try:
     state = _first_state(method, players, config, parallel, store)
     run = _Run(config, workdir, method, data, parallel, players, store, stop, progress,
-               make_evaluate(method, data) if make_evaluate and main else None)
+               make_evaluate(method, data, stop.poll) if make_evaluate and main else None)
     state = run.until_done(state)
     local = parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
     return Trained(int(state.step), method, *local, data)
@@ -159,22 +160,28 @@ class _Run:
         unread = [] if ready is unread else unread[-1:]
         started, waited = time.monotonic(), 0.0
       draws_samples = last or (config.sample_every and step % config.sample_every == 0)
-      evaluates = last or (config.evaluate_every and step % config.evaluate_every == 0)
+      evaluates = config.evaluate_every and step % config.evaluate_every == 0
       if stopping and not last:
-        self._save(step, state, None)
-        self.store.wait()
-        raise errors.Preempted(
-            f'stopped at step {step}: saved in {self.workdir}; the same command goes on from there')
+        self._stop(step, state)
       # The checkpoint comes last: where it is, the step's pictures and scores are too.
       if draws_samples and self.main:
         self.sampler.write(step, *self._translating(state), self.workdir)
-      scores = self._evaluate(step, state) if evaluates else None
+      try:
+        scores = self._evaluate(step, state) if evaluates else None
+      except errors.Preempted:
+        self._stop(step, state)
       if saves or evaluates:
         self._save(step, state, scores)
       if saves or evaluates or draws_samples:
         started = time.monotonic()
     self.store.wait()
     return state
+
+  def _stop(self, step, state):
+    self._save(step, state, None)
+    self.store.wait()
+    raise errors.Preempted(
+        f'stopped at step {step}: saved in {self.workdir}; the same command goes on from there')
 
   def _translating(self, state):
     return parallel_lib.local_copy((state.ema_params or state.params, state.model_state))

@@ -137,6 +137,11 @@ class StopRequest:
       return multihost_utils.reached_preemption_sync_point(step)
     return self._asked
 
+  def poll(self) -> None:
+    """Raises Preempted if this process was told to stop; for long work between two steps."""
+    if self._asked:
+      raise errors.Preempted('told to stop')
+
   def close(self) -> None:
     """Gives the signals back."""
     if threading.current_thread() is threading.main_thread():
