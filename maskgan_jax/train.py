@@ -11,7 +11,7 @@ import time
 
 from absl import flags
 
-from maskgan_jax import commandline
+from maskgan_jax import commandline, errors
 from maskgan_jax.runs import config as run_config
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; made if it is not there.')
@@ -25,6 +25,9 @@ def main() -> None:
   began = time.monotonic()
   config = run_config.from_flags()
   commandline.require('workdir')
+  if '://' in _WORKDIR.value:
+    raise errors.UserError(f'--workdir={_WORKDIR.value} is not a folder of this file system; mount '
+                           'the bucket (gcsfuse, for gs://) and name its folder')
   from maskgan_jax.training import parallel  # the flags are right: now the slow imports
   parallel.initialize_processes(_DISTRIBUTED.value)
   import jax

@@ -62,7 +62,7 @@ class Parallel:
   def check_batch(self, batch_size: int, accumulate: int = 1) -> None:
     """UserError unless the devices divide the batch."""
     unit = len(self.devices) * accumulate
-    if batch_size % unit or batch_size < unit:
+    if batch_size < 1 or accumulate < 1 or batch_size % unit:
       parts = f'{len(self.devices)} devices' + (
           f' x {accumulate} micro-batches' if accumulate > 1 else '')
       raise errors.UserError(f'config.batch_size ({batch_size}) must be divisible by {parts}; '

@@ -1,0 +1,74 @@
+"""Commands as typed: help, one clear line and exit code 2, files only where they were asked for."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SMOKE = '--config=configs/quickstart.py:smoke'
+
+
+def run(verb, *flags, **env):
+  return subprocess.run([sys.executable, '-m', f'maskgan_jax.{verb}', *map(str, flags)], cwd=ROOT,
+                        text=True, capture_output=True, check=False,
+                        env={**os.environ, 'JAX_PLATFORMS': 'cpu', **env})
+
+
+def fails(result, *parts):
+  """Exit code 2, one line of error with these parts, no traceback."""
+  assert result.returncode == 2, result.stderr
+  *before, line = result.stderr.strip().splitlines()
+  assert line.startswith('error: ') and all('drawing the avatars' in b for b in before)
+  for part in parts:
+    assert part in line
+
+
+@pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',
+                                  'import_weights', 'benchmark'])
+def test_help(verb):
+  result = run(verb, '--help')
+  assert result.returncode == 0 and f'python -m maskgan_jax.{verb}' in result.stdout
+
+
+@pytest.mark.parametrize('flags, parts', [
+    (['--workdir=w'], ['no config given', '--config=configs/quickstart.py']),
+    (['--config=configs/quikstart.py', '--workdir=w'], ["did you mean 'configs/quickstart.py'"]),
+    ([SMOKE], ['--workdir']),
+    ([SMOKE, '--workdir=w', '--config.batch_sise=8'], ["did you mean 'batch_size'"]),
+    ([SMOKE, '--workdir=w', '--config.model.wdth=8'], ["did you mean 'model.width'"]),
+    ([SMOKE, '--workdir=w', '--config.num_steps=two'], ['num_steps', "'two'"]),
+    ([SMOKE, '--wrkdir=w'], ['wrkdir']),
+    ([SMOKE, '--workdir=w', 'stray'], ["'stray'"]),
+    ([SMOKE, '--workdir=w', '--config.evaluators=truht'], ["did you mean 'truth'"]),
+    ([SMOKE, '--workdir=w', '--config.method=content_transfr'], ["did you mean"]),
+    ([SMOKE, '--workdir=gs://bucket/run'], ['gs://bucket/run']),
+    ([SMOKE, '--workdir=w', '--config.batch_size=0'], ['batch_size']),
+])
+def test_trains_mistakes(flags, parts):
+  fails(run('train', *flags), *parts)
+  assert not os.path.exists(os.path.join(ROOT, 'w'))
+
+
+def test_a_workdir_that_cannot_be_written(tmp_path, data_dir):
+  (tmp_path / 'file').write_text('not a folder')
+  fails(run('train', SMOKE, f'--workdir={tmp_path}/file/run', f'--config.data.data_dir={data_dir}'),
+        str(tmp_path / 'file'))
+
+
+def test_evaluate_and_translate_before_training(tmp_path):
+  fails(run('evaluate', f'--workdir={tmp_path}', '--once'), 'is not a run', 'train')
+  fails(run('translate', f'--workdir={tmp_path}', '--source=a.png', '--exemplar=b.png',
+            f'--output={tmp_path}/c.png'), 'is not a run')
+
+
+@pytest.mark.slow
+def test_benchmark_prints_one_json_line(data_dir):
+  result = run('benchmark', SMOKE, '--seconds=0.2', f'--config.data.data_dir={data_dir}')
+  assert result.returncode == 0, result.stderr
+  figures = json.loads(result.stdout)
+  assert figures['step_ms'] > 0 and figures['gflop_per_step'] > 0
+  assert figures['program_mb'] > 0 and 0 <= figures['input_wait_share'] <= 1
+  assert figures['images_per_second'] == pytest.approx(8e3 / figures['step_ms'], rel=0.02)
