@@ -135,13 +135,15 @@ class ContentTransfer:
     """One iteration: the autoencoder, then the discriminator. Returns both losses."""
     self.networks.train()
     losses = []
-    for loss, optimizer, parameters in (
-        (self.autoencoder_loss, self.autoencoder_optimizer, self.autoencoder_parameters),
-        (self.discriminator_loss, self.discriminator_optimizer, self.discriminator_parameters)):
+    for loss, optimizer in ((self.autoencoder_loss, self.autoencoder_optimizer),
+                            (self.discriminator_loss, self.discriminator_optimizer)):
       self.networks.zero_grad()
       value = loss(a, b)
       value.backward()
-      nn.utils.clip_grad_norm_(parameters, 5.0)
+      if optimizer is self.autoencoder_optimizer:
+        # The authors' second call of this clips nothing: it is given a generator that Adam has
+        # exhausted.
+        nn.utils.clip_grad_norm_(self.autoencoder_parameters, 5.0)
       optimizer.step()
       losses.append(value.item())
     return tuple(losses)
@@ -156,9 +158,13 @@ class ContentTransfer:
 
   @torch.no_grad()
   def remove(self, image, threshold=0.1):
-    """Evaluation mode: D_A inside the binarised mask, the image outside."""
-    mask = (self.translate(image, image)[0] > threshold).float()
-    return mask * self.without(self.e1(image)) + (1 - mask) * image
+    """Evaluation mode: D_A inside the binarised mask, the image outside.
+
+    D_A is given the separate code too, as the authors' removal script does.
+    """
+    mask = (self.translate(image, image)[0] >= threshold).float()
+    unmasked = torch.tanh(self.d_a(self.e1(image), self.e2(image)))
+    return mask * unmasked + (1 - mask) * image
 
 
 def state_dicts(groups, pixels):

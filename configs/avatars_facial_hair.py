@@ -1,7 +1,8 @@
 """Facial hair between cartoon faces.
 
-Content transfer (ICLR 2020) with the authors' weights for this attribute, where every answer is
-known exactly. `:64` (the default) and `:128` choose the size; `:128` has the authors' networks.
+Content transfer (ICLR 2020) with the authors' default weights (they list none for beards), where
+every answer is known exactly. `:64` (the default) and `:128` choose the size; `:128` has the
+authors' networks.
 
   paper: none; the CelebA counterpart is configs/celeba_facial_hair.py
   ours: not trained at these sizes yet (configs/quickstart.py is the 32x32 one)
@@ -20,6 +21,7 @@ def get_config(argument: str = ''):
   config.data.update(source='avatars', a='~Facial_Hair', b='Facial_Hair', num_train=20_000,
                      num_validation=1_000, num_test=2_000)
   config.weights.update(content_transfer.weights('facial_hair'))
+  config.model.removal_code = 'zeros'  # the paper's removal: the authors' code adds noise
   if '128' in chosen:
     config.update(image_size=128, num_steps=150_000)
   else:

@@ -20,6 +20,7 @@ def get_config(argument: str = ''):
   config.data.update(source='avatars', a='~Eyeglasses', b='Eyeglasses', num_train=20_000,
                      num_validation=1_000, num_test=2_000)
   config.weights.update(content_transfer.weights('glasses'))
+  config.model.removal_code = 'zeros'  # the paper's removal: the authors' code adds noise
   if '128' in chosen:
     config.update(image_size=128, num_steps=150_000)
   else:

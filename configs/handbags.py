@@ -1,7 +1,7 @@
 """Handles between handbags, from the folders that you make.
 
 Content transfer (ICLR 2020), Figure 5: a = bags without a handle, b = bags with one. The authors
-split the handbags of Zhu et al. (2016) by hand and did not publish the split: put yours into
+split the handbags of Zhu et al. (2016) and did not say how: put yours into
 trainA, trainB, testA and testB below config.data.path.
 
   paper: Table 4, preferred to Press et al. by 87 %, 72 % and 90 % of answers; Figures 5, 25, 26

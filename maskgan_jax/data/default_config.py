@@ -29,6 +29,7 @@ def get_default() -> ml_collections.ConfigDict:
   config.num_train = 0  # avatars: faces drawn (0 = the builder's number); others: most per domain
   config.num_validation = 0  # (0 = all), chosen by hash of the name
   config.num_test = 0
+  config.own_splits = True  # False: ignore the source's own division, e.g. CelebA's partition file
   config.validation_fraction = 0.05  # of the training pictures, by hash of the file name
   config.test_fraction = 0.05
   config.test_first = 0  # authors' rule: the first N of each domain, as listed, are the test set

@@ -165,7 +165,7 @@ def divide(listing: Listing, config_data, domains: Domains) -> tuple[dict, dict]
 
   The source's own splits are kept; one it lacks is taken from its training pictures by a hash of
   the name, so that adding pictures moves none of the others. With `test_first`, the authors' rule,
-  own splits are ignored.
+  own splits are ignored; so are they without `own_splits`.
 
   Returns:
     int indices in listing order by split; by split, in words, where they came from.
@@ -173,8 +173,9 @@ def divide(listing: Listing, config_data, domains: Domains) -> tuple[dict, dict]
   _check_fractions(config_data)
   splits = np.array(listing.splits)
   divided = dict.fromkeys(SPLITS, 'own')
-  if config_data.test_first:
+  if config_data.test_first or not config_data.own_splits:
     splits[:] = -1
+  if config_data.test_first:
     for predicate in domains.of('test'):
       members = np.flatnonzero(predicate.select(listing.records.attributes))
       splits[members[:config_data.test_first]] = SPLITS.index('test')

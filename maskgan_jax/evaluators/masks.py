@@ -1,7 +1,7 @@
 """Are the masks the true ones? Intersection over union, an image at a time, as in Table 5 of the
 content-transfer paper: mean and standard deviation over images.
 
-The paper searches the threshold; here that is done on the validation split, never on the one that
+The authors search the threshold; here that is done on the validation split, never on the one that
 is measured.
 
   mask_iou@0.5, mask_iou@0.5_std    segment(b) > 0.5 and the true mask of b

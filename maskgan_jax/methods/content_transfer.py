@@ -26,11 +26,14 @@ from maskgan_jax.networks.normalization import deinterleave, interleave
 
 VARIANTS = {
     'paper': dict(
-        common_widths='minus_one_and_two_separate',  # appendix A: d_{512-sep}, d_{512-2 sep}
+        # Appendix A: d_{512-sep}, d_{512-2 sep}. Its sep = 100 is taken as the size of the code, 25
+        # channels of 2x2; read as channels, it is separate_channels=100.
+        common_widths='minus_one_and_two_separate',
         decoder_leak=0.0,  # appendix A: ReLU
         recon2_a_code='separate',  # eq. 8: z(a, a)
         confusion_target='with',  # eq. 3 pushes both codes to 1, the label that eq. 4 gives b
         cycle_common=True,  # eq. 9 has both terms
+        removal_code='zeros',  # D_A(Ec(b))
         clip_gradients=False,
     ),
     'official': dict(
@@ -39,11 +42,14 @@ VARIANTS = {
         recon2_a_code='zeros',
         confusion_target='without',
         cycle_common=False,  # its weight is 0 in every published command
-        clip_gradients=True,  # global norm 5, each player's
+        removal_code='separate',  # D_A(Ec(b), Es(b)), although D_A was trained with zeros only
+        # Global norm 5, the autoencoder's: the discriminator's call finds its parameters used up.
+        clip_gradients=True,
     ),
 }
 
-# The authors' weights per task: lambda_1, lambda_2, lambda_3, lambda_4, lambda_5 and that of L_DC.
+# The authors' weights per task: lambda_1, lambda_2, lambda_3, lambda_4, lambda_5 and that of L_DC,
+# which the paper's sum has unweighted beside lambdas that it does not give.
 WEIGHTS = {
     'glasses': (5.0, 7.0, 0.001, 0.7, 0.7, 0.005),
     'facial_hair': (5.0, 7.0, 0.001, 0.7, 0.7, 0.005),  # not listed by the authors: their defaults
@@ -66,7 +72,7 @@ def get_default() -> ml_collections.ConfigDict:
   config.model = dict(
       width=32,  # channels after the first convolution; codes have 16 times as many at depth 6
       depth=6,  # stride-2 convolutions; the code is image_size / 2**depth pixels wide
-      separate_channels=25,  # of Es' code: 25 x 2 x 2 = the paper's sep = 100 at 128x128
+      separate_channels=25,  # of Es' code: 25 x 2 x 2 = 100 numbers at 128x128
       discriminator_width=512,
       detach_background=False,  # True keeps L_recon1^B from training D_A through the composite
       removal_threshold=0.1,  # binarises the mask in removal when none was searched: the authors'
@@ -75,6 +81,7 @@ def get_default() -> ml_collections.ConfigDict:
       decoder_leak=config_dict.placeholder(float),
       recon2_a_code=config_dict.placeholder(str),
       confusion_target=config_dict.placeholder(str),
+      removal_code=config_dict.placeholder(str),
       cycle_common=config_dict.placeholder(bool),
       clip_gradients=config_dict.placeholder(bool),
   )
@@ -112,6 +119,7 @@ class ContentTransfer:
                 ('minus_separate', 'minus_one_and_two_separate'))
     base.one_of('model.recon2_a_code', self.switches.recon2_a_code, ('zeros', 'separate'))
     base.one_of('model.confusion_target', self.switches.confusion_target, ('with', 'without'))
+    base.one_of('model.removal_code', self.switches.removal_code, ('zeros', 'separate'))
     self.norms = {name: getattr(reconstruction, base.one_of(f'norms.{name}', norm, ('l1', 'l2')))
                   for name, norm in config.norms.items()}
     for name in ('width', 'depth', 'separate_channels', 'discriminator_width'):
@@ -140,7 +148,7 @@ class ContentTransfer:
         'discriminator': discriminators.CodeDiscriminator(model.discriminator_width, dtype),
     }
     clip = 5.0 if self.switches.clip_gradients else 0.0
-    self.default_clip_norm = {'autoencoder': clip, 'discriminator': clip}
+    self.default_clip_norm = {'autoencoder': clip, 'discriminator': 0.0}
     generator = ('common_encoder', 'separate_encoder', 'decoder_a', 'decoder_b')
     self.players = (
         base.Player('autoencoder', generator, self.autoencoder_loss),
@@ -269,8 +277,11 @@ class ContentTransfer:
   def unmasked_removal(self, params, model_state, image):
     """D_A(Ec(image)): the whole image painted anew without the content."""
     common = self._apply('common_encoder', params, model_state, image)
-    zeros = jnp.zeros((*common.shape[:-1], self.separate_channels), common.dtype)
-    code = jnp.concatenate([common, zeros], axis=-1)
+    if self.switches.removal_code == 'separate':
+      separate = self._apply('separate_encoder', params, model_state, image)
+    else:
+      separate = jnp.zeros((*common.shape[:-1], self.separate_channels), common.dtype)
+    code = jnp.concatenate([common, separate], axis=-1)
     return jnp.tanh(self._apply('decoder_a', params, model_state, code))
 
   def segment(self, params, model_state, image):
@@ -312,7 +323,7 @@ class ContentTransfer:
     if mask is None:
       mask = self.segment(params, model_state, image)
     threshold = self.removal_threshold if threshold is None else threshold
-    binary = (mask > threshold).astype(jnp.float32)
+    binary = (mask >= threshold).astype(jnp.float32)
     removed = masks.composite(binary, self.unmasked_removal(params, model_state, image), image)
     return base.Translation(removed, mask, None, {'binary_mask': binary})
 
