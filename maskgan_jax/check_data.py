@@ -143,7 +143,8 @@ def _problems(data, report, by_pixels):
           shown = predicates.shortlist(found[kind], _SHOWN)
           problems.append(f'{where}: {len(found[kind])} pictures {what}: {shown}')
       if 0 < found['masks'] < found['read'] - len(found['unreadable']) and split != 'train':
-        problems.append(f'{where}: only {found["masks"]} of {found["read"]} pictures have a mask')
+        problems.append(f'{where}: only {found["masks"]} of {found["read"]} pictures have a mask; '
+                        'the others do not count where masks are measured')
       if found['masks'] and found['empty_masks'] == found['masks'] and domain == 'b':
         problems.append(f'{where}: every mask is empty')
       if found['smaller']:
@@ -173,11 +174,11 @@ def _sheet_rows(data, good):
       continue
     try:
       found = data.pairs(split, a, b).get(range(count))
-    except errors.UserError:  # masks for some pictures only: `_problems` says so
+    except errors.UserError:  # a mask that does not fit: `_problems` says so
       continue
     for name, title in _ROWS.items():
       if name in found[0] and (split != 'train' or name in 'ab'):
-        rows[f'{split} {title}'] = [row[name] for row in found]
+        rows[f'{split} {title}'] = [np.nan_to_num(row[name]) for row in found]
   return rows
 
 

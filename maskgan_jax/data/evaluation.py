@@ -1,9 +1,9 @@
 """Pairs for measuring: no randomness, true masks and true answers where the source knows them.
 
 Batches hold `a`, `b` uint8 [B, H, W, 3] and `valid` bool [B]; where they exist also `a_mask`,
-`b_mask` float32 [B, H, W, 1] in [0, 1], and the true answers: `truth_ab` uint8 (a wearing b's
-attribute), `truth_ab_mask` float32 [B, H, W, 1] (where it differs from a), `truth_ba` uint8 (b
-without it).
+`b_mask` float32 [B, H, W, 1] in [0, 1] (NaN throughout where a picture has none and others do), and
+the true answers: `truth_ab` uint8 (a wearing b's attribute), `truth_ab_mask` float32 [B, H, W, 1]
+(where it differs from a), `truth_ba` uint8 (b without it).
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ class Pairs:
     self._mask = mask or (self._transfer[0] if self._transfer else '')
     self._in_memory = in_memory
     self._rows = {}
-    self._masked = {}  # domain: whether its first record has a mask, so that all must
+    self._masked = {}  # domain: whether any of its records has a mask
 
   def __len__(self):
     return min(len(self._a), len(self._b))
@@ -37,7 +37,7 @@ class Pairs:
     missing = [index for index in dict.fromkeys(indices) if index not in self._rows]
     decoded = pictures.parallel_map(self._decode, missing)
     # Drawing true answers is left to one thread: the records need not be safe for several.
-    rows = {index: row | self._truths(index)
+    rows = {index: self._truths(index, dict(row))
             for index, row in zip(missing, decoded, strict=True)}
     if rows:
       size = sum(array.nbytes for array in next(iter(rows.values())).values())
@@ -58,18 +58,16 @@ class Pairs:
         row[f'{name}_attributes'] = self._attributes[index]
     return row
 
-  def _truths(self, pair):
+  def _truths(self, pair, row):
+    """Adds masks and true answers to a row."""
     a, b = int(self._a[pair]), int(self._b[pair])
-    row = {}
     for name, index in (('a', a), ('b', b)):
+      if not self._has_masks(name):
+        continue
       mask = self.true_mask(index)
-      if self._has_masks(name) != (mask is not None):
-        lacking = index if mask is None else int((self._a if name == 'a' else self._b)[0])
-        raise errors.UserError(
-            f'some pictures of domain {name} have a mask, but {self._records.name(lacking)} has '
-            'none; give all one, or keep only those that have one in validation and test (by the '
-            "'split' column of a CSV table, or CelebA's list_eval_partition.txt)")
-      if mask is not None:
+      if mask is None:
+        row[f'{name}_mask'] = np.full((*row[name].shape[:2], 1), np.nan, np.float32)
+      else:
         row[f'{name}_mask'] = self.prepare(mask, index)[..., None]
     if self._transfer and hasattr(self._records, 'transfer_truth'):
       truth, region = self._records.transfer_truth(a, b, self._transfer)
@@ -86,8 +84,8 @@ class Pairs:
 
   def _has_masks(self, name):
     if name not in self._masked:
-      first = int((self._a if name == 'a' else self._b)[0])
-      self._masked[name] = self.true_mask(first) is not None
+      indices = (self._a if name == 'a' else self._b)[:len(self)]
+      self._masked[name] = any(self.true_mask(int(index)) is not None for index in indices)
     return self._masked[name]
 
 

@@ -26,6 +26,11 @@ def iou(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
   return np.where(union, (predicted & true).sum(axes) / np.maximum(union, 1), 1.0)
 
 
+def given(true: np.ndarray) -> np.ndarray:
+  """Which of the true masks [B, H, W, 1] there are, bool [B]: a missing one is NaN."""
+  return ~np.isnan(true).any(axis=(1, 2, 3))
+
+
 class ThresholdSearch:
   """The threshold with the highest mean IoU over the images it has seen."""
 
@@ -35,7 +40,8 @@ class ThresholdSearch:
 
   def update(self, soft: np.ndarray, true: np.ndarray, valid: np.ndarray) -> None:
     """Takes in soft masks and true ones, both [B, H, W, 1], but for rows that are not valid."""
-    soft, true = soft[valid], true[valid] > 0.5
+    known = valid & given(true)
+    soft, true = soft[known], true[known] > 0.5
     self._sums += [iou(soft > np.float32(t), true).sum() for t in THRESHOLDS]
     self._count += len(soft)
 
@@ -64,9 +70,10 @@ class Evaluator:
     threshold = outputs.threshold
     if 'segment' in outputs.abilities and 'b_mask' in batch:
       mask, true = outputs.mask, batch['b_mask'] > 0.5
-      self._values.add('mask_iou@0.5', iou(mask > 0.5, true), valid)
+      known = valid & given(batch['b_mask'])
+      self._values.add('mask_iou@0.5', iou(mask > 0.5, true), known)
       if threshold is not None:
-        self._values.add('mask_iou', iou(mask > np.float32(threshold), true), valid)
+        self._values.add('mask_iou', iou(mask > np.float32(threshold), true), known)
       self._values.add('mask_mean', mask.mean(axis=(1, 2, 3), dtype=np.float64), valid)
     if 'truth_ab_mask' in batch and outputs.translation.source_mask is not None:
       mask = outputs.translation.source_mask > np.float32(0.5 if threshold is None else threshold)

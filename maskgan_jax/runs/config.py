@@ -118,13 +118,14 @@ def from_flags() -> ml_collections.ConfigDict:
     if isinstance(value, tuple) and all(isinstance(v, str) for v in value):
       # The flag parser takes a,b for one string, and nothing for one that is empty.
       set_key(config, key, tuple(part for v in value for part in v.split(',') if part))
-  if not config.name:
-    path = config_flags.get_config_filename(flags.FLAGS['config'])
-    config.name = os.path.splitext(os.path.basename(path))[0]
-  if not config.command:
-    module = sys.modules['__main__'].__spec__
-    name = f'python -m {module.name}' if module else sys.argv[0]
-    config.command = shlex.join([*name.split(), *sys.argv[1:]])
+  with config.unlocked():
+    if not config.get('name'):
+      path = config_flags.get_config_filename(flags.FLAGS['config'])
+      config.name = os.path.splitext(os.path.basename(path))[0]
+    if not config.get('command'):
+      module = sys.modules['__main__'].__spec__
+      name = f'python -m {module.name}' if module else sys.argv[0]
+      config.command = shlex.join([*name.split(), *sys.argv[1:]])
   return config
 
 
