@@ -18,6 +18,7 @@ from maskgan_jax.runs import config as run_config
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, ('64', '128'))
   config = run_config.default('content_transfer')
+  config.data.keep_aspect = True  # of one's own pictures, given to translate
   config.data.update(source='avatars', a='~Facial_Hair', b='Facial_Hair', num_train=20_000,
                      num_validation=1_000, num_test=2_000)
   config.weights.update(content_transfer.weights('facial_hair'))

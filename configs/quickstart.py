@@ -27,6 +27,7 @@ def get_config(argument: str = ''):
                       removal_code='zeros')  # the paper's removal: the authors' code adds noise
   config.optimizers.autoencoder.update(learning_rate=1e-3, schedule='linear', schedule_start=800)
   config.optimizers.discriminator.learning_rate = 5e-4
+  config.data.keep_aspect = True  # of one's own pictures, given to translate
   config.data.update(source='avatars', a='~Eyeglasses', b='Eyeglasses', num_train=4_800,
                      num_validation=600, num_test=600)
   return run_config.finish(config, chosen)

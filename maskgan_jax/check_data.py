@@ -197,7 +197,8 @@ def lines(report: dict) -> list[str]:
       sizes = ', '.join(f'{size} ({count})' for size, count in list(found['sizes'].items())[:3])
       more = f' and {len(found["sizes"]) - 3} more sizes' if len(found['sizes']) > 3 else ''
       masks = f', {found["masks"]} masks' if found['masks'] else ''
-      text.append(f'  {domain}: {found["count"]} pictures, {found["read"]} read{masks}; '
+      text.append(f'  {domain}: {found["count"]} pictures, '
+                  f'{found["read"] - len(found["unreadable"])} read{masks}; '
                   f'{sizes or "none"}{more}')
   if report['labels']:
     text.append('share of the training pictures that have an attribute')

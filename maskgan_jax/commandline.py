@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import os
+import signal
 import sys
 
 from absl import app, flags, logging
@@ -36,7 +37,13 @@ def run(main: Callable[..., None], *, trains: bool = False, config_of_workdir: b
     except errors.UserError as error:
       return _fail(error)
 
+  def leave(*_):
+    # Not KeyboardInterrupt: while modules load, their callbacks swallow it.
+    print('interrupted', file=sys.stderr, flush=True)
+    os._exit(130)
+
   def call(argv):
+    signal.signal(signal.SIGINT, leave)
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)
     _cache_compilations()
@@ -44,9 +51,6 @@ def run(main: Callable[..., None], *, trains: bool = False, config_of_workdir: b
       main(*([argv[1:]] if positional else []))
     except errors.UserError as error:
       _fail(error)
-    except KeyboardInterrupt:
-      print('interrupted', file=sys.stderr)
-      sys.exit(130)
     except errors.Preempted as stop:
       print(stop, file=sys.stderr)
       sys.stdout.flush()

@@ -1,10 +1,35 @@
 """Files that are whole or absent: nothing half-written ever has its final name."""
 
+from collections.abc import Iterator
 import contextlib
 import os
 import tempfile
 
 from maskgan_jax import errors
+
+
+@contextlib.contextmanager
+def held(folder: str | os.PathLike, what: str) -> Iterator[None]:
+  """Holds `folder` for this process until the end of the block or of the process.
+
+  UserError if another process holds it: `what` says what that one does. Where files cannot be
+  locked, nothing is held.
+  """
+  try:
+    os.makedirs(folder, exist_ok=True)
+    file = open(os.path.join(folder, '.lock'), 'w', encoding='utf-8')  # noqa: SIM115
+  except OSError as error:
+    raise errors.UserError(f'cannot write into {folder}: {error.strerror or error}') from error
+  with file:
+    try:
+      import fcntl
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise errors.UserError(f'another process {what} in {folder}; wait for it, stop it, or choose '
+                             'another folder') from None
+    except (ImportError, OSError):
+      pass
+    yield
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:

@@ -63,7 +63,7 @@ def main() -> None:
     print()
     if row:
       print(evaluators.table({k: v for k, v in row.items() if isinstance(v, (int, float))}))
-    print(f'{trained.step:,} steps, {time.monotonic() - began:.0f} s with everything. '
+    print(f'{trained.step:,} steps; this command took {time.monotonic() - began:.0f} s. '
           f'Pictures: {os.path.join(workdir, "samples")}. Report: {path}')
 
 

@@ -54,5 +54,5 @@ class Sampler:
     columns = {name: np.asarray(value) for name, value in columns.items() if value is not None}
     rows = [list(images) for images in zip(*columns.values(), strict=True)]
     picture = pictures.grid(rows, column_names=list(columns),
-                            title=f'{self.name}, step {step:,}')
+                            title=f'{self.name}, step {step:,}, validation pairs')
     pictures.save(os.path.join(workdir, 'samples', f'{step:08d}.png'), picture)

@@ -53,6 +53,13 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
     Preempted: SIGTERM or SIGINT came; the state is saved.
     UserError: a mistake in config, data or workdir, or a run that stays non-finite.
   """
+  if jax.process_index():
+    return _train(config, workdir, make_evaluate)
+  with files.held(workdir, 'trains'):
+    return _train(config, workdir, make_evaluate)
+
+
+def _train(config, workdir, make_evaluate) -> Trained:
   parallel = parallel_lib.Parallel(config.parallel)
   parallel.check_batch(config.batch_size, config.accumulate)
   main = jax.process_index() == 0
@@ -92,7 +99,9 @@ def _first_state(method, players, config, parallel, store) -> train_step.TrainSt
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=parallel.replicated),
       jax.eval_shape(init))
   step, model, training = store.restore(*_split(abstract))
-  print(f'resuming at step {step}', flush=True)
+  if jax.process_index() == 0:
+    done = step >= config.num_steps
+    print(f'{step} steps are done already' if done else f'resuming at step {step}', flush=True)
   # A copy of its own: donating arrays that the checkpoint reader still owns is not safe.
   return parallel.replicate(train_step.TrainState(**model, **training))
 
@@ -130,7 +139,8 @@ class _Run:
       if first == 0:
         self.writer.write_hparams(dict(run_config.flatten(config)))
         self.writer.write_texts(0, {'parameters': _overview(state.params)})
-    self.progress.start(first)
+    if first < config.num_steps:
+      self.progress.say('compiling, once for this config and machine')
     batches = self.data.train(
         batch_size=config.batch_size, draws=self.draws, start_step=first,
         process_index=jax.process_index(), process_count=jax.process_count())
@@ -143,6 +153,9 @@ class _Run:
       waited += time.monotonic() - before
       state, metrics = self.step_fn(state, batch, config.seed)
       step += 1
+      if step == first + 1:  # traced and compiled by now: what follows is the pace
+        self.progress.start(step)
+        started = time.monotonic()
       in_flight.append(metrics)
       unread.append((step, metrics))
       if len(in_flight) > _IN_FLIGHT:

@@ -115,17 +115,18 @@ class StopRequest:
   def __init__(self):
     self._asked = False
     self._several = jax.process_count() > 1
+    self._before = {}
     if threading.current_thread() is not threading.main_thread():
       return  # notebooks and tests may train in a thread, where signals cannot be handled
-    signal.signal(signal.SIGINT, self._interrupt)
+    self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
     if not self._several:
-      signal.signal(signal.SIGTERM, self._terminate)
+      self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
 
   def _terminate(self, *_):
     self._asked = True
 
   def _interrupt(self, *_):
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, self._before[signal.SIGINT])
     if self._several:
       os.kill(os.getpid(), signal.SIGTERM)
     else:
@@ -144,7 +145,6 @@ class StopRequest:
 
   def close(self) -> None:
     """Gives the signals back."""
-    if threading.current_thread() is threading.main_thread():
-      signal.signal(signal.SIGINT, signal.default_int_handler)
-      if not self._several:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+    self._before = {}
