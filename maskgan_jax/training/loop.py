@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+import contextlib
 import dataclasses
 import json
 import math
@@ -53,13 +54,6 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
     Preempted: SIGTERM or SIGINT came; the state is saved.
     UserError: a mistake in config, data or workdir, or a run that stays non-finite.
   """
-  if jax.process_index():
-    return _train(config, workdir, make_evaluate)
-  with files.held(workdir, 'trains'):
-    return _train(config, workdir, make_evaluate)
-
-
-def _train(config, workdir, make_evaluate) -> Trained:
   parallel = parallel_lib.Parallel(config.parallel)
   parallel.check_batch(config.batch_size, config.accumulate)
   main = jax.process_index() == 0
@@ -67,9 +61,17 @@ def _train(config, workdir, make_evaluate) -> Trained:
   method = methods.make(config)
   players = train_step.make_optimizers(method, config)
   data = pipeline.make(config.data, image_size=config.image_size, seed=config.seed)
-  if main:
-    run_config.save(config, workdir)
+  with files.held(workdir, 'trains') if main else contextlib.nullcontext():
+    if main:
+      run_config.save(config, workdir)
+    state = _run(config, workdir, method, players, data, parallel, make_evaluate)
+  local = parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
+  return Trained(int(state.step), method, *local, data)
 
+
+def _run(config, workdir, method, players, data, parallel, make_evaluate):
+  """Resumes or begins, and iterates to the end; returns the state."""
+  main = jax.process_index() == 0
   store = checkpoints.Checkpoints(
       workdir, keep_last=config.keep_last, keep_best=config.keep_best,
       best_metric=config.best_metric, best_mode=config.best_mode,
@@ -78,11 +80,9 @@ def _train(config, workdir, make_evaluate) -> Trained:
   progress = _Progress(config.num_steps, enabled=main)
   try:
     state = _first_state(method, players, config, parallel, store)
-    run = _Run(config, workdir, method, data, parallel, players, store, stop, progress,
-               make_evaluate(method, data, stop.poll) if make_evaluate and main else None)
-    state = run.until_done(state)
-    local = parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
-    return Trained(int(state.step), method, *local, data)
+    evaluate = make_evaluate(method, data, stop.poll) if make_evaluate and main else None
+    return _Run(config, workdir, method, data, parallel, players, store, stop, progress,
+                evaluate).until_done(state)
   finally:
     progress.close()
     stop.close()
