@@ -45,11 +45,28 @@ def test_help(verb):
     ([SMOKE, '--workdir=w', '--config.evaluators=truht'], ["did you mean 'truth'"]),
     ([SMOKE, '--workdir=w', '--config.method=content_transfr'], ["did you mean"]),
     ([SMOKE, '--workdir=gs://bucket/run'], ['gs://bucket/run']),
-    ([SMOKE, '--workdir=w', '--config.batch_size=0'], ['batch_size']),
+    ([SMOKE, '--workdir=w', '--config.batch_size=0'], ['batch_size is 0']),
+    ([SMOKE, '--workdir=w', '--config.log_every=0'], ['log_every is 0']),
+    ([SMOKE, '--workdir=w', '--config.seed=2147483648'], ['seed', '2**31']),
+    (['--config', 'configs/quikstart.py', '--workdir=w'], ["did you mean 'configs/quickstart.py'"]),
 ])
 def test_trains_mistakes(flags, parts):
   fails(run('train', *flags), *parts)
   assert not os.path.exists(os.path.join(ROOT, 'w'))
+
+
+@pytest.mark.parametrize('text, part', [
+    ('def get_config(', 'line 1: SyntaxError'),
+    ('import nothing_of_that_name', 'line 1: ModuleNotFoundError'),
+    ('x = 1', 'no get_config()'),
+    ('def get_config():\n  return 5', 'returns a int'),
+    ('from maskgan_jax.runs import config\ndef get_config():\n'
+     '  c = config.default("content_transfer")\n  c.batchsize = 3\n  return c', 'batch_size'),
+])
+def test_config_files_that_are_wrong(tmp_path, text, part):
+  path = tmp_path / 'mine.py'
+  path.write_text(text)
+  fails(run('train', f'--config={path}', f'--workdir={tmp_path}/w'), str(path), part)
 
 
 def test_a_workdir_that_cannot_be_written(tmp_path, data_dir):

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from maskgan_jax import errors
+from maskgan_jax import errors, files
 from maskgan_jax.runs import checkpoints, metric_writers
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import loop
@@ -110,6 +110,12 @@ def test_a_run_that_stays_non_finite_stops_with_a_dump(tmp_path, data_dir):
     loop.train(config, str(tmp_path))
   dump = json.loads((tmp_path / 'nonfinite.json').read_text())
   assert dump['metrics']['skipped_in_a_row'] >= 3 and dump['step'] <= 8
+
+
+def test_two_trainings_in_one_folder(whole, tmp_path):
+  with files.held(whole, 'trains'), pytest.raises(errors.UserError, match='another process trains'):
+    # Another open file stands for another process: that is how locks tell them apart.
+    loop.train(run_config.load(whole), whole)
 
 
 def test_a_collapsed_mask_is_said(tmp_path, data_dir, capsys):

@@ -196,6 +196,14 @@ def test_a_non_finite_iteration_is_undone_as_a_whole_and_counted():
   assert [h['skipped_in_a_row'] for h in history] == [0, 1, 2, 0]
 
 
+def test_a_learning_rate_that_makes_parameters_infinite_is_undone():
+  config = game_config()
+  config.optimizers.second.learning_rate = float('inf')
+  state, _ = run(config, devices=jax.devices()[:1], steps=1, method=Game(),
+                 batches=[{'x': np.ones(8, np.float32)}])
+  assert state.params == {'p': 1, 'q': 1} and state.skipped == 1
+
+
 def test_one_player_gone_wrong_undoes_the_others_too():
   game = Game()
   first, second = game.players

@@ -50,7 +50,7 @@ def read_attributes(path: str) -> table_source.Table:
   if path.endswith('.csv'):
     return table_source.read_csv(path)
   lines = table_source.read_text(path).splitlines()
-  if not lines or not lines[0].strip().isdigit():
+  if not lines or not lines[0].strip().isdecimal():
     found = repr(lines[0][:40]) if lines else 'nothing'
     raise errors.UserError(f'{path} line 1: expected the number of pictures, found {found}; a list '
                            'has a count, then a line of attribute names, then a line a picture')

@@ -7,6 +7,7 @@ written before it gets its final name and compared before Orbax reads it.
 
 from collections.abc import Mapping
 import functools
+import logging as python_logging
 import math
 import os
 import re
@@ -284,6 +285,8 @@ class Checkpoints:
   def _write_error(self, error: Exception) -> errors.UserError:
     """Returns the user's error for what the disk refused; raises an error of another kind again."""
     self._failed = True
+    python_logging.getLogger('asyncio').setLevel(python_logging.CRITICAL)
+    # (asyncio tells of every abandoned write, one traceback each)
     if not (isinstance(error, (OSError, errors.UserError)) or re.match('[A-Z_]+: ', str(error))):
       raise error
     whole = max(self._manager.all_steps(), default=None)

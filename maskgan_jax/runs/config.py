@@ -7,6 +7,7 @@ import os
 import runpy
 import shlex
 import sys
+import traceback
 from typing import Any
 
 from absl import flags
@@ -57,7 +58,7 @@ def default(method: str) -> ml_collections.ConfigDict:
   config.evaluation_pairs = 0  # of each split; 0 is all
   config.data = data_defaults.get_default()
   config.update(methods.module(method).get_default())
-  return config
+  return config.lock()  # so that a misspelt key in a config file is an error
 
 
 def parse_argument(argument: str, choices: Sequence[str]) -> set[str]:
@@ -118,6 +119,7 @@ def from_flags() -> ml_collections.ConfigDict:
     if isinstance(value, tuple) and all(isinstance(v, str) for v in value):
       # The flag parser takes a,b for one string, and nothing for one that is empty.
       set_key(config, key, tuple(part for v in value for part in v.split(',') if part))
+  check_values(config)
   with config.unlocked():
     if not config.get('name'):
       path = config_flags.get_config_filename(flags.FLAGS['config'])
@@ -129,14 +131,27 @@ def from_flags() -> ml_collections.ConfigDict:
   return config
 
 
+# Least values of numbers that no room checks by itself.
+_LEAST = {'batch_size': 1, 'image_size': 1, 'num_steps': 1, 'accumulate': 1, 'log_every': 1,
+          'checkpoint_every': 1, 'sample_every': 0, 'evaluate_every': 0, 'sample_pairs': 1,
+          'evaluation_batch_size': 1, 'evaluation_pairs': 0, 'max_skipped': 1, 'seed': 0,
+          'keep_last': 1, 'keep_best': 0, 'ema_decay': 0}
+
+
+def check_values(config: ml_collections.ConfigDict) -> None:
+  """UserError for a number out of its range."""
+  for key, least in _LEAST.items():
+    if not config.get(key, least) >= least:
+      raise errors.UserError(f'config.{key} is {config[key]}; it must be at least {least}')
+  if config.get('seed', 0) >= 2 ** 31:
+    raise errors.UserError(f'config.seed is {config.seed}; it must be below 2**31')
+  if config.get('ema_decay', 0) >= 1:
+    raise errors.UserError(f'config.ema_decay is {config.ema_decay}; it must be below 1')
+
+
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags; whatever is wrong with them becomes a UserError naming the nearest."""
-  for argument in argv[1:]:
-    name, _, value = argument.lstrip('-').partition('=')
-    if name == 'config' and argument.startswith('-') and value:
-      path = value.partition(':')[0]
-      if not os.path.isfile(path):
-        raise errors.UserError(f'no config file {path}{_available(os.path.dirname(path), path)}')
+  _config_of(argv)
   try:
     return flags.FLAGS(argv)
   except flags.Error as error:
@@ -159,12 +174,41 @@ def _bad_key(argv, error, config=None) -> str:
 
 def _config_of(argv) -> ml_collections.ConfigDict:
   """The config that the flags name, before any override; empty if none."""
-  for argument in argv[1:]:
-    name, _, value = argument.lstrip('-').partition('=')
-    if name == 'config' and value:
-      path, _, argument = value.partition(':')
-      return runpy.run_path(path)['get_config'](*([argument] if argument else []))
+  for i, argument in enumerate(argv[1:], 1):
+    name, equals, value = argument.lstrip('-').partition('=')
+    if name == 'config' and argument.startswith('-'):
+      return _read_config_file(value if equals else ''.join(argv[i + 1:i + 2]))
   return ml_collections.ConfigDict()
+
+
+def _read_config_file(value: str) -> ml_collections.ConfigDict:
+  """Runs a config file, named as `path[:argument]`; UserError for all that can be wrong with it."""
+  path, _, argument = value.partition(':')
+  if not os.path.isfile(path):
+    raise errors.UserError(f'no config file {path}{_available(os.path.dirname(path), path)}')
+  try:
+    config = runpy.run_path(path)['get_config'](*([argument] if argument else []))
+  except errors.UserError:
+    raise
+  except KeyError as error:
+    if error.args == ('get_config',):
+      raise errors.UserError(f'{path} is not a config file: it has no get_config()') from error
+    raise errors.UserError(f'{path}: {_where(error, path)}') from error
+  except Exception as error:
+    raise errors.UserError(f'{path}: {_where(error, path)}') from error
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise errors.UserError(f'{path}: get_config() returns a {type(config).__name__}, not a '
+                           'ConfigDict')
+  return config
+
+
+def _where(error: Exception, path: str) -> str:
+  """An exception in a config file as one line: where in it, and what."""
+  lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+           if os.path.basename(frame.filename) == os.path.basename(path)]
+  line = getattr(error, 'lineno', None) or (lines[-1] if lines else None)
+  place = f'line {line}: ' if line else ''
+  return f'{place}{type(error).__name__}: {" ".join(str(error).split())}'
 
 
 def _available(folder: str, path: str = '') -> str:
@@ -222,8 +266,8 @@ def load(workdir: str) -> ml_collections.ConfigDict:
   """Reads a run's config.json; UserError where there is no run."""
   path = os.path.join(workdir, FILE_NAME)
   try:
-    with open(path, encoding='utf-8') as file:
-      text = file.read()
+    with open(path, 'rb') as file:
+      data = file.read()
   except OSError as error:
     inside = sorted(glob.glob(os.path.join(workdir, '*', FILE_NAME)))
     hint = (f'; runs below it: {", ".join(os.path.dirname(p) for p in inside[:5])}'
@@ -231,8 +275,8 @@ def load(workdir: str) -> ml_collections.ConfigDict:
     what = 'no such folder' if not os.path.isdir(workdir) else f'it has no {FILE_NAME}'
     raise errors.UserError(f'{workdir} is not a run: {what}{hint}') from error
   try:
-    return from_json(text)
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    return from_json(data.decode())
+  except (ValueError, KeyError, TypeError, AttributeError, errors.UserError) as error:
     raise errors.UserError(f'{path} is damaged: {error}; restore it or train in another '
                            'folder') from error
 

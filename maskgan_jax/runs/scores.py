@@ -7,7 +7,7 @@ import io
 import os
 from typing import Any
 
-from maskgan_jax import files
+from maskgan_jax import errors, files
 
 FILE_NAME = 'scores.csv'
 Row = dict[str, Any]
@@ -46,6 +46,9 @@ def read(workdir: str | os.PathLike) -> list[Row]:
                for row in csv.DictReader(file)]
   except FileNotFoundError:
     return []
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise errors.UserError(f'{os.path.join(workdir, FILE_NAME)} is damaged ({error}); delete it '
+                           'and measure again with python -m maskgan_jax.evaluate') from error
   return [row for row in found if isinstance(row.get('step'), int) and 'split' in row]
 
 

@@ -154,6 +154,7 @@ class _Run:
       state, metrics = self.step_fn(state, batch, config.seed)
       step += 1
       if step == first + 1:  # traced and compiled by now: what follows is the pace
+        self.stop.stepping = True
         self.progress.start(step)
         started = time.monotonic()
       in_flight.append(metrics)
@@ -203,7 +204,7 @@ class _Run:
     return self.evaluate(step, *self._translating(state)) if self.evaluate else None
 
   def _save(self, step, state, scores):
-    if int(state.skipped_in_a_row) and not _finite(state.params):
+    if not _finite(state.params):
       return  # cannot happen while skipping works; a non-finite state must never be the newest
     self.store.save(step, *_split(state), scores=scores)
 
@@ -243,8 +244,9 @@ class _Run:
           {'step': step, 'seed': self.config.seed, 'metrics': dump}, indent=2) + '\n')
     raise errors.UserError(
         f'losses or gradients were not finite {int(scalars["skipped_in_a_row"])} times in a row up '
-        f'to step {step}; the last good state is saved. Lower config.optimizers.*.learning_rate or '
-        f'use compute_dtype=float32; details in {path}')
+        f'to step {step}; the newest checkpoint is {self.store.latest() or "none"}. In another '
+        '--workdir, lower config.optimizers.*.learning_rate or use compute_dtype=float32; details '
+        f'in {path}')
 
 
 def _finite(tree) -> bool:

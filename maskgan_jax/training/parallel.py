@@ -8,6 +8,7 @@ the state is a tree of replicated global arrays, so checkpoints, samples and the
 from collections.abc import Callable
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -110,9 +111,14 @@ class StopRequest:
 
   One process: a flag set by the handler. Several: JAX's preemption service, which hears SIGTERM;
   SIGINT is passed on to it. A second SIGINT interrupts at once.
+
+  Attributes:
+    stepping: whether there is anything to save since the start; before that one process that is
+      told to stop exits at once, with 75, instead of compiling to the end.
   """
 
   def __init__(self):
+    self.stepping = False
     self._asked = False
     self._several = jax.process_count() > 1
     self._before = {}
@@ -123,6 +129,9 @@ class StopRequest:
       self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
 
   def _terminate(self, *_):
+    if not self.stepping:
+      print('told to stop before the first step; nothing is lost', file=sys.stderr, flush=True)
+      os._exit(75)
     self._asked = True
 
   def _interrupt(self, *_):
@@ -130,7 +139,7 @@ class StopRequest:
     if self._several:
       os.kill(os.getpid(), signal.SIGTERM)
     else:
-      self._asked = True
+      self._terminate()
 
   def reached(self, step: int) -> bool:
     """True at the step after which every process must save and stop."""

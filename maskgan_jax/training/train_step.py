@@ -106,6 +106,8 @@ def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
           norm = optax.tree.norm(grads)
           finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
           owned, opt_state = optimizer.update(grads, opt_state, owned, state.step)
+          # Finite gradients do not make finite parameters: a learning rate may be too large.
+          finite &= jnp.isfinite(optax.tree.norm(owned))
           params = {**params, **owned}
         metrics = {**metrics, 'loss': loss, 'gradient_norm': norm,
                    'learning_rate': optimizer.learning_rate(state.step)}
