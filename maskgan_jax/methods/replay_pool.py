@@ -1,0 +1,49 @@
+"""A pool of earlier translations that lives on the device (CycleGAN's image buffer).
+
+A pool is an entry of a method's model state, so it is saved and restored with the rest; a player's
+loss queries it and puts the new pool into the model state that it returns.
+"""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from maskgan_jax.networks.normalization import DATA_AXIS
+
+Pool = dict[str, jax.Array]
+
+
+def init(size: int, shape: tuple[int, ...]) -> Pool:
+  """An empty pool for `size` images of a shape [H, W, C]; size 0 keeps nothing."""
+  return {'images': jnp.zeros((size, *shape)), 'count': jnp.int32(0)}
+
+
+def query(pool: Pool, images: jax.Array, rng: jax.Array) -> tuple[jax.Array, Pool]:
+  """What a discriminator is to see in place of `images` [B, H, W, C], and the new pool.
+
+  While the pool fills, each image goes in and comes back. After that it comes back with
+  probability 1/2; else a stored one does, and it takes its place. No gradient passes.
+  """
+  size = pool['images'].shape[0]
+  images = lax.stop_gradient(images)
+  if size == 0:
+    return images, pool
+  try:  # replicas keep one pool between them: each sees all images and returns its own
+    replica = lax.axis_index(DATA_AXIS)
+    everything = lax.all_gather(images, DATA_AXIS, tiled=True)
+  except NameError:
+    replica, everything = 0, images
+
+  def one(pool, inputs):
+    image, key = inputs
+    coin, place = jax.random.split(key)
+    filling = pool['count'] < size
+    slot = jnp.where(filling, pool['count'], jax.random.randint(place, (), 0, size))
+    swaps = ~filling & jax.random.bernoulli(coin)
+    stored = pool['images'][slot]
+    kept = jnp.where(filling | swaps, image, stored)
+    pool = {'images': pool['images'].at[slot].set(kept), 'count': pool['count'] + filling}
+    return pool, jnp.where(swaps, stored, image)
+
+  pool, seen = lax.scan(one, pool, (everything, jax.random.split(rng, len(everything))))
+  return lax.dynamic_slice_in_dim(seen, replica * len(images), len(images)), pool
