@@ -74,7 +74,6 @@ class Avatars(tfds.core.GeneratorBasedBuilder):
             'masks': {name: mask() for name in names},
             'recipe': tfds.features.Text(),
         }),
-        homepage='https://pypi.org/project/python-avatars',
         disable_shuffling=True)  # faces are drawn at random: record i is face i
 
   def _split_generators(self, dl_manager):
