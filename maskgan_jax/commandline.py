@@ -10,7 +10,7 @@ from absl import app, flags, logging
 from maskgan_jax import errors
 
 
-def run(main: Callable[..., None], *, trains: bool = False, config_of_workdir: bool = False,
+def run(main: Callable[..., None], *, config_of_workdir: bool = False,
         positional: bool = False) -> None:
   """Parses flags, calls `main`, exits 0, 2 (a user's mistake: one line) or 75 (preempted).
 

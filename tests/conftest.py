@@ -19,3 +19,17 @@ if _CACHE:
 def data_dir(tmp_path_factory):
   """Where generated data sets of this test session are drawn, once."""
   return str(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture(scope='module')
+def compile_quickly():
+  """For modules whose time goes into compiling small programs: hardly any optimization."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
+
+
+@pytest.fixture(name='torch')
+def _torch():
+  """PyTorch, the oracle; without it the test is skipped."""
+  return pytest.importorskip('torch')

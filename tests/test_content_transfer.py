@@ -33,11 +33,7 @@ OFFICIAL = {'common': (4, 8, 14), 'leak': 0.2, 'zeros': True, 'label': 0, 'cycle
 PAPER = {'common': (4, 6, 12), 'leak': 0.0, 'zeros': False, 'label': 1, 'cycle_common': True}
 
 
-@pytest.fixture(autouse=True, scope='module')
-def _compile_quickly():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
+pytestmark = pytest.mark.usefixtures('compile_quickly')
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -28,12 +28,7 @@ from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 
-
-@pytest.fixture(autouse=True, scope='module')
-def _compile_quickly():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
+pytestmark = pytest.mark.usefixtures('compile_quickly')
 
 
 @pytest.fixture(name='twin', scope='module')

@@ -10,17 +10,7 @@ import pytest
 
 from maskgan_jax.networks import decoders, discriminators, encoders, layers
 
-
-@pytest.fixture(autouse=True, scope='module')
-def _compile_quickly():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
-@pytest.fixture(name='torch')
-def _torch():
-  return pytest.importorskip('torch')
+pytestmark = pytest.mark.usefixtures('compile_quickly')
 
 
 # The two forms of each convolution.

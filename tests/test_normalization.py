@@ -8,17 +8,7 @@ import pytest
 
 from maskgan_jax.networks import normalization
 
-
-@pytest.fixture(autouse=True, scope='module')
-def _compile_quickly():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
-@pytest.fixture(name='torch')
-def _torch():
-  return pytest.importorskip('torch')
+pytestmark = pytest.mark.usefixtures('compile_quickly')
 
 
 def norm_variables(channels, seed=5):

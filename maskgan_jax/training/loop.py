@@ -156,7 +156,7 @@ class _Run:
       if step == first + 1:  # traced and compiled by now: what follows is the pace
         self.stop.stepping = True
         self.progress.start(step)
-        started = time.monotonic()
+        started, waited = time.monotonic(), 0.0
       in_flight.append(metrics)
       unread.append((step, metrics))
       if len(in_flight) > _IN_FLIGHT:
