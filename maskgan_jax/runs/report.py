@@ -26,12 +26,18 @@ _MEANINGS = {
                 'where it was best on the validation pictures.',
     'mask_iou@': 'The same with the mask cut at this value.',
     'mask_threshold': 'The mask value where it was cut; chosen on the validation pictures.',
+    'mask_mean': 'Mean of the mask over the picture: near 0 or 1, it has collapsed.',
+    'transfer_mask_iou': 'The same as mask_iou for the mask of the translation and what should '
+                         'have changed.',
     'transfer_error_inside': 'How far the colours of the translation are from the true answer, '
                              'where something had to change.',
     'transfer_error_outside': 'The same everywhere else: what was changed but should not be.',
     'removal_error_inside': 'How far the colours are from the same picture without the attribute, '
                             'where it had to go.',
     'removal_error_outside': 'The same everywhere else: what was changed but should not be.',
+    'transfer_error_ratio': 'transfer_error_inside over that of doing nothing; 0 is perfect.',
+    'removal_error_ratio': 'removal_error_inside over that of doing nothing; 0 is perfect.',
+    'pairs': 'How many pictures of each kind were measured.',
     'transfer_psnr': 'Likeness of the translation to the true answer over the whole picture, in '
                      'decibels.',
     'transfer_ssim': 'Structural likeness of the translation to the true answer; 1 is the same '
@@ -55,7 +61,8 @@ _COLUMNS = (
     "source: the picture to change. exemplar: the picture whose attribute it shall get. exemplar's "
     "mask: what is taken from the exemplar; white is certain. source's mask: where it goes in the "
     'source. translation: the source with what was taken. truth: the right answer, which training '
-    'never sees. exemplar, removed: the exemplar without the attribute.')
+    'never sees. exemplar, removed: the exemplar without the attribute. truth of removal: the '
+    'right answer to that.')
 
 
 def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) -> str:
