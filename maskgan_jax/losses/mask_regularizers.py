@@ -1,0 +1,142 @@
+"""Regularisers of the local masks of one image; for more, jax.vmap.
+
+`similarity` is LOMIT's R1 (ICLR eq. 13, unnumbered in IJCAI), as the papers have it: the sum over
+all pairs of pixels. The authors' code takes the mean, which is this divided by N * N; their weight
+of 0.1 belongs to the mean. Several masks of one image share the work on its content with
+`jax.vmap(similarity, in_axes=(0, None))`.
+"""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+_BLOCK = 64  # neighbours in sorted order that are compared pair by pair
+_CHUNK = 32  # blocks at a time: memory above the inputs does not grow with the image
+_EPSILON = 1e-8  # least norm of a content vector
+_EXACT = lax.Precision.HIGHEST  # TPUs and recent GPUs would round products of float32
+
+
+def similarity_pairwise(mask: jax.Array, content: jax.Array) -> jax.Array:
+  """The definition of `similarity`, in O(N^2) memory and O(N^2 C) time."""
+  mask, content = _flat(mask, content)
+  unit = content.astype(jnp.float32) * _inverse_norm(content)[:, None]
+  return (_absolute(mask[:, None] - mask[None, :]) * jnp.matmul(unit, unit.T, precision=_EXACT)
+          ).sum()
+
+
+def similarity(mask: jax.Array, content: jax.Array) -> jax.Array:
+  """sum over i, j of |m_i - m_j| <c_i, c_j> with unit content vectors, in O(N log N + N C).
+
+  Pixels with equal mask values contribute nothing to the gradient; none goes into the content.
+
+  Args:
+    mask: N values in [0, 1], of any shape.
+    content: the N pixels' content vectors in the same order, [..., C]; zero vectors stay zero.
+
+  Returns:
+    A float32 scalar: the sum, to be divided by N * N for the mean.
+  """
+  mask, content = _flat(mask, content)
+  gradient = _gradient(lax.stop_gradient(mask), content)
+  # The sum is linear in the mask as long as the order of its values stays: mask . gradient. The
+  # gradient adds up to zero, so the mean may go, and with it most of the rounding.
+  return jnp.sum((mask - lax.stop_gradient(mask.mean())) * gradient)
+
+
+def size(mask: jax.Array) -> jax.Array:
+  """The mean of the mask: LOMIT's R2 (IJCAI) and R3 (ICLR eq. 15) divided by the pixels."""
+  return mask.astype(jnp.float32).mean()
+
+
+def total_variation(mask: jax.Array) -> jax.Array:
+  """Sum of absolute differences of neighbouring pixels, [..., H, W, 1]; zero gradient at ties."""
+  mask = mask.astype(jnp.float32)
+  return sum(_absolute(jnp.diff(mask, axis=axis)).sum() for axis in (-3, -2))
+
+
+def _absolute(x):
+  return x * jnp.sign(x)  # unlike that of jnp.abs, its gradient at zero is zero
+
+
+def _flat(mask, content):
+  """[N] in float32, and [N, C] without gradient."""
+  mask, content = jnp.asarray(mask, jnp.float32), jnp.asarray(content)
+  return mask.reshape(-1), lax.stop_gradient(content.reshape(mask.size, content.shape[-1]))
+
+
+def _inverse_norm(content):
+  norm = jnp.linalg.norm(content.astype(jnp.float32), axis=-1)
+  return 1 / jnp.maximum(norm, _EPSILON)
+
+
+def _gradient(mask, content):
+  """[N]: 2 c_k . (sum of c_j with m_j < m_k - sum of c_j with m_j > m_k), c of length 1.
+
+  Pixels are sorted by mask value and cut into blocks. Within a block all pairs are compared; of
+  other blocks only running sums are needed, of all their pixels and, for the values at a block's
+  ends, of those that differ from these.
+  """
+  pixels = mask.size
+  values, order = lax.sort((mask, lax.iota(jnp.int32, pixels)), num_keys=1)
+  block = min(_BLOCK, pixels)
+  count = -(-pixels // block)
+  pad = (0, count * block - pixels)
+  values = jnp.pad(values, pad, mode='edge').reshape(count, block)
+  rows = jnp.pad(order, pad).reshape(count, block)
+  scale = jnp.pad(_inverse_norm(content)[order], pad).reshape(count, block)
+  low, high = values[:, 0], values[:, -1]
+
+  def unit(rows, scale):
+    return content[rows].astype(jnp.float32) * scale[:, None]
+
+  def add(block):
+    rows, scale, values, previous_high, next_low = block
+    weight = jnp.stack([jnp.ones_like(values), values < next_low, values > previous_high])
+    return jnp.matmul(weight, unit(rows, scale), precision=_EXACT)
+
+  sums, smaller, larger = jnp.moveaxis(_over_blocks(add, (
+      rows, scale, values, jnp.append(-jnp.inf, high[:-1]), jnp.append(low[1:], jnp.inf))), 1, 0)
+  before = _sums_before(sums, smaller, low)
+  after = _sums_before(sums[::-1], larger[::-1], high[::-1])[:, ::-1]
+
+  def differentiate(block):
+    rows, scale, values, before, after = block
+    c = unit(rows, scale)
+    sign = jnp.sign(values[:, None] - values[None, :])
+    inside = (sign * jnp.matmul(c, c.T, precision=_EXACT)).sum(-1)
+    less, less_low, more, more_high = jnp.matmul(
+        jnp.concatenate([before, after]), c.T, precision=_EXACT)
+    less = jnp.where(values == values[0], less_low, less)
+    more = jnp.where(values == values[-1], more_high, more)
+    return 2 * (inside + less - more)
+
+  gradient = _over_blocks(differentiate, (rows, scale, values, jnp.moveaxis(before, 0, 1),
+                                          jnp.moveaxis(after, 0, 1)))
+  return lax.sort((order, gradient.reshape(-1)[:pixels]), num_keys=1)[1]
+
+
+def _sums_before(sums, different, edges):
+  """[2, K, C]: for each of K blocks, sums over the blocks before it.
+
+  Args:
+    sums: [K, C], of each block's content.
+    different: [K, C], of those of its pixels whose value is not that of the next block's edge.
+    edges: [K], the values of the blocks' edges towards the blocks before; sorted either way.
+
+  Returns:
+    The sums of all pixels before a block, and of those that differ from the value of its edge.
+  """
+  def shift(x):
+    return jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]])
+
+  everything = shift(jnp.cumsum(sums, axis=0))
+  # Of several blocks with one value at their edges, the first comes right after what differs.
+  begins = jnp.append(True, edges[1:] != edges[:-1])
+  first = lax.cummax(jnp.where(begins, lax.iota(jnp.int32, edges.size), 0))
+  return jnp.stack([everything, shift(everything + different)[first]])
+
+
+def _over_blocks(function, blocks):
+  if len(blocks[0]) <= _CHUNK:
+    return jax.vmap(function)(blocks)
+  return lax.map(function, blocks, batch_size=_CHUNK)
