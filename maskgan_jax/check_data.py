@@ -11,14 +11,15 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import commandline, errors
-from maskgan_jax.data import pipeline, predicates, sources
+from maskgan_jax.data import evaluation, pipeline, predicates, sources
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures
 
 _SHOWN = 5  # names in a line of the report
 _SHEET_PAIRS = 6
 _ROWS = {'a': 'a', 'b': 'b', 'a_mask': "a's mask", 'b_mask': "b's mask", 'truth_ab': 'a wearing b',
-         'truth_ab_mask': 'what changed', 'truth_ba': 'b without'}
+         'truth_ab_mask': 'what changed', 'truth_ba': 'b without', 'b_erase': 'to erase in b',
+         'truth_ab_erased': 'a wearing b, erased', 'a_erase': 'what that leaves as in a'}
 
 
 def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, output: str, *,
@@ -151,8 +152,9 @@ def _problems(data, report, by_pixels):
         problems.append(f'{where}: {found["smaller"]} pictures are smaller than the input and will '
                         'be enlarged')
   for split in sources.SPLITS:
-    both = len(np.intersect1d(*data.members(split)))
-    if both:
+    a, b = data.members(split)
+    both = len(np.intersect1d(a, b))
+    if both and not np.array_equal(a, b):  # one set for both is meant: labels are what differs
       problems.append(f'{split}: {both} pictures are in both domains')
   if report['duplicates']:
     extra = sum(len(group) - 1 for group in report['duplicates'])
@@ -168,12 +170,13 @@ def _sheet_rows(data, good):
   """Returns named rows of pictures: training pairs, then evaluation pairs with what is known."""
   rows = {}
   for split in sources.SPLITS:
-    a, b = (readable[:_SHEET_PAIRS] for readable in good[split])
-    count = min(len(a), len(b))
+    a, b = good[split]
+    b = evaluation.turned(a, b)
+    count = min(len(a), len(b), _SHEET_PAIRS)
     if not count:
       continue
     try:
-      found = data.pairs(split, a, b).get(range(count))
+      found = data.pairs(split, a[:count], b[:count]).get(range(count))
     except errors.UserError:  # a mask that does not fit: `_problems` says so
       continue
     for name, title in _ROWS.items():

@@ -13,7 +13,8 @@ NAMES = ('Glasses', 'Old')
 class NumberedRecords:
   """Pictures that tell their number (red + 256 green) and which half is left (blue).
 
-  Even records are without glasses; every third is old. True answers are as easy to recognise.
+  Even records are without glasses; every third is old. True answers are as easy to recognise. The
+  mask of `masks` tells the number too, and with `truths` that of the other attribute is one pixel.
   """
 
   attribute_names = NAMES
@@ -27,6 +28,7 @@ class NumberedRecords:
     if truths:
       self.answers = 0
       self.transfer_truth, self.removal_truth = self._transfer_truth, self._removal_truth
+      self.erased_truth = self._erased_truth
 
   def __len__(self):
     return len(self.attributes)
@@ -45,15 +47,25 @@ class NumberedRecords:
   def mask(self, index, attribute):
     if not self._masks:
       return None
-    assert attribute == self._masks
-    return np.full((self._side, self._side), index / len(self), np.float32)
+    if attribute == self._masks:
+      return np.full((self._side, self._side), index / len(self), np.float32)
+    assert attribute in NAMES
+    mask = np.zeros((self._side, self._side), np.float32)
+    mask[index % self._side, 3] = 0.5
+    return mask
 
   def _transfer_truth(self, a_index, b_index, attributes):
-    assert attributes == ('Glasses',)
+    assert attributes in (('Glasses',), NAMES)
     self.answers += 1
     image = self.image(a_index)
     image[..., 2] = b_index
     return image, np.full((self._side, self._side), 0.25, np.float32)
+
+  def _erased_truth(self, a_index, b_index, attributes, erased):
+    assert (attributes, erased) == (NAMES, 'Old')
+    image = self.image(a_index)
+    image[..., 2] = b_index + 100
+    return image, np.full((self._side, self._side), 0.75, np.float32)
 
   def _removal_truth(self, b_index, attributes):
     image = self.image(b_index)

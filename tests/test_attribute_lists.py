@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskgan_jax import errors
-from maskgan_jax.data import celeba_source, sources, table_source
+from maskgan_jax.data import celeba_source, images, pipeline, sources, table_source
 
 _PLAIN, _FACES = data_samples.faces()
 
@@ -93,6 +93,36 @@ def test_celeba_from_the_level_above_or_below(tmp_path):
     os.remove(os.path.join(root, 'img_align_celeba', f'{i:03d}.jpg'))
   with pytest.raises(errors.UserError, match='no folder with the pictures it names such as 000'):
     open_source('celeba', path=root)
+
+
+@pytest.mark.parametrize('partition', [True, False])
+def test_lomit_authors_test_on_what_the_first_rows_hold(tmp_path, partition):
+  """Rows are counted in the file; the labels that are wanted choose among them afterwards."""
+  root = _celeba(tmp_path, count=20, partition=partition)
+  fields = dict(path=root, a='Eyeglasses | Male', b='Eyeglasses | Male', test_rows=7,
+                validation_fraction=0.0)
+  wanted = [i for i in range(20) if i & 0b11]
+  opened = open_source('celeba', **fields)
+  expected = [f'{i:03d}.jpg' for i in wanted if i < 7]
+  assert expected == [f'00{i}.jpg' for i in (1, 2, 3, 5, 6)]
+  assert domains(opened, 'test') == [expected, expected]
+  expected = [f'{i:03d}.jpg' for i in wanted if i >= 7]
+  assert domains(opened, 'train') == [expected, expected]
+  assert opened.divided['test'] == 'what the first 7 rows of the list hold'
+  # A picture that is absent is still a row.
+  os.remove(tmp_path / 'img_align_celeba' / '002.jpg')
+  assert domains(open_source('celeba', **fields), 'test')[0] == [
+      f'00{i}.jpg' for i in (1, 3, 5, 6)]
+
+
+def test_rules_for_the_test_set(tmp_path):
+  root = _celeba(tmp_path)
+  for fields, problem in [({'test_rows': -1}, 'test_rows=-1 must be at least 0'),
+                          ({'test_first': -2}, 'test_first=-2 must be at least 0'),
+                          ({'test_rows': 3, 'test_first': 2}, 'two rules for one test set')]:
+    with pytest.raises(errors.UserError, match=problem):
+      open_source('celeba', path=root, **fields)
+  assert len(open_source('celeba', path=root, test_rows=5).records['test']) == 5
 
 
 @pytest.mark.parametrize('line, text, problem', [
@@ -182,6 +212,70 @@ def test_tables_that_cannot_be_used(tmp_path, text, problem):
   data_samples.write(tmp_path, _FACES[:2])
   with pytest.raises(errors.UserError, match=problem):
     open_source('csv', attributes_file=_table(tmp_path, text), a='X', b='~X')
+
+
+_ACTION_UNITS = (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43)
+
+
+def _emotionet(tmp_path, changes=(), header='AU{}', count=8):
+  """EmotioNet's table made fit: a file and 12 action units a row, with cells (row, column) put."""
+  cells = np.random.default_rng(0).integers(0, 2, (count, 12)).astype(object)
+  for place, cell in changes:
+    cells[place] = cell
+  rows = [f'N_{i:010d}_00001.png,' + ','.join(map(str, row)) for i, row in enumerate(cells)]
+  header = 'URL,' + ','.join(header.format(number) for number in _ACTION_UNITS)
+  os.makedirs(tmp_path / 'faces', exist_ok=True)
+  for i, row in enumerate(rows):
+    images.save_png(tmp_path / 'faces' / row.partition(',')[0], _FACES[i])
+  return _table(tmp_path, '\n'.join([header, *rows]) + '\n'), cells
+
+
+@pytest.mark.parametrize('header, name', [('AU{}', 'AU{}'), ("'AU {}'", 'AU {}'), ('{}', '{}')])
+def test_action_units_of_emotionet(tmp_path, header, name):
+  table, cells = _emotionet(tmp_path, header=header)
+  names = tuple(name.format(number) for number in _ACTION_UNITS)
+  config = make_config('csv', path=str(tmp_path / 'faces'), attributes_file=table, a='', b='',
+                       attributes=names, own_splits=False, validation_fraction=0.0,
+                       test_fraction=0.0, flip=False)
+  data = pipeline.make(config, image_size=25, seed=0)
+  assert data.attribute_names == names
+  batch = next(data.train(batch_size=8))
+  for domain in 'ab':
+    for image, labels in zip(batch[domain], batch[f'{domain}_attributes'], strict=True):
+      [number] = np.flatnonzero((_FACES[:8] == image).all(axis=(1, 2, 3)))
+      np.testing.assert_array_equal(labels, cells[number].astype(np.float32))
+
+
+@pytest.mark.parametrize('cell', ['999', '', 'nan', ' 999.0'])
+def test_labels_that_nobody_knows_are_all_reported_at_once(tmp_path, cell):
+  table, _ = _emotionet(tmp_path, [((2, 7), cell), ((2, 8), cell), ((5, 7), cell)])
+  with pytest.raises(errors.UserError) as caught:
+    open_source('csv', attributes_file=table, path=str(tmp_path / 'faces'), a='', b='')
+  assert str(caught.value) == (
+      f"{table} line 4, column 'AU17': empty, nan or 999 is a label that nobody knows; write 0 or "
+      '1, or remove the rows with such labels (2 of 8), or the columns with them: AU17, AU20')
+
+
+def test_minus_one_is_no_beside_one_and_unknown_beside_zero(tmp_path):
+  table, _ = _emotionet(tmp_path, [((3, 2), -1), ((4, 2), 0)])
+  with pytest.raises(errors.UserError, match="line 5, column 'AU4': -1 in a column of 0 and 1 is a "
+                                             'label that nobody knows; .*1 of 8.* AU4$'):
+    table_source.read_csv(table)
+  signs = [((i, 2), 1 if i % 3 else -1) for i in range(8)]
+  table, _ = _emotionet(tmp_path, signs)
+  assert table_source.read_csv(table).attributes[:, 2].tolist() == [i % 3 > 0 for i in range(8)]
+
+
+def test_emotionets_own_table_says_what_is_left_to_do(tmp_path):
+  address = 'http://host/N_0000000001_00001.jpg'
+  table = _table(tmp_path, f"URL,URL orig,'AU 1','AU 2'\n{address},http://a.org/b.jpg,0,1\n")
+  with pytest.raises(errors.UserError, match="line 2, column 'URL orig': .*b.jpg' is not 0, 1, -1,"
+                                             ' true or false; remove a column that is no attri'):
+    open_source('csv', attributes_file=table)
+  table = _table(tmp_path, f"URL,'AU 1','AU 2'\n{address},0,1\n")
+  with pytest.raises(errors.UserError, match='first .*N_0000000001_00001.jpg.* Put file names in '
+                                             'place of the addresses, or remove the rows'):
+    open_source('csv', attributes_file=table)
 
 
 def test_tables_that_are_not_there(tmp_path):

@@ -181,6 +181,59 @@ def test_transfer_takes_the_exemplars_own_pair():
   assert (wearing.mouth, wearing.facial_hair) == (other.mouth, other.facial_hair)
 
 
+def visible_hair(face):
+  return bool(face.hair) and not face.hat
+
+
+@pytest.mark.parametrize('names', [
+    ('hair_color', 'mouth'), ('Black_Hair', 'Smiling'), ('mouth', 'Red_Hair', 'Blond_Hair')])
+def test_transfer_of_hair_and_mouth_takes_both_whatever_they_are(names):
+  faces = [face for face in FACES if visible_hair(face)]
+  met = set()
+  for face, other in zip(faces, faces[1:], strict=False):
+    expected = dataclasses.replace(face, hair_color=other.hair_color, mouth=other.mouth)
+    wearing = avatar_faces.with_attributes_of(face, other, names)
+    # Nothing else that is drawn moved; what a face shows when an attribute goes may differ.
+    spares = {name: '' for name in avatar_faces.Recipe.__dataclass_fields__ if 'spare' in name}
+    assert dataclasses.replace(wearing, **spares) == dataclasses.replace(expected, **spares)
+    np.testing.assert_array_equal(avatar_faces.render(wearing, SIZE),
+                                  avatar_faces.render(expected, SIZE))
+    hers, theirs = (avatar_faces.attributes_of(one) for one in (face, other))
+    after = avatar_faces.attributes_of(wearing)
+    for name in hers:
+      moved = name == 'Smiling' or name[:-5] in avatar_faces.HAIR_COLORS
+      assert after[name] == (theirs if moved else hers)[name]
+    met.add((hers['Smiling'], theirs['Smiling']))
+  assert len(met) == 4  # smiles are put on, taken off, swapped, and neither
+
+
+def test_features_are_where_the_picture_depends_on_them():
+  for face in FACES[:60]:
+    labels = [avatar_faces.attribute_mask(face, f'{name}_Hair', SIZE)
+              for name in avatar_faces.HAIR_COLORS]
+    hair = avatar_faces.attribute_mask(face, 'hair_color', SIZE)
+    np.testing.assert_array_equal(hair, np.max(labels, axis=0))
+    assert hair.any() == visible_hair(face)
+    mouth = avatar_faces.attribute_mask(face, 'mouth', SIZE)
+    swapped = dataclasses.replace(face, mouth=face.spare_mouth, spare_mouth=face.mouth)
+    np.testing.assert_allclose(mouth, avatar_faces.attribute_mask(swapped, 'mouth', SIZE),
+                               atol=1e-6)
+    smiling = max(face, swapped, key=lambda one: avatar_faces.attributes_of(one)['Smiling'])
+    np.testing.assert_allclose(mouth, avatar_faces.attribute_mask(smiling, 'Smiling', SIZE),
+                               atol=1e-6)
+    before, after = pictures(face, swapped)
+    assert mouth.max() > 0.5 and not (before != after).any(axis=-1)[mouth == 0].any()
+
+
+def test_features_are_no_labels():
+  assert not set(avatar_faces.FEATURES) & set(avatar_faces.ATTRIBUTES)
+  assert tuple(avatar_faces.attributes_of(FACES[0])) == avatar_faces.ATTRIBUTES
+  for face in FACES[:20]:
+    changed = avatar_faces.without(face, avatar_faces.FEATURES)
+    assert changed.mouth == face.spare_mouth
+    assert changed.hair_color == (face.spare_hair_color if visible_hair(face) else face.hair_color)
+
+
 def test_transfer_from_a_face_without_it_takes_it_off():
   face, other = faces_with('Eyeglasses')[0], faces_with('Eyeglasses', False)[0]
   assert avatar_faces.with_attributes_of(face, other, ['Eyeglasses']) == avatar_faces.without(
@@ -190,5 +243,7 @@ def test_transfer_from_a_face_without_it_takes_it_off():
 def test_unknown_attribute_names_the_nearest():
   with pytest.raises(errors.UserError, match="no attribute 'Eyeglases'.*'Eyeglasses'"):
     avatar_faces.without(FACES[0], ['Eyeglases'])
+  with pytest.raises(errors.UserError, match="no attribute 'mouht'.*mean 'mouth'.*hair_color"):
+    avatar_faces.with_attributes_of(FACES[0], FACES[1], ['mouht'])
   with pytest.raises(errors.UserError, match="no attribute 'Smile'"):
     avatar_faces.attribute_mask(FACES[0], 'Smile', SIZE)

@@ -1,5 +1,6 @@
 """The avatars data set: reproducible, drawn once, whole or absent, and without TensorFlow."""
 
+import dataclasses
 import errno
 import hashlib
 import io
@@ -94,6 +95,26 @@ def test_records_know_the_exact_answers(train):
   np.testing.assert_array_equal(removed[mask == 0], train.image(b)[mask == 0])
   assert (removed != train.image(b)).any()
   assert not train.mask(a, 'Eyeglasses').any()
+
+
+@pytest.mark.parametrize('attributes, erased', [
+    (('hair_color', 'mouth'), 'mouth'), (('hair_color', 'mouth'), 'hair_color'),
+    (('Black_Hair', 'Smiling'), 'Smiling'), (('Black_Hair', 'Red_Hair', 'mouth'), 'Black_Hair')])
+def test_what_is_erased_stays_the_faces_own(train, attributes, erased):
+  field, other_field = (('mouth', 'hair_color') if erased in ('mouth', 'Smiling') else
+                        ('hair_color', 'mouth'))
+  regions = 0
+  for a, b in zip(range(23), range(1, 24), strict=True):
+    face, other = train.recipe(a), train.recipe(b)
+    truth, region = train.erased_truth(a, b, attributes, erased)
+    expected = dataclasses.replace(face, **{other_field: getattr(other, other_field)})
+    np.testing.assert_array_equal(truth, avatar_faces.render(expected, SIZE))
+    moved, _ = train.transfer_truth(a, b, attributes)
+    differs = (truth != moved).any(axis=-1)
+    assert region.dtype == np.float32 and not differs[region == 0].any()
+    assert (getattr(face, field) != getattr(other, field)) or not region.any()
+    regions += region.any()
+  assert regions > 10
 
 
 def test_second_opening_draws_nothing(train, tfds_dir, monkeypatch):

@@ -44,10 +44,15 @@ def test_good_data(tmp_path):
 
 
 def _contains(sheet, picture):
+  return bool(_places(sheet, picture))
+
+
+def _places(sheet, picture):
+  """Row and column of every place where the sheet shows the picture."""
   height, width = picture.shape[:2]
   rows, columns = np.nonzero((sheet == picture[0, 0]).all(axis=-1))
-  return any(np.array_equal(sheet[y:y + height, x:x + width], picture)
-             for y, x in zip(rows, columns, strict=True))
+  return [(y, x) for y, x in zip(rows, columns, strict=True)
+          if np.array_equal(sheet[y:y + height, x:x + width], picture)]
 
 
 def test_everything_that_is_wrong_is_said(tmp_path):
@@ -98,6 +103,20 @@ def test_overlapping_domains_are_pointed_out(tmp_path):
   report = _check(tmp_path, a='', b='B')
   assert 'train: 10 pictures are in both domains' in report['problems']
   assert not report['duplicates']  # the same record, not a copy of it
+
+
+def test_one_set_for_both_domains_is_no_problem(tmp_path):
+  data_samples.write_domains(tmp_path, num_train=(8, 10), num_test=(3, 4))
+  output = tmp_path / 'sheet.png'
+  report = _check(tmp_path, output, a='B | ~B', b='B | ~B', transfer=('B',))
+  assert not any('both domains' in problem for problem in report['problems'])
+  assert report['splits']['train']['a'] == report['splits']['train']['b']
+  # No picture stands below itself: below the first is the second.
+  cells = [np.asarray(Image.fromarray(image).resize((16, 16), Image.Resampling.BILINEAR))
+           for image in (_PLAIN[50], _PLAIN[51])]
+  sheet = images.load_image(output)
+  [(top, left)], seconds = (_places(sheet, cell.repeat(7, 0).repeat(7, 1)) for cell in cells)
+  assert len(seconds) == 2 and (top + 112 + 6, left) in seconds
 
 
 def test_nothing_usable(tmp_path):

@@ -1,74 +1,15 @@
 """Measures against scikit-image, brute force and answers known beforehand."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from simple_method import Data, pairs, pictures, Simple, simple
 from skimage import metrics
-from tiny_model import make_config, SIZE
+from tiny_model import SIZE
 
 from maskgan_jax import errors, evaluators
 from maskgan_jax.evaluators import base, image_measures, masks, truth
-from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import scores
 from maskgan_jax.translator import Translator
-
-
-def pictures(n, seed=0, size=SIZE):
-  return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
-
-
-class Simple:
-  """Paints the left part of a in white; finds the attribute where b is red; paints it black."""
-  players = ()
-  abilities = frozenset({'exemplar', 'source_mask', 'remove', 'segment'})
-  default_clip_norm = {}
-
-  def translate(self, params, model_state, source, exemplar, **unused):
-    mask = jnp.zeros((*source.shape[:-1], 1)).at[:, :, :8].set(0.7)
-    return Translation(jnp.where(mask > 0, 1.0, source), mask)
-
-  def segment(self, params, model_state, image):
-    return (image[..., :1] + 1) / 2
-
-  def remove(self, params, model_state, image, *, mask=None, threshold=None):
-    mask = self.segment(params, model_state, image)
-    inside = mask > (0.1 if threshold is None else threshold)
-    return Translation(jnp.where(inside, -1.0, image), mask)
-
-
-def simple(method=None):
-  return Translator(method or Simple(), {}, {}, make_config())
-
-
-class Data:
-  """Pairs of a split, batched with padding as data/evaluation.py does."""
-
-  def __init__(self, **splits):
-    self.splits = splits
-    self.served = []
-
-  def evaluation(self, split, *, batch_size, max_pairs=None):
-    rows = self.splits[split]
-    count = min(len(rows['a']), max_pairs or len(rows['a']))
-    self.served.append(split)
-    for start in range(0, count, batch_size):
-      index = np.arange(start, start + batch_size)
-      batch = {name: values[np.minimum(index, count - 1)] for name, values in rows.items()}
-      yield batch | {'valid': index < count}
-
-
-def pairs(n, seed=0, size=SIZE):
-  rng = np.random.default_rng(seed)
-  a, b = pictures(n, seed, size), pictures(n, seed + 100, size)
-  noise = rng.normal(0, 0.25, (n, size, size, 1))
-  b_mask = (b[..., :1] / 255 + noise > 0.62).astype(np.float32)
-  region = np.zeros((n, size, size, 1), np.float32)
-  for i in range(n):
-    region[i, :, :2 + i % 7] = 1
-  truth_ab = np.where(region > 0.5, pictures(n, seed + 200, size), a)
-  truth_ba = np.where(b_mask > 0.5, pictures(n, seed + 300, size), b)
-  return {'a': a, 'b': b, 'a_mask': 0 * b_mask, 'b_mask': b_mask, 'truth_ab': truth_ab,
-          'truth_ab_mask': region, 'truth_ba': truth_ba}
 
 
 @pytest.mark.parametrize(('size', 'window'), [((32, 32), 11), ((24, 37), 11), ((11, 11), 11)])
@@ -273,6 +214,49 @@ def test_images_without_a_region_do_not_count_in_its_error():
   got, want = (results_of(r, validation, batch_size=4) for r in (rows, few))
   np.testing.assert_allclose(got['transfer_error_inside'], want['transfer_error_inside'])
   assert got['transfer_error_outside'] != want['transfer_error_outside']
+
+
+def columns(n, width):
+  """[n, SIZE, SIZE, 1]: 1 in the left `width[i]` columns."""
+  mask = np.zeros((n, SIZE, SIZE, 1), np.float32)
+  for i in range(n):
+    mask[i, :, :width[i]] = 1
+  return mask
+
+
+def test_source_masks_are_measured_where_there_is_something_to_find():
+  """The method's is the left 8 columns, of value 0.7."""
+  rows, validation = pairs(6), pairs(5, seed=50)
+  rows['a_mask'] = columns(6, [4, 8, 16, 0, 2, 5])
+  rows['a_mask'][5] = np.nan  # a picture without a true mask, beside others that have one
+  validation['b_mask'] = (validation['b'][..., :1] > 255 * 0.6).astype(np.float32)
+  got = results_of(rows, validation, batch_size=4)
+  assert 0.55 < got['mask_threshold'] < 0.65  # below 0.7
+  ious = np.array([4 / 8, 1, 8 / 16, 2 / 8])
+  for name in ('source_mask_iou', 'source_mask_iou@0.5'):
+    np.testing.assert_allclose([got[name], got[f'{name}_std']], [ious.mean(), ious.std()])
+  validation['b_mask'] = (validation['b'][..., :1] > 255 * 0.8).astype(np.float32)
+  got = results_of(rows, validation, batch_size=4)
+  assert got['mask_threshold'] > 0.7
+  assert got['source_mask_iou'] == 0 and got['source_mask_iou@0.5'] == ious.mean()
+  lines = evaluators.table(got).splitlines()
+  assert f"source's mask IoU at 0.5: {ious.mean():.3f} +- {ious.std():.3f}" in lines
+
+
+def test_pairs_in_which_nothing_changes_have_no_transferred_mask():
+  rows, validation = pairs(4), pairs(3)
+  rows['truth_ab_mask'] = columns(4, [4, 0, 8, 0])
+  validation['b_mask'] = (validation['b'][..., :1] > 127).astype(np.float32)
+  assert results_of(rows, validation, batch_size=4)['transfer_mask_iou'] == 0.75
+  rows['truth_ab_mask'][:] = 0
+  got = results_of(rows, validation, batch_size=4)
+  assert 'transfer_mask_iou' not in got and 'source_mask_iou@0.5' not in got
+
+
+def test_true_masks_of_sources_alone_are_enough():
+  rows = {name: pairs(4)[name] for name in 'ab'} | {'a_mask': columns(4, [4, 8, 16, 2])}
+  got = results_of(rows, rows, batch_size=4, note=lambda line: None)
+  assert set(got) == {'pairs', 'source_mask_iou@0.5', 'source_mask_iou@0.5_std'}
 
 
 def test_data_without_truths_give_a_note_and_nothing(capsys):

@@ -1,5 +1,6 @@
 """Evaluation's pairs: aligned, padded, divided among processes, with true masks and answers."""
 
+import dataclasses
 import itertools
 
 import data_samples
@@ -7,7 +8,8 @@ from numbered_records import assert_same, Gradient, make_data, NAMES, NumberedRe
 import numpy as np
 import pytest
 
-from maskgan_jax.data import default_config, images, pipeline, sources
+from maskgan_jax.data import avatar_faces, default_config, images, pipeline, sources
+from maskgan_jax.data import evaluation as evaluation_lib
 
 
 def _evaluated(*, count=23, batch_size=4, split='test', process_count=1, max_pairs=None, **fields):
@@ -117,6 +119,87 @@ def test_a_picture_without_a_mask_beside_some_that_have_one_is_nan(tmp_path):
     assert 'a_mask' not in batch
 
 
+@pytest.mark.parametrize('seed', range(60))
+def test_turned_by_the_least_that_parts_every_pair(seed):
+  rng = np.random.default_rng(seed)
+  pool = rng.integers(2, 9)
+  a, b = (np.sort(rng.permutation(pool)[:rng.integers(1, pool + 1)]) for _ in range(2))
+
+  def meets_itself(n):
+    return any(a[i] == b[(i + n) % len(b)] for i in range(min(len(a), len(b))))
+
+  n = next((n for n in range(len(b)) if not meets_itself(n)), None)
+  if n is None:
+    assert len(b) == 1 and a[0] == b[0]
+  np.testing.assert_array_equal(evaluation_lib.turned(a, b), [*b[n or 0:], *b[:n or 0]])
+
+
+def test_turned_knows_the_common_cases():
+  a = np.arange(5)
+  assert evaluation_lib.turned(a, a).tolist() == [1, 2, 3, 4, 0]
+  assert evaluation_lib.turned(a, a + 5).tolist() == (a + 5).tolist()
+  assert evaluation_lib.turned(a[:2], np.array([1, 2, 4])).tolist() == [1, 2, 4]  # apart already
+  assert evaluation_lib.turned(a, a[:0]).size == evaluation_lib.turned(a[:0], a[:0]).size == 0
+
+
+def test_one_set_for_both_domains_is_measured_on_different_pictures():
+  _, (evaluation,) = _evaluated(a='', b='', transfer=('Glasses',), attributes=NAMES, max_pairs=6)
+  assert evaluation.num_pairs == 6
+  for batch in evaluation:
+    a, b = (numbers_of(batch[name])[0] for name in 'ab')
+    np.testing.assert_array_equal(b, a + 1)
+    np.testing.assert_array_equal(batch['b_attributes'], np.stack([b % 2 == 1, b % 3 == 0], -1))
+    np.testing.assert_array_equal(batch['truth_ab'][:, 2, 2, 2], b)
+    np.testing.assert_allclose(batch['b_mask'][:, 3, 4, 0], b / 23, rtol=1e-6)
+  _, (evaluation,) = _evaluated(a='', b='')
+  assert evaluation.num_pairs == 23
+  assert numbers_of(list(evaluation)[-1]['b'])[0][2] == 0  # the last with the first
+
+
+@pytest.mark.parametrize('fields, names', [
+    ({'transfer': NAMES}, NAMES), ({'transfer': NAMES, 'mask': 'Old'}, ('Old',)),
+    ({'transfer': ('Glasses',), 'mask': 'Old | Glasses'}, NAMES), ({}, ('Glasses',))])
+def test_masks_of_several_attributes_are_laid_over_each_other(fields, names):
+  data, (evaluation,) = _evaluated(**fields)
+  records = data.records('test')
+  for batch in evaluation:
+    for name in 'ab':
+      for number, mask in zip(numbers_of(batch[name])[0].tolist(), batch[f'{name}_mask'],
+                              strict=True):
+        each = [records.mask(number, attribute) for attribute in names]
+        np.testing.assert_array_equal(mask[..., 0], np.where(each[0] > each[-1], each[0], each[-1]))
+
+
+def test_a_file_has_one_mask_whatever_is_asked_for(tmp_path):
+  root = data_samples.write_domains(tmp_path / 'p')
+  for i in range(3):
+    images.save_png(tmp_path / 'm' / 'testB' / f'{i:03d}.png', np.full((25, 25), 90, np.uint8))
+  config = data_samples.make_config('folder', path=root, masks_path=str(tmp_path / 'm'), mask='B|B')
+  batch = next(iter(pipeline.make(config, image_size=8, seed=0).evaluation('test', batch_size=3)))
+  np.testing.assert_allclose(batch['b_mask'], 90 / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize('size, by', [(8, 1), (31, 1), (64, 2), (128, 4)])
+def test_what_is_erased_is_erased_generously(size, by):
+  records = {s: NumberedRecords(9, side=size, masks='Glasses', truths=True) for s in sources.SPLITS}
+  data = make_data(records=records, image_size=size, transfer=NAMES, erase='Old')
+  batch = next(iter(data.evaluation('test', batch_size=4)))
+  a, b = (numbers_of(batch[name])[0] for name in 'ab')
+  np.testing.assert_array_equal(batch['truth_ab_erased'][:, 2, 2, 2], b + 100)
+  np.testing.assert_array_equal(batch['truth_ab_erased'][:, 2, 2, 0], a)
+  np.testing.assert_array_equal(batch['a_erase'], np.full((4, size, size, 1), 0.75, np.float32))
+  rows, columns = np.mgrid[:size, :size]
+  for number, erase in zip(b.tolist(), batch['b_erase'][..., 0], strict=True):
+    near = (abs(rows - number % size) <= by) & (abs(columns - 3) <= by)
+    assert erase.dtype == np.float32
+    np.testing.assert_array_equal(erase, near)
+
+
+def test_nothing_is_erased_unless_asked_for():
+  _, (evaluation,) = _evaluated()
+  assert not {'a_erase', 'b_erase', 'truth_ab_erased'} & set(next(iter(evaluation)))
+
+
 @pytest.mark.slow
 def test_avatars_through_the_door(data_dir):
   config = default_config.get_default()
@@ -131,3 +214,39 @@ def test_avatars_through_the_door(data_dir):
     assert changed.any(axis=(1, 2, 3)).all()
     assert (batch[mask][changed] > 0).all() and (batch[mask] == 0).mean() > 0.5
   assert not batch['a_mask'].any()
+
+
+@pytest.mark.slow
+def test_avatars_of_several_attributes_through_the_door(data_dir):
+  """LOMIT's setting: one set of faces for both domains, labels, hair and mouth transferred."""
+  labels = (*(f'{name}_Hair' for name in avatar_faces.HAIR_COLORS), 'Smiling')
+  visible = '~Bald & ~Wearing_Hat'
+  config = default_config.get_default()
+  config.update(data_dir=data_dir, num_train=40, num_validation=24, num_test=24, attributes=labels,
+                a=visible, b=visible, transfer=('hair_color', 'mouth'), erase='mouth')
+  data = pipeline.make(config, image_size=32, seed=0)
+  batch = next(data.train(batch_size=8))
+  np.testing.assert_array_equal(batch['a_attributes'][:, :-1].sum(axis=1), np.ones(8))
+  records, (a, b) = data.records('test'), data.members('test')
+  assert len(a) > 12 and (a == b).all()
+  [batch] = data.evaluation('test', batch_size=len(a))
+  for i, face in enumerate(map(records.recipe, a)):
+    other = records.recipe(b[(i + 1) % len(a)])
+    assert face != other
+    wearing, keeping = face, face
+    for field in ('hair_color', 'mouth'):
+      wearing = dataclasses.replace(wearing, **{field: getattr(other, field)})
+    keeping = dataclasses.replace(face, hair_color=other.hair_color)
+    for name, expected in (('a', face), ('b', other), ('truth_ab', wearing),
+                           ('truth_ab_erased', keeping)):
+      np.testing.assert_array_equal(batch[name][i], avatar_faces.render(expected, 32))
+    for name, one, two in (('truth_ab_mask', face, wearing), ('a_erase', wearing, keeping)):
+      np.testing.assert_allclose(batch[name][i, ..., 0], avatar_faces.changed(one, two, 32))
+    for name, one in (('a_mask', face), ('b_mask', other)):
+      hair = max((avatar_faces.attribute_mask(one, label, 32) for label in labels[:-1]),
+                 key=np.sum)
+      mouth = avatar_faces.attribute_mask(one, 'mouth', 32)
+      np.testing.assert_array_equal(batch[name][i, ..., 0], np.maximum(hair, mouth))
+      assert hair.any() and mouth.any()
+    mouth = avatar_faces.attribute_mask(other, 'mouth', 32) > 0
+    assert batch['b_erase'][i, mouth].all() and batch['b_erase'][i].mean() < 0.3

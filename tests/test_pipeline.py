@@ -42,6 +42,21 @@ def test_domains_have_orders_of_their_own():
   assert sorted(a) == sorted(b) == list(range(200)) and (a != b).mean() > 0.9
 
 
+def test_one_set_for_both_domains_is_paired_at_random():
+  """LOMIT's batches: who meets whom is independent, and anew every epoch."""
+  count, epochs = 12, 600
+  iterator = make_data(count, a='', b='').train(batch_size=count)
+  met = np.zeros((count, count), int)
+  for batch in take(iterator, epochs):
+    np.add.at(met, tuple(numbers_of(batch[name])[0] for name in 'ab'), 1)
+  assert (met.sum(axis=0) == epochs).all() and (met.sum(axis=1) == epochs).all()
+  expected = epochs / count
+  # Chi-square of such a table has (n - 1)^2 degrees of freedom: five deviations are room enough.
+  statistic = ((met - expected) ** 2 / expected).sum()
+  assert abs(statistic - (count - 1) ** 2) < 5 * np.sqrt(2) * (count - 1)
+  assert abs(np.trace(met) - epochs) < 5 * np.sqrt(epochs)
+
+
 @pytest.mark.parametrize('fields', [{}, {'load_size': 10, 'attributes': NAMES}])
 def test_processes_share_the_batch_of_one(fields):
   whole = take(make_data(**fields).train(batch_size=8), 5)
@@ -283,7 +298,11 @@ def test_empty_domains_say_what_there_is():
 @pytest.mark.parametrize('fields, problem', [
     ({'attributes': ('Glases',)}, "data.attributes: .*'Glases'.*did you mean 'Glasses'"),
     ({'transfer': ('Hat',)}, "transfer: there is no attribute 'Hat'; attributes: Glasses, Old"),
-    ({'mask': 'Olt'}, "data.mask: .*did you mean 'Old'"),
+    ({'mask': 'Olt'}, "data.mask='Olt': .*did you mean 'Old'"),
+    ({'mask': 'Old | Glasses | Hat'}, "there is no attribute 'Hat'.* at character 17"),
+    ({'mask': 'Old & ~Glasses'}, "data.mask='Old & ~Glasses': expected names with '|' between"),
+    ({'erase': 'Old'}, "data.erase='Old' must be one of what is transferred: Glasses"),
+    ({'mask': 'mouth'}, "no attribute 'mouth'"),  # a feature of avatars, not of these
     ({'in_memory': 'yes'}, "in_memory='yes' must be 'auto'"),
     ({'workers': -1}, 'workers=-1'),
     ({'prefetch': 0}, 'prefetch=0'),

@@ -92,3 +92,15 @@ def test_signs_of_names(text, positive, negative):
 def test_errors_say_where(text, problem):
   with pytest.raises(errors.UserError, match='config.data.b=.*' + problem.replace('|', '\\|')):
     predicates.parse(text, _NAMES, where='config.data.b')
+
+
+def test_unions_are_names_in_their_order():
+  for text, names in [('Smiling', ('Smiling',)), ('', ()), (' ', ()),
+                      ('Smiling | Male|"no glasses"', ('Smiling', 'Male', 'no glasses')),
+                      ('(Male | Smiling) | Male', ('Male', 'Smiling'))]:
+    assert predicates.parse_union(text, _NAMES, where='x') == names
+  for text in ('~Male', 'Male & Smiling', 'Male | (Smiling & Eyeglasses)', 'Male | ~Smiling'):
+    with pytest.raises(errors.UserError, match="x=.*: expected names with '|' between"):
+      predicates.parse_union(text, _NAMES, where='x')
+  with pytest.raises(errors.UserError, match="no attribute 'Mael' .did you mean 'Male'.. at char"):
+    predicates.parse_union('Smiling | Mael', _NAMES, where='x')

@@ -113,6 +113,16 @@ _ATTRIBUTES = {
 }
 ATTRIBUTES = tuple(sorted(_ATTRIBUTES))
 
+# Every face has these, whatever they are like, so they are no labels, but they can be transferred
+# and have masks as attributes do. Only hair that cannot be seen has no colour.
+_FEATURES = {
+    'hair_color': _Attribute(('hair_color',), frozenset().union(*HAIR_COLORS.values()),
+                             hidden_by_hat=True, needs_hair=True),
+    'mouth': _Attribute(('mouth',), frozenset(_SMILES + _OTHER_MOUTHS)),
+}
+FEATURES = tuple(_FEATURES)
+_ALL = _ATTRIBUTES | _FEATURES
+
 # Every face draws one number for each of these, so no choice shifts another; append only.
 _DRAWS = ('background_hue', 'background_saturation', 'background_value', 'skin', 'eyes', 'eyebrows',
           'nose', 'clothing', 'clothing_color', 'bald', 'hair', 'hair_color', 'hair_shade',
@@ -167,26 +177,33 @@ def attributes_of(face: Recipe) -> dict[str, bool]:
 
   Faces to give a hair colour to are thus '~Black_Hair & ~Bald & ~Wearing_Hat'.
   """
-  return {name: (getattr(face, attribute.fields[0]) in attribute.values
-                 and not (attribute.hidden_by_hat and face.hat)
-                 and not (attribute.needs_hair and not face.hair))
-          for name, attribute in sorted(_ATTRIBUTES.items())}
+  return {name: _has(face, name) for name in ATTRIBUTES}
+
+
+def _has(face: Recipe, name: str) -> bool:
+  attribute = _ALL[name]
+  return (getattr(face, attribute.fields[0]) in attribute.values
+          and not (attribute.hidden_by_hat and face.hat)
+          and not (attribute.needs_hair and not face.hair))
 
 
 def check_attributes(attributes: Iterable[str]) -> None:
-  """Raises UserError for a name that these faces do not have."""
+  """Raises UserError for a name that is neither an attribute nor a feature of these faces."""
   for name in attributes:
-    if name not in _ATTRIBUTES:
-      raise errors.UserError(
-          f"avatars have no attribute '{name}'{errors.nearest(name, ATTRIBUTES)}; they have "
-          f"{', '.join(ATTRIBUTES)}")
+    if name not in _ALL:
+      raise errors.UserError(f"avatars have no attribute '{name}'{errors.nearest(name, _ALL)}; "
+                             f"they have {', '.join(_ALL)}")
 
 
 def with_attributes_of(face: Recipe, other: Recipe, attributes: Iterable[str]) -> Recipe:
-  """Returns `face` wearing the attributes exactly as `other` wears, or does not wear, them."""
+  """Returns `face` wearing the attributes exactly as `other` wears, or does not wear, them.
+
+  What carries an attribute is taken as a whole: 'Black_Hair' of a blond face makes hair blond, and
+  'Smiling' of a sad one gives its sad mouth, just as 'hair_color' and 'mouth' do.
+  """
   attributes = tuple(attributes)
   check_attributes(attributes)
-  for attribute in map(_ATTRIBUTES.get, attributes):
+  for attribute in map(_ALL.get, attributes):
     main = attribute.fields[0]
     mine, theirs = getattr(face, main), getattr(other, main)
     changes = {field: getattr(other, field) for field in attribute.fields}
@@ -206,8 +223,8 @@ def without(face: Recipe, attributes: Iterable[str]) -> Recipe:
   attributes = tuple(attributes)
   check_attributes(attributes)
   for name in attributes:
-    if attributes_of(face)[name]:
-      main = _ATTRIBUTES[name].fields[0]
+    if _has(face, name):
+      main = _ALL[name].fields[0]
       face = dataclasses.replace(face, **{main: getattr(face, 'spare_' + main, '')})
   return face
 
@@ -231,7 +248,8 @@ def attribute_mask(face: Recipe, attribute: str, size: int) -> np.ndarray:
   """Returns where, and how much, the picture depends on an attribute: float32 [size, size].
 
   That is `changed` between the face and the face without it; zero if it does not have it. Taking
-  off a hat shows the hair, so its mask holds both; a smile's holds the mouth in its place.
+  off a hat shows the hair, so its mask holds both; a smile's holds the mouth in its place. Features
+  are never absent: 'mouth' is what changes between smiling and not, whichever the face does.
   """
   check_attributes([attribute])
   return changed(face, without(face, [attribute]), size)

@@ -42,7 +42,7 @@ def open_celeba(config_data) -> sources.Listing:
       masks_path=config_data.masks_path, max_pixels=config_data.max_pixels)
   absent = len(table.names) - len(kept)
   remark = f'{absent} of {len(table.names)} listed pictures are not in {root}' if absent else ''
-  return sources.Listing(records, splits[kept], remark)
+  return sources.Listing(records, splits[kept], remark, np.array(kept, np.int64))
 
 
 def read_attributes(path: str) -> table_source.Table:

@@ -23,7 +23,9 @@ def get_default() -> ml_collections.ConfigDict:
   config.test_b = ''
   config.attributes = ()  # names whose 0/1 go into a_attributes and b_attributes, for label losses
   config.transfer = ()  # what the true answer moves from b to a; () = asked for in b and not in a
-  config.mask = ''  # whose true masks a_mask and b_mask are; '' = those of the first of `transfer`
+  # (avatars: transfer, mask and erase also take 'hair_color' and 'mouth', which every face has)
+  config.mask = ''  # whose true masks a_mask and b_mask are, with | between; '' = all of `transfer`
+  config.erase = ''  # one of `transfer`: measure what erasing its region in b does; '' = none
 
   # How many, and how they are divided when the source has no splits of its own.
   config.num_train = 0  # avatars: faces drawn (0 = the builder's number); others: most per domain
@@ -33,6 +35,7 @@ def get_default() -> ml_collections.ConfigDict:
   config.validation_fraction = 0.05  # of the training pictures, by hash of the file name
   config.test_fraction = 0.05
   config.test_first = 0  # authors' rule: the first N of each domain, as listed, are the test set
+  config.test_rows = 0  # LOMIT's authors': those of the list's first N rows, whatever their domain
 
   # From a stored picture to the network's input, in this order.
   config.crop = ''  # 'center:178' | 'center:H,W' | 'box:y0,x0,y1,x1', in stored pixels

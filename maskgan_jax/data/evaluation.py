@@ -4,6 +4,11 @@ Batches hold `a`, `b` uint8 [B, H, W, 3] and `valid` bool [B]; where they exist 
 `b_mask` float32 [B, H, W, 1] in [0, 1] (NaN throughout where a picture has none and others do), and
 the true answers: `truth_ab` uint8 (a wearing b's attribute), `truth_ab_mask` float32 [B, H, W, 1]
 (where it differs from a), `truth_ba` uint8 (b without it).
+
+With `config.data.erase`, an attribute that is transferred among others, also: `b_erase` float32
+[B, H, W, 1], 1 where someone would erase it from b, generously: within a 32nd of the side (2 pixels
+of 64) of where it shows; `truth_ab_erased` uint8 (a wearing b's others, but its own of this one);
+and `a_erase` float32 [B, H, W, 1] (where that differs from `truth_ab`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,12 +24,23 @@ class Pairs:
 
   def __init__(self, records: sources.Records, a: np.ndarray, b: np.ndarray,
                transform: transforms.Transform, *, columns: Sequence[int],
-               transfer: Sequence[str], mask: str, in_memory: str):
-    """Pairs the record numbers of `a` and `b`; `mask`, by default transfer[0], names the masks."""
+               transfer: Sequence[str], masks: Sequence[str], erase: str, in_memory: str):
+    """Pairs the record numbers of `a` and `b`.
+
+    Args:
+      records: of the split.
+      a: their numbers, int [N].
+      b: int [M]; min(N, M) pairs.
+      transform: its fixed and central part is applied.
+      columns: of the attributes that pairs tell.
+      transfer: names that true answers move.
+      masks: names whose masks are laid over each other.
+      erase: one of `transfer`, or ''.
+      in_memory: config.data.in_memory.
+    """
     self._records, self._a, self._b, self._transform = records, a, b, transform
     self._attributes = records.attributes[:, list(columns)].astype(np.float32)
-    self._transfer = tuple(transfer)
-    self._mask = mask or (self._transfer[0] if self._transfer else '')
+    self._transfer, self._masks, self._erase = tuple(transfer), tuple(masks), erase
     self._in_memory = in_memory
     self._rows = {}
     self._masked = {}  # domain: whether any of its records has a mask
@@ -74,19 +90,48 @@ class Pairs:
       row['truth_ab'] = self.prepare(truth, a)
       row['truth_ab_mask'] = self.prepare(region, a)[..., None]
       row['truth_ba'] = self.prepare(self._records.removal_truth(b, self._transfer), b)
+      if self._erase:
+        shown = self.prepare(self._records.mask(b, self._erase), b) > 0
+        truth, region = self._records.erased_truth(a, b, self._transfer, self._erase)
+        row['b_erase'] = _grown(shown, max(1, len(shown) // 32))[..., None]
+        row['truth_ab_erased'] = self.prepare(truth, a)
+        row['a_erase'] = self.prepare(region, a)[..., None]
     return row
 
   def true_mask(self, index: int) -> np.ndarray | None:
     """Returns the mask of a record of the split, float32 [H, W] as stored, or None."""
-    if not self._mask and hasattr(self._records, 'transfer_truth'):
+    if not hasattr(self._records, 'transfer_truth'):
+      return self._records.mask(index, self._masks[0] if self._masks else '')  # it has only one
+    if not self._masks:
       return None  # these have a mask for each attribute, and none was asked for
-    return self._records.mask(index, self._mask)
+    return np.maximum.reduce([self._records.mask(index, name) for name in self._masks])
 
   def _has_masks(self, name):
     if name not in self._masked:
       indices = (self._a if name == 'a' else self._b)[:len(self)]
       self._masked[name] = any(self.true_mask(int(index)) is not None for index in indices)
     return self._masked[name]
+
+
+def turned(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+  """Returns b turned, b_i = b_{i + n mod M}, so that no pair (a_i, b_i) is a record with itself.
+
+  The least such n: 0 where the domains have nothing in common, 1 where they are one set. Only a
+  single b that is also the first a must stay with itself.
+
+  Args:
+    a: record numbers, each once, int [N].
+    b: the same, int [M]; min(N, M) pairs.
+  """
+  _, of_a, of_b = np.intersect1d(a[:len(b)], b, assume_unique=True, return_indices=True)
+  bad = {int(n) for n in (of_b - of_a) % max(len(b), 1)}
+  return np.roll(b, -next((n for n in range(len(b)) if n not in bad), 0))
+
+
+def _grown(region, by):
+  """Returns float32 [H, W]: 1 where bool [H, W] holds within `by` rows and columns, else 0."""
+  windows = np.lib.stride_tricks.sliding_window_view(np.pad(region, by), (2 * by + 1,) * 2)
+  return windows.any(axis=(-2, -1)).astype(np.float32)
 
 
 class Evaluation:

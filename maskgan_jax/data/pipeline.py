@@ -1,7 +1,8 @@
 """The only door to data: training batches that are a pure function of (seed, step), and evaluation.
 
 Batches are dicts of NumPy arrays, NHWC. Training: `a`, `b` uint8 [B, H, W, 3], and `a_attributes`,
-`b_attributes` float32 [B, K] where `config.data.attributes` names any.
+`b_attributes` float32 [B, K] where `config.data.attributes` names any. The domains may be one set,
+as where labels are what tells domains apart: a_i and b_i are then two random records of it.
 """
 
 import hashlib
@@ -59,13 +60,19 @@ class Data:
     for field in map('num_{}'.format, sources.SPLITS):
       if config[field] < 0:
         raise errors.UserError(f'config.data.{field}={config[field]} must be at least 0')
-    known = self._source.records['train'].attribute_names
-    for field in ('attributes', 'transfer', 'mask'):
-      names = config[field] if field != 'mask' else filter(None, [config.mask])
-      for name in names:
-        if name not in known:
-          hint = errors.nearest(name, known) or f'; attributes: {predicates.shortlist(known)}'
+    records = self._source.records['train']
+    labels = tuple(records.attribute_names)
+    known = labels + tuple(getattr(records, 'features', ()))
+    for field, names in (('attributes', labels), ('transfer', known)):
+      for name in config[field]:
+        if name not in names:
+          hint = errors.nearest(name, names) or f'; attributes: {predicates.shortlist(names)}'
           raise errors.UserError(f'config.data.{field}: there is no attribute {name!r}{hint}')
+    transfer = self._transfer()
+    if config.erase and config.erase not in transfer:
+      raise errors.UserError(f'config.data.erase={config.erase!r} must be one of what is '
+                             f'transferred: {predicates.shortlist(transfer)}')
+    self._masks = predicates.parse_union(config.mask, known, where='config.data.mask') or transfer
 
   def _select(self, split):
     """Returns the record numbers of a and b in one split."""
@@ -115,7 +122,8 @@ class Data:
     """Returns pairs of record numbers as evaluation sees them, with masks and true answers."""
     return evaluation_lib.Pairs(
         self.records(split), a, b, self._transform, columns=self._columns,
-        transfer=self._transfer(), mask=self._config.mask, in_memory=self._config.in_memory)
+        transfer=self._transfer(), masks=self._masks, erase=self._config.erase,
+        in_memory=self._config.in_memory)
 
   def _keeps_train(self):
     if self._config.workers and self._config.in_memory == 'auto':
@@ -173,7 +181,8 @@ class Data:
                  process_index: int = 0, process_count: int = 1) -> evaluation_lib.Evaluation:
     """Returns the re-iterable batches of index-aligned pairs (a_i, b_i) of a split.
 
-    Nothing is random. What was drawn or decoded once is kept for the next time.
+    Nothing is random. What was drawn or decoded once is kept for the next time. Where a picture
+    would be paired with itself, b is turned against a (`evaluation.turned`).
 
     Args:
       split: 'validation' or 'test' ('train' too, without augmentation).
@@ -190,7 +199,8 @@ class Data:
     rows = evaluation_lib.local_rows(batch_size, process_index, process_count)
     self._require(split)
     if split not in self._evaluations:
-      self._evaluations[split] = self.pairs(split, *self._domains[split])
+      a, b = self._domains[split]
+      self._evaluations[split] = self.pairs(split, a, evaluation_lib.turned(a, b))
     return evaluation_lib.Evaluation(self._evaluations[split], batch_size, rows, max_pairs)
 
   def _transfer(self):

@@ -61,6 +61,17 @@ def parse(text: str, names: Sequence[str], *, where: str = 'predicate') -> Predi
                    tuple(dict.fromkeys(parser.signed[False])), tree, tuple(names))
 
 
+def parse_union(text: str, names: Sequence[str], *, where: str) -> tuple[str, ...]:
+  """Parses names with | between them, e.g. "Black_Hair | Red_Hair"; '' is none. Errs as `parse`."""
+  def is_union(tree):
+    return tree[0] == 'name' or tree[0] == '|' and all(map(is_union, tree[1:]))
+
+  parsed = parse(text, names, where=where)
+  if parsed._tree and not is_union(parsed._tree):
+    raise errors.UserError(f"{where}={text!r}: expected names with '|' between, no ~ or &")
+  return parsed.positive
+
+
 class _Parser:
   """Recursive descent over the tokens of one predicate."""
 

@@ -38,8 +38,11 @@ class Records(Protocol):
     """Returns the true mask, float32 [H, W] in [0, 1] of the picture's size, or None."""
 
   # Only where exact answers exist (avatars); absent elsewhere:
+  #   features: names that `mask` and the answers take too, but that are no labels;
   #   transfer_truth(a_index, b_index, attributes) -> (uint8 [H, W, 3], float32 [H, W]):
   #     face a wearing b's attributes, and the region that changed;
+  #   erased_truth(a_index, b_index, attributes, erased) -> (uint8 [H, W, 3], float32 [H, W]):
+  #     the same but for one that stays a's own, and the region in which that shows;
   #   removal_truth(b_index, attributes) -> uint8 [H, W, 3]: face b without them.
 
 
@@ -51,10 +54,12 @@ class Listing:
     records: all of it, in listing order.
     splits: int8 [N], an index into SPLITS, or -1 where the source does not say.
     remark: what `describe` should say about it, e.g. files that are listed but absent.
+    rows: int [N], the row of each record in the source's list, from 0; None: each has the next.
   """
   records: Records
   splits: np.ndarray
   remark: str = ''
+  rows: np.ndarray | None = None
 
 
 class Subset:
@@ -164,22 +169,26 @@ def divide(listing: Listing, config_data, domains: Domains) -> tuple[dict, dict]
   """Divides a listing into splits.
 
   The source's own splits are kept; one it lacks is taken from its training pictures by a hash of
-  the name, so that adding pictures moves none of the others. With `test_first`, the authors' rule,
-  own splits are ignored; so are they without `own_splits`.
+  the name, so that adding pictures moves none of the others. With `test_first` or `test_rows`, the
+  authors' rules, own splits are ignored; so are they without `own_splits`.
 
   Returns:
     int indices in listing order by split; by split, in words, where they came from.
   """
-  _check_fractions(config_data)
+  _check_division(config_data)
   splits = np.array(listing.splits)
   divided = dict.fromkeys(SPLITS, 'own')
-  if config_data.test_first or not config_data.own_splits:
+  if config_data.test_first or config_data.test_rows or not config_data.own_splits:
     splits[:] = -1
   if config_data.test_first:
     for predicate in domains.of('test'):
       members = np.flatnonzero(predicate.select(listing.records.attributes))
       splits[members[:config_data.test_first]] = SPLITS.index('test')
     divided['test'] = f'the first {config_data.test_first} of each domain'
+  if config_data.test_rows:
+    rows = np.arange(len(splits)) if listing.rows is None else listing.rows
+    splits[rows < config_data.test_rows] = SPLITS.index('test')
+    divided['test'] = f'what the first {config_data.test_rows} rows of the list hold'
   divided['train'] = 'own' if (splits == 0).any() else 'the rest'
   splits[splits == -1] = 0
   lacking = [split for split in ('test', 'validation') if not (splits == SPLITS.index(split)).any()]
@@ -191,14 +200,18 @@ def divide(listing: Listing, config_data, domains: Domains) -> tuple[dict, dict]
   return {split: np.flatnonzero(splits == code) for code, split in enumerate(SPLITS)}, divided
 
 
-def _check_fractions(config_data):
+def _check_division(config_data):
   fractions = config_data.validation_fraction, config_data.test_fraction
   if min(fractions) < 0 or sum(fractions) >= 1:
     raise errors.UserError('config.data.validation_fraction and test_fraction must be at least 0 '
                            'and leave something to train on, '
                            f'not {fractions[0]:g} and {fractions[1]:g}')
-  if config_data.test_first < 0:
-    raise errors.UserError(f'config.data.test_first={config_data.test_first} must be at least 0')
+  for field in ('test_first', 'test_rows'):
+    if config_data[field] < 0:
+      raise errors.UserError(f'config.data.{field}={config_data[field]} must be at least 0')
+  if config_data.test_first and config_data.test_rows:
+    raise errors.UserError(f'config.data.test_first={config_data.test_first} and test_rows='
+                           f'{config_data.test_rows} are two rules for one test set; set one to 0')
 
 
 def _take_by_hash(records, splits, lacking, config_data, domains):

@@ -1,4 +1,13 @@
-"""A table of attributes: CSV with a file name first and then 0/1, -1/1 or true/false columns."""
+"""A table of attributes: CSV with a file name first and then 0/1, -1/1 or true/false columns.
+
+EmotioNet's own table becomes one such: put the names of the downloaded files in place of the
+addresses in its first column, remove the second, leave of 'AU 1' ... 'AU 60' those that are to be
+labels (LOMIT: 1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43), and then the rows with a 999, which means
+that nobody looked.
+
+  file,AU1,AU2,AU4,AU5,AU6,AU9,AU12,AU17,AU20,AU25,AU26,AU43
+  N_0000000001_00001.jpg,0,0,1,0,0,0,1,0,0,1,0,0
+"""
 
 import csv
 import dataclasses
@@ -9,8 +18,10 @@ import numpy as np
 from maskgan_jax import errors
 from maskgan_jax.data import file_records, images, predicates, sources
 
-_TRUE = frozenset({'1', '1.0', 'true', 'yes'})
-_FALSE = frozenset({'0', '0.0', '-1', '-1.0', 'false', 'no'})
+# What a cell means: 1, 0, -1 ("no" beside 1 alone, as in CelebA), or _UNKNOWN.
+_UNKNOWN = 2
+_VALUES = {'1': 1, '1.0': 1, 'true': 1, 'yes': 1, '0': 0, '0.0': 0, 'false': 0, 'no': 0,
+           '-1': -1, '-1.0': -1, '': _UNKNOWN, '999': _UNKNOWN, '999.0': _UNKNOWN, 'nan': _UNKNOWN}
 _SPLIT_COLUMNS = frozenset({'split', 'partition'})
 _SPLIT_VALUES = {'0': 0, 'train': 0, 'training': 0, '1': 1, 'val': 1, 'valid': 1, 'validation': 1,
                  '2': 2, 'test': 2, 'testing': 2}
@@ -38,10 +49,12 @@ def open_csv(config_data) -> sources.Listing:
   absent = [name for name in table.names if not os.path.isfile(os.path.join(path, name))]
   if absent:
     there = file_records.list_images(path)
+    remedy = ('Put file names in place of the addresses' if '://' in absent[0] else
+              'Name the folder that the file names start from in config.data.path')
     raise errors.UserError(
         f'{len(absent)} of the {len(table.names)} pictures in {config_data.attributes_file} are '
         f'not in {path!r}, first {absent[0]!r}; there are: {predicates.shortlist(there, 3)}. '
-        'Name the folder that the file names start from in config.data.path, or remove the rows')
+        f'{remedy}, or remove the rows')
   records = file_records.FileRecords(
       path, table.names, table.attribute_names, table.attributes,
       masks_path=config_data.masks_path, max_pixels=config_data.max_pixels)
@@ -64,7 +77,9 @@ def read_text(path: str) -> str:
 def read_csv(path: str) -> Table:
   """Reads a table whose columns are separated by comma, semicolon or tab.
 
-  A column called 'split' or 'partition' holds train, validation, test, or CelebA's 0, 1, 2.
+  A column called 'split' or 'partition' holds train, validation, test, or CelebA's 0, 1, 2. A label
+  that is not known (empty, nan, 999, or -1 in a column that has 0 too) is an error: a network told
+  that it is a no would learn that.
 
   Raises:
     UserError: names the line and column that cannot be used.
@@ -75,13 +90,14 @@ def read_csv(path: str) -> Table:
                            'attributes')
   separator = max(',;\t', key=lines[0].count)
   reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-  header = [column.strip() for column in next(reader)]
+  header = [column.strip(" \t'") for column in next(reader)]
   if len(header) < 2:
     raise errors.UserError(f'{path} line 1: expected a header with two or more columns, found '
                            f'{lines[0][:60]!r}')
   _check_header(path, header)
   split_column = next((i for i, name in enumerate(header) if name.lower() in _SPLIT_COLUMNS), None)
   columns = [i for i in range(1, len(header)) if i != split_column]
+  names = tuple(header[i] for i in columns)
   first_lines, rows, splits = {}, [], []
   for row in reader:
     if not any(cell.strip() for cell in row):
@@ -94,11 +110,12 @@ def read_csv(path: str) -> Table:
       problem = f'{name!r} is already on line {first_lines[name]}' if name else 'no file name'
       raise errors.UserError(f'{where}: {problem}')
     first_lines[name] = reader.line_num
-    rows.append([_truth(row[i], f'{where}, column {header[i]!r}') for i in columns])
+    rows.append([_value(row[i], where, header[i]) for i in columns])
     splits.append(-1 if split_column is None else
                   _split(row[split_column], f'{where}, column {header[split_column]!r}'))
-  return Table(list(first_lines), tuple(header[i] for i in columns),
-               np.array(rows, bool).reshape(len(rows), len(columns)), np.array(splits, np.int8))
+  values = np.array(rows, np.int8).reshape(len(rows), len(columns))
+  _check_known(path, values, names, list(first_lines.values()))
+  return Table(list(first_lines), names, values == 1, np.array(splits, np.int8))
 
 
 def _check_header(path, header):
@@ -106,16 +123,31 @@ def _check_header(path, header):
     if not name or name in header[1:i]:
       problem = f'{name!r} is there twice' if name else f'column {i + 1} has no name'
       raise errors.UserError(f'{path} line 1: {problem}')
-  if all(cell.lower() in _TRUE | _FALSE for cell in header[1:]):
+  if all(cell.lower() in _VALUES for cell in header[1:]):
     raise errors.UserError(f'{path} line 1: the header is missing; it names the attributes, e.g. '
                            'file,Eyeglasses,Smiling')
 
 
-def _truth(cell, where):
-  value = cell.strip().lower()
-  if value not in _TRUE and value not in _FALSE:
-    raise errors.UserError(f'{where}: {cell!r} is not 0, 1, -1, true or false')
-  return value in _TRUE
+def _value(cell, where, column):
+  value = _VALUES.get(cell.strip().lower())
+  if value is None:
+    raise errors.UserError(f'{where}, column {column!r}: {cell!r} is not 0, 1, -1, true or false; '
+                           'remove a column that is no attribute')
+  return value
+
+
+def _check_known(path, values, names, lines):
+  """Raises UserError if a label is not known, for all of them at once: there may be thousands."""
+  unknown = (values == _UNKNOWN) | ((values == -1) & (values == 0).any(axis=0))
+  if not unknown.any():
+    return
+  row, column = np.argwhere(unknown)[0]
+  cell = 'empty, nan or 999' if values[row, column] == _UNKNOWN else '-1 in a column of 0 and 1'
+  columns = [names[i] for i in np.flatnonzero(unknown.any(axis=0))]
+  raise errors.UserError(
+      f'{path} line {lines[row]}, column {names[column]!r}: {cell} is a label that nobody knows; '
+      f'write 0 or 1, or remove the rows with such labels ({unknown.any(axis=1).sum()} of '
+      f'{len(lines)}), or the columns with them: {predicates.shortlist(columns, 6)}')
 
 
 def _split(cell, where):

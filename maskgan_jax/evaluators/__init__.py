@@ -138,12 +138,17 @@ def table(results: Mapping[str, float]) -> str:
         lines.append(line.rstrip())
   if lines:
     lines.insert(0, f'{"":<39} {"model":>8} {"do nothing":>11}')
-  for name, title in (('mask_iou', f'at {results.get("mask_threshold", 0.5):g}'),
-                      ('mask_iou@0.5', 'at 0.5')):
-    if name in results:
-      lines.append(f'mask IoU {title}: {results[name]:.3f} +- {results[f"{name}_std"]:.3f}')
+  for kind, whose in (('mask_iou', 'mask'), ('source_mask_iou', "source's mask")):
+    for name, title in ((kind, f'at {results.get("mask_threshold", 0.5):g}'),
+                        (f'{kind}@0.5', 'at 0.5')):
+      if name in results:
+        lines.append(f'{whose} IoU {title}: {results[name]:.3f} +- {results[f"{name}_std"]:.3f}')
   if 'transfer_mask_iou' in results:
     lines.append(f'IoU of the transferred mask: {results["transfer_mask_iou"]:.3f}')
+  for name, where in (('erased_error', ''), ('erased_error_inside', ' where it would show')):
+    if name in results:
+      lines.append(f'error with a region of the exemplar erased{where}: {results[name]:.4f} '
+                   f'(before {results[f"{name}_before"]:.4f})')
   if lines and 'pairs' in results:
     lines.append(f'{results["pairs"]:.0f} pairs')
   return '\n'.join(lines)

@@ -31,6 +31,10 @@ class Outputs:
     exemplar = self._batch['b'] if 'exemplar' in self.abilities else None
     return self._translator(self._batch['a'], exemplar)
 
+  def translate_with(self, exemplar_mask: np.ndarray) -> Translation:
+    """z(a, b) with this mask of b in place of the predicted one; not kept."""
+    return self._translator(self._batch['a'], self._batch['b'], exemplar_mask=exemplar_mask)
+
   @functools.cached_property
   def mask(self) -> np.ndarray:
     """The soft mask of b."""

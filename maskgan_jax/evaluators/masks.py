@@ -6,7 +6,11 @@ is measured.
 
   mask_iou@0.5, mask_iou@0.5_std    segment(b) > 0.5 and the true mask of b
   mask_iou, mask_iou_std            the same at mask_threshold
-  transfer_mask_iou                 the translation's source mask and where a truly changes
+  source_mask_iou, source_mask_iou@0.5, and _std of both
+                                    the translation's source mask and the true mask of a, over the
+                                    pictures in which there is something to find
+  transfer_mask_iou                 the translation's source mask and where a truly changes, over
+                                    the pairs in which something does
   mask_mean                         mean of the soft mask segment(b)
 """
 
@@ -60,7 +64,8 @@ class Evaluator:
     self._values = base.PerImage()
 
   def missing(self, batch, abilities):
-    if 'segment' in abilities and 'b_mask' in batch or 'truth_ab_mask' in batch:
+    masks = {'a_mask', 'b_mask'} if 'segment' in abilities else set()
+    if not (masks | {'truth_ab_mask'}).isdisjoint(batch):
       return ''
     if 'segment' not in abilities:
       return 'the method does not segment'
@@ -75,12 +80,24 @@ class Evaluator:
       if threshold is not None:
         self._values.add('mask_iou', iou(mask > np.float32(threshold), true), known)
       self._values.add('mask_mean', mask.mean(axis=(1, 2, 3), dtype=np.float64), valid)
-    if 'truth_ab_mask' in batch and outputs.translation.source_mask is not None:
-      mask = outputs.translation.source_mask > np.float32(0.5 if threshold is None else threshold)
-      self._values.add('transfer_mask_iou', iou(mask, batch['truth_ab_mask'] > 0.5), valid)
+    if 'segment' in outputs.abilities and 'a_mask' in batch:
+      true = batch['a_mask'] > 0.5  # a missing one, NaN, is nowhere
+      self._add_source('source_mask_iou@0.5', outputs, 0.5, true, valid)
+      if threshold is not None:
+        self._add_source('source_mask_iou', outputs, threshold, true, valid)
+    if 'truth_ab_mask' in batch:
+      self._add_source('transfer_mask_iou', outputs, 0.5 if threshold is None else threshold,
+                       batch['truth_ab_mask'] > 0.5, valid)
+
+  def _add_source(self, name, outputs, threshold, true, valid):
+    """Compares the translation's source mask with the true ones that are not empty."""
+    shown = valid & true.any(axis=(1, 2, 3))
+    if shown.any() and outputs.translation.source_mask is not None:
+      mask = outputs.translation.source_mask > np.float32(threshold)
+      self._values.add(name, iou(mask, true), shown)
 
   def results(self) -> Iterator[tuple[str, float]]:
     for name, mean in self._values.means():
       yield name, mean
-      if name.startswith('mask_iou'):
+      if name.partition('@')[0] in ('mask_iou', 'source_mask_iou'):
         yield f'{name}_std', self._values.summary(name)[1]

@@ -25,6 +25,9 @@ _MEANINGS = {
                 'what both cover over what either covers, from 0 to 1 (perfect), with the mask cut '
                 'where it was best on the validation pictures.',
     'mask_iou@': 'The same with the mask cut at this value.',
+    'source_mask_iou': "The same as mask_iou for the mask of the source picture, where it has such "
+                       'a region.',
+    'source_mask_iou@': 'The same with the mask cut at this value.',
     'mask_threshold': 'The mask value where it was cut; chosen on the validation pictures.',
     'mask_mean': 'Mean of the mask over the picture: near 0 or 1, it has collapsed.',
     'transfer_mask_iou': 'The same as mask_iou for the mask of the translation and what should '
@@ -37,6 +40,12 @@ _MEANINGS = {
     'removal_error_outside': 'The same everywhere else: what was changed but should not be.',
     'transfer_error_ratio': 'transfer_error_inside over that of doing nothing; 0 is perfect.',
     'removal_error_ratio': 'removal_error_inside over that of doing nothing; 0 is perfect.',
+    'erased_error': "How far the translation is from the right answer once a region of the "
+                    "exemplar's mask is erased: the source with everything but that region's "
+                    'attribute.',
+    'erased_error_before': 'The same without erasing it.',
+    'erased_error_inside': "The same only where the region's attribute would show.",
+    'erased_error_inside_before': 'The same without erasing it.',
     'pairs': 'How many pictures of each kind were measured.',
     'transfer_psnr': 'Likeness of the translation to the true answer over the whole picture, in '
                      'decibels.',

@@ -102,6 +102,7 @@ class AvatarRecords:
   """One split of `avatars`, prepared if it is not on disk, with exact masks and translations."""
 
   attribute_names = avatar_faces.ATTRIBUTES
+  features = avatar_faces.FEATURES
 
   def __init__(self, config_data, split: str, image_size: int):
     """Reads a split: 'train', 'validation' or 'test'.
@@ -161,7 +162,7 @@ class AvatarRecords:
       return np.array(image)
 
   def mask(self, index: int, attribute: str) -> np.ndarray:
-    """Returns the share of each pixel that an attribute has (`avatar_faces.attribute_mask`)."""
+    """Returns the share of each pixel that an attribute or feature has, from the recipe."""
     return avatar_faces.attribute_mask(self.recipe(index), attribute, self._size)
 
   def transfer_truth(self, a_index: int, b_index: int,
@@ -171,6 +172,19 @@ class AvatarRecords:
     wearing = avatar_faces.with_attributes_of(face, self.recipe(b_index), attributes)
     return (avatar_faces.render(wearing, self._size),
             avatar_faces.changed(face, wearing, self._size))
+
+  def erased_truth(self, a_index: int, b_index: int, attributes: Iterable[str],
+                   erased: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns face a wearing b's attributes but keeping its own `erased`, and where that shows.
+
+    The region is the share of each pixel that differs from a wearing them all; zero where the
+    two faces wear `erased` alike.
+    """
+    face = self.recipe(a_index)
+    wearing = avatar_faces.with_attributes_of(face, self.recipe(b_index), attributes)
+    keeping = avatar_faces.with_attributes_of(wearing, face, [erased])
+    return (avatar_faces.render(keeping, self._size),
+            avatar_faces.changed(wearing, keeping, self._size))
 
   def removal_truth(self, b_index: int, attributes: Iterable[str]) -> np.ndarray:
     """Returns face b without the attributes, uint8."""

@@ -1,0 +1,47 @@
+"""Does what is erased from the exemplar's mask stay behind? Section 4.2 of LOMIT (IJCAI), measured.
+
+Of the attributes that are transferred, `config.data.erase` names one. Its region is erased from the
+predicted mask of the exemplar, so the right answer is the source wearing the exemplar's others and
+keeping its own of this one. The errors are to that answer, before and after erasing:
+
+  erased_error_before, erased_error                 mean absolute error, 1 being from black to white
+  erased_error_inside_before, erased_error_inside   the same where the erased attribute would show
+
+All are means over the pairs in which source and exemplar wear it differently, and in which there is
+something of it in the exemplar to erase.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from maskgan_jax.evaluators import base, truth
+
+
+class Evaluator:
+  """See the module's docstring and `base.Evaluator`."""
+
+  def __init__(self):
+    self._values = base.PerImage()
+
+  def missing(self, batch, abilities):
+    if 'exemplar_mask' not in abilities:
+      return "the method takes no exemplar's mask"
+    if 'truth_ab_erased' not in batch:
+      return 'the data do not say what erasing would do (config.data.erase; only avatars do)'
+    return ''
+
+  def update(self, batch, outputs, valid):
+    region, erase = batch['a_erase'] > 0.5, batch['b_erase']
+    counts = valid & region.any(axis=(1, 2, 3)) & erase.any(axis=(1, 2, 3))
+    if not counts.any():
+      return
+    before = outputs.translation
+    after = outputs.translate_with(before.exemplar_mask * (1 - erase))
+    for suffix, translation in (('_before', before), ('', after)):
+      for name, where in (('erased_error', np.ones_like(region)), ('erased_error_inside', region)):
+        error = truth.mean_error(translation.image, batch['truth_ab_erased'], where)
+        self._values.add(name + suffix, error, counts)
+
+  def results(self) -> Iterator[tuple[str, float]]:
+    return self._values.means()
