@@ -30,7 +30,8 @@ class Translator:
   [B, H, W, 1]. All results are NumPy arrays; among `extras`, what has three channels is an image.
   Whatever is not so raises a UserError.
 
-  Few shapes are compiled: batches are padded to 1, 2, 4, ... 64 examples, larger ones cut.
+  Few shapes are compiled: batches are padded to 1, 2, 4, ... 64 examples, larger ones cut; where a
+  method's examples depend on each other (`method.mixes_examples`) they are cut only.
 
   Attributes:
     method: what the model is made of.
@@ -195,6 +196,8 @@ class Translator:
           f'{n} in {role}' for role, n in counts.items()) + '; give equally many, or one')
 
     padded = _LARGEST_BATCH if count > _LARGEST_BATCH else 1 << (count - 1).bit_length()
+    if getattr(self.method, 'mixes_examples', False):
+      padded = min(count, _LARGEST_BATCH)
     chunks, pending = [], None
     for start in range(0, count, padded):
       rows = np.minimum(np.arange(start, start + padded), count - 1)

@@ -36,7 +36,8 @@ def compare_forms(plain, product, x, kernel, dtype, rtol):
 @pytest.mark.parametrize('channels', [(3, 5), (7, 2)])
 @pytest.mark.parametrize('dtype, rtol', [(jnp.float32, 1e-5), (jnp.bfloat16, 0.03)])
 def test_downsampling_forms_agree(size, channels, dtype, rtol):
-  x, kernel = normal(0, 2, *size, channels[0]), normal(1, 4, 4, *channels)
+  height, width = size
+  x, kernel = normal(0, 2, height + 2, width + 2, channels[0]), normal(1, 4, 4, *channels)
   compare_forms(layers._conv4x4_plain, layers._conv4x4_as_products, x, kernel, dtype, rtol)
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maskgan_jax.methods import replay_pool
-from maskgan_jax.networks.normalization import DATA_AXIS
+from maskgan_jax.networks.replicas import DATA_AXIS
 
 
 def numbered(first, count):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import dataclasses
 from typing import Any, Protocol
 
+from flax import linen as nn
 import flax.struct
 import jax
 import ml_collections
@@ -69,7 +70,8 @@ class Method(Protocol):
   guides), 'source_mask' and 'exemplar_mask' (masks may be given), 'remove' (`remove(params,
   model_state, image, *, mask=None, threshold)`), 'segment' (`segment(params, model_state, image)`,
   a soft mask), 'interpolate' (`interpolate(params, model_state, source, exemplar_1, exemplar_2,
-  weight)`).
+  weight)`). An attribute `mixes_examples` that is true says that a translation depends on the
+  others of its batch, which is then not padded.
   """
   players: tuple[Player, ...]
   abilities: frozenset[str]
@@ -85,14 +87,33 @@ class Method(Protocol):
     """The source after the exemplar's example; given masks replace the predicted ones."""
 
 
+def initializer(networks: Mapping[str, nn.Module], rng: jax.Array
+                ) -> tuple[Callable[..., Any], tuple[Params, ModelState]]:
+  """A function that initialises one network after another, and the variables that it fills.
+
+  Returns:
+    init(name, *inputs, **options) -> output, and (params, {'batch_stats': ...}) by name.
+  """
+  keys = dict(zip(networks, jax.random.split(rng, len(networks)), strict=True))
+  params, stats = {}, {}
+
+  def init(name, *inputs, **options):
+    output, variables = networks[name].init_with_output(keys[name], *inputs, **options)
+    params[name] = variables['params']
+    if 'batch_stats' in variables:
+      stats[name] = variables['batch_stats']
+    return output
+  return init, (params, {'batch_stats': stats})
+
+
 def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, Any]:
   """An optimizer's part of a config: Adam, constant learning rate, clipping as the method says."""
   return dict(
       name='adam', learning_rate=learning_rate, b1=b1, b2=b2, eps=1e-8,
       clip_norm=config_dict.placeholder(float),  # global norm; 0 is off, None as the variant says
-      schedule='constant',  # or 'halve', 'linear', 'polynomial' (training/optimizers.py)
+      schedule='constant',  # 'halve', 'halve_linearly', 'linear', 'polynomial': optimizers.py
       schedule_start=0,  # step until which the learning rate is constant
-      schedule_every=0,  # 'halve': steps between two halvings
+      schedule_every=0,  # 'halve', 'halve_linearly': steps between two halvings
       schedule_power=1.0,  # 'polynomial': lr * (1 - progress)**power
   )
 

@@ -22,7 +22,7 @@ from maskgan_jax import errors
 from maskgan_jax.losses import adversarial, reconstruction
 from maskgan_jax.methods import base
 from maskgan_jax.networks import decoders, discriminators, encoders, masks
-from maskgan_jax.networks.normalization import deinterleave, interleave
+from maskgan_jax.networks.interleaving import deinterleave, interleave
 
 VARIANTS = {
     'paper': dict(
@@ -156,23 +156,14 @@ class ContentTransfer:
     )
 
   def init(self, rng, batch):
-    keys = dict(zip(self.networks, jax.random.split(rng, len(self.networks)), strict=True))
-    params, stats = {}, {}
-
-    def init(name, *inputs, **options):
-      output, variables = self.networks[name].init_with_output(keys[name], *inputs, **options)
-      params[name] = variables['params']
-      if 'batch_stats' in variables:
-        stats[name] = variables['batch_stats']
-      return output
-
+    init, variables = base.initializer(self.networks, rng)
     common = init('common_encoder', batch['b'], train=True)
     separate = init('separate_encoder', batch['b'], train=True)
     code = jnp.concatenate([common, separate], axis=-1)
     init('decoder_a', code, train=True)
     init('decoder_b', code, train=True)
     init('discriminator', common)
-    return params, {'batch_stats': stats}
+    return variables
 
   # Networks in training: statistics of the batch at hand; `stats` is updated in place.
 

@@ -8,7 +8,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from maskgan_jax.networks.normalization import DATA_AXIS
+from maskgan_jax.networks.replicas import DATA_AXIS
 
 Pool = dict[str, jax.Array]
 

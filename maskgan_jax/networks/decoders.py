@@ -7,7 +7,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import layers, normalization
+from maskgan_jax.networks import blocks, layers, normalization
 
 
 class ConvDecoder(nn.Module):
@@ -31,3 +31,40 @@ class ConvDecoder(nn.Module):
       x = normalization.BatchNorm(dtype=self.dtype)(x, train=train, groups=groups, order=order)
       x = jax.nn.leaky_relu(x, self.leak)
     return layers.UpConv(self.features, self.dtype)(x).astype(jnp.float32)
+
+
+class HighwayDecoder(nn.Module):
+  """LOMIT's decoder: HAdaIN once, residual blocks, two convolutions after an upsampling each.
+
+  ICLR appendix 7.1; the code's are layer normalisation outside the residual blocks too and, after
+  it all, a 7x7 convolution. [B, h, w, C], mask [B, h, w, 1], two codes [B, S] -> [B, 4h, 4w, 3] in
+  [-1, 1], float32.
+
+  Attributes:
+    mlp: width of the MLPs (see normalization.HighwayAdaIN).
+    blocks: residual blocks.
+    deviation: see normalization.HighwayAdaIN; likewise `scale`.
+    output: whether there is the 7x7 convolution; else the second of the two makes the image.
+  """
+  mlp: int = 256
+  blocks: int = 4
+  deviation: str = 'spatial'
+  scale: str = 'linear'
+  output: bool = True
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, content, mask, foreground, background):
+    x = normalization.HighwayAdaIN(self.mlp, self.deviation, self.scale, self.dtype,
+                                   layers.he_normal)(content, mask, foreground, background)
+    for _ in range(self.blocks):
+      x = blocks.Residual(normalization.LayerNorm, self.dtype)(x)
+    width = x.shape[-1]
+    for features in (width // 2, width // 4) if self.output else (width // 2,):
+      x = layers.UpsampledConv(features, self.dtype, layers.he_normal)(x)
+      x = jax.nn.relu(normalization.LayerNorm(self.dtype)(x))
+    if self.output:
+      x = layers.Conv(3, 7, self.dtype, kernel_init=layers.he_normal)(x)
+    else:
+      x = layers.UpsampledConv(3, self.dtype, layers.he_normal)(x)
+    return jnp.tanh(x.astype(jnp.float32))

@@ -22,3 +22,29 @@ class CodeDiscriminator(nn.Module):
     x = code.reshape(code.shape[0], -1)
     x = jax.nn.leaky_relu(layers.Linear(self.width, self.dtype)(x), 0.2)
     return layers.Linear(1, self.dtype)(x)[:, 0].astype(jnp.float32)
+
+
+class PatchCritic(nn.Module):
+  """StarGAN's discriminator: stride-2 convolutions, then a map of scores, and class logits.
+
+  LOMIT, ICLR appendix 7.1 and the authors' code: 4x4 with reflection padding (StarGAN pads with
+  zeros), LeakyReLU 0.01, no normalisation, so that the gradient penalty is one example's.
+  [B, H, W, 3] -> scores [B, H / 2**depth, W / 2**depth, 1], 2x2 of them at 128x128 and depth 6, and
+  logits [B, classes], float32.
+  """
+  width: int = 64
+  depth: int = 6
+  classes: int = 1
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    init = nn.initializers.normal(0.02)
+    for i in range(self.depth):
+      x = layers.DownConv(self.width * 2 ** i, self.dtype, 'reflect', init)(x)
+      x = jax.nn.leaky_relu(x, 0.01)
+    scores = layers.Conv(1, 3, self.dtype, kernel_init=init, name='scores')(x)
+    # A convolution as large as the map.
+    logits = layers.Linear(self.classes, self.dtype, init, name='classes')(
+        x.reshape(x.shape[0], -1))
+    return scores.astype(jnp.float32), logits.astype(jnp.float32)

@@ -7,7 +7,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import layers, normalization
+from maskgan_jax.networks import blocks, interleaving, layers, normalization
 
 
 class ConvEncoder(nn.Module):
@@ -25,3 +25,90 @@ class ConvEncoder(nn.Module):
       x = normalization.BatchNorm(dtype=self.dtype)(x, train=train, groups=groups, order=order)
       x = jax.nn.leaky_relu(x, 0.2)
     return x
+
+
+class ContentEncoder(nn.Module):
+  """What LOMIT keeps of an image: instance-normalised features at a quarter of its resolution.
+
+  Two 4x4 stride-2 convolutions and four residual blocks, all with instance normalisation (ICLR
+  appendix 7.1), after a 7x7 convolution that the authors' code has and MUNIT too.
+
+  [B, H, W, 3] -> [B, H / 4, W / 4, 4 * width].
+
+  Attributes:
+    stem: whether there is the 7x7 convolution.
+    blocks: residual blocks.
+  """
+  width: int = 64
+  blocks: int = 4
+  stem: bool = True
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    options = {'dtype': self.dtype, 'kernel_init': layers.he_normal}
+    if self.stem:
+      x = layers.Conv(self.width, 7, **options)(x)
+      x = jax.nn.relu(normalization.InstanceNorm(self.dtype)(x))
+    for factor in (2, 4):
+      x = layers.DownConv(factor * self.width, padding='reflect', **options)(x)
+      x = jax.nn.relu(normalization.InstanceNorm(self.dtype)(x))
+    for _ in range(self.blocks):
+      x = blocks.Residual(normalization.InstanceNorm, self.dtype)(x)
+    return x
+
+
+class StyleEncoder(nn.Module):
+  """LOMIT's style codes: strided convolutions without normalisation, a mean, a linear layer.
+
+  ICLR appendix 7.1, with LeakyReLU 0.01 and the stem as in the authors' code.
+
+  Attributes:
+    code: numbers in a code.
+    stem: whether there is a 7x7 convolution before the four strided ones.
+    heads: names of the heads that share the stem and the first two strided convolutions.
+  """
+  width: int = 64
+  code: int = 8
+  stem: bool = True
+  heads: Sequence[str] = ('head',)
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, images, heads: Sequence[str]):
+    """Codes of G groups of images, interleaved [B * G, H, W, 3], group g by the head heads[g].
+
+    Returns:
+      A float32 [B, code] for each group.
+    """
+    options = {'dtype': self.dtype, 'kernel_init': layers.he_normal}
+    x = images
+    if self.stem:
+      x = jax.nn.leaky_relu(layers.Conv(self.width, 7, **options)(x), 0.01)
+    for factor in (2, 4):
+      x = layers.DownConv(factor * self.width, padding='reflect', **options)(x)
+      x = jax.nn.leaky_relu(x, 0.01)
+    groups = interleaving.deinterleave(x, len(heads))
+    codes = {}
+    for name in self.heads:
+      members = [g for g, head in enumerate(heads) if head == name]
+      if members:
+        x = StyleHead(4 * self.width, self.code, self.dtype, name=name)(
+            interleaving.interleave(*(groups[g] for g in members)))
+        codes.update(zip(members, interleaving.deinterleave(x, len(members)), strict=True))
+    return tuple(codes[g] for g in range(len(heads)))
+
+
+class StyleHead(nn.Module):
+  """The last two strided convolutions of a style encoder, the mean and the linear layer."""
+  width: int
+  code: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    for _ in range(2):
+      x = layers.DownConv(self.width, self.dtype, 'reflect', layers.he_normal)(x)
+      x = jax.nn.leaky_relu(x, 0.01)
+    x = x.mean((1, 2), dtype=jnp.float32)
+    return layers.Linear(self.code, kernel_init=layers.he_normal)(x)

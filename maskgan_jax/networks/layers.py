@@ -14,7 +14,10 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from maskgan_jax.networks import convolutions
+
 _NHWC = ('NHWC', 'HWIO', 'NHWC')
+he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')  # PyTorch's kaiming_normal_
 
 
 def uniform_fan_in(fan_in: int):
@@ -26,22 +29,25 @@ def uniform_fan_in(fan_in: int):
   return init
 
 
-def conv4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """4x4 convolution, stride 2, zero padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even."""
-  return lax.platform_dependent(x, kernel, cpu=_conv4x4_as_products, default=_conv4x4_plain)
+def conv4x4_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') -> jax.Array:
+  """4x4 convolution, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even.
+
+  `padding` is a mode of jnp.pad: 'constant' (zeros) or 'reflect'.
+  """
+  return lax.platform_dependent(convolutions.pad(x, 1, padding), kernel, cpu=_conv4x4_as_products,
+                                default=_conv4x4_plain)
 
 
 def _conv4x4_plain(x, kernel):
-  return lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_NHWC)
+  return lax.conv_general_dilated(x, kernel, (2, 2), 'VALID', dimension_numbers=_NHWC)
 
 
 def _conv4x4_as_products(x, kernel):
   """Space to depth turns it into a 2x2 convolution; its four taps are shifted matrix products."""
-  batch, height, width, channels = x.shape
+  batch, height, width, channels = x.shape  # with padding
   out = kernel.shape[-1]
-  h, w = height // 2, width // 2
-  blocks = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-  blocks = blocks.reshape(batch, h + 1, 2, w + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+  h, w = height // 2 - 1, width // 2 - 1
+  blocks = x.reshape(batch, h + 1, 2, w + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
   blocks = blocks.reshape(batch, h + 1, w + 1, 4 * channels)
   taps = kernel.reshape(2, 2, 2, 2, channels, out).transpose(0, 2, 1, 3, 4, 5)
   taps = taps.reshape(2, 2, 4 * channels, out)
@@ -49,12 +55,12 @@ def _conv4x4_as_products(x, kernel):
   # Three orders of the same sums; which is fastest was measured, with gradients, on two cores.
   if channels <= 4:  # an image: the taps are too thin for products of their own
     patches = jnp.concatenate([blocks[:, i:i + h, j:j + w] for i, j in shifts], axis=-1)
-    return _product(patches, taps.reshape(16 * channels, out))
+    return convolutions.product(patches, taps.reshape(16 * channels, out))
   if h >= 16:
-    y = _product(blocks, taps.transpose(2, 0, 1, 3).reshape(4 * channels, 4 * out))
+    y = convolutions.product(blocks, taps.transpose(2, 0, 1, 3).reshape(4 * channels, 4 * out))
     y = y.reshape(batch, h + 1, w + 1, 2, 2, out)
     return sum(y[:, i:i + h, j:j + w, i, j] for i, j in shifts)
-  return sum(_product(blocks[:, i:i + h, j:j + w], taps[i, j]) for i, j in shifts)
+  return sum(convolutions.product(blocks[:, i:i + h, j:j + w], taps[i, j]) for i, j in shifts)
 
 
 def conv4x4_stride2_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -80,10 +86,10 @@ def _transposed_as_product(x, kernel):
     patches = jnp.concatenate([padded[:, i:i + height + 1, j:j + width + 1]
                                for i in (0, 1) for j in (0, 1)], axis=-1)
     taps = kernel.reshape(2, 2, 2, 2, channels, out)[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
-    blocks = _product(patches, taps.reshape(4 * channels, 4 * out))
+    blocks = convolutions.product(patches, taps.reshape(4 * channels, 4 * out))
     blocks = blocks.reshape(batch, height + 1, width + 1, 2, 2, out)
   else:  # pixels to all sixteen taps, of which overlapping blocks are added
-    y = _product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * out))
+    y = convolutions.product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * out))
     y = y.reshape(batch, height, width, 2, 2, 2, 2, out)  # a tap's block and place in it
     blocks = sum(
         jnp.pad(y[:, :, :, i, :, j], ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0), (0, 0), (0, 0)))
@@ -92,23 +98,51 @@ def _transposed_as_product(x, kernel):
   return y[:, 1:-1, 1:-1]
 
 
-def _product(x, matrix):
-  """x @ matrix over the last axis, as one product of two matrices: XLA's CPU backend is several
-  times slower, in the gradients most of all, when the leading axes are left apart."""
-  return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
-
-
 class DownConv(nn.Module):
-  """4x4 convolution, stride 2, padding 1, with bias; compute in `dtype`, parameters in float32."""
+  """4x4 convolution, stride 2, padding 1, with bias; compute in `dtype`, parameters in float32.
+
+  Attributes:
+    padding: mode of jnp.pad.
+    kernel_init: of the kernel, with biases zero; None is PyTorch's default for both.
+  """
   features: int
   dtype: Any = jnp.float32
+  padding: str = 'constant'
+  kernel_init: Any = None
 
   @nn.compact
   def __call__(self, x):
-    fan_in = 16 * x.shape[-1]
-    kernel = self.param('kernel', uniform_fan_in(fan_in), (4, 4, x.shape[-1], self.features))
-    bias = self.param('bias', uniform_fan_in(fan_in), (self.features,))
-    return conv4x4_stride2(x.astype(self.dtype), kernel.astype(self.dtype)) + _row(bias, self.dtype)
+    kernel, bias = _kernel_and_bias(self, (4, 4, x.shape[-1], self.features))
+    x = conv4x4_stride2(x.astype(self.dtype), kernel.astype(self.dtype), self.padding)
+    return x + _row(bias, self.dtype)
+
+
+class Conv(nn.Module):
+  """Convolution with an odd kernel, stride 1 and bias that keeps height and width; as DownConv."""
+  features: int
+  size: int = 3
+  dtype: Any = jnp.float32
+  padding: str = 'reflect'
+  kernel_init: Any = None
+
+  @nn.compact
+  def __call__(self, x):
+    kernel, bias = _kernel_and_bias(self, (self.size, self.size, x.shape[-1], self.features))
+    x = convolutions.pad(x.astype(self.dtype), self.size // 2, self.padding)
+    return convolutions.convolution(x, kernel.astype(self.dtype)) + _row(bias, self.dtype)
+
+
+class UpsampledConv(nn.Module):
+  """Nearest-neighbour upsampling by 2, then a 5x5 convolution with reflection padding and bias."""
+  features: int
+  dtype: Any = jnp.float32
+  kernel_init: Any = None
+
+  @nn.compact
+  def __call__(self, x):
+    kernel, bias = _kernel_and_bias(self, (5, 5, x.shape[-1], self.features))
+    x = convolutions.upsampled_convolution(x.astype(self.dtype), kernel.astype(self.dtype))
+    return x + _row(bias, self.dtype)
 
 
 class UpConv(nn.Module):
@@ -129,14 +163,23 @@ class UpConv(nn.Module):
 
 
 class Linear(nn.Module):
-  """Fully connected layer with PyTorch's default initialisation."""
+  """Fully connected layer; `kernel_init` as in DownConv."""
   features: int
   dtype: Any = jnp.float32
+  kernel_init: Any = None
 
   @nn.compact
   def __call__(self, x):
-    init = uniform_fan_in(x.shape[-1])
-    return nn.Dense(self.features, dtype=self.dtype, kernel_init=init, bias_init=init)(x)
+    default = uniform_fan_in(x.shape[-1])
+    return nn.Dense(self.features, dtype=self.dtype, kernel_init=self.kernel_init or default,
+                    bias_init=nn.initializers.zeros if self.kernel_init else default)(x)
+
+
+def _kernel_and_bias(module, shape):
+  default = uniform_fan_in(math.prod(shape[:-1]))
+  bias_init = nn.initializers.zeros if module.kernel_init else default
+  return (module.param('kernel', module.kernel_init or default, shape),
+          module.param('bias', bias_init, shape[-1:]))
 
 
 def _row(bias, dtype):

@@ -1,7 +1,15 @@
-"""Soft masks in [0, 1]: composition and the statistics by which a collapsed mask is seen."""
+"""Soft masks in [0, 1]: networks, composition, resolution, statistics that show a collapse."""
 
+from collections.abc import Sequence
+import functools
+from typing import Any
+
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from maskgan_jax.networks import layers, normalization
 
 
 def composite(mask: jax.Array, foreground: jax.Array, background: jax.Array) -> jax.Array:
@@ -16,3 +24,62 @@ def statistics(mask: jax.Array) -> dict[str, jax.Array]:
   return {'mask_mean': mask.mean(dtype=jnp.float32),
           'mask_over_half': (mask > 0.5).mean(dtype=jnp.float32),
           'mask_entropy': entropy.mean()}
+
+
+def upsample(mask: jax.Array, factor: int) -> jax.Array:
+  """Bilinear, pixel centres aligned, edges repeated: [B, h, w, C] -> [B, factor h, factor w, C]."""
+  rows, columns = (_upsampling(n, factor) for n in mask.shape[1:3])
+  return jnp.einsum('Hh,bhwc,Ww->bHWc', rows, mask, columns)
+
+
+def downsample(mask: jax.Array, factor: int) -> jax.Array:
+  """The small mask in [0, 1] that, upsampled, comes nearest to `mask`: the inverse of `upsample`.
+
+  Nearest in the mean square; what leaves [0, 1] by it is clipped.
+  """
+  rows, columns = (np.linalg.pinv(_upsampling(n // factor, factor)).astype(np.float32)
+                   for n in mask.shape[1:3])
+  return jnp.clip(jnp.einsum('hH,bHWc,wW->bhwc', rows, mask, columns), 0, 1)
+
+
+@functools.cache
+def _upsampling(size: int, factor: int) -> np.ndarray:
+  """[factor * size, size]: rows of weights that sum to 1."""
+  places = np.clip((np.arange(factor * size) + 0.5) / factor - 0.5, 0, size - 1)
+  return np.maximum(1 - np.abs(places[:, None] - np.arange(size)), 0).astype(np.float32)
+
+
+class MaskNetwork(nn.Module):
+  """LOMIT's attention network: six 3x3 convolutions with batch norm and ReLU, then one number.
+
+  ICLR appendix 7.1; the last, 1x1, is the code's. [B, h, w, C] -> [B, h, w, 1] in (0, 1), float32.
+  """
+  depth: int = 6
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, content, *, train: bool, groups: int = 1, order: Sequence[int] | None = None):
+    x = content
+    for _ in range(self.depth):
+      x = layers.Conv(x.shape[-1], 3, self.dtype, kernel_init=layers.he_normal)(x)
+      x = normalization.BatchNorm(dtype=self.dtype)(x, train=train, groups=groups, order=order)
+      x = jax.nn.relu(x)
+    x = layers.Conv(1, 1, self.dtype, kernel_init=layers.he_normal)(x)
+    return jax.nn.sigmoid(x.astype(jnp.float32))
+
+
+class ChannelGate(nn.Module):
+  """LOMIT's co-segmentation: channels of one image's content, weighted by what the other shows.
+
+  sigmoid(MLP(mean of the other's content over its pixels)), tanh between the two layers (ICLR
+  section 3.1, appendix 7.1). Two contents [B, h, w, C] -> [B, h, w, C].
+  """
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, content, other):
+    channels = content.shape[-1]
+    x = other.mean((1, 2), dtype=jnp.float32)
+    x = jnp.tanh(layers.Linear(2 * channels, kernel_init=layers.he_normal)(x))
+    x = jax.nn.sigmoid(layers.Linear(channels, kernel_init=layers.he_normal)(x))
+    return content * x[:, None, None].astype(self.dtype)

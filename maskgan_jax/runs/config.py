@@ -25,7 +25,8 @@ FILE_NAME = 'config.json'
 _FREE = ('name', 'command', 'num_steps', 'log_every', 'checkpoint_every', 'sample_every',
          'evaluate_every', 'keep_last', 'keep_best', 'best_metric', 'best_mode', 'evaluators',
          'evaluation_batch_size', 'evaluation_pairs', 'sample_pairs', 'parallel', 'max_skipped',
-         'remat', 'data.data_dir', 'data.path', 'data.workers', 'data.prefetch', 'data.in_memory')
+         'remat', 'data.data_dir', 'data.path', 'data.workers', 'data.prefetch', 'data.in_memory',
+         'data.masks_path', 'data.mask', 'data.transfer', 'data.erase')
 
 
 def default(method: str) -> ml_collections.ConfigDict:
@@ -70,6 +71,17 @@ def parse_argument(argument: str, choices: Sequence[str]) -> set[str]:
       raise errors.UserError(f'config argument {part!r} is unknown{errors.nearest(part, known)}; '
                              f'known: {", ".join(known)}')
   return set(chosen)
+
+
+_VARIANTS = ('official', 'paper', 'ijcai', 'iclr')
+
+
+def variant(chosen: Collection[str], default: str) -> str:
+  """The one variant among a config's arguments, or the default; UserError for two."""
+  found = [name for name in _VARIANTS if name in chosen]
+  if len(found) > 1:
+    raise errors.UserError(f'config arguments {" and ".join(found)} exclude each other')
+  return found[0] if found else default
 
 
 def finish(config: ml_collections.ConfigDict, chosen: Collection[str]
@@ -298,7 +310,13 @@ def check_same_run(config: ml_collections.ConfigDict, workdir: str) -> None:
 
 
 def fingerprint(config: ml_collections.ConfigDict) -> str:
-  """What a checkpoint depends on, as a string: every key that may not change on resuming."""
+  """What a checkpoint depends on, as a string: every key that may not change on resuming.
+
+  Values that are the default leave no trace, so that a key that is new today does not part a run
+  from its older checkpoints.
+  """
   import hashlib
-  fixed = {k: v for k, v in flatten(from_json(to_json(config))) if k not in _FREE}
+  defaults = dict(flatten(from_json(to_json(default(config.method)))))
+  fixed = {k: v for k, v in flatten(from_json(to_json(config)))
+           if k not in _FREE and v != defaults.get(k) or k == 'method'}
   return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -11,7 +11,7 @@ import optax
 
 from maskgan_jax import errors
 
-SCHEDULES = ('constant', 'halve', 'linear', 'polynomial')
+SCHEDULES = ('constant', 'halve', 'halve_linearly', 'linear', 'polynomial')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,10 @@ def make(config: ml_collections.ConfigDict, *, num_steps: int, clip_norm: float)
 def schedule(config: ml_collections.ConfigDict, num_steps: int) -> Callable[[jax.Array], jax.Array]:
   """learning_rate(step), constant until `schedule_start`, then as `schedule` says.
 
-  'halve': half as much at once and again every `schedule_every` steps (LOMIT). 'linear': to 0 at
-  `num_steps` (CycleGAN). 'polynomial': lr * (1 - progress)**schedule_power (EGSC-IT).
+  'halve': half as much at once and again every `schedule_every` steps (LOMIT's code).
+  'halve_linearly': half as much only after `schedule_every` steps, a straight line until then, and
+  so on (LOMIT, ICLR appendix 7.2). 'linear': to 0 at `num_steps` (CycleGAN). 'polynomial':
+  lr * (1 - progress)**schedule_power (EGSC-IT).
   """
   kind, base, start = config.schedule, config.learning_rate, config.schedule_start
   if kind not in SCHEDULES:
@@ -54,11 +56,17 @@ def schedule(config: ml_collections.ConfigDict, num_steps: int) -> Callable[[jax
                            f'{errors.nearest(kind, SCHEDULES)}; known: {", ".join(SCHEDULES)}')
   if kind == 'constant':
     return lambda step: jnp.float32(base)
-  if kind == 'halve':
-    if config.schedule_every < 1:
-      raise errors.UserError("schedule 'halve' needs schedule_every: the steps between halvings")
-    return lambda step: base * 0.5 ** jnp.where(
-        step < start, 0, 1 + (step - start) // config.schedule_every).astype(jnp.float32)
+  if kind in ('halve', 'halve_linearly'):
+    every = config.schedule_every
+    if every < 1:
+      raise errors.UserError(f'schedule {kind!r} needs schedule_every: the steps between halvings')
+
+    def halved(step):
+      halvings, rest = jnp.divmod(jnp.maximum(step - start, 0), every)
+      if kind == 'halve_linearly':
+        return base * 0.5 ** halvings.astype(jnp.float32) * (1 - rest / (2 * every))
+      return base * 0.5 ** jnp.where(step < start, 0, 1 + halvings).astype(jnp.float32)
+    return halved
   power = config.schedule_power if kind == 'polynomial' else 1.0
   span = max(num_steps - start, 1)
   return lambda step: base * (1 - jnp.clip((step - start) / span, 0, 1)) ** power

@@ -18,7 +18,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.networks.normalization import DATA_AXIS
+from maskgan_jax.networks.replicas import DATA_AXIS
 
 MODES = ('jit', 'pmap')
 

@@ -1,6 +1,8 @@
 """One iteration of the game between a method's players, as one pure function."""
 
 from collections.abc import Callable, Mapping
+import functools
+import math
 from typing import Any
 
 import flax.struct
@@ -12,7 +14,7 @@ import optax
 
 from maskgan_jax import errors
 from maskgan_jax.methods import base
-from maskgan_jax.networks.normalization import mean_over_replicas
+from maskgan_jax.networks import replicas
 from maskgan_jax.training import optimizers
 
 
@@ -86,46 +88,65 @@ def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
   draws = draws_per_step(method)
   names: list[str] = []
 
+  def play(index, carry, batch, key, now):
+    """One player's turn: (params, opt_state, model_state), metrics, whether all was finite."""
+    params, opt_state, model_state = carry
+    player, optimizer = method.players[index], players[method.players[index].name]
+    finite, state = jnp.bool_(True), opt_state[player.name]
+    for repeat in range(player.repeats):
+      fresh = batch if draws == 1 else {k: v[repeat] for k, v in batch.items()}
+      rng = jax.random.fold_in(jax.random.fold_in(key, index), repeat)
+      owned = {group: params[group] for group in player.owns}
+      loss, metrics, model_state, grads = gradients(
+          player, params, owned, model_state, fresh, rng, config.accumulate)
+      norm = optax.tree.norm(grads)
+      finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
+      owned, state = optimizer.update(grads, state, owned, now)
+      # Finite gradients do not make finite parameters: a learning rate may be too large.
+      finite &= jnp.isfinite(optax.tree.norm(owned))
+      params = {**params, **owned}
+    metrics = {**metrics, 'loss': loss, 'gradient_norm': norm,
+               'learning_rate': optimizer.learning_rate(now)}
+    metrics = {f'{player.name}/{name}': value for name, value in metrics.items()}
+    return (params, {**opt_state, player.name: state}, model_state), metrics, finite
+
+  def play_all(indices, carry, batch, key, now):
+    metrics, finite = {}, jnp.bool_(True)
+    for index in indices:
+      carry, played, ok = play(index, carry, batch, key, now)
+      metrics.update(played)
+      finite &= ok
+    return carry, metrics, finite
+
+  # Who plays at each step of a cycle. Those who play together are one branch of the program, so
+  # that XLA computes once what they have in common.
+  cycle = math.lcm(*(player.every for player in method.players))
+  turns = [tuple(i for i, p in enumerate(method.players) if step % p.every == p.phase)
+           for step in range(cycle)]
+  games = sorted(set(turns))
+
   def step(state: TrainState, batch: base.Batch, seed: jax.Array):
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    batch = normalize(batch)
-    params, opt_state = dict(state.params), dict(state.opt_state)
-    model_state, metrics, finite = state.model_state, {}, jnp.bool_(True)
-    for index, player in enumerate(method.players):
-      optimizer = players[player.name]
+    carry = state.params, state.opt_state, state.model_state
+    arguments = carry, normalize(batch), key, state.step
+    if len(games) == 1:
+      (params, opt_state, model_state), metrics, finite = play_all(games[0], *arguments)
+    else:
+      branches = [functools.partial(play_all, game) for game in games]
+      shapes = {}
+      for branch in branches:
+        shapes.update(jax.eval_shape(branch, *arguments)[1])
 
-      def play(carry, player=player, index=index, optimizer=optimizer):
-        params, opt_state, model_state = carry
-        finite = jnp.bool_(True)
-        for repeat in range(player.repeats):
-          fresh = batch if draws == 1 else {k: v[repeat] for k, v in batch.items()}
-          rng = jax.random.fold_in(jax.random.fold_in(key, index), repeat)
-          owned = {group: params[group] for group in player.owns}
-          loss, metrics, model_state, grads = gradients(
-              player, params, owned, model_state, fresh, rng, config.accumulate)
-          norm = optax.tree.norm(grads)
-          finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
-          owned, opt_state = optimizer.update(grads, opt_state, owned, state.step)
-          # Finite gradients do not make finite parameters: a learning rate may be too large.
-          finite &= jnp.isfinite(optax.tree.norm(owned))
-          params = {**params, **owned}
-        metrics = {**metrics, 'loss': loss, 'gradient_norm': norm,
-                   'learning_rate': optimizer.learning_rate(state.step)}
-        return (params, opt_state, model_state), metrics, finite
-
-      carry = (params, opt_state[player.name], model_state)
-      if player.every == 1:
-        carry, played, ok = play(carry)
-      else:
-        shapes = jax.eval_shape(play, carry)[1]
-        absent = {name: jnp.full(value.shape, jnp.nan, value.dtype)
-                  for name, value in shapes.items()}
-        carry, played, ok = lax.cond(
-            state.step % player.every == player.phase, play,
-            lambda carry, absent=absent: (carry, absent, jnp.bool_(True)), carry)
-      params, opt_state[player.name], model_state = carry
-      metrics.update({f'{player.name}/{name}': value for name, value in played.items()})
-      finite &= ok
+      def padded(branch):
+        def run(*arguments):
+          carry, metrics, finite = branch(*arguments)
+          absent = {name: jnp.full(value.shape, jnp.nan, value.dtype)
+                    for name, value in shapes.items() if name not in metrics}
+          return carry, {**metrics, **absent}, finite
+        return run
+      which = jnp.array([games.index(turn) for turn in turns])[state.step % cycle]
+      (params, opt_state, model_state), metrics, finite = lax.switch(
+          which, [padded(branch) for branch in branches], *arguments)
 
     ema = state.ema_params
     if config.ema_decay:
@@ -172,5 +193,5 @@ def gradients(player, params, owned, model_state, batch, rng, accumulate):
       return (model_state, jax.tree.map(jnp.add, total, one)), None
     (model_state, total), _ = lax.scan(add, (model_state, zeros), inputs)
     loss, metrics, grads = jax.tree.map(lambda x: x / accumulate, total)
-  loss, metrics, grads = jax.tree.map(mean_over_replicas, (loss, metrics, grads))
+  loss, metrics, grads = jax.tree.map(replicas.mean, (loss, metrics, grads))
   return loss, metrics, model_state, grads

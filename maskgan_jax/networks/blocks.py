@@ -1,0 +1,27 @@
+"""Blocks that several networks are built of."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from maskgan_jax.networks import layers
+
+
+class Residual(nn.Module):
+  """x + norm(conv(relu(norm(conv(x))))), two 3x3 convolutions with reflection padding.
+
+  Attributes:
+    norm: makes a normalisation layer from a dtype.
+  """
+  norm: Callable[[Any], nn.Module]
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    y = layers.Conv(x.shape[-1], 3, self.dtype, kernel_init=layers.he_normal)(x)
+    y = jax.nn.relu(self.norm(self.dtype)(y))
+    y = layers.Conv(x.shape[-1], 3, self.dtype, kernel_init=layers.he_normal)(y)
+    return x + self.norm(self.dtype)(y)
