@@ -4,7 +4,9 @@
 
 The two take turns, each in a process of its own, so that a busy machine is busy for both; the
 medians and their ratio (ours / PyTorch's, lower is better for us) are printed as one JSON line.
-Content transfer only; needs PyTorch (pip install '.[convert]').
+Where players take turns, a step is the mean over their cycle. Peaks are of a process' memory on the
+host, imports and compilation included; program_mb is what our compiled step takes. Needs PyTorch
+(pip install '.[convert]').
 """
 
 import argparse
@@ -15,6 +17,25 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def content_transfer(config) -> dict:
+  """Arguments of torch_content_transfer.py for this config."""
+  names = ('width', 'depth', 'separate_channels', 'discriminator_width')
+  return {name: config.model[name] for name in names}
+
+
+def lomit(config) -> dict:
+  """Arguments of torch_lomit.py, which is the authors' code and nothing else."""
+  if config.variant != 'official':
+    sys.exit(f"error: the PyTorch twin of lomit is of variant 'official', not {config.variant!r}")
+  names = ('width', 'blocks', 'style_size', 'mlp', 'mask_depth', 'critic_width', 'critic_depth',
+           'critic_every')
+  return {**{name: config.model[name] for name in names},
+          'attributes': max(len(config.data.attributes), 1)}
+
+
+TWINS = {'content_transfer': content_transfer, 'lomit': lomit}
 
 
 def main() -> None:
@@ -28,32 +49,41 @@ def main() -> None:
   import runpy
   path, _, argument = options.config.partition(':')
   config = runpy.run_path(os.path.join(ROOT, path))['get_config'](argument)
-  if config.method != 'content_transfer':
+  if config.method not in TWINS:
     sys.exit(f'error: there is no PyTorch twin of {config.method}')
-  sizes = [f'--{name}={value}' for name, value in (
-      ('image_size', config.image_size), ('batch_size', config.batch_size),
-      ('width', config.model.width), ('depth', config.model.depth),
-      ('separate_channels', config.model.separate_channels),
-      ('discriminator_width', config.model.discriminator_width))]
-  ours, torchs = [], []
+  sizes = {'image_size': config.image_size, 'batch_size': config.batch_size,
+           **TWINS[config.method](config), 'steps': options.steps}
+  ours, torchs, peaks = [], [], []
   for _ in range(options.rounds):
-    printed = run('-m', 'maskgan_jax.benchmark', f'--config={options.config}', '--random_data',
-                  f'--seconds={options.seconds}')
+    printed, our_peak = run('-m', 'maskgan_jax.benchmark', f'--config={options.config}',
+                            '--random_data', f'--seconds={options.seconds}')
     result = json.loads(printed)
     ours.append(result['step_ms'])
-    printed = run('benchmarks/torch_content_transfer.py', *sizes, f'--steps={options.steps}')
+    printed, torch_peak = run(f'benchmarks/torch_{config.method}.py',
+                              *(f'--{name}={value}' for name, value in sizes.items()))
     torchs.append(float(printed.split(' ms per step')[0]))
+    peaks.append((our_peak, torch_peak))
   mine, theirs = statistics.median(ours), statistics.median(torchs)
+  our_peak, torch_peak = (round(max(column)) for column in zip(*peaks, strict=True))
   print(json.dumps({
       'config': options.config, 'ratio': round(mine / theirs, 3), 'maskgan_jax_ms': mine,
       'torch_eager_ms': theirs, 'maskgan_jax_rounds': ours, 'torch_rounds': torchs,
+      'maskgan_jax_peak_mb': our_peak, 'torch_peak_mb': torch_peak,
+      'maskgan_jax_program_mb': result.get('program_mb'),
       'torch': printed.split(': ', 1)[1].split(',')[0], 'jax': result['jax'],
       'device': result['device'], 'cores': result['cores']}))
 
 
-def run(*arguments: str) -> str:
-  return subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, text=True,
-                        stdout=subprocess.PIPE).stdout
+def run(*arguments: str) -> tuple[str, float]:
+  """What `python ARGUMENTS` prints, and the megabytes that it took at most."""
+  with subprocess.Popen([sys.executable, *arguments], cwd=ROOT, text=True,
+                        stdout=subprocess.PIPE) as process:
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+  if process.returncode:
+    sys.exit(f'error: {" ".join(arguments)} failed with exit status {process.returncode}')
+  return printed, usage.ru_maxrss * (1 if sys.platform == 'darwin' else 1024) / 1e6
 
 
 if __name__ == '__main__':

@@ -2,9 +2,15 @@
 
   python -m maskgan_jax.import_weights KIND FILE... --output=DIR
 
-KIND is content_transfer: FILE is one checkpoint of github.com/rmokady/mbu-content-tansfer, as its
+KIND content_transfer: FILE is one checkpoint of github.com/rmokady/mbu-content-tansfer, as its
 training script or its authors' published models have it. The optimizers' state is left behind.
-Needs PyTorch (pip install 'maskgan-jax[convert]'). Only tensors are read from FILE; one that asks
+
+KIND lomit: two FILEs of github.com/AnonymousIclrAuthor/Highway-Adaptive-Instance-Normalization, the
+generator (G_exemplar_*.pth), then the discriminator (D_exemplar_*.pth). They name no attributes and
+no step; which attributes are transferred is asked for by exemplar, so translation needs neither. As
+in the authors' test, the mask network normalises with the statistics of the batch at hand.
+
+Needs PyTorch (pip install 'maskgan-jax[convert]'). Only tensors are read from a FILE; one that asks
 for anything else, so that loading it could run a program, is refused.
 """
 
@@ -19,11 +25,11 @@ from absl import flags
 import numpy as np
 
 from maskgan_jax import commandline, errors
-from maskgan_jax.convert import content_transfer
+from maskgan_jax.convert import content_transfer, lomit
 from maskgan_jax.runs import checkpoints
 from maskgan_jax.runs import config as run_config
 
-KINDS = {'content_transfer': content_transfer}
+KINDS = {'content_transfer': content_transfer, 'lomit': lomit}
 
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder of the new run; to be empty or not there.')
 
@@ -45,8 +51,9 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
                            f'{", ".join(sorted(KINDS))}')
   converter = KINDS[kind]
   if len(paths) != len(converter.FILES):
-    raise errors.UserError(f'{kind} is imported from {len(converter.FILES)} FILE '
-                           f'({", ".join(converter.FILES)}), {len(paths)} given')
+    raise errors.UserError(f'{kind} is imported from {len(converter.FILES)} FILE'
+                           f'{"s" * (len(converter.FILES) > 1)} ({", ".join(converter.FILES)}), '
+                           f'{len(paths)} given')
   if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
     raise errors.UserError(f'{output} exists and is not an empty folder; choose another --output')
   converted = converter.convert(paths, [read(path) for path in paths])

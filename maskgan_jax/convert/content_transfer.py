@@ -7,7 +7,6 @@ and its batch norm 1, 4, 7, ...; the discriminator's two Linear layers are 0 and
 """
 
 from collections.abc import Mapping, Sequence
-import dataclasses
 import math
 from typing import Any
 
@@ -15,7 +14,8 @@ import jax
 import ml_collections
 import numpy as np
 
-from maskgan_jax import errors, methods
+from maskgan_jax import errors
+from maskgan_jax.convert.base import abstract, Converted
 from maskgan_jax.convert.tensors import Tensors
 from maskgan_jax.runs import config as run_config
 
@@ -28,22 +28,6 @@ _NETWORKS = {'common_encoder': (('e1',), 'full'), 'separate_encoder': (('e2',), 
 _IGNORED = ('ae_opt', 'disc_opt', 'iters')  # Adam's moments fit no other optimizer
 
 
-@dataclasses.dataclass(frozen=True)
-class Converted:
-  """What a run directory is made of.
-
-  Attributes:
-    config: of the run, as if it had been trained here.
-    model: `model` item of its checkpoint.
-    step: iterations that it was trained for, 0 if the file does not say.
-    notes: what the user should know, a line each.
-  """
-  config: ml_collections.ConfigDict
-  model: dict[str, Any]
-  step: int
-  notes: list[str]
-
-
 def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Converted:
   """Converts `files`, read from `paths`: one, a dict of state dicts of arrays.
 
@@ -53,12 +37,7 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
   (path,), (checkpoint,) = paths, files
   networks = _networks(path, checkpoint)
   config = _config(networks)
-  try:
-    method = methods.make(config)
-  except errors.UserError as error:
-    raise errors.UserError(f'the sizes of the tensors in {path} make no model: {error}') from error
-  image = jax.ShapeDtypeStruct((1, config.image_size, config.image_size, 3), np.float32)
-  params, state = jax.eval_shape(method.init, jax.random.key(0), {'a': image, 'b': image})
+  method, params, state = abstract(config, path)
   stats = state['batch_stats']
   pixels = config.image_size // 2 ** config.model.depth  # the code is so wide and high
   params, stats = ({group: _group(tree, networks[group], pixels) if group in networks else None
