@@ -1,11 +1,15 @@
 """Hair colours between cartoon faces, where every answer is known exactly.
 
 LOMIT (IJCAI 2019), its masks from each image by itself, on 64x64 avatars with six hair colours as
-labels and input and exemplar drawn from the same faces. `:narrow` (the default) has a quarter of
-the authors' channels and is trained in half an hour on two CPU cores; `:128` is the authors' size.
+labels and input and exemplar drawn from the same faces. `:narrow` (the default) is for a CPU: a
+quarter of the authors' channels (half in the critic), two residual blocks and four mask layers
+instead of four and six, no 7x7 convolutions, a critic that plays twice as often as the generator
+instead of five times, and three times the learning rate, falling linearly from step 2,500. `:128`
+has the authors' networks, size and schedule.
 
   paper: none; the CelebA counterpart is configs/celeba_hair_smile.py
-  ours: REPRODUCING.md
+  ours: mask IoU 0.648, error 0.094 where the hair changes (do nothing: 0.314) and 0.074 elsewhere
+  hours and hardware: `:narrow` 35 minutes on one CPU core; `:128` was not trained
   command: python -m maskgan_jax.train --config=configs/avatars_hair_color.py \\
       --workdir=runs/avatars_hair_color
 """

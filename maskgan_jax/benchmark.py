@@ -8,7 +8,8 @@ step_ms is the median time of a whole iteration (all players), batches at hand; 
 follows from it. input_wait_share is the share of time that training with the real pipeline waits
 for it, input_images_per_second what the pipeline alone supplies. share_of_peak is the compiler's
 FLOP count over step time, against what a large matrix product reaches on this device in this type,
-measured here. With a schedule (`every`) the figures are those of an average iteration.
+measured here. With a schedule (`every`) step_ms is that of an average iteration, step_ms_by_phase
+has each of a cycle, and FLOPs and share_of_peak are those of the longest, in which most play.
 
 With --mask_regularizer it is LOMIT's R1 instead, one line for each number of pixels: in linear time
 and pair by pair, ms of value and gradient and the temporaries that the compiler accounts for.
@@ -86,16 +87,23 @@ def measure(config, seconds: float, *, random_data: bool = False) -> dict:
     return state
   state = iterate(state, batch)
   cycle = math.lcm(*(player.every for player in method.players))
-  times = []
-  while sum(times) < seconds or len(times) < 3:
-    began = time.perf_counter()
+  for _ in range(cycle - 1):  # to the first step of a cycle
+    state = iterate(state, batch)
+  rounds = []  # the steps of a cycle, each in seconds
+  while np.sum(rounds) < seconds or len(rounds) < 3:
+    rounds.append([])
     for _ in range(cycle):
+      began = time.perf_counter()
       state = iterate(state, batch)
-    times.append((time.perf_counter() - began) / cycle)
+      rounds[-1].append(time.perf_counter() - began)
+  times = np.mean(rounds, axis=1)
   median = float(np.median(times))
   result.update(step_ms=round(1e3 * median, 2), step_ms_best=round(1e3 * min(times), 2),
                 images_per_second=round(config.batch_size / median, 1), steps=len(times) * cycle)
-  result.update(_memory(compiled, jax), **_flops(compiled, median, config, jax))
+  by_phase = np.median(rounds, axis=0)
+  if cycle > 1:
+    result['step_ms_by_phase'] = [round(1e3 * float(x), 2) for x in by_phase]
+  result.update(_memory(compiled, jax), **_flops(compiled, float(by_phase.max()), config, jax))
   if not random_data:
     result.update(_input(batches, parallel, draws, compiled, state, config, seconds))
   return {**result, 'image_size': config.image_size, 'batch_size': config.batch_size,
@@ -128,7 +136,8 @@ def _memory(compiled, jax) -> dict:
 
 
 def _flops(compiled, seconds, config, jax) -> dict:
-  """FLOPs of a step as the compiler counts them, and their share of a matrix product's rate."""
+  """FLOPs of the longest step by the compiler's count (of branches it takes the largest), and their
+  share of a matrix product's rate."""
   analysis = compiled.cost_analysis()
   flops = float((analysis or {}).get('flops', 0))
   if flops <= 0:
