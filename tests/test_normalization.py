@@ -194,7 +194,7 @@ def affine(variables, name, code, scale):
   x = code
   for layer in range(3):
     dense = variables['params'][name][f'Linear_{layer}']['Dense_0']
-    x = x @ dense['kernel'] + dense['bias']
+    x = x @ np.asarray(dense['kernel']) + np.asarray(dense['bias'])
     x = np.where(x > 0, x, 0.01 * x) if layer < 2 else x
   shift, gamma = x[:, :3], x[:, 3:]
   return (np.exp(gamma / 2) if scale == 'exp_half' else gamma), shift
@@ -244,7 +244,7 @@ def test_constant_regions_have_finite_values_and_gradients(deviation, kind):
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
   if kind in ('constant', 'zero'):
-    close(normalization.normalized(content, deviation), 0 * content, 1e-2)
+    assert np.abs(normalization.normalized(content, deviation)).max() < 0.02  # 1e-7 over 1e-5
 
 
 def test_rows_deviation_is_an_eighth_for_normal_noise():

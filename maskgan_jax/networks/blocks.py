@@ -14,14 +14,14 @@ class Residual(nn.Module):
   """x + norm(conv(relu(norm(conv(x))))), two 3x3 convolutions with reflection padding.
 
   Attributes:
-    norm: makes a normalisation layer from a dtype.
+    norm: makes a normalisation layer from a dtype and an activation.
   """
-  norm: Callable[[Any], nn.Module]
+  norm: Callable[..., nn.Module]
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x):
     y = layers.Conv(x.shape[-1], 3, self.dtype, kernel_init=layers.he_normal)(x)
-    y = jax.nn.relu(self.norm(self.dtype)(y))
+    y = self.norm(self.dtype, jax.nn.relu)(y)
     y = layers.Conv(x.shape[-1], 3, self.dtype, kernel_init=layers.he_normal)(y)
     return x + self.norm(self.dtype)(y)

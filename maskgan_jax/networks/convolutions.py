@@ -6,6 +6,8 @@ for 3x3 kernels, of patches or of taps elsewhere. Accelerators get the plain con
 compute the same numbers (tests/test_convolutions.py).
 """
 
+from collections.abc import Callable
+
 import jax
 from jax import lax
 import jax.numpy as jnp
@@ -24,6 +26,40 @@ def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
 def pad(x: jax.Array, size: int, mode: str) -> jax.Array:
   """`size` more pixels on each side of [B, H, W, C]; `mode` as of jnp.pad."""
   return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode=mode) if size else x
+
+
+def recomputed(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+  """`function`, whose backward pass keeps the arguments and makes all else anew.
+
+  For what is cheap to compute and large to keep: padding, patches, transformed tiles, normalised
+  values. jax.checkpoint would not do on a CPU, where XLA drops its barrier and finds the forward
+  pass' values again; here the backward pass starts from x + 0 * cotangent, which XLA cannot take
+  for x. Each example's is its own, so that a batch over several devices stays where it is.
+
+  Args:
+    function: of x [B, ...] and parameters, to an array [B, ...].
+  """
+  @jax.custom_vjp
+  def call(x, *parameters):
+    return function(x, *parameters)
+
+  def forward(x, *parameters):
+    return function(x, *parameters), (x, *parameters)
+
+  def backward(arguments, cotangent):
+    x, *parameters = arguments
+    one = cotangent[(slice(None), *[slice(1)] * (cotangent.ndim - 1))]
+    zero = 0 * one.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+    return jax.vjp(function, x + zero, *parameters)[1](cotangent)
+
+  call.defvjp(forward, backward)
+  return call
+
+
+def padded_convolution(x: jax.Array, kernel: jax.Array, mode: str) -> jax.Array:
+  """`convolution` of an odd kernel that keeps height and width; `mode` as of jnp.pad."""
+  return recomputed(lambda x, kernel: convolution(pad(x, kernel.shape[0] // 2, mode), kernel))(
+      x, kernel)
 
 
 def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -81,22 +117,20 @@ def _winograd(x, kernel):
   """F(2x2, 3x3) of Lavin and Gray (2016): 16 products where the definition takes 36.
 
   Tiles of 4x4 pixels, two apart, make 2x2 outputs each. The transformed tiles are four times as
-  large as the input, so the backward pass makes them anew.
+  large as the input.
   """
-  def compute(x, kernel):
-    g = [kernel[0], (kernel[0] + kernel[1] + kernel[2]) / 2,
-         (kernel[0] - kernel[1] + kernel[2]) / 2, kernel[2]]
-    g = [(row[0], (row[0] + row[1] + row[2]) / 2, (row[0] - row[1] + row[2]) / 2, row[2])
-         for row in g]
-    height, width = x.shape[1] - 2, x.shape[2] - 2
-    tiles = [[x[:, i:i + height - 1:2, j:j + width - 1:2] for i in range(4)] for j in range(4)]
-    tiles = [_of_input(column) for column in tiles]  # [column][transformed row]
-    tiles = [_of_input([column[i] for column in tiles]) for i in range(4)]
-    products = [[product(tiles[i][j], g[i][j]) for i in range(4)] for j in range(4)]
-    products = [_to_output(column) for column in products]
-    rows = [jnp.stack(_to_output([column[i] for column in products]), axis=3) for i in range(2)]
-    return jnp.stack(rows, axis=2).reshape(x.shape[0], height, width, kernel.shape[-1])
-  return jax.checkpoint(compute)(x, kernel)
+  g = [kernel[0], (kernel[0] + kernel[1] + kernel[2]) / 2,
+       (kernel[0] - kernel[1] + kernel[2]) / 2, kernel[2]]
+  g = [(row[0], (row[0] + row[1] + row[2]) / 2, (row[0] - row[1] + row[2]) / 2, row[2])
+       for row in g]
+  height, width = x.shape[1] - 2, x.shape[2] - 2
+  tiles = [[x[:, i:i + height - 1:2, j:j + width - 1:2] for i in range(4)] for j in range(4)]
+  tiles = [_of_input(column) for column in tiles]  # [column][transformed row]
+  tiles = [_of_input([column[i] for column in tiles]) for i in range(4)]
+  products = [[product(tiles[i][j], g[i][j]) for i in range(4)] for j in range(4)]
+  products = [_to_output(column) for column in products]
+  rows = [jnp.stack(_to_output([column[i] for column in products]), axis=3) for i in range(2)]
+  return jnp.stack(rows, axis=2).reshape(x.shape[0], height, width, kernel.shape[-1])
 
 
 def _of_input(d):
@@ -121,6 +155,10 @@ def upsampled_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
   Returns:
     [B, 2H, 2W, O].
   """
+  return recomputed(_upsampled_convolution)(x, kernel)
+
+
+def _upsampled_convolution(x, kernel):
   batch, height, width, channels = x.shape
   features = kernel.shape[-1]
   # A phase's three taps: of an even pixel (0 1, 2 3, 4), of an odd one (0, 1 2, 3 4).

@@ -62,7 +62,7 @@ class HighwayDecoder(nn.Module):
     width = x.shape[-1]
     for features in (width // 2, width // 4) if self.output else (width // 2,):
       x = layers.UpsampledConv(features, self.dtype, layers.he_normal)(x)
-      x = jax.nn.relu(normalization.LayerNorm(self.dtype)(x))
+      x = normalization.LayerNorm(self.dtype, jax.nn.relu)(x)
     if self.output:
       x = layers.Conv(3, 7, self.dtype, kernel_init=layers.he_normal)(x)
     else:

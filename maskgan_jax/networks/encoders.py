@@ -49,10 +49,10 @@ class ContentEncoder(nn.Module):
     options = {'dtype': self.dtype, 'kernel_init': layers.he_normal}
     if self.stem:
       x = layers.Conv(self.width, 7, **options)(x)
-      x = jax.nn.relu(normalization.InstanceNorm(self.dtype)(x))
+      x = normalization.InstanceNorm(self.dtype, jax.nn.relu)(x)
     for factor in (2, 4):
       x = layers.DownConv(factor * self.width, padding='reflect', **options)(x)
-      x = jax.nn.relu(normalization.InstanceNorm(self.dtype)(x))
+      x = normalization.InstanceNorm(self.dtype, jax.nn.relu)(x)
     for _ in range(self.blocks):
       x = blocks.Residual(normalization.InstanceNorm, self.dtype)(x)
     return x

@@ -34,8 +34,10 @@ def conv4x4_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') 
 
   `padding` is a mode of jnp.pad: 'constant' (zeros) or 'reflect'.
   """
-  return lax.platform_dependent(convolutions.pad(x, 1, padding), kernel, cpu=_conv4x4_as_products,
-                                default=_conv4x4_plain)
+  def compute(x, kernel):
+    return lax.platform_dependent(convolutions.pad(x, 1, padding), kernel,
+                                  cpu=_conv4x4_as_products, default=_conv4x4_plain)
+  return convolutions.recomputed(compute)(x, kernel)
 
 
 def _conv4x4_plain(x, kernel):
@@ -128,8 +130,9 @@ class Conv(nn.Module):
   @nn.compact
   def __call__(self, x):
     kernel, bias = _kernel_and_bias(self, (self.size, self.size, x.shape[-1], self.features))
-    x = convolutions.pad(x.astype(self.dtype), self.size // 2, self.padding)
-    return convolutions.convolution(x, kernel.astype(self.dtype)) + _row(bias, self.dtype)
+    x = convolutions.padded_convolution(x.astype(self.dtype), kernel.astype(self.dtype),
+                                        self.padding)
+    return x + _row(bias, self.dtype)
 
 
 class UpsampledConv(nn.Module):

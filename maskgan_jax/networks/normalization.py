@@ -1,6 +1,6 @@
 """Normalisation layers whose statistics mean the same on one device and on many."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flax import linen as nn
@@ -8,7 +8,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import layers, replicas
+from maskgan_jax.networks import convolutions, layers, replicas
 
 
 class BatchNorm(nn.Module):
@@ -59,27 +59,41 @@ class BatchNorm(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-  """Instance normalisation with scale and bias, of the image at hand in training and after it."""
+  """Instance normalisation with scale and bias, of the image at hand in training and after it.
+
+  Attributes:
+    dtype: of the result; statistics are float32.
+    activation: of the result, or None.
+  """
   dtype: Any = jnp.float32
+  activation: Callable[[jax.Array], jax.Array] | None = None
 
   @nn.compact
   def __call__(self, x):
-    return _affine(self, standardized(x, (1, 2)))
+    return _affine(self, x, (1, 2))
 
 
 class LayerNorm(nn.Module):
-  """Normalisation over all pixels and channels of an image; scale and bias are a channel's."""
+  """Normalisation over all pixels and channels of an image; scale and bias are a channel's.
+
+  Attributes as of InstanceNorm.
+  """
   dtype: Any = jnp.float32
+  activation: Callable[[jax.Array], jax.Array] | None = None
 
   @nn.compact
   def __call__(self, x):
-    return _affine(self, standardized(x, (1, 2, 3)))
+    return _affine(self, x, (1, 2, 3))
 
 
-def _affine(module, x):
+def _affine(module, x, axes):
   scale = module.param('scale', nn.initializers.ones, x.shape[-1:])
   bias = module.param('bias', nn.initializers.zeros, x.shape[-1:])
-  return (x * scale.reshape(1, 1, 1, -1) + bias.reshape(1, 1, 1, -1)).astype(module.dtype)
+
+  def compute(x, scale, bias):
+    y = standardized(x, axes) * scale.reshape(1, 1, 1, -1) + bias.reshape(1, 1, 1, -1)
+    return (module.activation(y) if module.activation else y).astype(module.dtype)
+  return convolutions.recomputed(compute)(x, scale, bias)
 
 
 def standardized(x: jax.Array, axes: Sequence[int], epsilon: float = 1e-5) -> jax.Array:
