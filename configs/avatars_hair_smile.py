@@ -4,12 +4,12 @@ LOMIT (IJCAI 2019), its masks from each image by itself, on 64x64 avatars with s
 Smiling as labels, and input and exemplar drawn from the same faces. What section 4.2 of the paper
 shows in pictures is measured here: with the hair erased from the exemplar's mask, its colour should
 stay behind (`erased_error` against `erased_error_before` in scores.csv; for the mouth,
-`evaluate --config.data.erase=mouth`). `:narrow` (the default) and `:128` are those of
+`evaluate --again --config.data.erase=mouth`). `:narrow` (the default) and `:128` are those of
 configs/avatars_hair_color.py.
 
   paper: none; the CelebA counterpart is configs/celeba_hair_smile.py
   ours: mask IoU 0.575; erasing the hair brings the error to the right answer without it from 0.253
-    to 0.182 where the hair is; the mouth is not in the masks after so few steps
+    to 0.182 where the hair is (it turns grey); the mouth is not in the masks after so few steps
   hours and hardware: `:narrow` 35 minutes on one CPU core; `:128` was not trained
   command: python -m maskgan_jax.train --config=configs/avatars_hair_smile.py \\
       --workdir=runs/avatars_hair_smile

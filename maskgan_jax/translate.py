@@ -306,11 +306,11 @@ def define_flags() -> None:
       'white is 1; or a folder with one of the same name for each source.')
   flags.DEFINE_string('exemplar_mask', '', 'What to take from the exemplar; likewise.')
   flags.DEFINE_multi_string(
-      'erase_source', [], 'y0,x0,y1,x1: a rectangle of the source, in its own pixels, to leave as '
-      'it is; may be given several times.')
+      'erase_source', [], 'y0,x0,y1,x1: a rectangle of the source, in its own pixels, that is to '
+      'stay its own; may be given several times. LOMIT still draws it, in the source\'s style.')
   flags.DEFINE_multi_string(
       'erase_exemplar', [], 'y0,x0,y1,x1: a rectangle of the exemplar to take nothing from; '
-      'likewise.')
+      'likewise. If nothing is left LOMIT puts a style of nothing, often grey, into the source.')
   flags.DEFINE_bool('save_masks', False,
                     'Also write <result>_source_mask.png and <result>_exemplar_mask.png.')
   flags.DEFINE_bool('remove', False,

@@ -69,8 +69,10 @@ def test_what_is_erased_stays_behind(batch_size):
   np.testing.assert_allclose(got['erased_error_inside_before'], inside)
   np.testing.assert_allclose(got['erased_error_before'], inside / 2)
   assert got['erased_error_inside'] == got['erased_error'] == 0
+  assert got['do_nothing_erased_error_inside'] == 0 < got['do_nothing_erased_error']
   assert set(got) == {'pairs', 'erased_error', 'erased_error_before', 'erased_error_inside',
-                      'erased_error_inside_before'}
+                      'erased_error_inside_before', 'do_nothing_erased_error',
+                      'do_nothing_erased_error_inside'}
 
 
 def test_a_method_that_ignores_its_mask_gains_nothing():

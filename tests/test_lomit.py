@@ -296,3 +296,19 @@ def test_bfloat16_and_rematerialisation_stay_near(remat):
   loss, metrics, _ = loss_of('generator', config)
   assert loss.dtype == jnp.float32
   assert float(loss) == pytest.approx(float(exact), rel=0.05)
+
+
+def test_two_equal_domains_without_labels_teach_nothing():
+  config = make_config()
+  config.data.update(a='Smiling', b='Smiling')
+  with pytest.raises(errors.UserError, match='nothing to tell apart'):
+    methods.make(config)
+  config.data.attributes = ('Black_Hair',)
+  methods.make(config)
+
+
+def test_another_method_s_config_is_refused_in_one_line():
+  config = run_config.default('content_transfer')
+  config.method = 'lomit'
+  with pytest.raises(errors.UserError, match="config.model has no 'blocks'.*config file of lomit"):
+    methods.make(config)

@@ -6,6 +6,7 @@ keeping its own of this one. The errors are to that answer, before and after era
 
   erased_error_before, erased_error                 mean absolute error, 1 being from black to white
   erased_error_inside_before, erased_error_inside   the same where the erased attribute would show
+  do_nothing_erased_error, ..._inside               what leaving the source as it is would get
 
 All are means over the pairs in which source and exemplar wear it differently, and in which there is
 something of it in the exemplar to erase.
@@ -38,10 +39,11 @@ class Evaluator:
       return
     before = outputs.translation
     after = outputs.translate_with(before.exemplar_mask * (1 - erase))
-    for suffix, translation in (('_before', before), ('', after)):
-      for name, where in (('erased_error', np.ones_like(region)), ('erased_error_inside', region)):
-        error = truth.mean_error(translation.image, batch['truth_ab_erased'], where)
-        self._values.add(name + suffix, error, counts)
+    for name, image in (('erased_error{}_before', before.image), ('erased_error{}', after.image),
+                        ('do_nothing_erased_error{}', batch['a'])):
+      for suffix, where in (('', np.ones_like(region)), ('_inside', region)):
+        error = truth.mean_error(image, batch['truth_ab_erased'], where)
+        self._values.add(name.format(suffix), error, counts)
 
   def results(self) -> Iterator[tuple[str, float]]:
     return self._values.means()

@@ -22,5 +22,12 @@ def module(name: str):
 
 
 def make(config) -> base.Method:
-  """The method that `config.method` names, built from the config."""
-  return module(config.method).make(config)
+  """The method that `config.method` names, built from the config; UserError if it is another's."""
+  chosen = module(config.method)
+  for part in ('model', 'weights', 'optimizers'):
+    missing = set(chosen.get_default()[part]) - set(config[part])
+    if missing:
+      raise errors.UserError(f'config.method is {config.method!r}, but config.{part} has no '
+                             f'{min(missing)!r}: the config is for another method; start from a '
+                             f'config file of {config.method}')
+  return chosen.make(config)

@@ -153,6 +153,10 @@ class Lomit:
     self.remat = config.remat
     self.batch_size = config.batch_size
     self.attributes = len(config.data.attributes)
+    if not self.attributes and config.data.a == config.data.b:
+      raise errors.UserError(
+          f'config.data.a and config.data.b are both {config.data.a!r} and config.data.attributes '
+          'is empty: there is nothing to tell apart; name labels, or give two domains')
     self.abilities = frozenset({'exemplar', 'source_mask', 'segment', 'interpolate'}
                                | ({'exemplar_mask'} if model.exemplar_mask else set()))
     dtype = jnp.dtype(base.one_of('compute_dtype', config.compute_dtype,
