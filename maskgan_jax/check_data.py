@@ -23,15 +23,16 @@ _ROWS = {'a': 'a', 'b': 'b', 'a_mask': "a's mask", 'b_mask': "b's mask", 'truth_
 
 
 def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, output: str, *,
-          max_images: int = 0) -> dict:
+          max_images: int = 0, image_width: int = 0) -> dict:
   """Reads the data of a config and writes a contact sheet to `output` ('' for none).
 
   Args:
     config_data: config.data.
-    image_size: pixels, as the network would get them.
+    image_size: height in pixels, as the network would get them.
     seed: as for training; it changes nothing here.
     output: PNG path.
     max_images: at most this many, evenly spread, of each domain and split are read; 0 = all.
+    image_width: in pixels; 0 = image_size.
 
   Returns:
     'data' (`Data.describe`), 'splits' (by split and domain: counts, sizes, unreadable, constant,
@@ -41,13 +42,13 @@ def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, ou
   Raises:
     UserError: the data cannot be opened at all.
   """
-  data = pipeline.make(config_data, image_size=image_size, seed=seed)
+  data = pipeline.make(config_data, image_size=image_size, image_width=image_width, seed=seed)
   splits, by_pixels, good = {}, collections.defaultdict(set), {}
   for split in sources.SPLITS:
     splits[split], good[split] = {}, []
     for domain, members in zip('ab', data.members(split), strict=True):
       chosen = _spread(members, max_images)
-      found, readable = _examine(data, split, chosen, image_size, by_pixels)
+      found, readable = _examine(data, split, chosen, by_pixels)
       splits[split][domain] = {'count': len(members), **found}
       good[split].append(readable)
   report = {
@@ -74,7 +75,7 @@ def _spread(members, max_images):
   return members[np.linspace(0, len(members) - 1, max_images).astype(int)]
 
 
-def _examine(data, split, indices, image_size, by_pixels):
+def _examine(data, split, indices, by_pixels):
   """Reads records; returns what was found, and the numbers of those fit for use."""
   records = data.records(split)
   pairs = data.pairs(split, indices, indices)
@@ -89,7 +90,7 @@ def _examine(data, split, indices, image_size, by_pixels):
       continue
     height, width = image.shape[:2]
     sizes[f'{width}x{height}'] += 1
-    small += min(height, width) < image_size
+    small += height < data.image_shape[0] or width < data.image_shape[1]
     pixels = hashlib.blake2b(str(image.shape).encode() + image.tobytes(), digest_size=16).digest()
     by_pixels[pixels].add((split, name))
     if np.ptp(image, axis=(0, 1)).max() <= 2:  # levels of 255; lossy formats are not exact
@@ -219,7 +220,7 @@ def main() -> None:
   """Checks what --config names, prints the report, fails if nothing can be trained on."""
   config = run_config.from_flags()
   report = check(config.data, config.image_size, config.seed, flags.FLAGS.output,
-                 max_images=flags.FLAGS.max_images)
+                 max_images=flags.FLAGS.max_images, image_width=config.image_width)
   print('\n'.join(lines(report)))
   if not report['usable']:
     raise errors.UserError('a domain has no usable training pictures; see the problems above')

@@ -48,10 +48,10 @@ class Picture:
   Attributes:
     name: what its results are named after.
     path: where it came from.
-    image: uint8 [S, S, 3].
+    image: uint8 [H, W, 3].
     size: height and width as given.
-    mask: given mask, float32 [S, S, 1], or None.
-    keep: 0 in erased rectangles, 1 elsewhere, float32 [S, S, 1]; None without any.
+    mask: given mask, float32 [H, W, 1], or None.
+    keep: 0 in erased rectangles, 1 elsewhere, float32 [H, W, 1]; None without any.
   """
   name: str
   path: str
@@ -190,7 +190,8 @@ def _load(path: str, config: ml_collections.ConfigDict, flag: str, edits: Edits,
           note: Callable[[str], None]) -> list[Picture]:
   """The picture at `path`, or those in the folder that can be read; UserError if there are none."""
   data = config.data
-  transform = transforms.Transform(image_size=config.image_size, crop=data.crop, resize=data.resize,
+  transform = transforms.Transform(image_size=config.image_size, image_width=config.image_width,
+                                   crop=data.crop, resize=data.resize,
                                    keep_aspect=data.keep_aspect, load_size=data.load_size)
   found = []
   for name, file in _listed(path):
@@ -224,7 +225,7 @@ def _listed(path: str) -> Iterator[tuple[str, str]]:
 
 def _to_model(array, size, transform: transforms.Transform, name: str) -> np.ndarray:
   """An image or mask of a picture that was `size` when given, as the model sees it."""
-  if tuple(size) == (transform.image_size,) * 2:
+  if tuple(size) == transform.shape:
     return array  # an earlier result, say: nothing to crop
   return transform.centre(transform.fixed(array, name))
 
@@ -243,7 +244,7 @@ def _given_mask(picture: Picture, flag: str, path: str, transform, max_pixels):
     file = candidates[0]
   mask = images.load_mask(file, max_pixels=max_pixels)
   height, width = picture.size
-  if mask.shape == (transform.image_size,) * 2:  # one that --save_masks wrote, say
+  if mask.shape == transform.shape:  # one that --save_masks wrote, say
     return mask[..., None]
   if abs(mask.shape[1] * height / mask.shape[0] - width) > 1:
     raise errors.UserError(f'{file} is {mask.shape[0]}x{mask.shape[1]} (height x width), which '

@@ -69,7 +69,7 @@ class Translator:
     config = like.config if like else run_config.load(path)
     method = like.method if like else methods.make(config)
     with checkpoints.Checkpoints(path, read_only=True) as saved:
-      step, model = saved.restore_model(abstract_model(method, config), step=step)
+      step, model = saved.restore_model(base.abstract_model(method, config), step=step)
     params = {**model['params'], **model['ema_params']}
     threshold = _stored_threshold(scores.read(path), step)
     if like:
@@ -90,7 +90,7 @@ class Translator:
     return self.method.abilities
 
   def __call__(self, source: Any, exemplar: Any = None, source_mask: Any = None,
-               exemplar_mask: Any = None) -> Translation:
+               exemplar_mask: Any = None, *, reverse: bool = False) -> Translation:
     """The source after the exemplar's example.
 
     Args:
@@ -98,7 +98,10 @@ class Translator:
       exemplar: image or images to take from; None for a method without exemplars.
       source_mask: where to change the source, in place of the predicted mask.
       exemplar_mask: what to take from the exemplar, likewise.
+      reverse: the source is of domain b and the exemplar of a; for methods that tell them apart.
     """
+    if reverse:
+      self._require('reverse')
     images = {'source': source}
     if exemplar is not None:
       self._require('exemplar')
@@ -109,7 +112,7 @@ class Translator:
     for name, mask in masks.items():
       if mask is not None:
         self._require(name)
-    return self._run('translate', images, masks)
+    return self._run('translate_back' if reverse else 'translate', images, masks)
 
   def remove(self, image: Any, mask: Any = None, threshold: float | None = None) -> Translation:
     """The image without what the method transfers.
@@ -156,10 +159,10 @@ class Translator:
   def export(self, path: str | os.PathLike) -> None:
     """Writes the translation as one file that needs JAX but nothing of this package.
 
-    `jax.export.deserialize(bytes).call(source, exemplar)`: uint8 [B, S, S, 3] in, any B, S the
-    trained size, on CPU, CUDA or TPU; a dict of `image` (uint8) and the masks (float32) out.
+    `jax.export.deserialize(bytes).call(source, exemplar)`: uint8 [B, H, W, 3] in, any B, H and W
+    as trained, on CPU, CUDA or TPU; a dict of `image` (uint8) and the masks (float32) out.
     """
-    shape = (*jax.export.symbolic_shape('b'), *(self.config.image_size,) * 2, 3)
+    shape = (*jax.export.symbolic_shape('b'), *base.image_shape(self.config), 3)
     images = [jax.ShapeDtypeStruct(shape, jnp.uint8)]
     images *= 2 if 'exemplar' in self.abilities else 1
     variables = jax.device_get(self._variables)
@@ -183,11 +186,11 @@ class Translator:
 
   def _run(self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any) -> Any:
     """Checks, broadcasts, and computes in chunks; returns NumPy arrays."""
-    size = self.config.image_size
-    arrays = {role: _check_images(role, value, size) for role, value in images.items()}
+    shape = base.image_shape(self.config)
+    arrays = {role: _check_images(role, value, shape) for role, value in images.items()}
     single = all(array.ndim == 3 for array in arrays.values())
     arrays = {role: array[None] if array.ndim == 3 else array for role, array in arrays.items()}
-    arrays |= {role: _check_mask(role, value, size) for role, value in masks.items()
+    arrays |= {role: _check_mask(role, value, shape) for role, value in masks.items()
                if value is not None}
     counts = {role: len(array) for role, array in arrays.items()}
     count = max(counts.values())
@@ -227,16 +230,6 @@ def in_sequence(translators: Sequence[Translator], source: Any,
   return results
 
 
-def abstract_model(method: base.Method, config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Shapes of what a checkpoint's `model` item holds."""
-  image = jax.ShapeDtypeStruct((2, config.image_size, config.image_size, 3), jnp.float32)
-  labels = jax.ShapeDtypeStruct((2, len(config.data.attributes)), jnp.float32)
-  example = {'a': image, 'b': image, 'a_attributes': labels, 'b_attributes': labels}
-  params, model_state = jax.eval_shape(method.init, jax.random.key(0), example)
-  return {'params': params, 'model_state': model_state,
-          'ema_params': params if config.ema_decay else {}}
-
-
 def _own(*trees: Any) -> tuple[Any, ...]:
   """Copies on this process' first device: a training step donates the originals."""
   return jax.device_put(jax.tree.map(np.array, trees))
@@ -244,12 +237,15 @@ def _own(*trees: Any) -> tuple[Any, ...]:
 
 def _compile(method: base.Method) -> dict[str, Callable[..., Any]]:
   """The method's functions for uint8 or float images, jitted."""
-  def translate(variables, source, exemplar=None, source_mask=None, exemplar_mask=None):
+  def translate(variables, source, exemplar=None, source_mask=None, exemplar_mask=None, **options):
     # One key for ever: a method that draws noise gives the same translation each time.
     result = method.translate(*variables, _to_float(source), _to_float(exemplar),
                               source_mask=source_mask, exemplar_mask=exemplar_mask,
-                              rng=jax.random.key(0))
+                              rng=jax.random.key(0), **options)
     return _as(source.dtype, result)
+
+  def translate_back(variables, source, exemplar=None, source_mask=None, exemplar_mask=None):
+    return translate(variables, source, exemplar, source_mask, exemplar_mask, reverse=True)
 
   def remove(variables, image, mask=None, *, threshold):
     return _as(image.dtype, method.remove(*variables, _to_float(image), mask=mask,
@@ -262,7 +258,8 @@ def _compile(method: base.Method) -> dict[str, Callable[..., Any]]:
     images = map(_to_float, (source, exemplar_1, exemplar_2))
     return _as(source.dtype, method.interpolate(*variables, *images, weight))
 
-  return {call.__name__: jax.jit(call) for call in (translate, remove, segment, interpolate)}
+  calls = (translate, translate_back, remove, segment, interpolate)
+  return {call.__name__: jax.jit(call) for call in calls}
 
 
 def _to_float(image):
@@ -280,7 +277,7 @@ def _as(dtype, result: Translation) -> Translation:
   return jax.tree.map(convert, result)
 
 
-def _check_images(role: str, value: Any, size: int) -> np.ndarray:
+def _check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
   """The image or images as uint8 or float32 NumPy array."""
   array = _array(role, value)
   if array.ndim not in (3, 4) or array.shape[-1] != 3:
@@ -291,9 +288,9 @@ def _check_images(role: str, value: Any, size: int) -> np.ndarray:
       hint = '; drop the alpha channel'
     raise errors.UserError(f'{role} has shape {list(array.shape)}, images are [height, width, 3] '
                            f'or [batch, height, width, 3]{hint}')
-  if array.shape[-3:-1] != (size, size):
+  if array.shape[-3:-1] != shape:
     raise errors.UserError(f'{role} is {array.shape[-3]}x{array.shape[-2]} pixels, the model was '
-                           f'trained at {size}x{size}; resize it first')
+                           f'trained at {shape[0]}x{shape[1]}; resize it first')
   if not len(array):
     raise errors.UserError(f'{role} holds no image')
   if array.dtype == np.uint8:
@@ -304,17 +301,18 @@ def _check_images(role: str, value: Any, size: int) -> np.ndarray:
   return _check_range(role, array, -1, 'images of floats lie in [-1, 1], bytes are uint8')
 
 
-def _check_mask(role: str, value: Any, size: int) -> np.ndarray:
-  """The mask or masks as float32 [B, size, size, 1] in [0, 1]."""
+def _check_mask(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
+  """The mask or masks as float32 [B, *shape, 1] in [0, 1]."""
   mask = _array(role, value)
-  shape = list(mask.shape)
+  given = list(mask.shape)
   if mask.ndim in (3, 4) and mask.shape[-1] == 1:
     mask = mask[..., 0]
   if mask.ndim == 2:
     mask = mask[None]
-  if mask.ndim != 3 or not mask.size or mask.shape[1] != mask.shape[2]:
-    raise errors.UserError(f'{role} has shape {shape}; masks are square like the images: [size, '
-                           'size], [batch, size, size] or [batch, size, size, 1]')
+  if mask.ndim != 3 or not mask.size or not _proportional(mask.shape[1:], shape):
+    are = 'square' if shape[0] == shape[1] else f'{shape[0]}x{shape[1]} or in that proportion'
+    raise errors.UserError(f'{role} has shape {given}; masks are {are}, like the images: [height, '
+                           'width], [batch, height, width] or [batch, height, width, 1]')
   if mask.dtype == np.uint8:
     if mask.max() == 1:  # as 1/255 it would do nothing, and nobody would know why
       raise errors.UserError(f'{role} is uint8 and holds only 0 and 1; use bool, or 255 for 1')
@@ -326,9 +324,15 @@ def _check_mask(role: str, value: Any, size: int) -> np.ndarray:
   else:
     raise errors.UserError(f'{role} is of type {mask.dtype}; masks are bool, uint8, or float in '
                            '[0, 1]')
-  if mask.shape[1] != size:
-    mask = np.asarray(jax.image.resize(mask, (len(mask), size, size), 'bilinear'))
+  if mask.shape[1:] != shape:
+    mask = np.asarray(jax.image.resize(mask, (len(mask), *shape), 'bilinear'))
   return mask[..., None]
+
+
+def _proportional(size: tuple[int, int], shape: tuple[int, int]) -> bool:
+  """Whether one is the other made larger or smaller, its sides rounded to whole pixels."""
+  excess = size[1] * shape[0] - size[0] * shape[1]
+  return 2 * abs(excess) <= max(shape)
 
 
 def _array(role: str, value: Any) -> np.ndarray:

@@ -84,14 +84,17 @@ class Gradient(NumberedRecords):
     return np.stack([rows, columns, rows * 0], axis=-1)
 
 
-def make_data(count=23, *, seed=0, image_size=8, records=None, **fields) -> pipeline.Data:
+def make_data(count=23, *, seed=0, image_size=8, image_width=0, records=None, **fields
+              ) -> pipeline.Data:
   """Data over these records, or over `count` numbered ones, with fields of config.data."""
   config = data_samples.make_config('folder', **{'a': '~Glasses', 'b': 'Glasses', **fields})
   records = records or {split: NumberedRecords(count) for split in sources.SPLITS}
   source = sources.Source(records, sources.domains_of(config, NAMES),
                           dict.fromkeys(sources.SPLITS, 'own'))
   transform = transforms.Transform(image_size, crop=config.crop, keep_aspect=config.keep_aspect,
-                                   load_size=config.load_size, flip=config.flip)
+                                   load_size=config.load_size, flip=config.flip,
+                                   image_width=image_width, zoom_least=config.zoom_least,
+                                   zoom_probability=config.zoom_probability)
   return pipeline.Data(config, source, transform, seed)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from maskgan_jax import errors
 from maskgan_jax.data import avatar_faces
-from maskgan_jax.data.builders import avatars
+from maskgan_jax.data.builders import avatars, preparation
 
 SIZE = 32
 
@@ -242,7 +242,7 @@ def test_processes_draw_what_one_draws(monkeypatch):
 
 
 def test_slower_of_two_without_locks_takes_what_the_faster_drew(tmp_path, monkeypatch):
-  monkeypatch.setattr(avatars, 'fcntl', None)
+  monkeypatch.setattr(preparation, 'fcntl', None)
   draw, other = avatars.draw_example, []
 
   def meanwhile(split, index, size):

@@ -150,7 +150,8 @@ from maskgan_jax.data import default_config
 def get_config(argument=''):
   data = default_config.get_default()
   data.source, data.path = 'folder', {path!r}
-  return ml_collections.ConfigDict({{'name': 'x', 'image_size': 16, 'seed': 0, 'data': data}})
+  return ml_collections.ConfigDict({{'name': 'x', 'image_size': 16, 'image_width': 0, 'seed': 0,
+                                    'data': data}})
 '''
 
 

@@ -1,4 +1,7 @@
-"""Crop, resize and flip against Pillow's steps written out, block means and the mask's own path."""
+"""Crop, resize, flip and zoom against Pillow's steps written out, block means, pixel by pixel."""
+
+import itertools
+import math
 
 import data_samples
 import numpy as np
@@ -56,26 +59,46 @@ def test_keep_aspect_makes_the_shorter_side_the_size():
   np.testing.assert_allclose(ours_tall.swapaxes(0, 1).astype(int), ours, atol=1)
 
 
+@pytest.mark.parametrize('height, width', [(64, 40), (40, 64), (64, 160), (107, 160)])
+def test_keep_aspect_covers_the_shape_and_takes_its_centre(height, width):
+  wide = data_samples.photos()['rocket']  # 107 x 160
+  ours = transforms.Transform(height, image_width=width, keep_aspect=True).fixed(wide, 'x')
+  factor = max(height / 107, width / 160)
+  tall, long = round(107 * factor), round(160 * factor)
+  top, left = (tall - height) // 2, (long - width) // 2
+  assert 0 in (top, left)  # nothing more than needed is cut off
+  expected = np.asarray(Image.fromarray(wide).resize((long, tall), _BILINEAR))
+  np.testing.assert_array_equal(ours, expected[top:top + height, left:left + width])
+
+
+def test_without_keep_aspect_the_whole_picture_takes_the_shape():
+  ours = transforms.Transform(30, image_width=70).fixed(_PORTRAIT, 'x')
+  expected = Image.fromarray(_PORTRAIT).resize((70, 30), _BILINEAR)
+  np.testing.assert_array_equal(ours, np.asarray(expected))
+
+
 @pytest.mark.parametrize('shape', [(1, 1), (1, 50), (64, 64), (63, 65)])
 @pytest.mark.parametrize('keep_aspect', [False, True])
-def test_any_shape_becomes_a_square(shape, keep_aspect):
-  transform = transforms.Transform(64, keep_aspect=keep_aspect)
+@pytest.mark.parametrize('width', [0, 1, 30, 200])
+def test_any_shape_becomes_the_one_wanted(shape, keep_aspect, width):
+  transform = transforms.Transform(64, keep_aspect=keep_aspect, image_width=width)
   image = np.full((*shape, 3), 77, np.uint8)
-  np.testing.assert_array_equal(transform.fixed(image, 'x'), np.full((64, 64, 3), 77))
+  np.testing.assert_array_equal(transform.fixed(image, 'x'), np.full((64, width or 64, 3), 77))
 
 
 @pytest.mark.parametrize('crop', ['', 'center:150', 'center:90,170', 'box:3,5,131,160'])
 @pytest.mark.parametrize('keep_aspect', [False, True])
 @pytest.mark.parametrize('load_size', [0, 50])
-@pytest.mark.parametrize('resize', list(transforms.RESIZE))
-def test_masks_go_where_their_pictures_go(crop, keep_aspect, load_size, resize):
+@pytest.mark.parametrize('resize, width', [*((name, 40) for name in transforms.RESIZE),
+                                           ('bilinear', 61)])
+def test_masks_go_where_their_pictures_go(crop, keep_aspect, load_size, resize, width):
   transform = transforms.Transform(40, crop=crop, keep_aspect=keep_aspect, load_size=load_size,
-                                   resize=resize)
+                                   resize=resize, image_width=width)
   picture = _PORTRAIT // 2 + 64  # far from black and white, where pictures are cut off
   mask = picture[..., 0].astype(np.float32) / 255  # a picture that is its own mask
   image = transform.centre(transform.fixed(picture, 'x'))
   mask = transform.centre(transform.fixed(mask, 'x'))
-  assert mask.shape == (40, 40) and mask.dtype == np.float32
+  assert mask.shape == (40, width) and mask.dtype == np.float32
   assert mask.min() >= 0 and mask.max() <= 1
   # Pictures are rounded to whole levels after each of the two passes of a resize.
   np.testing.assert_allclose(mask * 255, image[..., 0], atol=1.6)
@@ -89,6 +112,71 @@ def test_random_squares_reach_every_corner():
   expected = [image[y:y + 4, x:x + 4] for y in range(3) for x in range(3)]
   np.testing.assert_array_equal(squares, expected)
   np.testing.assert_array_equal(transform.centre(image), image[1:5, 1:5])
+
+
+def test_random_crops_of_other_shapes_reach_every_corner():
+  transform = transforms.Transform(4, load_size=6, flip=False, image_width=7)
+  assert transform.stored_shape == (6, 10)  # 10.5, rounded to even
+  image = np.arange(6 * 10 * 3, dtype=np.uint8).reshape(6, 10, 3)
+  steps = (np.arange(3) + 0.5) / 3, (np.arange(4) + 0.5) / 4
+  grid = np.array([[0.9, y, x] for y in steps[0] for x in steps[1]])
+  crops = transform.augment(image[None].repeat(12, 0), grid)
+  expected = [image[y:y + 4, x:x + 7] for y in range(3) for x in range(4)]
+  np.testing.assert_array_equal(crops, expected)
+  np.testing.assert_array_equal(transform.centre(image), image[1:5, 1:8])
+
+
+def _zoomed_pixel_by_pixel(image, scale, top, left):
+  """Bilinear at (scale * y + top, scale * x + left), in float64; past the end is the last one."""
+  height, width = image.shape[:2]
+  result = np.zeros(image.shape)
+  for y in range(height):
+    for x in range(width):
+      row, column = min(scale * y + top, height - 1), min(scale * x + left, width - 1)
+      y0, x0 = math.floor(row), math.floor(column)
+      for y1, x1 in itertools.product((y0, y0 + 1), (x0, x0 + 1)):
+        share = (1 - abs(row - y1)) * (1 - abs(column - x1))
+        if share:
+          result[y, x] += share * image[y1, x1]
+  return result
+
+
+@pytest.mark.parametrize('height, width', [(28, 28), (12, 31), (31, 12), (1, 9), (1, 1)])
+@pytest.mark.parametrize('least', [0.8, 0.3])
+def test_zoom_is_bilinear_at_the_authors_places(height, width, least):
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (9, height, width, 3), dtype=np.uint8)
+  transform = transforms.Transform(height, image_width=width, flip=False, zoom_probability=0.5,
+                                   zoom_least=least)
+  zooms = rng.random((9, 4))
+  zooms[:3, 0], zooms[:3, 1:] = 0.4999, [[0, 0, 0], [0, 0.999999, 0.999999], [0.999999, 0.5, 0.5]]
+  zooms[3, 0] = 0.5
+  ours = transform.augment(images.copy(), np.zeros((9, 3)), zooms)
+  assert ours.dtype == np.uint8
+  for image, result, (whether, size, top, left) in zip(images, ours, zooms, strict=True):
+    scale = 1 - (1 - least) * size
+    expected = image if whether >= 0.5 else _zoomed_pixel_by_pixel(
+        image, scale, top * (1 - scale) * height, left * (1 - scale) * width)
+    assert np.abs(result - expected).max() < 0.501
+  if height > 1:  # something was zoomed, something was not
+    assert (ours != images).any() and (ours[3] == images[3]).all()
+
+
+def test_zooms_of_everything_change_nothing():
+  images = np.random.default_rng(0).integers(0, 256, (4, 9, 7, 3), dtype=np.uint8)
+  zooms = np.random.default_rng(1).random((4, 4))
+  for options in ({'zoom_probability': 1.0, 'zoom_least': 1.0}, {}):
+    transform = transforms.Transform(9, image_width=7, flip=False, **options)
+    np.testing.assert_array_equal(transform.augment(images.copy(), np.zeros((4, 3)), zooms), images)
+
+
+def test_a_crop_is_drawn_first_then_its_zoom_and_then_its_mirror_image():
+  image = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
+  transform = transforms.Transform(5, image_width=6, load_size=10, zoom_probability=1.0)
+  result = transform.augment(image[None], np.array([[0.1, 0.6, 0.3]]), np.array([[0, 1, 0.5, 0.2]]))
+  cropped = image[3:8, 2:8]  # int(0.6 * 6), int(0.3 * 7)
+  zoomed = _zoomed_pixel_by_pixel(cropped, 0.8, 0.5 * 0.2 * 5, 0.2 * 0.2 * 6)
+  assert np.abs(result[0] - zoomed[:, ::-1]).max() < 0.501
 
 
 def test_flip_mirrors_below_one_half_and_only_columns():
@@ -121,3 +209,11 @@ def test_sizes_and_names_are_checked():
     transforms.Transform(8, load_size=7)
   with pytest.raises(errors.UserError, match='image_size=0'):
     transforms.Transform(0)
+  with pytest.raises(errors.UserError, match='image_width=-1 must be at least 0'):
+    transforms.Transform(8, image_width=-1)
+  for value in (-0.1, 1.1, float('nan')):
+    with pytest.raises(errors.UserError, match=r'data.zoom_probability=.* must lie in \[0, 1\]'):
+      transforms.Transform(8, zoom_probability=value)
+  for value in (0.0, 1.1, float('nan')):
+    with pytest.raises(errors.UserError, match=r'data.zoom_least=.* must lie in \(0, 1\]'):
+      transforms.Transform(8, zoom_least=value)

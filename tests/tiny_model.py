@@ -22,7 +22,7 @@ def make_config(**overrides):
 def make_model(config, seed=0):
   """(method, params, model_state): drawn, not trained; masks and pictures vary widely."""
   method = methods.make(config)
-  abstract = translator.abstract_model(method, config)
+  abstract = methods.base.abstract_model(method, config)
   rng = np.random.default_rng(seed)
 
   def draw(leaf):

@@ -3,9 +3,7 @@
 import dataclasses
 from typing import Any
 
-import jax
 import ml_collections
-import numpy as np
 
 from maskgan_jax import errors, methods
 
@@ -36,8 +34,5 @@ def abstract(config: ml_collections.ConfigDict, where: str
     method = methods.make(config)
   except errors.UserError as error:
     raise errors.UserError(f'the sizes of the tensors in {where} make no model: {error}') from error
-  image = jax.ShapeDtypeStruct((1, config.image_size, config.image_size, 3), np.float32)
-  labels = jax.ShapeDtypeStruct((1, len(config.data.attributes)), np.float32)
-  batch = {'a': image, 'b': image, 'a_attributes': labels, 'b_attributes': labels}
-  params, state = jax.eval_shape(method.init, jax.random.key(0), batch)
-  return method, params, state
+  model = methods.base.abstract_model(method, config)
+  return method, model['params'], model['model_state']

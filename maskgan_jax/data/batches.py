@@ -50,7 +50,8 @@ class Batches:
     batch = {}
     for name, domain in zip('ab', self._orders, strict=True):
       records, uniforms = domain.take(numbers.reshape(-1))
-      images = self._transform.augment(self._stack.get(records), uniforms)
+      zooms = domain.zooms(numbers.reshape(-1)) if self._transform.zoom_probability else None
+      images = self._transform.augment(self._stack.get(records), uniforms, zooms)
       batch[name] = images.reshape(shape + images.shape[1:])
       if self._attributes.shape[1]:
         batch[f'{name}_attributes'] = self._attributes[records].reshape(*shape, -1)
@@ -86,7 +87,7 @@ class Feed:
   def close(self) -> None:
     """Stops threads and processes; no batch can be asked for afterwards."""
     self._iterator.close()
-    self._iterator = iter(())
+    self._iterator = (batch for batch in ())  # which can be closed again
 
 
 class _InWorker:

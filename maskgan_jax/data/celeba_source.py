@@ -39,7 +39,8 @@ def open_celeba(config_data) -> sources.Listing:
     splits = np.array([partition.get(name, -1) for name in table.names], np.int8)
   records = file_records.FileRecords(
       root, names, table.attribute_names, table.attributes[kept],
-      masks_path=config_data.masks_path, max_pixels=config_data.max_pixels)
+      masks_path=config_data.masks_path, labels_path=config_data.labels_path,
+      max_pixels=config_data.max_pixels)
   absent = len(table.names) - len(kept)
   remark = f'{absent} of {len(table.names)} listed pictures are not in {root}' if absent else ''
   return sources.Listing(records, splits[kept], remark, np.array(kept, np.int64))

@@ -3,7 +3,12 @@
 Batches hold `a`, `b` uint8 [B, H, W, 3] and `valid` bool [B]; where they exist also `a_mask`,
 `b_mask` float32 [B, H, W, 1] in [0, 1] (NaN throughout where a picture has none and others do), and
 the true answers: `truth_ab` uint8 (a wearing b's attribute), `truth_ab_mask` float32 [B, H, W, 1]
-(where it differs from a), `truth_ba` uint8 (b without it).
+(where it differs from a), `truth_ba` uint8 (b without it). Where domains differ as a whole and not
+by an attribute, `truth_ab` is a as it should look after b and `truth_ba` b after a, without a mask.
+
+`a_labels` int32 [B, H, W] are the class ids of `config.data.labels_path`, -1 throughout where a
+picture has none and others do. `a_apart`, `b_apart` bool [B, G] say which groups of
+`config.data.apart` a picture belongs to.
 
 With `config.data.erase`, an attribute that is transferred among others, also: `b_erase` float32
 [B, H, W, 1], 1 where someone would erase it from b, generously: within a 32nd of the side (2 pixels
@@ -16,7 +21,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.data import pictures, sources, transforms
+from maskgan_jax.data import pictures, predicates, sources, transforms
 
 
 class Pairs:
@@ -24,7 +29,8 @@ class Pairs:
 
   def __init__(self, records: sources.Records, a: np.ndarray, b: np.ndarray,
                transform: transforms.Transform, *, columns: Sequence[int],
-               transfer: Sequence[str], masks: Sequence[str], erase: str, in_memory: str):
+               transfer: Sequence[str], masks: Sequence[str], erase: str,
+               apart: Sequence[predicates.Predicate], in_memory: str):
     """Pairs the record numbers of `a` and `b`.
 
     Args:
@@ -36,14 +42,17 @@ class Pairs:
       transfer: names that true answers move.
       masks: names whose masks are laid over each other.
       erase: one of `transfer`, or ''.
+      apart: groups that pairs tell.
       in_memory: config.data.in_memory.
     """
     self._records, self._a, self._b, self._transform = records, a, b, transform
     self._attributes = records.attributes[:, list(columns)].astype(np.float32)
+    self._apart = [predicate.select(records.attributes) for predicate in apart]
     self._transfer, self._masks, self._erase = tuple(transfer), tuple(masks), erase
     self._in_memory = in_memory
     self._rows = {}
     self._masked = {}  # domain: whether any of its records has a mask
+    self._labelled = None  # whether any of a's records has class ids
 
   def __len__(self):
     return min(len(self._a), len(self._b))
@@ -72,6 +81,8 @@ class Pairs:
       row[name] = self.prepare(self._records.image(index), index)
       if self._attributes.shape[1]:
         row[f'{name}_attributes'] = self._attributes[index]
+      if self._apart:
+        row[f'{name}_apart'] = np.array([group[index] for group in self._apart], bool)
     return row
 
   def _truths(self, pair, row):
@@ -85,6 +96,13 @@ class Pairs:
         row[f'{name}_mask'] = np.full((*row[name].shape[:2], 1), np.nan, np.float32)
       else:
         row[f'{name}_mask'] = self.prepare(mask, index)[..., None]
+    if self._has_labels():
+      label = self._records.label(a)
+      row['a_labels'] = (np.full(row['a'].shape[:2], -1, np.int32) if label is None
+                         else self.prepare(label, a))
+    if hasattr(self._records, 'translation_truths'):
+      truth_ab, truth_ba = self._records.translation_truths(a, b)
+      row['truth_ab'], row['truth_ba'] = self.prepare(truth_ab, a), self.prepare(truth_ba, b)
     if self._transfer and hasattr(self._records, 'transfer_truth'):
       truth, region = self._records.transfer_truth(a, b, self._transfer)
       row['truth_ab'] = self.prepare(truth, a)
@@ -111,6 +129,12 @@ class Pairs:
       indices = (self._a if name == 'a' else self._b)[:len(self)]
       self._masked[name] = any(self.true_mask(int(index)) is not None for index in indices)
     return self._masked[name]
+
+  def _has_labels(self):
+    if self._labelled is None:
+      self._labelled = hasattr(self._records, 'label') and any(
+          self._records.label(int(index)) is not None for index in self._a[:len(self)])
+    return self._labelled
 
 
 def turned(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -16,15 +16,26 @@ class FileRecords:
   """Picture files: names relative to a root folder, and their attributes."""
 
   def __init__(self, root: str, names: Sequence[str], attribute_names: Sequence[str],
-               attributes: np.ndarray, *, masks_path: str = '',
+               attributes: np.ndarray, *, masks_path: str = '', labels_path: str = '',
                max_pixels: int = images.MAX_PIXELS):
-    """Takes names in listing order; `masks_path` is a folder of masks with the same stems."""
+    """Takes names in listing order.
+
+    Args:
+      root: the folder.
+      names: relative to it.
+      attribute_names: K.
+      attributes: bool [N, K].
+      masks_path: a folder of masks with the same stems.
+      labels_path: likewise of label maps: PNGs of class ids.
+      max_pixels: of a picture.
+    """
     self._root = root
     self._names = tuple(names)
     self._max_pixels = max_pixels
     self.attribute_names = tuple(attribute_names)
     self.attributes = np.asarray(attributes, bool).reshape(len(names), len(attribute_names))
-    self._masks = _match_masks(masks_path, self._names) if masks_path else {}
+    self._masks = _match('masks', masks_path, self._names) if masks_path else {}
+    self._labels = _match('labels', labels_path, self._names) if labels_path else {}
     self.fingerprint = self._fingerprint()
 
   def __len__(self):
@@ -43,13 +54,26 @@ class FileRecords:
     if path is None:
       return None
     mask = images.load_mask(path, max_pixels=self._max_pixels)
+    return transforms.resize_mask(mask, *self._size(index, 'mask', path, mask))
+
+  def label(self, index):
+    """Returns the file's class ids at its picture's size, int32 [H, W]; None without them."""
+    path = self._labels.get(self._names[index])
+    if path is None:
+      return None
+    label = images.load_labels(path, max_pixels=self._max_pixels)
+    return transforms.resize_mask(label, *self._size(index, 'label map', path, label))
+
+  def _size(self, index, what, path, mask):
+    """Returns height and width of a picture; UserError if a mask of it is of another shape."""
     height, width = self.image(index).shape[:2]
     # Same shape up to the rounding of one pixel, else it belongs to another crop of the picture.
     if abs(mask.shape[1] - mask.shape[0] * width / height) > 1:
       raise errors.UserError(
-          f'the mask {path} is {mask.shape[1]}x{mask.shape[0]}, of another shape than its picture '
-          f'{self._names[index]}, which is {width}x{height}; masks must cover the whole picture')
-    return transforms.resize_mask(mask, height, width)
+          f'the {what} {path} is {mask.shape[1]}x{mask.shape[0]}, of another shape than its '
+          f'picture {self._names[index]}, which is {width}x{height}; a {what} must cover the whole '
+          'picture')
+    return height, width
 
   def _fingerprint(self):
     digest = hashlib.sha256('\0'.join(self._names).encode('utf-8', 'surrogateescape'))
@@ -95,32 +119,43 @@ def _stem(name):
   return os.path.splitext(name)[0].replace(os.sep, '/')
 
 
-def _match_masks(masks_path, names):
-  """Returns the mask file by picture name: by relative stem first, else by stem alone."""
-  folder = check_folder(masks_path, 'config.data.masks_path')
-  masks = {}
+def _match(kind, folder, names):
+  """Returns the file by picture name: by relative stem first, else by stem alone.
+
+  Args:
+    kind: 'masks' or 'labels'; the latter are PNGs, as JPEG would change class ids.
+    folder: what `config.data.{kind}_path` names.
+    names: of the pictures.
+  """
+  field = f'config.data.{kind}_path'
+  folder = check_folder(folder, field)
+  found = {}
   for parent, folders, filenames in os.walk(folder):
     folders.sort()
     for filename in sorted(filter(images.is_image_name, filenames)):
+      if kind == 'labels' and not filename.lower().endswith('.png'):
+        continue
       path = os.path.join(parent, filename)
       stem = _stem(os.path.relpath(path, folder))
-      if stem in masks:
-        raise errors.UserError(f'{masks[stem]} and {path} are masks of one picture; remove one')
-      masks[stem] = path
-  by_relative = {name: masks[_stem(name)] for name in names if _stem(name) in masks}
+      if stem in found:
+        raise errors.UserError(f'{found[stem]} and {path} are {kind} of one picture; remove one')
+      found[stem] = path
+  by_relative = {name: found[_stem(name)] for name in names if _stem(name) in found}
   seen = {}
   for name in names:
     stem = os.path.basename(_stem(name))
-    if name in by_relative or stem not in masks:
+    if name in by_relative or stem not in found:
       continue
     if stem in seen:
       raise errors.UserError(
-          f'the mask {masks[stem]} could be that of {seen[stem]} or of {name}; sort the masks into '
+          f'{found[stem]} could be that of {seen[stem]} or of {name}; sort the {kind} into '
           f'folders as the pictures are, e.g. {os.path.join(folder, os.path.dirname(name))}')
     seen[stem] = name
-  matched = by_relative | {name: masks[stem] for stem, name in seen.items()}
+  matched = by_relative | {name: found[stem] for stem, name in seen.items()}
   if not matched:
-    example = f'; the first is {next(iter(masks))!r} and the first picture {_stem(names[0])!r}'
-    raise errors.UserError(f'config.data.masks_path={folder!r} has {len(masks)} masks, none with '
-                           f'the name of a picture{example if masks and names else ""}')
+    example = f'; the first is {min(found)!r} and the first picture {_stem(names[0])!r}' if (
+        found and names) else ''
+    files = 'PNG files' if kind == 'labels' else kind
+    raise errors.UserError(f'{field}={folder!r} has {len(found)} {files}, none with '
+                           f'the name of a picture{example}')
   return matched

@@ -34,7 +34,7 @@ def open_folder(config_data) -> sources.Listing:
     rows += [[label == column for column in labels]] * len(found)
   records = file_records.FileRecords(
       path, names, labels, np.array(rows, bool), masks_path=config_data.masks_path,
-      max_pixels=config_data.max_pixels)
+      labels_path=config_data.labels_path, max_pixels=config_data.max_pixels)
   return sources.Listing(records, np.array(splits, np.int8))
 
 

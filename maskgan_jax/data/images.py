@@ -61,6 +61,15 @@ def load_mask(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS
   return _decode(source, max_pixels, name, _to_mask)
 
 
+def load_labels(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS,
+                name: str = '') -> np.ndarray:
+  """Decodes class ids, int32 [H, W]: grey levels of any depth as they are, or a palette's indices.
+
+  UserError as `load_image`, and for colours, which are no ids.
+  """
+  return _decode(source, max_pixels, name, _to_labels)
+
+
 def encode_png(array: np.ndarray) -> bytes:
   """Encodes uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], or floats in [0, 1], as PNG."""
   array = np.asarray(array)
@@ -170,6 +179,13 @@ def _to_mask(image):
   if not binary and values[-1] <= 1:
     return levels.astype(np.float32)
   return levels.astype(np.float32) / 255
+
+
+def _to_labels(image):
+  if image.mode not in _INTEGER_MODES | {'1', 'L', 'P'}:
+    raise _Refused(f'is of mode {image.mode}; a label map has one class id a pixel: save it grey, '
+                   'or with a palette whose indices are the ids')
+  return np.array(image).astype(np.int32)
 
 
 def _unit_range(image, allow_binary=False):

@@ -7,6 +7,9 @@ import numpy as np
 from maskgan_jax.data import transforms
 
 _KEPT = 8  # epochs' tables kept, over both domains; a batch seldom touches more than two each
+# What a stream of words is for. Numbers stay what they are: others would change runs in training.
+_ORDER, _AUGMENTATION, _ZOOM, _PAIRS = range(4)
+_BOTH = 2  # in place of a domain's number, for what is common to a (0) and b (1)
 
 
 class Order:
@@ -17,24 +20,58 @@ class Order:
   a run that is resumed.
   """
 
-  def __init__(self, records: np.ndarray, *, seed: int, domain: int):
-    """Orders the record numbers `records`; `domain` makes a's and b's orders independent."""
+  def __init__(self, records: np.ndarray, *, seed: int, domain: int, in_step: bool = False):
+    """Orders the record numbers `records`.
+
+    Args:
+      records: each once, int [N].
+      seed: of everything random.
+      domain: 0 for a, 1 for b: makes their orders and augmentations independent.
+      in_step: the i-th of either domain comes when that of the other does (see `fixed_pairs`).
+    """
     self._records = np.asarray(records, np.int64)
     self._key = (int(seed) % 2 ** 64, domain)
+    self._order_key = (self._key[0], _BOTH) if in_step else self._key
 
   def take(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the records at running numbers [N] >= 0, and their uniforms [N, 3] in [0, 1).
 
     The uniforms belong to (seed, record, epoch): they are the randomness of the augmentation.
     """
+    epochs, members = self._members(numbers)
+    uniforms = self._drawn(epochs, members, _AUGMENTATION, transforms.NUM_UNIFORMS)
+    return self._records[members], uniforms
+
+  def zooms(self, numbers: np.ndarray) -> np.ndarray:
+    """Returns [N, 4] more uniforms of these, a stream of its own: the randomness of the zoom."""
+    return self._drawn(*self._members(numbers), _ZOOM, transforms.NUM_ZOOM_UNIFORMS)
+
+  def _members(self, numbers):
+    """Returns epochs and places in `records`."""
     epochs, places = np.divmod(numbers, len(self._records))
     members = np.empty(len(numbers), np.int64)
-    uniforms = np.empty((len(numbers), transforms.NUM_UNIFORMS))
     for epoch in np.unique(epochs):
       here = epochs == epoch
-      members[here] = _permutation(self._key, int(epoch), len(self._records))[places[here]]
-      uniforms[here] = _uniforms(self._key, int(epoch), len(self._records))[members[here]]
-    return self._records[members], uniforms
+      members[here] = _permutation(self._order_key, int(epoch), len(self._records))[places[here]]
+    return epochs, members
+
+  def _drawn(self, epochs, members, purpose, each):
+    """Returns `each` uniforms for every member."""
+    uniforms = np.empty((len(members), each))
+    for epoch in np.unique(epochs):
+      here = epochs == epoch
+      table = _uniforms(self._key, int(epoch), purpose, len(self._records), each)
+      uniforms[here] = table[members[here]]
+    return uniforms
+
+
+def fixed_pairs(a: np.ndarray, b: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+  """Returns a and b, each shuffled once, the longer cut: the i-th of one belongs to the other's."""
+  shuffled = [records[np.argsort(_words((int(seed) % 2 ** 64, domain), 0, _PAIRS, len(records)),
+                                 kind='stable')]
+              for domain, records in enumerate((a, b))]
+  count = min(len(a), len(b))
+  return shuffled[0][:count], shuffled[1][:count]
 
 
 def _words(key, epoch, purpose, count):
@@ -44,10 +81,10 @@ def _words(key, epoch, purpose, count):
 
 @functools.lru_cache(maxsize=_KEPT)
 def _permutation(key, epoch, count):
-  return np.argsort(_words(key, epoch, 0, count), kind='stable')
+  return np.argsort(_words(key, epoch, _ORDER, count), kind='stable')
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _uniforms(key, epoch, count):
-  words = _words(key, epoch, 1, count * transforms.NUM_UNIFORMS)
-  return ((words >> np.uint64(11)) * 2.0 ** -53).reshape(count, transforms.NUM_UNIFORMS)
+def _uniforms(key, epoch, purpose, count, each):
+  words = _words(key, epoch, purpose, count * each)
+  return ((words >> np.uint64(11)) * 2.0 ** -53).reshape(count, each)

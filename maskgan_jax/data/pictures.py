@@ -15,7 +15,7 @@ _THREADS = min(8, os.cpu_count() or 1)
 
 
 class Pictures:
-  """The fixed part of the transform applied to records, as uint8 [N, S, S, 3]."""
+  """The fixed part of the transform applied to records, as uint8 [N, H, W, 3]."""
 
   def __init__(self, records: sources.Records, transform: transforms.Transform,
                used: np.ndarray, *, keep: bool):
@@ -27,9 +27,9 @@ class Pictures:
     self._allocate()
 
   def _allocate(self):
-    size = self._transform.stored_size
     count = len(self._used) if self._keep else 0
-    self._store = np.empty((count, size, size, 3), np.uint8)  # pages are taken when written
+    # Pages are taken when written.
+    self._store = np.empty((count, *self._transform.stored_shape, 3), np.uint8)
     self._filled = np.zeros(count, bool)
     self._full = False
 
@@ -41,7 +41,7 @@ class Pictures:
     self._allocate()
 
   def get(self, indices: np.ndarray) -> np.ndarray:
-    """Returns a new uint8 [N, S, S, 3] of these records; UserError names one that can't be read."""
+    """Returns a new uint8 [N, H, W, 3] of these records; UserError names one that can't be read."""
     if not self._keep:
       return np.stack(parallel_map(self._prepare, indices))
     rows = np.searchsorted(self._used, indices)

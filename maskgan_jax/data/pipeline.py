@@ -15,12 +15,25 @@ from maskgan_jax.data import batches, order, pictures, predicates, sources, tran
 from maskgan_jax.data import evaluation as evaluation_lib
 
 
-def make(config_data: ml_collections.ConfigDict, *, image_size: int, seed: int) -> 'Data':
-  """Opens the data that `config.data` describes; UserError says what is wrong with it."""
+def make(config_data: ml_collections.ConfigDict, *, image_size: int, seed: int,
+         image_width: int = 0) -> 'Data':
+  """Opens the data that `config.data` describes; UserError says what is wrong with it.
+
+  Args:
+    config_data: config.data.
+    image_size: height of every picture, pixels.
+    seed: of order and augmentation.
+    image_width: width of every picture, pixels; 0 = image_size.
+  """
+  if config_data.source == 'avatars' and image_width not in (0, image_size):
+    raise errors.UserError(f'config.image_width is {image_width} and image_size {image_size}, but '
+                           'avatars are drawn square; set config.image_width to 0')
   source = sources.open_source(config_data, image_size=image_size)
   transform = transforms.Transform(
       image_size=image_size, crop=config_data.crop, keep_aspect=config_data.keep_aspect,
-      load_size=config_data.load_size, resize=config_data.resize, flip=config_data.flip)
+      load_size=config_data.load_size, resize=config_data.resize, flip=config_data.flip,
+      image_width=image_width, zoom_probability=config_data.zoom_probability,
+      zoom_least=config_data.zoom_least)
   return Data(config_data, source, transform, seed)
 
 
@@ -29,7 +42,8 @@ class Data:
 
   Attributes:
     attribute_names: what the K columns of `a_attributes` and `b_attributes` mean.
-    image_size: height and width of every picture.
+    apart: what the G columns of `a_apart` and `b_apart` mean: predicates, as written.
+    image_shape: height and width of every picture.
     fingerprint: changes with whatever was read: pictures, labels, division, transform.
   """
 
@@ -41,7 +55,7 @@ class Data:
     self._transform = transform
     self._seed = seed
     self._check_config()
-    self.image_size = transform.image_size
+    self.image_shape = transform.shape
     self.attribute_names = tuple(config_data.attributes)
     known = source.records['train'].attribute_names
     self._columns = [known.index(name) for name in self.attribute_names]
@@ -73,6 +87,11 @@ class Data:
       raise errors.UserError(f'config.data.erase={config.erase!r} must be one of what is '
                              f'transferred: {predicates.shortlist(transfer)}')
     self._masks = predicates.parse_union(config.mask, known, where='config.data.mask') or transfer
+    self._apart = [predicates.parse(text, labels, where='config.data.apart')
+                   for text in config.apart]
+    self.apart = tuple(config.apart)
+    if not all(text.strip() for text in self.apart):
+      raise errors.UserError(f'config.data.apart={self.apart!r} has an empty group; leave it out')
 
   def _select(self, split):
     """Returns the record numbers of a and b in one split."""
@@ -85,11 +104,23 @@ class Data:
 
   def _fingerprint(self):
     digest = hashlib.sha256(f'{self._transform} {self.attribute_names}'.encode())
+    digest.update(self._newer_options().encode())
     for split in sources.SPLITS:
       digest.update(self._source.records[split].fingerprint.encode())
       for indices in self._domains[split]:
         digest.update(f'{len(indices)} '.encode() + indices.tobytes())
     return digest.hexdigest()[:16]
+
+  def _newer_options(self):
+    """Returns what is on of the options that a fingerprint had once nothing to say about."""
+    transform, options = self._transform, []
+    if transform.shape[0] != transform.shape[1]:
+      options.append(f'image_width={transform.image_width}')
+    if transform.zoom_probability:
+      options.append(f'zoom={transform.zoom_probability},{transform.zoom_least}')
+    if self._config.fixed_pairs:
+      options.append('fixed_pairs')
+    return ' '.join(options)
 
   def describe(self) -> dict:
     """Returns counts by split and domain, how they came about, and the fingerprint; JSON-able."""
@@ -122,14 +153,20 @@ class Data:
     """Returns pairs of record numbers as evaluation sees them, with masks and true answers."""
     return evaluation_lib.Pairs(
         self.records(split), a, b, self._transform, columns=self._columns,
-        transfer=self._transfer(), masks=self._masks, erase=self._config.erase,
+        transfer=self._transfer(), masks=self._masks, erase=self._config.erase, apart=self._apart,
         in_memory=self._config.in_memory)
 
   def _keeps_train(self):
     if self._config.workers and self._config.in_memory == 'auto':
       return False  # each worker would keep a copy
-    used = len(np.union1d(*self._domains['train']))
-    return pictures.keeps(self._config.in_memory, used * self._transform.stored_size ** 2 * 3)
+    used = len(np.union1d(*self._trained()))
+    height, width = self._transform.stored_shape
+    return pictures.keeps(self._config.in_memory, used * height * width * 3)
+
+  def _trained(self):
+    """Returns the record numbers of a and b that training takes."""
+    domains = self._domains['train']
+    return order.fixed_pairs(*domains, seed=self._seed) if self._config.fixed_pairs else domains
 
   def _require(self, split):
     """Raises UserError for a split in which a domain has no pictures."""
@@ -162,14 +199,14 @@ class Data:
     """
     rows = evaluation_lib.local_rows(batch_size, process_index, process_count)
     self._require('train')
-    domains = self._domains['train']
+    domains = self._trained()
     records = self._source.records['train']
     if not self._stack:
       self._stack = pictures.Pictures(records, self._transform, np.union1d(*domains),
                                       keep=self._keeps_train())
     source = batches.Batches(
         self._stack,
-        [order.Order(indices, seed=self._seed, domain=number)
+        [order.Order(indices, seed=self._seed, domain=number, in_step=self._config.fixed_pairs)
          for number, indices in enumerate(domains)],
         records.attributes[:, self._columns].astype(np.float32), self._transform,
         batch_size=batch_size, rows=rows, draws=draws)

@@ -11,7 +11,7 @@ from maskgan_jax import errors
 from maskgan_jax.data import default_config, predicates
 
 SPLITS = ('train', 'validation', 'test')
-SOURCES = ('avatars', 'folder', 'celeba', 'csv', 'tfds')
+SOURCES = ('avatars', 'colored_digits', 'folder', 'celeba', 'csv', 'tfds')
 
 
 class Records(Protocol):
@@ -43,7 +43,11 @@ class Records(Protocol):
   #     face a wearing b's attributes, and the region that changed;
   #   erased_truth(a_index, b_index, attributes, erased) -> (uint8 [H, W, 3], float32 [H, W]):
   #     the same but for one that stays a's own, and the region in which that shows;
-  #   removal_truth(b_index, attributes) -> uint8 [H, W, 3]: face b without them.
+  #   removal_truth(b_index, attributes) -> uint8 [H, W, 3]: face b without them;
+  # or, where domains differ as a whole:
+  #   translation_truths(a_index, b_index) -> (uint8 [H, W, 3], uint8 [H, W, 3]): a after b, b after
+  #     a; `mask` then returns None.
+  # Only where there are label maps: label(index) -> int32 [H, W] of the picture's size, or None.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +89,10 @@ class Subset:
   def mask(self, index, attribute):
     return self._records.mask(int(self._indices[index]), attribute)
 
+  def label(self, index):
+    read = getattr(self._records, 'label', None)
+    return read(int(self._indices[index])) if read else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Domains:
@@ -120,6 +128,9 @@ def open_source(config_data, *, image_size: int) -> Source:
     records = {split: avatars.AvatarRecords(config_data, split, size) for split in SPLITS}
     domains = domains_of(config_data, records['train'].attribute_names)
     return Source(records, domains, dict.fromkeys(SPLITS, 'drawn'))
+  if source == 'colored_digits':
+    from maskgan_jax.data.builders import colored_digits  # imports TFDS
+    return colored_digits.open_splits(config_data)
   listing = _open_listing(config_data)
   domains = domains_of(config_data, listing.records.attribute_names)
   parts, divided = divide(listing, config_data, domains)
@@ -151,12 +162,16 @@ def _open_listing(config_data) -> Listing:
 def domains_of(config_data, names: Sequence[str]) -> Domains:
   """Parses the four predicates over the attributes that exist.
 
-  Where the only attribute is 'B', as in trainA and trainB, untouched defaults mean '~B' and 'B'.
+  Where the only attribute is 'B', as in trainA and trainB, untouched defaults mean '~B' and 'B';
+  of colored_digits, '~Colored' and 'Colored'.
   """
   default = default_config.get_default()
   a, b = config_data.a, config_data.b
-  if tuple(names) == ('B',):
-    a, b = ('~B' if a == default.a else a), ('B' if b == default.b else b)
+  tells = 'B' if tuple(names) == ('B',) else ''
+  if config_data.source == 'colored_digits':
+    tells = 'Colored'
+  if tells:
+    a, b = (f'~{tells}' if a == default.a else a), (tells if b == default.b else b)
   elif not names and (a, b) == (default.a, default.b):
     raise errors.UserError('these pictures have no labels, so config.data.a and config.data.b '
                            'cannot tell two domains apart; sort them into trainA/ and trainB/')

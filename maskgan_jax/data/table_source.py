@@ -57,7 +57,8 @@ def open_csv(config_data) -> sources.Listing:
         f'{remedy}, or remove the rows')
   records = file_records.FileRecords(
       path, table.names, table.attribute_names, table.attributes,
-      masks_path=config_data.masks_path, max_pixels=config_data.max_pixels)
+      masks_path=config_data.masks_path, labels_path=config_data.labels_path,
+      max_pixels=config_data.max_pixels)
   return sources.Listing(records, table.splits)
 
 

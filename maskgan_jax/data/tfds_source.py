@@ -68,7 +68,7 @@ class TfdsRecords:
 
 def open_tfds(config_data) -> sources.Listing:
   """Opens a prepared TFDS data set; UserError says how to prepare one that is not there."""
-  builder = _builder(config_data.name, config_data.data_dir)
+  builder = open_builder(config_data.name, config_data.data_dir)
   available = list(builder.info.splits)
   splits = [split for split in _SPLIT_CODES if split in available]
   if not splits:
@@ -84,7 +84,8 @@ def open_tfds(config_data) -> sources.Listing:
   return sources.Listing(records, codes)
 
 
-def _builder(name, data_dir):
+def open_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
+  """Returns the builder of a prepared data set; UserError as `open_tfds`."""
   if not name:
     raise errors.UserError("config.data.name is empty; source='tfds' needs one such as 'celeb_a'")
   try:

@@ -1,4 +1,4 @@
-"""Crop, resize, flip: a fixed part worth keeping in memory, and a random part drawn each epoch."""
+"""Crop, resize, flip, zoom: a fixed part worth keeping in memory, a random one drawn each epoch."""
 
 import dataclasses
 
@@ -14,23 +14,28 @@ RESIZE = {
     'area': Image.Resampling.BOX,
 }
 NUM_UNIFORMS = 3  # what one random draw needs: flip, top, left
+NUM_ZOOM_UNIFORMS = 4  # and what a zoom does: whether, scale, top, left
 
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
   """The way from a stored picture to the network's input, the same for its mask.
 
-  `fixed` crops and resizes; `augment` (training) or `centre` (evaluation) makes the final square.
+  `fixed` crops and resizes; `augment` (training) or `centre` (evaluation) makes the final shape.
   The flip comes last. LOMIT's authors flip first, which is the same here: a flip commutes with a
   resize, and with a centre crop of 178 from CelebA's width of 178.
 
   Attributes:
-    image_size: side of the result, pixels.
+    image_size: height of the result, pixels.
     crop: '' | 'center:S' | 'center:H,W' | 'box:y0,x0,y1,x1', in stored pixels.
-    keep_aspect: the shorter side becomes the size and the centre is kept, instead of distorting.
-    load_size: side after the fixed part when training crops at random; 0 = image_size.
+    keep_aspect: the result's shape is covered and the centre kept, instead of distorting.
+    load_size: height after the fixed part when training crops at random; 0 = image_size. The width
+      is in proportion.
     resize: a key of RESIZE.
     flip: whether training mirrors half of the pictures.
+    image_width: width of the result, pixels; 0 = image_size.
+    zoom_probability: of a training picture to become a random part of itself, resized back.
+    zoom_least: share of height and width that such a part has at least; at most it has 1.
   """
   image_size: int
   crop: str = ''
@@ -38,10 +43,22 @@ class Transform:
   load_size: int = 0
   resize: str = 'bilinear'
   flip: bool = True
+  # Not in the repr, from which fingerprints of runs are made that are older than these.
+  image_width: int = dataclasses.field(default=0, repr=False)
+  zoom_probability: float = dataclasses.field(default=0.0, repr=False)
+  zoom_least: float = dataclasses.field(default=0.8, repr=False)
 
   def __post_init__(self):
     if self.image_size < 1:
       raise errors.UserError(f'image_size={self.image_size} must be at least 1')
+    if self.image_width < 0:
+      raise errors.UserError(f'image_width={self.image_width} must be at least 0 (0 = image_size)')
+    if not 0 <= self.zoom_probability <= 1:
+      raise errors.UserError(f'config.data.zoom_probability={self.zoom_probability:g} must lie in '
+                             '[0, 1]')
+    if not 0 < self.zoom_least <= 1:
+      raise errors.UserError(f'config.data.zoom_least={self.zoom_least:g} must lie in (0, 1]; it '
+                             'is a share of height and width')
     if self.resize not in RESIZE:
       raise errors.UserError(f'config.data.resize={self.resize!r} must be one of '
                              f'{", ".join(RESIZE)}{errors.nearest(self.resize, RESIZE)}')
@@ -51,34 +68,55 @@ class Transform:
     _parse_crop(self.crop)
 
   @property
-  def stored_size(self) -> int:
-    """Side of what `fixed` returns, pixels."""
-    return self.load_size or self.image_size
+  def shape(self) -> tuple[int, int]:
+    """Height and width of the result, pixels."""
+    return self.image_size, self.image_width or self.image_size
+
+  @property
+  def stored_shape(self) -> tuple[int, int]:
+    """Height and width of what `fixed` returns, pixels."""
+    height, width = self.shape
+    if not self.load_size:
+      return height, width
+    return self.load_size, round(self.load_size * width / height)
 
   def fixed(self, image: np.ndarray, name: str) -> np.ndarray:
-    """Crops and resizes uint8 [H, W, 3] or a float32 mask [H, W] in [0, 1] to `stored_size`."""
-    top, left, height, width = self._box(image.shape[0], image.shape[1], name)
-    image = image[top:top + height, left:left + width]
-    size = self.stored_size
-    if not self.keep_aspect:
-      return _resize(image, size, size, self.resize)
-    shorter = min(height, width)
-    tall, wide = (max(size, round(side * size / shorter)) for side in (height, width))
-    image = _resize(image, tall, wide, self.resize)
-    return _centre(image, size)
-
-  def augment(self, images: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-    """Makes the random part from uniforms [N, 3] in [0, 1); may write into the images.
+    """Crops and resizes to `stored_shape`.
 
     Args:
-      images: uint8 [N, S, S, 3], as `fixed` returned them.
-      uniforms: decide flip, top and left of each.
+      image: uint8 [H, W, 3], a float32 mask [H, W] in [0, 1], or int32 class ids [H, W].
+      name: what messages call it.
     """
-    size = self.image_size
-    if self.stored_size > size:
-      corners = (uniforms[:, 1:] * (self.stored_size - size + 1)).astype(int)
-      images = np.stack([image[top:top + size, left:left + size]
+    top, left, height, width = self._box(image.shape[0], image.shape[1], name)
+    image = image[top:top + height, left:left + width]
+    tall, wide = shape = self.stored_shape
+    if not self.keep_aspect:
+      return _resize(image, tall, wide, self.resize)
+    if height * wide < width * tall:  # relatively wider: something is left over on both sides
+      wide = max(wide, round(width * tall / height))
+    else:
+      tall = max(tall, round(height * wide / width))
+    return _centre(_resize(image, tall, wide, self.resize), shape)
+
+  def augment(self, images: np.ndarray, uniforms: np.ndarray,
+              zooms: np.ndarray | None = None) -> np.ndarray:
+    """Makes the random part from uniforms in [0, 1); may write into the images.
+
+    Args:
+      images: uint8 [N, *stored_shape, 3], as `fixed` returned them.
+      uniforms: [N, 3], decide flip, top and left of each.
+      zooms: [N, 4], decide whether each is zoomed, and scale, top and left; None zooms none.
+    """
+    height, width = self.shape
+    if self.stored_shape != self.shape:
+      room = np.subtract(self.stored_shape, self.shape) + 1
+      corners = (uniforms[:, 1:] * room).astype(int)
+      images = np.stack([image[top:top + height, left:left + width]
                          for image, (top, left) in zip(images, corners, strict=True)])
+    if zooms is not None:
+      chosen = zooms[:, 0] < self.zoom_probability
+      _, size, top, left = zooms[chosen].T
+      images[chosen] = _zoom(images[chosen], 1 - (1 - self.zoom_least) * size, top, left)
     if self.flip:
       mirrored = uniforms[:, 0] < 0.5
       before = images[mirrored]
@@ -87,8 +125,8 @@ class Transform:
     return images
 
   def centre(self, image: np.ndarray) -> np.ndarray:
-    """Returns the middle square of one stored picture or mask, as evaluation sees it."""
-    return _centre(image, self.image_size)
+    """Returns the middle of one stored picture or mask, as evaluation sees it."""
+    return _centre(image, self.shape)
 
   def _box(self, height, width, name):
     """Returns top, left, height, width of the crop inside a picture."""
@@ -108,7 +146,7 @@ class Transform:
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-  """Resizes a float32 mask [H, W] in [0, 1], bilinear."""
+  """Resizes a float32 mask [H, W] in [0, 1], bilinear, or int32 class ids [H, W], nearest."""
   return _resize(mask, height, width, 'bilinear')
 
 
@@ -130,16 +168,52 @@ def _parse_crop(crop):
                          "'center:HEIGHT,WIDTH' or 'box:top,left,bottom,right', in pixels")
 
 
-def _centre(image, size):
-  top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
-  return image[top:top + size, left:left + size]
+def _centre(image, shape):
+  height, width = shape
+  top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+  return image[top:top + height, left:left + width]
+
+
+def _zoom(images, scales, tops, lefts):
+  """Returns a part of each uint8 [N, H, W, 3], `scales` times as high and wide, resized back.
+
+  Pixel (y, x) is that at (scale * y + top, scale * x + left), bilinear, as EGSC-IT's authors have
+  it: without the half pixel by which centres differ from corners. `tops` and `lefts` come as shares
+  of the room that there is. Past the last row or column is that row or column.
+  """
+  count, height, width, channels = images.shape
+  above, below, row_weights = _between(height, scales, tops)
+  left, right, column_weights = _between(width, scales, lefts)
+  # Of flat rows, because taking numbers is faster than taking pixels of three.
+  channel = np.tile(np.arange(channels), width)
+  left, right = (places.repeat(channels, axis=1) * channels + channel for places in (left, right))
+  column_weights = column_weights.repeat(channels, axis=1)
+  result = np.empty((count, height, width * channels), np.uint8)
+  for i, image in enumerate(images.reshape(result.shape)):
+    rows = image[above[i]].astype(np.float32)
+    rows += (image[below[i]] - rows) * row_weights[i][:, None]
+    columns, others = rows.take(left[i], axis=1), rows.take(right[i], axis=1)
+    others -= columns
+    others *= column_weights[i]
+    columns += others
+    result[i] = np.rint(columns, out=columns)
+  return result.reshape(images.shape)
+
+
+def _between(size, scales, starts):
+  """Returns which two rows (or columns) the new ones lie between, and the second's weight."""
+  places = scales[:, None] * np.arange(size) + (starts * (1 - scales) * size)[:, None]
+  places = np.minimum(places, size - 1)
+  first = places.astype(int)
+  return first, np.minimum(first + 1, size - 1), (places - first).astype(np.float32)
 
 
 def _resize(image, height, width, method):
   if image.shape[:2] == (height, width):
     return image
-  resized = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height),
-                                                                           RESIZE[method]))
-  if image.dtype == np.uint8:
+  ids = image.dtype == np.int32  # between two of which there is nothing
+  chosen = Image.Resampling.NEAREST if ids else RESIZE[method]
+  resized = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), chosen))
+  if ids or image.dtype == np.uint8:
     return resized
   return np.clip(resized, 0, 1)  # bicubic and Lanczos overshoot

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from flax import linen as nn
 import flax.struct
 import jax
+import jax.numpy as jnp
 import ml_collections
 from ml_collections import config_dict
 
@@ -38,6 +39,9 @@ class Player:
     every: it plays at the steps for which step % every == phase.
     repeats: updates in a step that it plays, each with a fresh batch.
     phase: see `every`.
+    start: the first step at which it may play: stages of a training follow each other so. Its
+      learning rate's schedule begins there.
+    end: the step before which it stops, and where its schedule ends; 0 is the end of training.
   """
   name: str
   owns: tuple[str, ...]
@@ -45,6 +49,8 @@ class Player:
   every: int = 1
   repeats: int = 1
   phase: int = 0
+  start: int = 0
+  end: int = 0
 
 
 @flax.struct.dataclass
@@ -70,8 +76,12 @@ class Method(Protocol):
   guides), 'source_mask' and 'exemplar_mask' (masks may be given), 'remove' (`remove(params,
   model_state, image, *, mask=None, threshold)`), 'segment' (`segment(params, model_state, image)`,
   a soft mask), 'interpolate' (`interpolate(params, model_state, source, exemplar_1, exemplar_2,
-  weight)`). An attribute `mixes_examples` that is true says that a translation depends on the
-  others of its batch, which is then not padded.
+  weight)`), 'reverse' (`translate(..., reverse=True)`: a picture of domain b after one of a).
+
+  Attributes that a method may have: `mixes_examples`, true where a translation depends on the
+  others of its batch, which is then not padded; `provenance`, name -> text, what has to stand
+  beside every result, e.g. which perceptual network it was trained with; `pretrained()` -> group
+  -> tree, parameters from elsewhere that take the place of fresh ones when a run begins.
   """
   players: tuple[Player, ...]
   abilities: frozenset[str]
@@ -104,6 +114,29 @@ def initializer(networks: Mapping[str, nn.Module], rng: jax.Array
       stats[name] = variables['batch_stats']
     return output
   return init, (params, {'batch_stats': stats})
+
+
+def image_shape(config: ml_collections.ConfigDict) -> tuple[int, int]:
+  """(height, width) of images in pixels."""
+  return config.image_size, config.image_width or config.image_size
+
+
+def require_square(config: ml_collections.ConfigDict) -> None:
+  """UserError unless images are square."""
+  height, width = image_shape(config)
+  if height != width:
+    raise errors.UserError(f'{config.method} takes square images only, but config.image_size is '
+                           f'{height} and config.image_width {width}; set config.image_width to 0')
+
+
+def abstract_model(method: Method, config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Shapes of what a checkpoint's `model` item holds."""
+  image = jax.ShapeDtypeStruct((2, *image_shape(config), 3), jnp.float32)
+  labels = jax.ShapeDtypeStruct((2, len(config.data.attributes)), jnp.float32)
+  example = {'a': image, 'b': image, 'a_attributes': labels, 'b_attributes': labels}
+  params, model_state = jax.eval_shape(method.init, jax.random.key(0), example)
+  return {'params': params, 'model_state': model_state,
+          'ema_params': params if config.ema_decay else {}}
 
 
 def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, Any]:

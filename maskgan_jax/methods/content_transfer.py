@@ -113,6 +113,7 @@ class ContentTransfer:
                          'interpolate'})
 
   def __init__(self, config: ml_collections.ConfigDict):
+    base.require_square(config)
     model = config.model
     self.switches = base.switches(config, VARIANTS)
     base.one_of('model.common_widths', self.switches.common_widths,

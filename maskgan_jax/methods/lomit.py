@@ -127,6 +127,7 @@ class Lomit:
   default_clip_norm = {}
 
   def __init__(self, config: ml_collections.ConfigDict):
+    base.require_square(config)
     model = config.model
     self.switches = base.switches(config, VARIANTS)
     for name, choices in _CHOICES.items():

@@ -25,8 +25,11 @@ FILE_NAME = 'config.json'
 _FREE = ('name', 'command', 'num_steps', 'log_every', 'checkpoint_every', 'sample_every',
          'evaluate_every', 'keep_last', 'keep_best', 'best_metric', 'best_mode', 'evaluators',
          'evaluation_batch_size', 'evaluation_pairs', 'sample_pairs', 'parallel', 'max_skipped',
-         'remat', 'data.data_dir', 'data.path', 'data.workers', 'data.prefetch', 'data.in_memory',
-         'data.masks_path', 'data.mask', 'data.transfer', 'data.erase')
+         'remat', 'steps_per_dispatch', 'init_from', 'init_groups', 'data.data_dir',
+         'data.path', 'data.workers', 'data.prefetch', 'data.in_memory',
+         'data.masks_path', 'data.mask', 'data.transfer', 'data.erase', 'data.apart',
+         'data.labels_path', 'segmentation.network', 'segmentation.classes', 'segmentation.ids',
+         'segmentation.ignore')
 
 
 def default(method: str) -> ml_collections.ConfigDict:
@@ -36,13 +39,17 @@ def default(method: str) -> ml_collections.ConfigDict:
   config.command = ''  # how the run was started; filled in
   config.method = method
   config.seed = 0  # of parameters, order of records, augmentation and noise
-  config.image_size = 128  # pixels; images are square
+  config.image_size = 128  # height in pixels
+  config.image_width = 0  # in pixels; 0 is image_size: a square
   config.batch_size = 32  # global: examples of each domain per update, over all devices
   config.num_steps = 150_000
   config.compute_dtype = 'float32'  # or 'bfloat16'; parameters, statistics and losses stay float32
   config.remat = False  # recompute activations in the backward pass: less memory, more time
   config.accumulate = 1  # micro-batches per update; batch statistics are then the micro-batch's
+  config.steps_per_dispatch = 1  # steps that one program does; more where small steps starve a GPU
   config.parallel = 'jit'  # 'jit' over a mesh, or 'pmap' per replica; the same numbers
+  config.init_from = ''  # a run whose parameters this one begins with, instead of fresh ones:
+  config.init_groups = ()  # these groups; () is what the method takes from an earlier stage
   config.ema_decay = 0.0  # of the parameters that translate; 0 is off, as in the papers
   config.max_skipped = 20  # non-finite iterations in a row that stop the run
   config.log_every = 100  # steps; metrics are means since the last line
@@ -57,6 +64,12 @@ def default(method: str) -> ml_collections.ConfigDict:
   config.evaluators = ('masks', 'truth')  # () for none
   config.evaluation_batch_size = 64
   config.evaluation_pairs = 0  # of each split; 0 is all
+  config.segmentation = dict(  # for the evaluator of that name
+      network='',  # a file: a jax.export blob, or NAME.onnx
+      classes=19,
+      ids=(),  # the id of each class in data.labels_path, others are ignored; () = 0, 1, 2, ...
+      ignore=255,  # the id of what is no class
+  )
   config.data = data_defaults.get_default()
   config.update(methods.module(method).get_default())
   return config.lock()  # so that a misspelt key in a config file is an error
@@ -78,10 +91,15 @@ _VARIANTS = ('official', 'paper', 'ijcai', 'iclr')
 
 def variant(chosen: Collection[str], default: str) -> str:
   """The one variant among a config's arguments, or the default; UserError for two."""
-  found = [name for name in _VARIANTS if name in chosen]
+  return exclusive(chosen, _VARIANTS) or default
+
+
+def exclusive(chosen: Collection[str], names: Sequence[str]) -> str:
+  """The one of `names` among a config's arguments, or ''; UserError for two."""
+  found = [name for name in names if name in chosen]
   if len(found) > 1:
     raise errors.UserError(f'config arguments {" and ".join(found)} exclude each other')
-  return found[0] if found else default
+  return found[0] if found else ''
 
 
 def finish(config: ml_collections.ConfigDict, chosen: Collection[str]
@@ -94,6 +112,7 @@ def finish(config: ml_collections.ConfigDict, chosen: Collection[str]
 
 def smoke(config: ml_collections.ConfigDict) -> None:
   """Shrinks a config to a few steps of a tiny model on a few small images."""
+  config.image_width = 16 * config.image_width // config.image_size
   config.update(image_size=16, batch_size=8, num_steps=4, log_every=2, checkpoint_every=2,
                 sample_every=4, sample_pairs=2, evaluation_batch_size=8, evaluation_pairs=8)
   config.data.update(num_train=32, num_validation=16, num_test=16, in_memory='always',
@@ -144,10 +163,10 @@ def from_flags() -> ml_collections.ConfigDict:
 
 
 # Least values of numbers that no room checks by itself.
-_LEAST = {'batch_size': 1, 'image_size': 1, 'num_steps': 1, 'accumulate': 1, 'log_every': 1,
-          'checkpoint_every': 1, 'sample_every': 0, 'evaluate_every': 0, 'sample_pairs': 1,
-          'evaluation_batch_size': 1, 'evaluation_pairs': 0, 'max_skipped': 1, 'seed': 0,
-          'keep_last': 1, 'keep_best': 0, 'ema_decay': 0}
+_LEAST = {'batch_size': 1, 'image_size': 1, 'image_width': 0, 'num_steps': 1, 'accumulate': 1,
+          'steps_per_dispatch': 1, 'log_every': 1, 'checkpoint_every': 1, 'sample_every': 0,
+          'evaluate_every': 0, 'sample_pairs': 1, 'evaluation_batch_size': 1, 'evaluation_pairs': 0,
+          'max_skipped': 1, 'seed': 0, 'keep_last': 1, 'keep_best': 0, 'ema_decay': 0}
 
 
 def check_values(config: ml_collections.ConfigDict) -> None:

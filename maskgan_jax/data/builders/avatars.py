@@ -4,11 +4,10 @@ Importing this file registers it: `tfds.builder('avatars/64', file_format='array
 pipeline reads it through `AvatarRecords`, which also knows the exact answer to every translation.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 import concurrent.futures
 import contextlib
 import dataclasses
-import errno
 import functools
 import hashlib
 import io
@@ -20,20 +19,14 @@ import threading
 import types
 from unittest import mock
 
-from absl import logging
 import numpy as np
 from PIL import Image
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.utils import tqdm_utils
 import tqdm
 
 from maskgan_jax import errors
 from maskgan_jax.data import avatar_faces
-
-try:
-  import fcntl
-except ImportError:  # not a POSIX system
-  fcntl = None
+from maskgan_jax.data.builders import preparation
 
 # Part of what a face is, with VERSION: a change of either is another dataset.
 _SEED = 1
@@ -125,8 +118,8 @@ class AvatarRecords:
     folder = os.path.join(data_dir, Avatars.name, config.name, str(Avatars.VERSION))
     builder = functools.partial(Avatars, config=config, data_dir=data_dir,
                                 file_format='array_record')
-    _draw_once(builder, folder)
-    with _damage_reported(folder), _quiet():
+    preparation.draw_once(builder, folder, 'the avatars')
+    with preparation.damage_reported(folder), preparation.quiet():
       as_stored = tfds.decode.SkipDecoding()
       source = builder().as_data_source(split, decoders={
           'image': as_stored, 'masks': dict.fromkeys(self.attribute_names, as_stored)})
@@ -206,71 +199,6 @@ def _config(config_data, size: int) -> AvatarsConfig:
     if (config.size, config.counts) == (size, counts):
       return config
   return AvatarsConfig(name='_'.join(map(str, (size, *counts))), size=size, counts=counts)
-
-
-def _draw_once(builder: Callable[[], Avatars], folder: str) -> None:
-  """Draws what is not in `folder` yet; once, however many processes ask for it."""
-  if os.path.exists(folder):  # TFDS gives a folder its final name when all is in it
-    return
-  print(f'drawing the avatars, once, into {folder}', file=sys.stderr, flush=True)
-  try:
-    with _locked(os.path.dirname(folder) + '.lock'), _quiet():
-      # Does nothing if another process has drawn them while this one waited.
-      builder().download_and_prepare()
-  except (OSError, RuntimeError) as error:
-    if os.path.exists(folder):  # where nothing is locked: another process was faster
-      return
-    refusal = _refusal(error)
-    if not refusal:
-      raise
-    raise errors.UserError(f'cannot draw the avatars into {folder}: {refusal}; set '
-                           'config.data.data_dir to a folder that can be written') from error
-
-
-def _refusal(error: OSError | RuntimeError) -> str:
-  """Returns the system's reason not to write, or '' if the error is not about that."""
-  if isinstance(error, OSError):
-    return os.strerror(error.errno) if error.errno else str(error)
-  # array_record quotes the system in its RuntimeErrors.
-  reasons = map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
-  return next((reason for reason in reasons if reason in str(error)), '')
-
-
-@contextlib.contextmanager
-def _damage_reported(folder: str) -> Iterator[None]:
-  try:
-    yield
-  except Exception as error:  # TFDS, protobuf and array_record each have their own
-    reason = str(error).partition('\n')[0]
-    raise errors.UserError(f'{folder} is damaged ({reason}); delete it, and it will be drawn '
-                           'again') from error
-
-
-@contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
-  """Waits until no other process holds the lock file; the system frees it when a holder dies."""
-  if fcntl is None or '://' in path:  # a bucket has no locks
-    yield
-    return
-  os.makedirs(os.path.dirname(path), exist_ok=True)
-  with open(path, 'w') as file:
-    with contextlib.suppress(OSError):  # some network disks have none either
-      fcntl.flock(file, fcntl.LOCK_EX)
-    yield
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Keeps TFDS from telling what it does: its prints, its warnings and its progress bars."""
-  verbosity, progress = logging.get_verbosity(), getattr(tqdm_utils, '_active', True)
-  logging.set_verbosity(logging.ERROR)
-  tfds.display_progress_bar(False)
-  try:
-    with contextlib.redirect_stdout(io.StringIO()):
-      yield
-  finally:
-    tfds.display_progress_bar(progress)
-    logging.set_verbosity(verbosity)
 
 
 def _draw_all(split: str, count: int, size: int) -> Iterator[dict]:
