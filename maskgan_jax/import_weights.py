@@ -1,6 +1,7 @@
-"""Turns the authors' PyTorch checkpoints into a run that the other commands and Translator open.
+"""Turns published weights into what the other commands and Translator open.
 
   python -m maskgan_jax.import_weights KIND FILE... --output=DIR
+  python -m maskgan_jax.import_weights vgg19 FILE --output=NAME.safetensors
 
 KIND content_transfer: FILE is one checkpoint of github.com/rmokady/mbu-content-tansfer, as its
 training script or its authors' published models have it. The optimizers' state is left behind.
@@ -10,8 +11,12 @@ generator (G_exemplar_*.pth), then the discriminator (D_exemplar_*.pth). They na
 no step; which attributes are transferred is asked for by exemplar, so translation needs neither. As
 in the authors' test, the mask network normalises with the statistics of the batch at hand.
 
-Needs PyTorch (pip install 'maskgan-jax[convert]'). Only tensors are read from a FILE; one that asks
-for anything else, so that loading it could run a program, is refused.
+KIND vgg19: FILE is torchvision's vgg19-dcbb9e9d.pth, or another state dict of its names, or Keras's
+vgg19_weights_tf_dim_ordering_tf_kernels.h5, its _notop.h5, or what a later Keras saved as .h5. It
+becomes one file that names its origin, for perceptual losses; nothing past relu5_1 is kept.
+
+Needs PyTorch, or h5py for .h5 (pip install 'maskgan-jax[convert]'). Only tensors are read from a
+FILE; one that asks for anything else, so that loading it could run a program, is refused.
 """
 
 import os
@@ -25,13 +30,14 @@ from absl import flags
 import numpy as np
 
 from maskgan_jax import commandline, errors
-from maskgan_jax.convert import content_transfer, lomit
-from maskgan_jax.runs import checkpoints
+from maskgan_jax.convert import content_transfer, lomit, vgg19
+from maskgan_jax.runs import checkpoints, weights
 from maskgan_jax.runs import config as run_config
 
-KINDS = {'content_transfer': content_transfer, 'lomit': lomit}
+KINDS = {'content_transfer': content_transfer, 'lomit': lomit, 'vgg19': vgg19}
 
-_OUTPUT = flags.DEFINE_string('output', None, 'Folder of the new run; to be empty or not there.')
+_OUTPUT = flags.DEFINE_string('output', None, 'Folder of the new run, to be empty or not there; '
+                              'for vgg19 a new file, NAME.safetensors.')
 
 
 def main(arguments: list[str]) -> None:
@@ -45,7 +51,10 @@ def main(arguments: list[str]) -> None:
 
 
 def import_files(kind: str, paths: list[str], output: str) -> None:
-  """Writes the run directory `output`; UserError for whatever is wrong, `output` then untouched."""
+  """Writes the run directory or, for vgg19, the file `output`.
+
+  UserError for whatever is wrong, `output` then untouched.
+  """
   if kind not in KINDS:
     raise errors.UserError(f'unknown kind {kind!r}{errors.nearest(kind, KINDS)}; kinds: '
                            f'{", ".join(sorted(KINDS))}')
@@ -54,6 +63,9 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
     raise errors.UserError(f'{kind} is imported from {len(converter.FILES)} FILE'
                            f'{"s" * (len(converter.FILES) > 1)} ({", ".join(converter.FILES)}), '
                            f'{len(paths)} given')
+  if kind == 'vgg19':
+    _import_vgg19(paths[0], output)
+    return
   if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
     raise errors.UserError(f'{output} exists and is not an empty folder; choose another --output')
   converted = converter.convert(paths, [read(path) for path in paths])
@@ -63,6 +75,20 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
     print(note)
   print(f'{output}: {kind}, {converted.config.image_size}x{converted.config.image_size}, step '
         f'{converted.step}; use it with python -m maskgan_jax.translate --workdir={output}')
+
+
+def _import_vgg19(path: str, output: str) -> None:
+  weights.require_new(output)
+  if not os.path.isfile(path):
+    raise errors.UserError(f'no file {path}')
+  checksums = vgg19.checksums(path)
+  params, layout = vgg19.convert(path, read_hdf5(path) if _is_hdf5(path) else read(path))
+  metadata = {'kind': 'vgg19', 'layout': layout, 'source': os.path.basename(path), **checksums}
+  weights.write(output, params, metadata)
+  if not checksums['published']:
+    print(f"{path} is not the file that torchvision or Keras publish, by its checksum; what it was "
+          'trained on is not known')
+  print(f'{output}: {weights.read_vgg19(output)[1]}')
 
 
 def read(path: str) -> dict[str, Any]:
@@ -103,6 +129,42 @@ def read(path: str) -> dict[str, Any]:
   if not isinstance(loaded, dict):
     raise errors.UserError(f'{path} holds a {_kind_of(loaded)}; a dict of state dicts is expected')
   return loaded
+
+
+def _is_hdf5(path: str) -> bool:
+  with open(path, 'rb') as file:
+    return file.read(8) == b'\x89HDF\r\n\x1a\n' or path.endswith(('.h5', '.hdf5'))
+
+
+def read_hdf5(path: str) -> dict[str, np.ndarray]:
+  """The arrays of an HDF5 file by their path in it; a group's attribute `name` replaces its own."""
+  try:
+    import h5py  # nothing else in the package wants it
+  except ImportError as error:
+    raise errors.UserError("reading an HDF5 file needs h5py: pip install "
+                           "'maskgan-jax[convert]'") from error
+  result, size = {}, os.path.getsize(path)
+
+  def visit(name, item):  # of what is in the file: links to others are not followed
+    nonlocal size
+    if not isinstance(item, h5py.Dataset) or item.dtype.kind not in 'fiu':
+      return
+    size -= item.nbytes / 64  # no compression makes more of trained weights
+    if item.external or item.is_virtual or size < 0:
+      raise ValueError('a tensor is elsewhere, or larger than its data')
+    layer = item.parent.attrs.get('name')  # Keras 3 numbers the groups
+    if isinstance(layer, str):
+      name = f'{layer}/{name.rpartition("/")[2]}'
+    result[name] = np.asarray(item)
+
+  try:
+    with h5py.File(path, 'r') as file:
+      file.visititems(visit)
+  except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+    reason = (str(error).splitlines() or [''])[0][:100]
+    raise errors.UserError(f'{path} is no HDF5 file, or a damaged one ({type(error).__name__}: '
+                           f'{reason})') from error
+  return result
 
 
 def _kind_of(value: Any) -> str:

@@ -1,0 +1,93 @@
+"""Networks that were trained elsewhere, as safetensors files with a note of where they are from.
+
+`import_weights` writes them. A tensor is named after its place in the tree, 'conv1_1.kernel'.
+"""
+
+from collections.abc import Mapping
+import os
+from typing import Any
+
+import numpy as np
+import safetensors
+from safetensors import numpy as safetensors_numpy
+
+from maskgan_jax import errors, files
+from maskgan_jax.networks import vgg19
+
+SUFFIX = '.safetensors'
+
+
+def require_new(path: str) -> None:
+  """UserError unless `path` is the name of a safetensors file that is not there yet."""
+  if not path.endswith(SUFFIX):
+    raise errors.UserError(f'--output={path}: this kind becomes one file; give a name that ends '
+                           f'with {SUFFIX}')
+  if os.path.lexists(path):
+    raise errors.UserError(f'{path} exists; choose another --output')
+
+
+def write(path: str, params: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+  """Writes the tree `params` of float32 arrays, whole or not at all; UserError if `path` exists."""
+  require_new(path)
+  arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in _flat(params)}
+  files.write_atomically(path, safetensors_numpy.save(arrays, dict(metadata)))
+
+
+def read_vgg19(path: str) -> tuple[dict[str, Any], str]:
+  """A VGG-19 from what `import_weights vgg19` wrote.
+
+  UserError for a file that is absent, damaged, or something else.
+
+  Returns:
+    Parameters of networks.vgg19.VGG19 without a head, NumPy float32, of the width that the file
+    has; and text that names them in results.
+  """
+  arrays, metadata = _read(path, 'vgg19')
+  kernel = arrays.get('conv1_1.kernel')
+  width = kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else 64
+  shapes = {'input_mean': (3,), 'input_scale': (3,)}
+  for name, (inputs, features) in vgg19.channels(width).items():
+    shapes.update({f'{name}.kernel': (3, 3, inputs, features), f'{name}.bias': (features,)})
+  if arrays.keys() != shapes.keys():
+    odd = min(arrays.keys() ^ shapes.keys())
+    raise errors.UserError(f'{path} {"has" if odd in arrays else "lacks"} a tensor {odd!r}; import '
+                           'VGG-19 again with this version')
+  params: dict[str, Any] = {}
+  for name, shape in shapes.items():
+    array = arrays[name]
+    if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+      raise errors.UserError(f'{path}: {name} is {array.dtype}{list(array.shape)}, expected finite '
+                             f'float32{list(shape)}; import VGG-19 again')
+    group, _, leaf = name.rpartition('.')
+    (params.setdefault(group, {}) if group else params)[leaf] = array
+  if not (params['input_scale'] > 0).all():
+    raise errors.UserError(f'{path}: input_scale is not positive; import VGG-19 again')
+  published = metadata.get('published')
+  return params, (f'{published + " " if published else ""}VGG-19 from {metadata.get("source")} '
+                  f'({metadata.get("layout")} layout{"" if published else ", an unknown file"}), '
+                  f'sha256 {metadata.get("sha256", "")[:8]}…')
+
+
+def _read(path: str, kind: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  """(arrays by name, metadata) of a file of that kind."""
+  if not os.path.isfile(path):
+    raise errors.UserError(f'no file {path}; python -m maskgan_jax.import_weights {kind} FILE '
+                           f'--output={os.path.splitext(path)[0]}{SUFFIX} makes one')
+  try:
+    with safetensors.safe_open(path, framework='numpy') as file:
+      metadata = file.metadata() or {}
+      if metadata.get('kind') != kind:
+        raise errors.UserError(f'{path} is no {kind} file of import_weights (its kind: '
+                               f'{metadata.get("kind", "none")}); import it first')
+      return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+  except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
+    reason = (str(error).splitlines() or [''])[0][:100]
+    raise errors.UserError(f'{path} is no safetensors file, or a damaged one ({reason})') from error
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = ''):
+  for name, value in tree.items():
+    if isinstance(value, Mapping):
+      yield from _flat(value, f'{prefix}{name}.')
+    else:
+      yield prefix + name, value
