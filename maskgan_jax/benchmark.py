@@ -9,12 +9,15 @@ follows from it. input_wait_share is the share of time that training with the re
 for it, input_images_per_second what the pipeline alone supplies. share_of_peak is the compiler's
 FLOP count over step time, against what a large matrix product reaches on this device in this type,
 measured here. With a schedule (`every`) step_ms is that of an average iteration, step_ms_by_phase
-has each of a cycle, and FLOPs and share_of_peak are those of the longest, in which most play.
+has each of a cycle, and FLOPs and share_of_peak are those of the longest, in which most play. Where
+a training has stages the last is measured, or with --first_stage the first. With
+config.steps_per_dispatch several steps are one program, and step_ms is its time by their number.
 
 With --mask_regularizer it is LOMIT's R1 instead, one line for each number of pixels: in linear time
 and pair by pair, ms of value and gradient and the temporaries that the compiler accounts for.
 """
 
+import itertools
 import json
 import math
 import platform
@@ -30,6 +33,7 @@ from maskgan_jax.runs import config as run_config
 _SECONDS = flags.DEFINE_float('seconds', 5.0, 'How long each measurement takes, at least.')
 _RANDOM = flags.DEFINE_bool('random_data', False,
                             'Noise instead of data: only the step is measured.')
+_FIRST = flags.DEFINE_bool('first_stage', False, 'Measures the first stage of the training.')
 _REGULARIZER = flags.DEFINE_bool('mask_regularizer', False,
                                  'Measures the mask regulariser R1 instead; takes no config.')
 
@@ -43,10 +47,12 @@ def main() -> None:
       print(json.dumps({**figures, **_machine()}), flush=True)
     return
   config = run_config.from_flags()
-  print(json.dumps(measure(config, _SECONDS.value, random_data=_RANDOM.value)), flush=True)
+  print(json.dumps(measure(config, _SECONDS.value, random_data=_RANDOM.value,
+                           first_stage=_FIRST.value)), flush=True)
 
 
-def measure(config, seconds: float, *, random_data: bool = False) -> dict:
+def measure(config, seconds: float, *, random_data: bool = False,
+            first_stage: bool = False) -> dict:
   """The figures, by name; see this module's docstring."""
   import jax
   import numpy as np
@@ -58,55 +64,66 @@ def measure(config, seconds: float, *, random_data: bool = False) -> dict:
   parallel = parallel_lib.Parallel(config.parallel)
   parallel.check_batch(config.batch_size, config.accumulate)
   method = methods.make(config)
+  # Those of other stages take no time, but would be counted as FLOPs.
+  method.players = tuple(p for p in method.players
+                         if (p.start == 0 if first_stage else p.end == 0))
   players = train_step.make_optimizers(method, config)
-  draws = train_step.draws_per_step(method)
+  draws, stride = train_step.draws_per_step(method), config.steps_per_dispatch
   if random_data:
     rng = np.random.default_rng(0)
-    shape = (config.batch_size, config.image_size, config.image_size, 3)
+    shape = (config.batch_size, *methods.base.image_shape(config), 3)
     batch = {d: rng.integers(0, 256, shape if draws == 1 else (draws, *shape), np.uint8)
              for d in ('a', 'b')}
     if config.data.attributes:
       labels = np.zeros((*shape[:1], len(config.data.attributes)), np.float32)
       labels = labels if draws == 1 else np.repeat(labels[None], draws, 0)
       batch.update(a_attributes=labels, b_attributes=labels)
+    batches = itertools.repeat(batch)
   else:
-    data = pipeline.make(config.data, image_size=config.image_size, seed=config.seed)
+    data = pipeline.make(config.data, image_size=config.image_size,
+                         image_width=config.image_width, seed=config.seed)
     batches = data.train(batch_size=config.batch_size, draws=draws)
-    batch = next(batches)
-  batch = parallel.feed(batch, draws)
+  batch = parallel.take(batches, draws, stride)
   state = jax.jit(lambda: train_step.init_state(method, players, config),
                   out_shardings=parallel.replicated)()
-  step, _ = train_step.make_step(method, players, config)
-  began = time.perf_counter()
-  compiled = parallel.compile(step, draws).lower(state, batch, config.seed).compile()
-  result = {'config': config.name, 'compile_s': round(time.perf_counter() - began, 2)}
-
-  def iterate(state, batch):
-    state, metrics = compiled(state, batch, config.seed)
-    metrics.block_until_ready()
-    return state
-  state = iterate(state, batch)
   cycle = math.lcm(*(player.every for player in method.players))
-  for _ in range(cycle - 1):  # to the first step of a cycle
-    state = iterate(state, batch)
-  rounds = []  # the steps of a cycle, each in seconds
-  while np.sum(rounds) < seconds or len(rounds) < 3:
+  start = -(-max(player.start for player in method.players) // cycle) * cycle
+  state = state.replace(step=parallel.replicate(np.int32(start)))
+  step, _ = train_step.make_step(method, players, config)
+  programs = parallel.compile(step, draws, stride)
+  began = time.perf_counter()
+  phases = range(start, start + (cycle if stride == 1 else 1))
+  compiled = {}
+  for at in phases:
+    game = programs.game_of(at)
+    if game not in compiled:
+      compiled[game] = programs.program(at).lower(state, batch, config.seed).compile()
+  result = {'config': config.name, 'compile_s': round(time.perf_counter() - began, 2)}
+  turns = [compiled[programs.game_of(at)] for at in phases]
+
+  rounds = []  # the calls of each, in seconds a step; the first is to warm up
+  while np.sum(rounds[1:]) * stride < seconds or len(rounds) < 4:
     rounds.append([])
-    for _ in range(cycle):
+    for program in turns:
       began = time.perf_counter()
-      state = iterate(state, batch)
-      rounds[-1].append(time.perf_counter() - began)
+      state, metrics = program(state, batch, config.seed)
+      metrics.block_until_ready()
+      rounds[-1].append((time.perf_counter() - began) / stride)
+  rounds = rounds[1:]
   times = np.mean(rounds, axis=1)
   median = float(np.median(times))
   result.update(step_ms=round(1e3 * median, 2), step_ms_best=round(1e3 * min(times), 2),
-                images_per_second=round(config.batch_size / median, 1), steps=len(times) * cycle)
+                images_per_second=round(config.batch_size / median, 1),
+                steps=len(times) * len(turns) * stride, steps_per_dispatch=stride)
   by_phase = np.median(rounds, axis=0)
-  if cycle > 1:
+  if len(turns) > 1:
     result['step_ms_by_phase'] = [round(1e3 * float(x), 2) for x in by_phase]
-  result.update(_memory(compiled, jax), **_flops(compiled, float(by_phase.max()), config, jax))
+  longest = turns[int(by_phase.argmax())]
+  result.update(_memory(longest, jax), **_flops(longest, float(by_phase.max()), config, jax))
   if not random_data:
-    result.update(_input(batches, parallel, draws, compiled, state, config, seconds))
-  return {**result, 'image_size': config.image_size, 'batch_size': config.batch_size,
+    result.update(_input(batches, parallel, draws, stride, turns, state, config, seconds))
+  height, width = methods.base.image_shape(config)
+  return {**result, 'image_size': height, 'image_width': width, 'batch_size': config.batch_size,
           'compute_dtype': config.compute_dtype, 'parallel': config.parallel,
           'devices': len(parallel.devices), **_machine()}
 
@@ -158,7 +175,7 @@ def _flops(compiled, seconds, config, jax) -> dict:
           'share_of_peak': round(flops / seconds / peak, 3)}
 
 
-def _input(batches, parallel, draws, compiled, state, config, seconds) -> dict:
+def _input(batches, parallel, draws, stride, turns, state, config, seconds) -> dict:
   """The real pipeline: alone, and under training."""
   for _ in range(3):
     next(batches)
@@ -167,13 +184,13 @@ def _input(batches, parallel, draws, compiled, state, config, seconds) -> dict:
     next(batches)
     count += 1
   rate = count / (time.perf_counter() - began)
-  began, waited, metrics = time.perf_counter(), 0.0, None
+  began, waited, metrics, turns = time.perf_counter(), 0.0, None, itertools.cycle(turns)
   while time.perf_counter() - began < seconds:
     asked = time.perf_counter()
-    batch = parallel.feed(next(batches), draws)
+    batch = parallel.take(batches, draws, stride)
     waited += time.perf_counter() - asked
     previous = metrics
-    state, metrics = compiled(state, batch, config.seed)
+    state, metrics = next(turns)(state, batch, config.seed)
     if previous is not None:
       previous.block_until_ready()
   return {'input_images_per_second': round(rate * config.batch_size * draws, 1),

@@ -42,7 +42,7 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
     step -> its results, for the steps measured now.
   """
   for name in config.evaluators:
-    evaluators.module(name)  # a misspelt one is reported before any data is made
+    evaluators.make(name, config)  # a misspelt one is reported before any data is made
   said = set()
 
   def note_once(line):
@@ -61,7 +61,8 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
     for step in new:
       poll()
       known.add(step)
-      data = data or pipeline.make(config.data, image_size=config.image_size, seed=config.seed)
+      data = data or pipeline.make(config.data, image_size=config.image_size,
+                                   image_width=config.image_width, seed=config.seed)
       try:
         translator = Translator.from_workdir(workdir, step, like=translator)
       except errors.UserError as error:
@@ -72,7 +73,8 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
       measured[step] = evaluators.measure(translator, data, config, workdir, step, poll=poll,
                                           note=note_once)
       report.write(workdir)
-      note(f'step {step}\n{evaluators.table(measured[step])}'.rstrip())
+      results = {**measured[step], **evaluators.provenance(translator)}
+      note(f'step {step}\n{evaluators.table(results)}'.rstrip())
     if once or max(known, default=-1) >= config.num_steps:
       break
     if not new:

@@ -50,7 +50,7 @@ def run(config, *, devices=None, steps=3, method=None, batches=None):
   history = []
   for i in range(steps):
     batch = batches[i] if batches else random_batch(config, i, draws)
-    state, vector = compiled(state, parallel.feed(batch, draws), config.seed)
+    state, vector = compiled(state, parallel.feed(batch, draws), config.seed, at=i)
     history.append(dict(zip(names, np.asarray(vector), strict=True)))
   return jax.device_get(state), history
 

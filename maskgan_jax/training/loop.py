@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import tqdm
@@ -19,7 +20,7 @@ import tqdm
 from maskgan_jax import errors, files, methods
 from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
-from maskgan_jax.runs import checkpoints, metric_writers, samples
+from maskgan_jax.runs import checkpoints, metric_writers, samples, warm_start
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
@@ -60,7 +61,8 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   run_config.check_same_run(config, workdir)
   method = methods.make(config)
   players = train_step.make_optimizers(method, config)
-  data = pipeline.make(config.data, image_size=config.image_size, seed=config.seed)
+  data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
+                       seed=config.seed)
   with files.held(workdir, 'trains') if main else contextlib.nullcontext():
     if main:
       run_config.save(config, workdir)
@@ -94,7 +96,12 @@ def _first_state(method, players, config, parallel, store) -> train_step.TrainSt
   def init():
     return train_step.init_state(method, players, config)
   if store.latest() is None:
-    return jax.jit(init, out_shardings=parallel.replicated)()
+    state = jax.jit(init, out_shardings=parallel.replicated)()
+    if given := warm_start.parameters(method, config):
+      params = {**state.params, **parallel.replicate(given)}
+      ema = jax.tree.map(jnp.array, params) if config.ema_decay else {}
+      state = state.replace(params=params, ema_params=ema)
+    return state
   abstract = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=parallel.replicated),
       jax.eval_shape(init))
@@ -123,8 +130,9 @@ class _Run:
     self.parallel, self.store, self.stop, self.progress = parallel, store, stop, progress
     self.evaluate = evaluate
     self.draws = train_step.draws_per_step(method)
+    self.stride = config.steps_per_dispatch
     step, self.names = train_step.make_step(method, players, config)
-    self.step_fn = parallel.compile(step, self.draws)
+    self.step_fn = parallel.compile(step, self.draws, self.stride)
     self.main = jax.process_index() == 0
     self.writer = metric_writers.MetricWriter(workdir, process_index=jax.process_index())
     self.sampler = samples.Sampler(method, data, config) if self.main else None
@@ -134,13 +142,14 @@ class _Run:
     """Iterates to `config.num_steps`."""
     config = self.config
     first = step = int(state.step)
+    self._check_stride(first)
     if self.main:
       self.writer.truncate_after(first)
       if first == 0:
         self.writer.write_hparams(dict(run_config.flatten(config)))
         self.writer.write_texts(0, {'parameters': _overview(state.params)})
     if first < config.num_steps:
-      self.progress.say('compiling, once for this config and machine')
+      self.progress.say('compiling, once for this config, machine and stage of the training')
     batches = self.data.train(
         batch_size=config.batch_size, draws=self.draws, start_step=first,
         process_index=jax.process_index(), process_count=jax.process_count())
@@ -149,11 +158,14 @@ class _Run:
     started, waited = time.monotonic(), 0.0
     while step < config.num_steps:
       before = time.monotonic()
-      batch = self.parallel.feed(next(batches), self.draws)
+      batch = self.parallel.take(batches, self.draws, self.stride)
       waited += time.monotonic() - before
-      state, metrics = self.step_fn(state, batch, config.seed)
-      step += 1
-      if step == first + 1:  # traced and compiled by now: what follows is the pace
+      compiles, before = self.step_fn.new(step), time.monotonic()
+      state, metrics = self.step_fn(state, batch, config.seed, at=step)
+      step += self.stride
+      if compiles:  # it has by now, and is not part of the pace
+        started += time.monotonic() - before
+      if step == first + self.stride:
         self.stop.stepping = True
         self.progress.start(step)
         started, waited = time.monotonic(), 0.0
@@ -163,8 +175,8 @@ class _Run:
         in_flight.popleft().block_until_ready()
       self.progress.update(step)
       last = step == config.num_steps
-      # Lines are due one step late, when the next step is on the device already.
-      due = (step - 1) % config.log_every == 0 and len(unread) > 1
+      # Lines are due one dispatch late, when the next is on the device already.
+      due = (step - self.stride) % config.log_every == 0 and len(unread) > 1
       saves = last or step % config.checkpoint_every == 0
       stopping = self.stop.reached(step)
       if due or saves or stopping:
@@ -191,6 +203,16 @@ class _Run:
     self.store.wait()
     return state
 
+  def _check_stride(self, first):
+    """UserError unless everything that is to happen at some step happens between two dispatches."""
+    config = self.config
+    numbers = {f'config.{name}': config[name] for name in (
+        'num_steps', 'log_every', 'checkpoint_every', 'sample_every', 'evaluate_every')}
+    for name, number in {**numbers, 'the checkpoint to resume from': first}.items():
+      if number % self.stride:
+        raise errors.UserError(f'config.steps_per_dispatch is {self.stride}, which does not divide '
+                               f'{name}, {number}')
+
   def _stop(self, step, state):
     self._save(step, state, None)
     self.store.wait()
@@ -210,7 +232,8 @@ class _Run:
 
   def _log(self, rows, seconds, waited):
     """Writes the means of some steps' metrics as one line."""
-    values = np.stack(jax.device_get([row for _, row in rows]))
+    values = jax.device_get([row for _, row in rows])
+    values = np.concatenate([row.reshape(self.stride, -1) for row in values])
     step = rows[-1][0]
     scalars = {}
     for name, column in zip(self.names, values.T, strict=True):
@@ -218,7 +241,7 @@ class _Run:
         scalars[name] = float(column.sum() if name == 'skipped' else column.max())
       elif not np.isnan(column).all():
         scalars[name] = float(np.nanmean(column))
-    scalars['steps_per_second'] = len(rows) / max(seconds, 1e-9)
+    scalars['steps_per_second'] = len(values) / max(seconds, 1e-9)
     scalars['images_per_second'] = scalars['steps_per_second'] * self.config.batch_size
     scalars['input_wait_share'] = waited / max(seconds, 1e-9)
     if self.main:

@@ -5,7 +5,8 @@ construction. 'pmap': one replica per device, gradients and statistics averaged 
 the state is a tree of replicated global arrays, so checkpoints, samples and the rest are the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import functools
 import os
 import signal
 import sys
@@ -69,36 +70,103 @@ class Parallel:
       raise errors.UserError(f'config.batch_size ({batch_size}) must be divisible by {parts}; '
                              f'use a multiple of {unit}')
 
-  def batch_sharding(self, draws: int = 1) -> NamedSharding:
-    """Of a batch under 'jit': examples over devices, draws (if any) whole."""
-    spec = PartitionSpec(DATA_AXIS) if draws == 1 else PartitionSpec(None, DATA_AXIS)
-    return NamedSharding(self.mesh, spec)
+  def batch_sharding(self, draws: int = 1, steps: int = 1) -> NamedSharding:
+    """Of a batch under 'jit': examples over devices; steps and draws, if several, whole."""
+    return NamedSharding(self.mesh, PartitionSpec(*[None] * _axis(draws, steps), DATA_AXIS))
 
   def replicate(self, tree: Any) -> Any:
     """A host or single-device tree as replicated global arrays."""
     return jax.jit(lambda x: x, out_shardings=self.replicated)(tree)
 
-  def feed(self, batch: dict[str, np.ndarray], draws: int = 1) -> dict[str, jax.Array]:
+  def feed(self, batch: dict[str, np.ndarray], draws: int = 1, steps: int = 1
+           ) -> dict[str, jax.Array]:
     """This process' part of a batch as arrays that the compiled step takes."""
     if self.mode == 'jit':
-      sharding = self.batch_sharding(draws)
+      sharding = self.batch_sharding(draws, steps)
       return {name: jax.make_array_from_process_local_data(sharding, value)
               for name, value in batch.items()}
-    return {name: self._per_device(value, draws) for name, value in batch.items()}
+    return {name: self._per_device(value, _axis(draws, steps)) for name, value in batch.items()}
 
-  def _per_device(self, value, draws):
-    axis = 0 if draws == 1 else 1
+  def take(self, batches: Iterator[dict[str, np.ndarray]], draws: int = 1, steps: int = 1
+           ) -> dict[str, jax.Array]:
+    """The next batch of `batches` on the devices, or the next few for as many steps."""
+    if steps == 1:
+      return self.feed(next(batches), draws)
+    taken = [next(batches) for _ in range(steps)]
+    return self.feed({name: np.stack([batch[name] for batch in taken]) for name in taken[0]},
+                     draws, steps)
+
+  def _per_device(self, value, axis):
     count = len(self.devices)
     shape = value.shape[:axis] + (count, value.shape[axis] // count) + value.shape[axis + 1:]
     return np.moveaxis(value.reshape(shape), axis, 0)
 
-  def compile(self, step: Callable[..., Any], draws: int = 1) -> Callable[..., Any]:
-    """step(state, batch, seed) -> (state, metrics), compiled; the state is donated."""
+  def compile(self, step: Callable[..., Any], draws: int = 1, steps: int = 1) -> 'Programs':
+    """`step` (see train_step.make_step) for these devices; the state is donated.
+
+    With several `steps` one call does them all: batch and metrics have an axis of steps first.
+    """
+    return Programs(self, step, draws, steps)
+
+  def jit(self, step: Callable[..., Any], draws: int, steps: int) -> Callable[..., Any]:
+    """step(state, batch, seed), jitted or mapped."""
     if self.mode == 'jit':
-      return jax.jit(step, in_shardings=(self.replicated, self.batch_sharding(draws), None),
+      return jax.jit(step, in_shardings=(self.replicated, self.batch_sharding(draws, steps), None),
                      out_shardings=self.replicated, donate_argnums=0)
     return jax.pmap(step, axis_name=DATA_AXIS, in_axes=(None, 0, None), out_axes=None,
                     devices=self.devices, donate_argnums=0)
+
+
+class Programs:
+  """The programs of a step, each compiled when it is first wanted: one for each set of players.
+
+  The host knows who plays at a step. One program that finds it out itself would be slow on a CPU,
+  where XLA leaves convolutions inside a branch as naive loops; it is what several steps in one
+  dispatch need.
+  """
+
+  def __init__(self, parallel: Parallel, step: Callable[..., Any], draws: int, steps: int):
+    self._parallel, self._step = parallel, step
+    self._draws, self._steps = draws, steps
+    self._compiled: dict[int | None, Callable[..., Any]] = {}
+
+  def game_of(self, at: int | None) -> int | None:
+    """Which program the step number `at` takes; None is the one that finds out itself."""
+    return None if at is None or self._steps > 1 else self._step.game_of(at)
+
+  def new(self, at: int | None) -> bool:
+    """Whether step `at` will have to compile first."""
+    return self.game_of(at) not in self._compiled
+
+  def program(self, at: int | None) -> Callable[..., Any]:
+    """The jitted program of step `at`."""
+    game = self.game_of(at)
+    if game not in self._compiled:
+      step = self._step if game is None else functools.partial(self._step, game=game)
+      step = _scanned(step) if self._steps > 1 else step
+      self._compiled[game] = self._parallel.jit(step, self._draws, self._steps)
+    return self._compiled[game]
+
+  def __call__(self, state: Any, batch: Any, seed: Any, at: int | None = None
+               ) -> tuple[Any, jax.Array]:
+    """(state, metrics) after step number `at`, which must be the state's own."""
+    return self.program(at)(state, batch, seed)
+
+
+def _axis(draws, steps):
+  """Which axis of a batch holds its examples: those of steps and draws come first."""
+  return (draws > 1) + (steps > 1)
+
+
+def _scanned(step):
+  """`step`, one after another within one program.
+
+  Small steps, which a host cannot dispatch as fast as a device is done with them, then follow each
+  other on the device.
+  """
+  def steps(state, batches, seed):
+    return jax.lax.scan(lambda state, batch: step(state, batch, seed), state, batches)
+  return steps
 
 
 def local_copy(tree: Any) -> Any:

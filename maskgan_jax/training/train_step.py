@@ -10,6 +10,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 
 from maskgan_jax import errors
@@ -46,7 +47,8 @@ def make_optimizers(method: base.Method, config: ml_collections.ConfigDict
   missing = [p.name for p in method.players if p.name not in config.optimizers]
   if missing:
     raise errors.UserError(f'config.optimizers has no entry for player {missing[0]!r}')
-  return {p.name: optimizers.make(config.optimizers[p.name], num_steps=config.num_steps,
+  return {p.name: optimizers.make(config.optimizers[p.name],
+                                  num_steps=(p.end or config.num_steps) - p.start,
                                   clip_norm=method.default_clip_norm.get(p.name, 0.0))
           for p in method.players}
 
@@ -59,8 +61,7 @@ def draws_per_step(method: base.Method) -> int:
 def init_state(method: base.Method, players: Mapping[str, optimizers.Optimizer],
                config: ml_collections.ConfigDict) -> TrainState:
   """A fresh state; jit this with `out_shardings` so that parameters are born where they live."""
-  size = config.image_size
-  example = {d: jnp.zeros((2, size, size, 3)) for d in ('a', 'b')}
+  example = {d: jnp.zeros((2, *base.image_shape(config), 3)) for d in ('a', 'b')}
   for name in ('a_attributes', 'b_attributes'):
     example[name] = jnp.zeros((2, len(config.data.attributes)))
   params, model_state = method.init(jax.random.key(config.seed), example)
@@ -81,9 +82,10 @@ def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
   """The iteration of all players, in order, and the names of its metrics.
 
   Returns:
-    step(state, batch, seed) -> (state, metrics): metrics is one float32 vector, NaN where a player
-    did not play, whose names appear in the returned list once step has been traced. If any loss or
-    gradient is not finite the whole iteration is undone, but for the counters.
+    step(state, batch, seed, game=None) -> (state, metrics): metrics is one float32 vector, NaN
+    where a player did not play, whose names appear in the returned list once step has been traced.
+    If any loss or gradient is not finite the whole iteration is undone, but for the counters. With
+    `game`, which must be step.game_of(state.step), nothing is compiled but who plays then.
   """
   draws = draws_per_step(method)
   names: list[str] = []
@@ -93,6 +95,7 @@ def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
     params, opt_state, model_state = carry
     player, optimizer = method.players[index], players[method.players[index].name]
     finite, state = jnp.bool_(True), opt_state[player.name]
+    now = now - player.start
     for repeat in range(player.repeats):
       fresh = batch if draws == 1 else {k: v[repeat] for k, v in batch.items()}
       rng = jax.random.fold_in(jax.random.fold_in(key, index), repeat)
@@ -118,35 +121,31 @@ def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
       finite &= ok
     return carry, metrics, finite
 
-  # Who plays at each step of a cycle. Those who play together are one branch of the program, so
-  # that XLA computes once what they have in common.
-  cycle = math.lcm(*(player.every for player in method.players))
-  turns = [tuple(i for i, p in enumerate(method.players) if step % p.every == p.phase)
-           for step in range(cycle)]
-  games = sorted(set(turns))
+  game_of, games = _games(method.players, config.num_steps)
+  branches = [functools.partial(play_all, game) for game in games]
 
-  def step(state: TrainState, batch: base.Batch, seed: jax.Array):
+  def step(state: TrainState, batch: base.Batch, seed: jax.Array, game: int | None = None):
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     carry = state.params, state.opt_state, state.model_state
     arguments = carry, normalize(batch), key, state.step
-    if len(games) == 1:
-      (params, opt_state, model_state), metrics, finite = play_all(games[0], *arguments)
-    else:
-      branches = [functools.partial(play_all, game) for game in games]
-      shapes = {}
-      for branch in branches:
-        shapes.update(jax.eval_shape(branch, *arguments)[1])
+    shapes = {}
+    for branch in branches:
+      shapes.update(jax.eval_shape(branch, *arguments)[1])
 
-      def padded(branch):
-        def run(*arguments):
-          carry, metrics, finite = branch(*arguments)
-          absent = {name: jnp.full(value.shape, jnp.nan, value.dtype)
-                    for name, value in shapes.items() if name not in metrics}
-          return carry, {**metrics, **absent}, finite
-        return run
-      which = jnp.array([games.index(turn) for turn in turns])[state.step % cycle]
-      (params, opt_state, model_state), metrics, finite = lax.switch(
-          which, [padded(branch) for branch in branches], *arguments)
+    def padded(branch):
+      def run(*arguments):
+        carry, metrics, finite = branch(*arguments)
+        absent = {name: jnp.full(value.shape, jnp.nan, value.dtype)
+                  for name, value in shapes.items() if name not in metrics}
+        return carry, {**metrics, **absent}, finite
+      return run
+    if game is None:
+      game = 0 if len(games) == 1 else game_of(state.step)
+    if isinstance(game, int):
+      played = padded(branches[game])(*arguments)
+    else:
+      played = lax.switch(game, [padded(branch) for branch in branches], *arguments)
+    (params, opt_state, model_state), metrics, finite = played
 
     ema = state.ema_params
     if config.ema_decay:
@@ -161,7 +160,31 @@ def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
     vector = jnp.stack([metrics[name].astype(jnp.float32) for name in names])
     return TrainState(state.step + 1, *new, state.skipped + bad, in_a_row), vector
 
+  step.game_of = game_of
   return step, names
+
+
+def _games(players, num_steps):
+  """Who plays together, and which of these a step is: (game_of(step), indices of players).
+
+  Those who play together are one program, so that XLA computes once what they have in common. A
+  stage of the training is what lies between two steps at which some player begins or ends; within
+  one, who plays is the same every `cycle` steps. Stages after `num_steps` are left out.
+  """
+  cycle = math.lcm(*(player.every for player in players))
+  starts = sorted({0, *(step for p in players for step in (p.start, p.end) if step < num_steps)})
+  stages = [[tuple(i for i, p in enumerate(players)
+                   if p.start <= start < (p.end or start + 1) and place % p.every == p.phase)
+             for place in range(cycle)] for start in starts]
+  games = sorted({game for stage in stages for game in stage})
+  table = np.array([[games.index(game) for game in stage] for stage in stages])
+
+  def game_of(step):
+    if isinstance(step, int):
+      return int(table[sum(step >= start for start in starts[1:]), step % cycle])
+    stage = sum((step >= start).astype(jnp.int32) for start in starts[1:])
+    return jnp.asarray(table)[stage, step % cycle]
+  return game_of, games
 
 
 def gradients(player, params, owned, model_state, batch, rng, accumulate):
