@@ -10,7 +10,8 @@ from maskgan_jax.methods import base
 def names() -> list[str]:
   """Methods there are: every module here but the contract and what methods share."""
   return sorted(m.name for m in pkgutil.iter_modules(__path__)
-                if m.name not in ('base', 'lomit_settings', 'replay_pool'))
+                if m.name not in ('base', 'egsc_it_pretraining', 'egsc_it_settings',
+                                  'lomit_settings', 'replay_pool'))
 
 
 def module(name: str):

@@ -1,6 +1,6 @@
 """Decoders."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flax import linen as nn
@@ -67,4 +67,32 @@ class HighwayDecoder(nn.Module):
       x = layers.Conv(3, 7, self.dtype, kernel_init=layers.he_normal)(x)
     else:
       x = layers.UpsampledConv(3, self.dtype, layers.he_normal)(x)
+    return jnp.tanh(x.astype(jnp.float32))
+
+
+class UnitGenerator(nn.Module):
+  """A domain's own part of UNIT's generator, as EGSC-IT's code has it: UnitEncoder the other way.
+
+  Residual blocks, transposed 3x3 stride-2 convolutions that halve the channels, LeakyReLU 0.2, a
+  1x1 convolution and tanh. [B, h, w, C] -> [B, h * 2**n, w * 2**n, 3] in [-1, 1], float32.
+
+  Attributes:
+    upsamplings: n.
+    blocks: residual blocks.
+    norm: see blocks.Residual.
+  """
+  upsamplings: int = 2
+  blocks: int = 3
+  norm: Callable[..., nn.Module] | None = None
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    init = layers.truncated_normal
+    for _ in range(self.blocks):
+      x = blocks.Residual(self.norm, self.dtype, init)(x)
+    for _ in range(self.upsamplings):
+      x = layers.UpConv3x3(x.shape[-1] // 2, self.dtype, init)(x)
+      x = jax.nn.leaky_relu(x, 0.2)
+    x = layers.Conv(3, 1, self.dtype, kernel_init=init)(x)
     return jnp.tanh(x.astype(jnp.float32))

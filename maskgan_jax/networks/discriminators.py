@@ -1,12 +1,13 @@
 """Discriminators."""
 
+import functools
 from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import layers
+from maskgan_jax.networks import layers, normalization
 
 
 class CodeDiscriminator(nn.Module):
@@ -48,3 +49,34 @@ class PatchCritic(nn.Module):
     logits = layers.Linear(self.classes, self.dtype, init, name='classes')(
         x.reshape(x.shape[0], -1))
     return scores.astype(jnp.float32), logits.astype(jnp.float32)
+
+
+class PatchDiscriminator(nn.Module):
+  """4x4 stride-2 convolutions with instance normalisation, then a map of scores (EGSC-IT's code).
+
+  [B, H, W, 3] -> float32 [B, h, w, 1], one score for each patch; h = H / 2**depth, rounded up at
+  each convolution.
+
+  Attributes:
+    depth: of the convolutions; the first has no normalisation.
+    twice: whether LeakyReLU 0.2 comes both before and after the normalisation (of the first
+      convolution: twice), as in the code; else after it only.
+    bounded: whether the scores go through LeakyReLU 0.2 too, as in the code.
+  """
+  width: int = 64
+  depth: int = 4
+  twice: bool = True
+  bounded: bool = True
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    init = nn.initializers.glorot_uniform()  # TF-slim's default
+    leak = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
+    for i in range(self.depth):
+      x = layers.DownConv(self.width * 2 ** i, self.dtype, kernel_init=init)(x)
+      if self.twice:
+        x = leak(x)
+      x = normalization.InstanceNorm(self.dtype, leak)(x) if i else leak(x)
+    x = layers.Conv(1, 1, self.dtype, kernel_init=init, name='scores')(x).astype(jnp.float32)
+    return leak(x) if self.bounded else x

@@ -1,6 +1,6 @@
 """Encoders."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flax import linen as nn
@@ -112,3 +112,33 @@ class StyleHead(nn.Module):
       x = jax.nn.leaky_relu(x, 0.01)
     x = x.mean((1, 2), dtype=jnp.float32)
     return layers.Linear(self.code, kernel_init=layers.he_normal)(x)
+
+
+class UnitEncoder(nn.Module):
+  """A domain's own part of UNIT's encoder (Liu et al. 2017), as EGSC-IT's code has it.
+
+  A 7x7 convolution, 3x3 stride-2 convolutions that double the channels, residual blocks; reflection
+  padding, LeakyReLU 0.2. [B, H, W, 3] -> [B, H / 2**n, W / 2**n, width * 2**n].
+
+  Attributes:
+    downsamplings: n, of the stride-2 convolutions.
+    blocks: residual blocks.
+    norm: see blocks.Residual.
+  """
+  width: int = 64
+  downsamplings: int = 2
+  blocks: int = 3
+  norm: Callable[..., nn.Module] | None = None
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    init = layers.truncated_normal
+    x = layers.Conv(self.width, 7, self.dtype, kernel_init=init)(x)
+    x = jax.nn.leaky_relu(x, 0.2)
+    for i in range(self.downsamplings):
+      x = layers.DownConv(self.width * 2 ** (i + 1), self.dtype, 'reflect', init, 3)(x)
+      x = jax.nn.leaky_relu(x, 0.2)
+    for _ in range(self.blocks):
+      x = blocks.Residual(self.norm, self.dtype, init)(x)
+    return x

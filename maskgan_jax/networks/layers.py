@@ -19,6 +19,8 @@ from maskgan_jax.networks import convolutions
 _NHWC = ('NHWC', 'HWIO', 'NHWC')
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')  # PyTorch's kaiming_normal_
 
+truncated_normal = nn.initializers.truncated_normal(0.02)  # of what lies within 0.04; TensorFlow's
+
 
 def uniform_fan_in(fan_in: int):
   """PyTorch's default for convolutions and Linear: U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
@@ -100,22 +102,66 @@ def _transposed_as_product(x, kernel):
   return y[:, 1:-1, 1:-1]
 
 
+def conv3x3_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') -> jax.Array:
+  """3x3 convolution, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even."""
+  def compute(x, kernel):
+    def as_4x4(x, kernel):  # a fourth row and column of zeros
+      return _conv4x4_as_products(x, jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0))))
+    return lax.platform_dependent(convolutions.pad(x, 1, padding), kernel,
+                                  cpu=as_4x4, default=_conv4x4_plain)
+  return convolutions.recomputed(compute)(x, kernel)
+
+
+def conv3x3_stride2_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Transposed 3x3 convolution, stride 2: [B, H, W, C] -> [B, 2H, 2W, O].
+
+  `kernel` is [3, 3, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s, 2j + t), and what
+  lands outside is dropped: TensorFlow's 'SAME'.
+  """
+  def plain(x, kernel):
+    return lax.conv_general_dilated(x, kernel[::-1, ::-1], (1, 1), ((2, 1), (2, 1)),
+                                    lhs_dilation=(2, 2), dimension_numbers=_NHWC)
+  return lax.platform_dependent(x, kernel, cpu=_transposed3x3_as_product, default=plain)
+
+
+def _transposed3x3_as_product(x, kernel):
+  """Pixels to all nine taps; of each phase of the result those that land there are added."""
+  batch, height, width, channels = x.shape
+  out = kernel.shape[-1]
+  y = convolutions.product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * out))
+  y = y.reshape(batch, height, width, 3, 3, out)
+  second = jnp.pad(y[:, :-1, :, 2], ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)))
+  y = jnp.stack([y[:, :, :, 0] + second, y[:, :, :, 1]], axis=2)  # [B, H, 2, W, 3, O]
+  y = y.reshape(batch, 2 * height, width, 3, out)
+  second = jnp.pad(y[:, :, :-1, 2], ((0, 0), (0, 0), (1, 0), (0, 0)))
+  return jnp.stack([y[:, :, :, 0] + second, y[:, :, :, 1]], axis=3).reshape(
+      batch, 2 * height, 2 * width, out)
+
+
 class DownConv(nn.Module):
   """4x4 convolution, stride 2, padding 1, with bias; compute in `dtype`, parameters in float32.
+
+  An odd height or width gets a row or column of zeros more at its end, as TensorFlow's 'SAME' has
+  it.
 
   Attributes:
     padding: mode of jnp.pad.
     kernel_init: of the kernel, with biases zero; None is PyTorch's default for both.
+    size: of the kernel, 4 or 3.
   """
   features: int
   dtype: Any = jnp.float32
   padding: str = 'constant'
   kernel_init: Any = None
+  size: int = 4
 
   @nn.compact
   def __call__(self, x):
-    kernel, bias = _kernel_and_bias(self, (4, 4, x.shape[-1], self.features))
-    x = conv4x4_stride2(x.astype(self.dtype), kernel.astype(self.dtype), self.padding)
+    kernel, bias = _kernel_and_bias(self, (self.size, self.size, x.shape[-1], self.features))
+    if x.shape[1] % 2 or x.shape[2] % 2:
+      x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
+    compute = conv4x4_stride2 if self.size == 4 else conv3x3_stride2
+    x = compute(x.astype(self.dtype), kernel.astype(self.dtype), self.padding)
     return x + _row(bias, self.dtype)
 
 
@@ -163,6 +209,19 @@ class UpConv(nn.Module):
     bias = self.param('bias', init, (self.features,))
     y = conv4x4_stride2_transposed(x.astype(self.dtype), kernel.astype(self.dtype))
     return y + _row(bias, self.dtype)
+
+
+class UpConv3x3(nn.Module):
+  """Transposed 3x3 convolution, stride 2, with bias: doubles height and width; as DownConv."""
+  features: int
+  dtype: Any = jnp.float32
+  kernel_init: Any = None
+
+  @nn.compact
+  def __call__(self, x):
+    kernel, bias = _kernel_and_bias(self, (3, 3, x.shape[-1], self.features))
+    return (conv3x3_stride2_transposed(x.astype(self.dtype), kernel.astype(self.dtype))
+            + _row(bias, self.dtype))
 
 
 class Linear(nn.Module):

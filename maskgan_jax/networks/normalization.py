@@ -187,3 +187,49 @@ def _unbiased_deviation(x, axis):
   var = jnp.square(centred).sum(axis) / max(count - 1, 1)
   positive = var > 0
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, var, 1.0)), 0.0)
+
+
+def moments(x: jax.Array, weight: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+  """Mean and biased variance of each channel over the pixels of [B, H, W, C]: float32 [B, C] each.
+
+  Args:
+    x: feature maps.
+    weight: of the pixels, [B, H, W, 1] >= 0; where they are all zero, mean and variance are.
+  """
+  x = x.astype(jnp.float32)
+  if weight is None:
+    mean = x.mean((1, 2))
+    return mean, jnp.square(x - mean[:, None, None]).mean((1, 2))
+  weight = weight / jnp.maximum(weight.sum((1, 2)), 1e-6)[:, None, None]
+  mean = (weight * x).sum((1, 2))
+  return mean, (weight * jnp.square(x - mean[:, None, None])).sum((1, 2))
+
+
+def adain(content: jax.Array, style: tuple[jax.Array, jax.Array], *, swapped: bool = False,
+          spread: str = 'deviation', epsilon: float = 1e-5) -> jax.Array:
+  """Adaptive instance normalisation: each channel gets the mean and the spread of the style's.
+
+    AdaIN(c, gamma, beta) = gamma (c - mu(c)) / delta(c) + beta,  gamma = delta(f), beta = mu(f)
+
+  EGSC-IT eqs. 1 and 2, after Huang and Belongie (2017), whose delta is the standard deviation.
+
+  Args:
+    content: c, [B, H, W, C].
+    style: `moments` of f, [B, C] each.
+    swapped: gamma = mu(f) and beta = delta(f), as EGSC-IT's code has it.
+    spread: delta, 'deviation' or 'variance' (EGSC-IT's words, and its code).
+    epsilon: added to the variance of the content, so that a constant channel becomes beta.
+  Returns:
+    float32 [B, H, W, C].
+  """
+  mean, var = moments(content)
+  centred = content.astype(jnp.float32) - mean[:, None, None]
+  shift, scale = style
+  if spread == 'deviation':
+    scale = jnp.sqrt(scale + epsilon)
+    factor = lax.rsqrt(var + epsilon)
+  else:
+    factor = 1 / (var + epsilon)
+  if swapped:
+    scale, shift = shift, scale
+  return centred * (factor * scale)[:, None, None] + shift[:, None, None]

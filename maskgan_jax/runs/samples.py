@@ -15,8 +15,9 @@ class Sampler:
   """Translates a fixed batch of validation pairs and draws what came of it.
 
   Columns, as far as the method's abilities and the data go: source, exemplar, the exemplar's mask
-  (what is taken), the source's mask (where it goes), translation, its truth, the exemplar without
-  its content, its truth.
+  (what is taken), the source's mask (where it goes) or what feature masks let through of it on the
+  mean, translation, its truth, the exemplar without its content, its truth; the exemplar after the
+  source's example, its truth.
   """
 
   def __init__(self, method: base.Method, data: Any, config: ml_collections.ConfigDict):
@@ -30,7 +31,9 @@ class Sampler:
       # The middle threshold: masks are still soft where a run is young, and none is searched yet.
       removal = (method.remove(params, model_state, b, threshold=0.5).image
                  if 'remove' in method.abilities else None)
-      return translation, removal
+      back = (method.translate(params, model_state, b, a, rng=rng, reverse=True).image
+              if 'reverse' in method.abilities else None)
+      return translation, removal, back
     self._compute = jax.jit(compute)
 
   def write(self, step: int, params: base.Params, model_state: base.ModelState,
@@ -39,17 +42,20 @@ class Sampler:
     if self.batch is None:
       return
     batch = {name: np.asarray(value)[self.batch['valid']] for name, value in self.batch.items()}
-    translation, removal = self._compute(params, model_state, batch['a'], batch['b'],
-                                         jax.random.key(0))
+    translation, removal, back = self._compute(params, model_state, batch['a'], batch['b'],
+                                               jax.random.key(0))
     columns = {
         'source': batch['a'],
         'exemplar': batch['b'],
         "exemplar's mask": translation.exemplar_mask,
         "source's mask": translation.source_mask,
+        "source's feature mask": translation.extras.get('feature_mask'),
         'translation': translation.image,
         'truth': batch.get('truth_ab'),
         'exemplar, removed': removal,
         'truth of removal': batch.get('truth_ba') if removal is not None else None,
+        'the other way': back,
+        'its truth': batch.get('truth_ba') if back is not None else None,
     }
     columns = {name: np.asarray(value) for name, value in columns.items() if value is not None}
     rows = [list(images) for images in zip(*columns.values(), strict=True)]

@@ -1,0 +1,41 @@
+"""One digit, its colours after another's: EGSC-IT's controlled experiment, where answers are known.
+
+EGSC-IT (ICLR 2019) on MNIST-Single, 28x28: a are black or white digits, b digits of two of three
+colours, of which training shows red on green only where the digit is above 4. `:official` (the
+default) is the authors' code with their weights and schedule, `:paper` the paper's text where it
+differs; `:no_mask`, `:no_adain` and `:no_perceptual` are Table 2's ablations. MNIST's four files
+are those in config.data.path; `:embedded` takes scikit-learn's digits, `:tfds` TFDS's mnist.
+
+The perceptual network is one of VGG-19's shape that learns the labels of the data in the first
+stage; `:imagenet` takes ImageNet's from weights/vgg19.safetensors (see import_weights).
+
+`:quick` is for minutes on a CPU: a quarter of the channels (an eighth in the perceptual network),
+20 times the learning rate, 1,000 steps of the first stage and 4,000 of the second. `:first` and
+`:second` are its or the full schedule's stages as two runs, the second with `config.init_from`.
+
+  paper: Table 2: SSIM A->B 0.478 +- 0.090, B->A 0.232 +- 0.131, with the exemplar (not the truth);
+    perfect translations have 0.484 and 0.226
+  ours: REPRODUCING.md
+  hours and hardware: not stated by the authors; `:quick` see REPRODUCING.md
+  command: python -m maskgan_jax.train --config=configs/digits_single.py:quick \\
+      --workdir=runs/digits_single --config.data.path=DIRECTORY_WITH_MNIST
+"""
+
+from maskgan_jax.methods import egsc_it_settings
+from maskgan_jax.runs import config as run_config
+
+LABELS = ('Colored', *(f'Digit_{digit}' for digit in range(10)),
+          *(f'{where}_{color}' for where in ('Foreground', 'Background')
+            for color in ('black', 'white', 'red', 'green', 'blue')))
+
+
+def get_config(argument: str = ''):
+  chosen = run_config.parse_argument(
+      argument, (*egsc_it_settings.ARGUMENTS, 'quick', 'embedded', 'tfds', 'imagenet'))
+  config = egsc_it_settings.default(egsc_it_settings.DIGITS_SINGLE, chosen)
+  egsc_it_settings.digits(config, chosen, 'single', LABELS)
+  config.data.apart = ('Digit_0 | Digit_1 | Digit_2 | Digit_3 | Digit_4',  # seen in every colour
+                       'Digit_5 | Digit_6 | Digit_7 | Digit_8 | Digit_9')  # red on green only
+  if 'quick' in chosen:
+    egsc_it_settings.quick(config)
+  return egsc_it_settings.finish(config, chosen, 'digits_single')

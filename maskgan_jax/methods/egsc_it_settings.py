@@ -1,0 +1,126 @@
+"""How EGSC-IT's authors ran it: what the configs of its experiments have in common."""
+
+from collections.abc import Collection
+import dataclasses
+
+import ml_collections
+
+from maskgan_jax.runs import config as run_config
+
+ABLATIONS = ('no_mask', 'no_adain', 'no_perceptual')  # Table 2's three
+STAGES = ('first', 'second')
+ARGUMENTS = ('official', 'paper', *ABLATIONS, *STAGES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """A row of the authors' scripts.
+
+  Attributes:
+    height: pixels; likewise `width`.
+    downsamplings: stride-2 convolutions of an encoder.
+    batch_size: pairs.
+    learning_rate: of all players but the perceptual network.
+    content: weight lambda_c in eq. 4; `style` is lambda_s.
+    iterations: of each stage. One is a discriminator update, with one generator update in the first
+      stage and five in the second, where it is five steps here.
+  """
+  height: int
+  width: int
+  downsamplings: int
+  batch_size: int
+  learning_rate: float
+  content: float
+  style: float
+  iterations: int
+
+
+DIGITS_SINGLE = Experiment(28, 28, 0, 8, 1e-5, 10.0, 1e3, 60_000)
+DIGITS_MULTIPLE = Experiment(112, 112, 2, 8, 1e-5, 1e2, 1e4, 60_000)
+GTA5_CITYSCAPES = Experiment(256, 512, 2, 3, 1e-4, 5e2, 1e3, 25_000)
+GTA5_BDD = Experiment(256, 512, 2, 3, 1e-4, 1e2, 1e4, 25_000)
+CELEBA_GENDER = Experiment(128, 128, 2, 8, 1e-4, 10.0, 5e3, 68_000)
+
+
+def default(experiment: Experiment, chosen: Collection[str]) -> ml_collections.ConfigDict:
+  """A config with the authors' sizes, weights, schedule and augmentation; see `stages` too.
+
+  Args:
+    experiment: one of the above.
+    chosen: a config's arguments, of which ARGUMENTS count here: the variant, and what to leave out.
+  """
+  config = run_config.default('egsc_it')
+  config.update(
+      variant=run_config.variant(chosen, 'official'), image_size=experiment.height,
+      image_width=experiment.width if experiment.width != experiment.height else 0,
+      batch_size=experiment.batch_size, num_steps=6 * experiment.iterations,
+      checkpoint_every=20_000, sample_every=20_000, evaluators=('similarity',))
+  config.model.update(downsamplings=experiment.downsamplings,
+                      pretrain_steps=experiment.iterations)
+  config.weights.update(content=experiment.content, style=experiment.style)
+  for name, player in config.optimizers.items():
+    if name != 'perceptual':
+      player.learning_rate = experiment.learning_rate
+  config.data.update(flip=True, zoom_probability=0.5, zoom_least=0.8, fixed_pairs=True)
+  if 'no_mask' in chosen:
+    config.model.feature_mask = False
+  if 'no_adain' in chosen:
+    config.model.adain = False
+  if 'no_perceptual' in chosen:
+    config.weights.update(content=0.0, style=0.0)
+  return config
+
+
+def digits(config: ml_collections.ConfigDict, chosen: Collection[str], name: str,
+           labels: tuple[str, ...]) -> None:
+  """Sets the data of a config to coloured digits, and the perceptual network to one that fits.
+
+  Args:
+    config: changed in place.
+    chosen: 'embedded' (scikit-learn's digits), 'tfds' (TFDS's mnist), else MNIST's own files;
+      'imagenet': the perceptual network is read from weights/vgg19.safetensors.
+    name: 'single' or 'multiple'.
+    labels: what the perceptual network learns otherwise.
+  """
+  source = run_config.exclusive(chosen, ('embedded', 'tfds')) or 'idx'
+  config.data.update(source='colored_digits', name=name, digits=source, a='~Colored', b='Colored',
+                     path='data/mnist' if source == 'idx' else '', attributes=labels)
+  config.evaluators = ('similarity', 'embedding')
+  if 'imagenet' in chosen:
+    config.model.perceptual = 'weights/vgg19.safetensors'
+    config.data.attributes = ()
+
+
+def photographs(config: ml_collections.ConfigDict, chosen: Collection[str],
+                labels: tuple[str, ...] = ()) -> None:
+  """Sets the perceptual network to ImageNet's, as the authors', or with 'labels' to our own."""
+  config.model.perceptual = 'labels' if 'labels' in chosen else 'weights/vgg19.safetensors'
+  config.data.attributes = labels if 'labels' in chosen else ()
+
+
+def quick(config: ml_collections.ConfigDict) -> None:
+  """Narrows the networks and shortens the schedule to minutes on a CPU."""
+  config.update(num_steps=5_000, checkpoint_every=1_000, sample_every=1_000)
+  config.model.update(width=16, discriminator_width=16, perceptual_width=8, pretrain_steps=1_000)
+  for name, player in config.optimizers.items():
+    player.learning_rate = 1e-3 if name == 'perceptual' else 2e-4
+
+
+def finish(config: ml_collections.ConfigDict, chosen: Collection[str], name: str
+           ) -> ml_collections.ConfigDict:
+  """Keeps one stage of both if `chosen` says so, and applies 'smoke'.
+
+  `:first` trains F_A, F_B and the perceptual network alone, and `:second` takes them from the run
+  that config.init_from names (by default runs/NAME_first).
+  """
+  run_config.exclusive(chosen, STAGES)
+  stage = config.model.pretrain_steps
+  if 'first' in chosen:
+    config.num_steps = stage
+  elif 'second' in chosen:
+    config.update(num_steps=config.num_steps - stage, init_from=f'runs/{name}_first')
+    config.model.pretrain_steps = 0
+  config = run_config.finish(config, chosen)
+  if 'smoke' in chosen and 'first' in chosen:
+    config.num_steps = config.model.pretrain_steps = 4
+  return config
