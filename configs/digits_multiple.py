@@ -7,8 +7,8 @@ jitter of saturation and lightness. What the model has to find out is which digi
 text where it differs; `:no_mask`, `:no_adain` and `:no_perceptual` as in configs/digits_single.py,
 and so are `:embedded`, `:tfds`, `:imagenet`, `:first` and `:second`.
 
-The perceptual network learns in which half of the picture each digit lies. `:quick` is for a CPU: a
-quarter of the channels, 20 times the learning rate, 4,000 pictures of each domain.
+The perceptual network learns in which half of the picture each digit lies. `:quick` is for a CPU,
+as in configs/digits_single.py, with 4,000 pictures of each domain.
 
   paper: Figure 6, no figures in numbers
   ours: not run

@@ -10,8 +10,9 @@ The perceptual network is one of VGG-19's shape that learns the labels of the da
 stage; `:imagenet` takes ImageNet's from weights/vgg19.safetensors (see import_weights).
 
 `:quick` is for minutes on a CPU: a quarter of the channels (an eighth in the perceptual network),
-20 times the learning rate, 1,000 steps of the first stage and 4,000 of the second. `:first` and
-`:second` are its or the full schedule's stages as two runs, the second with `config.init_from`.
+40 times the learning rate, 1,000 steps of the first stage and 6,000 of the second, and AdaIN as
+Huang and Belongie have it. `:first` and `:second` are its or the full schedule's stages as two
+runs, the second with `config.init_from`.
 
   paper: Table 2: SSIM A->B 0.478 +- 0.090, B->A 0.232 +- 0.131, with the exemplar (not the truth);
     perfect translations have 0.484 and 0.226

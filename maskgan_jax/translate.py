@@ -5,6 +5,8 @@ r"""Translates pictures with a trained model: files or folders in, PNG pictures 
   python -m maskgan_jax.translate --workdir=RUN --source=faces --exemplar=glasses --output=o.png \
       --grid --save_masks
   python -m maskgan_jax.translate --workdir=RUN --source=glasses --output=out --remove
+  python -m maskgan_jax.translate --workdir=RUN --source=colored --exemplar=plain --output=out \
+      --reverse
 
 --output is a .png file for one source file and one exemplar file, or with --grid; otherwise a
 folder that gets <source>__<exemplar>.png, or <source>__removed.png. Pictures are cropped and
@@ -14,6 +16,7 @@ picture in a folder that cannot be read is reported and left out; exit code 2 if
 
 from collections.abc import Callable, Iterator, Sequence
 import dataclasses
+import functools
 import os
 import sys
 
@@ -63,7 +66,7 @@ class Picture:
 
 def translate(translator: Translator, source: str, exemplar: str, output: str, *,
               source_edits: Edits | None = None, exemplar_edits: Edits | None = None,
-              save_masks: bool = False, grid: bool = False,
+              save_masks: bool = False, grid: bool = False, reverse: bool = False,
               note: Callable[[str], None] = print) -> list[str]:
   """Every source after every exemplar's example, as the module's docstring says.
 
@@ -76,6 +79,7 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
     exemplar_edits: masks of the exemplars: what to take from them.
     save_masks: whether <result>_source_mask.png and <result>_exemplar_mask.png are written too.
     grid: one picture, with a row for each source and a column for each exemplar.
+    reverse: sources are of domain b and exemplars of a.
     note: told in one line about pictures that are left out.
   Returns:
     The files written.
@@ -97,7 +101,7 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   written = []
   for start in range(0, len(pairs), _CHUNK):
     chunk = pairs[start:start + _CHUNK]
-    result = _translate_pairs(translator, chunk)
+    result = _translate_pairs(translator, chunk, reverse)
     for i in range(len(chunk)):
       for part, values in zip(parts, (result.image, result.source_mask, result.exemplar_mask),
                               strict=False):
@@ -156,18 +160,19 @@ def remove(translator: Translator, source: str, output: str, *, edits: Edits | N
   return written
 
 
-def _translate_pairs(translator, pairs):
+def _translate_pairs(translator, pairs, reverse):
   """The translations of (source, exemplar) pairs, with what the user wants of the masks."""
   sources, exemplars = zip(*pairs, strict=True)
   source = np.stack([s.image for s in sources])
+  translate_them = functools.partial(translator, reverse=reverse)
   exemplar = exemplar_mask = None
   if exemplars[0]:
     exemplar = np.stack([e.image for e in exemplars])
-    exemplar_mask = _edited(exemplars, lambda: _need(translator, translator(source, exemplar),
-                                                     'exemplar_mask'))
+    exemplar_mask = _edited(exemplars, lambda: _need(
+        translator, translate_them(source, exemplar), 'exemplar_mask'))
   source_mask = _edited(sources, lambda: _need(
-      translator, translator(source, exemplar, exemplar_mask=exemplar_mask), 'source_mask'))
-  return translator(source, exemplar, source_mask, exemplar_mask)
+      translator, translate_them(source, exemplar, exemplar_mask=exemplar_mask), 'source_mask'))
+  return translate_them(source, exemplar, source_mask, exemplar_mask)
 
 
 def _edited(side: Sequence[Picture], predict: Callable[[], np.ndarray]) -> np.ndarray | None:
@@ -180,10 +185,11 @@ def _edited(side: Sequence[Picture], predict: Callable[[], np.ndarray]) -> np.nd
 
 
 def _need(translator, translation, name) -> np.ndarray:
+  """The predicted mask; where a method takes one but predicts none, all of the picture."""
   mask = getattr(translation, name)
-  if mask is None or name not in translator.abilities:
+  if name not in translator.abilities:
     raise errors.UserError(f'{translator.config.method} has no {name} to erase from')
-  return mask
+  return np.ones((*translation.image.shape[:3], 1), np.float32) if mask is None else mask
 
 
 def _load(path: str, config: ml_collections.ConfigDict, flag: str, edits: Edits,
@@ -316,6 +322,8 @@ def define_flags() -> None:
                     'Also write <result>_source_mask.png and <result>_exemplar_mask.png.')
   flags.DEFINE_bool('remove', False,
                     'Remove from the sources what the model transfers; needs no exemplar.')
+  flags.DEFINE_bool('reverse', False, 'The sources are of domain b and the exemplars of a, for '
+                    'methods that tell the two directions apart.')
   flags.DEFINE_bool('grid', False,
                     'One picture: a row for each source and a column for each exemplar.')
   flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
@@ -326,7 +334,8 @@ def main() -> None:
   given = flags.FLAGS
   commandline.require('workdir', 'source', 'output')
   if given.remove:
-    unused = [n for n in ('exemplar', 'exemplar_mask', 'erase_exemplar') if given[n].value]
+    unused = [n for n in ('exemplar', 'exemplar_mask', 'erase_exemplar', 'reverse')
+              if given[n].value]
     if unused:
       raise errors.UserError(f'--remove takes no exemplar; leave out --{unused[0]}')
   translator = Translator.from_workdir(given.workdir, given.step)
@@ -337,7 +346,8 @@ def main() -> None:
     written = remove(translator, given.source, given.output, edits=edits, **options)
   else:
     written = translate(translator, given.source, given.exemplar, given.output, source_edits=edits,
-                        exemplar_edits=Edits(given.exemplar_mask, given.erase_exemplar), **options)
+                        exemplar_edits=Edits(given.exemplar_mask, given.erase_exemplar),
+                        reverse=given.reverse, **options)
   print(f'wrote {written[0]}' + (f' and {len(written) - 1} more' if len(written) > 1 else ''))
 
 

@@ -29,6 +29,10 @@ def parameters(method: base.Method, config: ml_collections.ConfigDict) -> base.P
     found = {**found, **_of_run(method, config)}
   expected = base.abstract_model(method, config)['params']
   for name, tree in found.items():
+    if name not in expected:
+      raise errors.UserError(f'config.init_groups: this model has no parameter group {name!r}'
+                             f'{errors.nearest(name, expected)}; it has '
+                             f'{", ".join(sorted(expected))}')
     _check(name, tree, expected[name], config)
   return found
 
