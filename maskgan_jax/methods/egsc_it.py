@@ -106,8 +106,9 @@ def shrink(config: ml_collections.ConfigDict) -> None:
   """Makes networks and stages as small as they go, for `:smoke`."""
   config.model.update(width=4, downsamplings=min(config.model.downsamplings, 1), blocks=1,
                       discriminator_width=4, discriminator_depth=2, discriminator_every=2,
-                      perceptual_width=2)
-  config.model.pretrain_steps = min(config.model.pretrain_steps, 1)
+                      pretrain_steps=min(config.model.pretrain_steps, 1))
+  if config.model.perceptual == _LABELS:  # a file's network has its own width
+    config.model.perceptual_width = 2
 
 
 def make(config: ml_collections.ConfigDict) -> 'EgscIt':
@@ -151,8 +152,7 @@ class EgscIt:
     self.dtype = jnp.dtype(base.one_of('compute_dtype', config.compute_dtype,
                                        ('float32', 'bfloat16')))
     self.networks = self._networks()
-    self.kl = egsc_it_pretraining.noisy_kl if self.switches.kl == 'noisy' else (
-        egsc_it_pretraining.mean_kl)
+    self.kl = getattr(egsc_it_pretraining, f'{self.switches.kl}_kl')
     self.players = self._players()
     self.groups_of_earlier_stages = ('features_a', 'features_b') + (
         ('perceptual',) if self.trains_perceptual else ())
