@@ -180,7 +180,7 @@ def test_pictures_need_not_be_square():
 @pytest.mark.parametrize('change, message', [
     (dict(downsamplings=2), 'at least 16 pixels, in multiples of 4'),
     (dict(width=0), 'config.model.width is 0'),
-    (dict(mask_threshold=1.5), 'mask_threshold is 1.5'),
+    (dict(mask_threshold=1.5), 'mask_threshold is 1.5, not 0 to 1'),
     (dict(adain_roles='swaped'), "did you mean 'swapped'"),
     (dict(pretrain_steps=-1), 'pretrain_steps is -1'),
 ])

@@ -25,7 +25,8 @@ def get_default() -> ml_collections.ConfigDict:
   config.test_a = ''  # validation and test take these instead (domain shift); '' = as in training
   config.test_b = ''
   config.attributes = ()  # names whose 0/1 go into a_attributes and b_attributes, for label losses
-  config.fixed_pairs = False  # True: an a meets the same b in every epoch; the longer set is cut
+  config.fixed_pairs = False  # True: an a meets the same b in every epoch; of the shorter
+  # set some come twice or more
   config.transfer = ()  # what the true answer moves from b to a; () = asked for in b and not in a
   # (avatars: transfer, mask and erase also take 'hair_color' and 'mouth', which every face has)
   config.mask = ''  # whose true masks a_mask and b_mask are, with | between; '' = all of `transfer`

@@ -66,12 +66,12 @@ class Order:
 
 
 def fixed_pairs(a: np.ndarray, b: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-  """Returns a and b, each shuffled once, the longer cut: the i-th of one belongs to the other's."""
+  """Returns a and b, each shuffled once, the shorter repeated: the i-th of one is the other's."""
   shuffled = [records[np.argsort(_words((int(seed) % 2 ** 64, domain), 0, _PAIRS, len(records)),
                                  kind='stable')]
               for domain, records in enumerate((a, b))]
-  count = min(len(a), len(b))
-  return shuffled[0][:count], shuffled[1][:count]
+  longer = max(len(a), len(b))
+  return np.resize(shuffled[0], longer), np.resize(shuffled[1], longer)
 
 
 def _words(key, epoch, purpose, count):

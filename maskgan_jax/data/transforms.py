@@ -179,7 +179,7 @@ def _zoom(images, scales, tops, lefts):
 
   Pixel (y, x) is that at (scale * y + top, scale * x + left), bilinear, as EGSC-IT's authors have
   it: without the half pixel by which centres differ from corners. `tops` and `lefts` come as shares
-  of the room that there is. Past the last row or column is that row or column.
+  of the room that there is. Past the last row or column is that row or column (theirs: mid-grey).
   """
   count, height, width, channels = images.shape
   above, below, row_weights = _between(height, scales, tops)

@@ -14,10 +14,9 @@ rest is trained.
 
 `config.variant`: 'paper' is the paper's text, 'official' the authors' code
 (github.com/charliememory/EGSC-IT); VARIANTS lists where they differ, each a switch in
-`config.model`. The paper leaves eta, weights, learning rates and lengths to the code.
+`config.model`. What the paper does not say, eta, weights, rates, lengths, layers, is the code's.
 """
 
-from collections.abc import Mapping
 import os
 
 import jax
@@ -26,7 +25,7 @@ import ml_collections
 from ml_collections import config_dict
 
 from maskgan_jax import errors
-from maskgan_jax.losses import adversarial, perceptual, reconstruction
+from maskgan_jax.losses import perceptual, reconstruction
 from maskgan_jax.methods import base, egsc_it_pretraining
 from maskgan_jax.networks import blocks, decoders, discriminators, encoders, layers, masks, vgg19
 from maskgan_jax.networks import normalization as norms
@@ -37,8 +36,10 @@ VARIANTS = {
     'paper': dict(
         adain_roles='written',  # gamma = delta(f), beta = mu(f), eq. 1; the code's are 'swapped'
         adain_spread='variance',  # delta, as the text below eq. 2 says; AdaIN's own: 'deviation'
-        residual_norm='instance',  # UNIT's, which the paper refers to; the code's is 'none'
-        kl='mean',  # of the code before the noise, UNIT's; the code's is 'noisy', after it
+        # VAEs, GANs and cycles are "identical to the ones used in" UNIT, says section 3.3.
+        gan='cross_entropy',  # the code's is 'least_squares'
+        residual_norm='instance',  # the code's default too, but the scripts' is 'none'
+        kl='mean',  # of the latent before the noise; the code's (and UNIT's code's): 'noisy'
         inference_noise=False,  # whether the noise stays on when a trained model translates
         discriminator_twice=False,  # LeakyReLU before and after each normalisation
         discriminator_bounded=False,  # LeakyReLU on the scores
@@ -46,6 +47,7 @@ VARIANTS = {
     'official': dict(
         adain_roles='swapped',
         adain_spread='variance',
+        gan='least_squares',
         residual_norm='none',
         kl='noisy',
         inference_noise=True,
@@ -56,10 +58,10 @@ VARIANTS = {
 _CHOICES = {
     'adain_roles': ('written', 'swapped'),
     'adain_spread': ('variance', 'deviation'),
+    'gan': ('cross_entropy', 'least_squares'),
     'residual_norm': ('none', 'instance'),
     'kl': ('mean', 'noisy'),
 }
-_LABELS = 'labels'
 
 
 def get_default() -> ml_collections.ConfigDict:
@@ -82,7 +84,7 @@ def get_default() -> ml_collections.ConfigDict:
       # The perceptual network, of VGG-19's shape: 'labels', trained in the first stage on
       # config.data.attributes or else on telling the domains apart; or the file that
       # `import_weights vgg19` wrote, whose width is to be perceptual_width.
-      perceptual=_LABELS,
+      perceptual='labels',
       perceptual_width=64,  # channels of its first layer; of VGG-19: 64
       # Switches between paper and official code; None follows config.variant (see VARIANTS).
       **{name: config_dict.placeholder(type(value)) for name, value in VARIANTS['paper'].items()},
@@ -107,7 +109,7 @@ def shrink(config: ml_collections.ConfigDict) -> None:
   config.model.update(width=4, downsamplings=min(config.model.downsamplings, 1), blocks=1,
                       discriminator_width=4, discriminator_depth=2, discriminator_every=2,
                       pretrain_steps=min(config.model.pretrain_steps, 1))
-  if config.model.perceptual == _LABELS:  # a file's network has its own width
+  if config.model.perceptual == 'labels':  # a file's network has its own width
     config.model.perceptual_width = 2
 
 
@@ -117,12 +119,9 @@ def make(config: ml_collections.ConfigDict) -> 'EgscIt':
 
 
 class EgscIt:
-  """The networks and the players of both stages; see the module's docstring.
+  """The networks and the players of both stages; what domains share sees them interleaved."""
 
-  What both domains have in common goes through as one batch, interleaved (a0, b0, a1, ...).
-  """
-
-  default_clip_norm: Mapping[str, float] = {}
+  default_clip_norm = {}
 
   def __init__(self, config: ml_collections.ConfigDict):
     model = config.model
@@ -142,17 +141,21 @@ class EgscIt:
           f'the encoders (config.model.downsamplings) need sides of at least {4 * self.factor} '
           f'pixels, in multiples of {self.factor}')
     if not 0 <= model.mask_threshold <= 1:
-      raise errors.UserError(f'config.model.mask_threshold is {model.mask_threshold}; it must be '
-                             'from 0 to 1')
+      raise errors.UserError(f'config.model.mask_threshold is {model.mask_threshold}, not 0 to 1')
     self.model, self.weights, self.remat = model, config.weights, config.remat
     self.init_from = config.init_from
     self.attributes = tuple(config.data.attributes)
-    self.abilities = frozenset({'exemplar', 'reverse', 'source_mask', 'exemplar_mask',
-                                'interpolate'})
+    self.abilities = frozenset({'exemplar', 'exemplar_mask', 'interpolate', 'reverse',
+                                'source_mask'})
     self.dtype = jnp.dtype(base.one_of('compute_dtype', config.compute_dtype,
                                        ('float32', 'bfloat16')))
+    self.uses_features = model.feature_mask or model.adain
+    self.uses_perceptual = bool(self.weights.content or self.weights.style)
+    self.trains_perceptual = self.uses_perceptual and model.perceptual == 'labels'
+    self.pretrains = model.pretrain_steps > 0 and (self.uses_features or self.trains_perceptual)
     self.networks = self._networks()
     self.kl = getattr(egsc_it_pretraining, f'{self.switches.kl}_kl')
+    self.gan = getattr(egsc_it_pretraining, self.switches.gan)
     self.players = self._players()
     self.groups_of_earlier_stages = ('features_a', 'features_b') + (
         ('perceptual',) if self.trains_perceptual else ())
@@ -166,10 +169,6 @@ class EgscIt:
     discriminator = discriminators.PatchDiscriminator(
         model.discriminator_width, model.discriminator_depth, switches.discriminator_twice,
         switches.discriminator_bounded, dtype)
-    self.uses_features = model.feature_mask or model.adain
-    self.uses_perceptual = bool(self.weights.content or self.weights.style)
-    self.trains_perceptual = self.uses_perceptual and model.perceptual == _LABELS
-    self.pretrains = model.pretrain_steps > 0 and (self.uses_features or self.trains_perceptual)
     networks = {'shared_encoder': shared, 'shared_generator': shared}
     own = {'encoder': encoder, 'generator': generator, 'discriminator': discriminator}
     if self.uses_features:
@@ -187,17 +186,16 @@ class EgscIt:
 
   def _players(self):
     first = egsc_it_pretraining.players(
-        self._apply, self.weights, self.kl, self.model.pretrain_steps,
+        self._apply, self.weights, self.kl, self.gan, self.model.pretrain_steps,
         labels=self.trains_perceptual, features=self.uses_features) if self.pretrains else ()
     start = self.model.pretrain_steps if self.pretrains else 0
     every = self.model.discriminator_every
-    own = ('encoder_a', 'encoder_b', 'shared_encoder', 'shared_generator', 'generator_a',
-           'generator_b')
-    return (
-        *first,
-        base.Player('discriminator', ('discriminator_a', 'discriminator_b'),
-                    self.discriminator_loss, every=every, phase=start % every, start=start),
-        base.Player('generator', own, self.generator_loss, start=start))
+    generator = ('shared_encoder', 'shared_generator', 'encoder_a', 'encoder_b', 'generator_a',
+                 'generator_b')
+    return (*first,
+            base.Player('discriminator', ('discriminator_a', 'discriminator_b'),
+                        self.discriminator_loss, every=every, phase=start % every, start=start),
+            base.Player('generator', generator, self.generator_loss, start=start))
 
   @property
   def provenance(self) -> dict[str, str]:
@@ -290,7 +288,8 @@ class EgscIt:
     content_a, content_b = deinterleave(content, 2)
     fakes = {'a': self._generate('a', params, self._masked(content_b, f_b), self._style(f_a)),
              'b': self._generate('b', params, self._masked(content_a, f_a), self._style(f_b))}
-    losses = egsc_it_pretraining.discriminate(self._apply, 'discriminator', params, batch, fakes)
+    losses = egsc_it_pretraining.discriminate(self._apply, self.gan, 'discriminator', params, batch,
+                                              fakes)
     return self.weights.adversarial * sum(losses.values()), (losses, model_state)
 
   def generator_loss(self, params, model_state, batch, rng):
@@ -316,9 +315,8 @@ class EgscIt:
 
     l1 = reconstruction.l1
     losses = {
-        'adversarial': sum(
-            adversarial.least_squares(self._apply(f'discriminator_{d}', params, x), 1)
-            for d, x in (('a', x_ba), ('b', x_ab))),
+        'adversarial': sum(self.gan(self._apply(f'discriminator_{d}', params, x), 1)
+                           for d, x in (('a', x_ba), ('b', x_ab))),
         'reconstruction': l1(x_aa, a) + l1(x_bb, b),
         'kl': 2 * self.kl(mean, noisy),
         'cycle': l1(x_aba, a) + l1(x_bab, b),

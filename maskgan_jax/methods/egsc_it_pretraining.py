@@ -19,14 +19,15 @@ _PARTS = ('features', 'pretrain_shared_encoder', 'pretrain_shared_generator', 'p
 
 
 def players(apply: Callable[..., jax.Array], weights: Mapping[str, float],
-            kl: Callable[..., jax.Array], until: int, *, labels: bool, features: bool
-            ) -> tuple[base.Player, ...]:
+            kl: Callable[..., jax.Array], gan: Callable[..., jax.Array], until: int, *,
+            labels: bool, features: bool) -> tuple[base.Player, ...]:
   """Those who play before step `until`.
 
   Args:
     apply: (network, params, *inputs, **options) -> output.
     weights: `config.weights`.
     kl: mean_kl or noisy_kl.
+    gan: cross_entropy or least_squares.
     until: the stage's steps.
     labels: whether 'perceptual' learns the data's labels.
     features: whether 'features_a' and 'features_b' learn.
@@ -55,7 +56,7 @@ def players(apply: Callable[..., jax.Array], weights: Mapping[str, float],
   def discriminator_loss(params, model_state, batch, rng):
     """L_GAN of both domains: images against their reconstructions."""
     fakes = {d: reconstruct(d, params, batch[d], key)[-1] for d, key in _domains(rng)}
-    losses = discriminate(apply, 'pretrain_discriminator', params, batch, fakes)
+    losses = discriminate(apply, gan, 'pretrain_discriminator', params, batch, fakes)
     return weights['adversarial'] * sum(losses.values()), (losses, model_state)
 
   def generator_loss(params, model_state, batch, rng):
@@ -64,7 +65,7 @@ def players(apply: Callable[..., jax.Array], weights: Mapping[str, float],
     for domain, key in _domains(rng):
       mean, noisy, image = reconstruct(domain, params, batch[domain], key)
       scores = apply(f'pretrain_discriminator_{domain}', params, image)
-      losses['adversarial'] += adversarial.least_squares(scores, 1)
+      losses['adversarial'] += gan(scores, 1)
       losses['reconstruction'] += reconstruction.l1(image, batch[domain])
       losses['kl'] += kl(mean, noisy)
     return sum(weights[name] * value for name, value in losses.items()), (losses, model_state)
@@ -86,8 +87,11 @@ def noise(rng: jax.Array, like: jax.Array) -> jax.Array:
   return drawn.astype(like.dtype)
 
 
+least_squares, cross_entropy = adversarial.least_squares, adversarial.binary_cross_entropy
+
+
 def mean_kl(mean: jax.Array, noisy: jax.Array) -> jax.Array:
-  """UNIT's KL term of a latent N(mean, 1): the mean square, without half and constant."""
+  """The KL term of a latent N(mean, 1), UNIT's: the mean square, without half and constant."""
   del noisy
   return jnp.square(mean.astype(jnp.float32)).mean()
 
@@ -97,15 +101,18 @@ def noisy_kl(mean: jax.Array, noisy: jax.Array) -> jax.Array:
   return mean_kl(noisy, mean)
 
 
-def discriminate(apply: Callable[..., jax.Array], name: str, params: base.Params,
-                 batch: base.Batch, fakes: Mapping[str, jax.Array]) -> dict[str, Any]:
-  """Half of the least squares of images (1) and fakes (0), each summed over the domains."""
+def discriminate(apply: Callable[..., jax.Array], gan: Callable[..., jax.Array], name: str,
+                 params: base.Params, batch: base.Batch, fakes: Mapping[str, jax.Array]
+                 ) -> dict[str, Any]:
+  """What D gets wrong about images (1) and fakes (0), summed over the domains; half of it if
+  it is least squares (UNIT's cross entropy is whole)."""
+  half = 0.5 if gan is least_squares else 1.0
   losses = {'real': 0.0, 'fake': 0.0}
   for domain in 'ab':
     both = interleave(batch[domain], jax.lax.stop_gradient(fakes[domain]))
     real, fake = deinterleave(apply(f'{name}_{domain}', params, both), 2)
-    losses['real'] += 0.5 * adversarial.least_squares(real, 1)
-    losses['fake'] += 0.5 * adversarial.least_squares(fake, 0)
+    losses['real'] += half * gan(real, 1)
+    losses['fake'] += half * gan(fake, 0)
   return losses
 
 

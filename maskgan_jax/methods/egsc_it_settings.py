@@ -5,6 +5,7 @@ import dataclasses
 
 import ml_collections
 
+from maskgan_jax import errors
 from maskgan_jax.runs import config as run_config
 
 ABLATIONS = ('no_mask', 'no_adain', 'no_perceptual')  # Table 2's three
@@ -23,7 +24,8 @@ class Experiment:
     learning_rate: of all players but the perceptual network.
     content: weight lambda_c in eq. 4; `style` is lambda_s.
     iterations: of each stage. One is a discriminator update, with one generator update in the first
-      stage and five in the second, where it is five steps here.
+      stage and five in the second, where it is five steps here. (In the code each of these updates
+      has a batch of its own; here the discriminator's is the first of the generator's.)
   """
   height: int
   width: int
@@ -37,13 +39,17 @@ class Experiment:
 
 DIGITS_SINGLE = Experiment(28, 28, 0, 8, 1e-5, 10.0, 1e3, 60_000)
 DIGITS_MULTIPLE = Experiment(112, 112, 2, 8, 1e-5, 1e2, 1e4, 60_000)
-GTA5_CITYSCAPES = Experiment(256, 512, 2, 3, 1e-4, 5e2, 1e3, 25_000)
-GTA5_BDD = Experiment(256, 512, 2, 3, 1e-4, 1e2, 1e4, 25_000)
-CELEBA_GENDER = Experiment(128, 128, 2, 8, 1e-4, 10.0, 5e3, 68_000)
+# As many iterations as there are pairs: "epoch=1" of the scripts.
+GTA5_CITYSCAPES = Experiment(256, 512, 2, 3, 1e-4, 5e2, 1e3, 24_466)
+GTA5_BDD = Experiment(256, 512, 2, 3, 1e-4, 1e2, 1e4, 24_466)
+CELEBA_GENDER = Experiment(128, 128, 2, 8, 1e-4, 10.0, 5e3, 94_509)
 
 
 def default(experiment: Experiment, chosen: Collection[str]) -> ml_collections.ConfigDict:
-  """A config with the authors' sizes, weights, schedule and augmentation; see `stages` too.
+  """A config with the authors' sizes, weights, schedule and augmentation; see `finish` too.
+
+  Of the augmentation one thing is left out on purpose: their flip lands a pixel beside the picture,
+  so that every mirrored one has a grey first column.
 
   Args:
     experiment: one of the above.
@@ -62,6 +68,9 @@ def default(experiment: Experiment, chosen: Collection[str]) -> ml_collections.C
     if name != 'perceptual':
       player.learning_rate = experiment.learning_rate
   config.data.update(flip=True, zoom_probability=0.5, zoom_least=0.8, fixed_pairs=True)
+  if set(ABLATIONS) <= set(chosen):  # UNIT, which has nothing to pretrain
+    config.model.pretrain_steps = 0
+    config.num_steps -= experiment.iterations
   if 'no_mask' in chosen:
     config.model.feature_mask = False
   if 'no_adain' in chosen:
@@ -105,9 +114,11 @@ def quick(config: ml_collections.ConfigDict) -> None:
   AdaIN is Huang and Belongie's: with the authors' variances and swapped roles so few steps end
   without one of the colours.
   """
-  config.update(num_steps=7_000, checkpoint_every=1_000, sample_every=1_000)
-  config.model.update(width=16, discriminator_width=16, perceptual_width=8, pretrain_steps=1_000,
+  config.model.update(width=16, discriminator_width=16, perceptual_width=8,
+                      pretrain_steps=min(config.model.pretrain_steps, 1_000),
                       adain_roles='written', adain_spread='deviation')
+  config.update(num_steps=config.model.pretrain_steps + 6_000, checkpoint_every=1_000,
+                sample_every=1_000)
   for name, player in config.optimizers.items():
     player.learning_rate = 1e-3 if name == 'perceptual' else 4e-4
 
@@ -119,8 +130,10 @@ def finish(config: ml_collections.ConfigDict, chosen: Collection[str], name: str
   `:first` trains F_A, F_B and the perceptual network alone, and `:second` takes them from the run
   that config.init_from names (by default runs/NAME_first).
   """
-  run_config.exclusive(chosen, STAGES)
   stage = config.model.pretrain_steps
+  if run_config.exclusive(chosen, STAGES) and not stage:
+    raise errors.UserError('without masks, AdaIN and perceptual losses there is no first stage: '
+                           f'leave out {run_config.exclusive(chosen, STAGES)!r}')
   if 'first' in chosen:
     config.num_steps = stage
   elif 'second' in chosen:
