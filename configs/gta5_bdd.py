@@ -1,6 +1,6 @@
 """Street views from a game to the real world and back: GTA5 and Berkeley Deep Drive.
 
-EGSC-IT (ICLR 2019) at 256x512, resized from 512x1024. a are pictures of GTA5, b of BDD, in trainA,
+EGSC-IT (ICLR 2019) at 256x512 (theirs by way of 512x1024). a are pictures of GTA5, b of BDD, in trainA,
 trainB, testA and testB below config.data.path. `:official` (the default) is the authors' code with
 their weights and schedule, `:paper` the paper's text where it differs; `:no_mask`, `:no_adain` and
 `:no_perceptual` are Table 2's ablations, `:first` and `:second` the two stages as two runs. The

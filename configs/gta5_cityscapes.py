@@ -1,7 +1,7 @@
 """Street views from a game to German cities and back: GTA5 and Cityscapes.
 
-EGSC-IT (ICLR 2019) at 256x512, resized from 512x1024. a are pictures of GTA5, b of Cityscapes, in
-trainA, trainB, testA and testB below config.data.path. `:official` (the default) is the authors'
+EGSC-IT (ICLR 2019) at 256x512 (theirs by way of 512x1024). a are pictures of GTA5, b of Cityscapes
+in trainA, trainB, testA and testB below config.data.path. `:official` (the default) is the authors'
 code with their weights and schedule, `:paper` the paper's text where it differs; `:no_mask`,
 `:no_adain` and `:no_perceptual` are Table 2's ablations, `:first` and `:second` the two stages as
 two runs. The perceptual network is ImageNet's VGG-19 (weights/vgg19.safetensors, see

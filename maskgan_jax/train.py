@@ -38,7 +38,7 @@ def main() -> None:
   from maskgan_jax.translator import Translator
   workdir = _WORKDIR.value
   for name in config.evaluators:
-    evaluators.module(name)  # a misspelt one is not for the end of training to find
+    evaluators.make(name, config)  # a misspelt one is not for the end of training to find
 
   def make_evaluate(method, data, poll):
     translator = None
@@ -62,7 +62,7 @@ def main() -> None:
     row = scores.latest(workdir, **last)
     print()
     if row:
-      print(evaluators.table({k: v for k, v in row.items() if isinstance(v, (int, float))}))
+      print(evaluators.table({name: value for name, value in row.items() if name != 'split'}))
     print(f'{trained.step:,} steps; this command took {time.monotonic() - began:.0f} s. '
           f'Pictures: {os.path.join(workdir, "samples")}. Report: {path}')
 

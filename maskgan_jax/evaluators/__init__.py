@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 import importlib
 import os
 import pkgutil
+import re
 from typing import Any
 
 import ml_collections
@@ -11,7 +12,7 @@ import numpy as np
 
 from maskgan_jax import errors
 from maskgan_jax.evaluators import base, masks
-from maskgan_jax.runs import scores
+from maskgan_jax.runs import pictures, scores
 from maskgan_jax.translator import Translator
 
 SPLIT = 'test'  # what `measure` measures
@@ -31,15 +32,30 @@ def module(name: str):
   return importlib.import_module(f'maskgan_jax.evaluators.{name}')
 
 
+def make(name: str, config: ml_collections.ConfigDict) -> base.Evaluator:
+  """A new evaluator with its part of the config; UserError says what is wrong with either."""
+  evaluator = module(name).Evaluator
+  settings = getattr(evaluator, 'settings', '')
+  return evaluator(config[settings]) if settings else evaluator()
+
+
+def provenance(translator: Translator) -> dict[str, str]:
+  """What has to stand beside every result of a method, name -> text."""
+  return dict(getattr(translator.method, 'provenance', {}))
+
+
 def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict,
             workdir: str | os.PathLike, step: int, *, poll: Callable[[], None] | None = None,
             note: Callable[[str], None] = print) -> dict[str, float]:
   """Runs the evaluators of a config on the test split and writes a row of scores.csv.
 
+  The row also has the method's provenance. What evaluators draw goes to `figures/*.png`, unless a
+  later step's is there.
+
   Args:
     translator: with the weights of the step.
     data: see `run`.
-    config: `evaluators`, `evaluation_batch_size` and `evaluation_pairs` count.
+    config: `evaluators`, their settings, `evaluation_batch_size` and `evaluation_pairs` count.
     workdir: folder of the run.
     step: the row's; what an earlier evaluation of it found and this one does not stays there.
     poll: see `run`.
@@ -47,18 +63,26 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
   Returns:
     name -> value; empty, and no row is written, where nothing can be measured.
   """
+  newest = (scores.latest(workdir, split=SPLIT) or {'step': step})['step']
+
+  def draw(name, image, caption):
+    path = os.path.join(workdir, 'figures', f'{name}.png')
+    if step >= newest or not os.path.exists(path):
+      pictures.save(path, image, description=f'Step {step:,}. {caption}'.strip())
   results = run(translator, data, split=SPLIT, names=config.evaluators,
                 batch_size=config.evaluation_batch_size, max_pairs=config.evaluation_pairs,
-                poll=poll, note=note)
+                poll=poll, note=note, config=config, draw=draw)
   if results:
     earlier = scores.latest(workdir, split=SPLIT, step=step) or {}
-    scores.append(workdir, {**earlier, **results, 'step': step, 'split': SPLIT})
+    scores.append(workdir, {**earlier, **results, **provenance(translator), 'step': step,
+                            'split': SPLIT})
   return results
 
 
 def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterable[str],
         batch_size: int, max_pairs: int | None = None, poll: Callable[[], None] | None = None,
-        note: Callable[[str], None] = print) -> dict[str, float]:
+        note: Callable[[str], None] = print, config: ml_collections.ConfigDict | None = None,
+        draw: Callable[[str, np.ndarray, str], None] | None = None) -> dict[str, float]:
   """Measures a model on pairs of a split, after a pass over 'validation' for the threshold.
 
   Args:
@@ -70,11 +94,14 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
     max_pairs: of each split; None or 0 is all.
     poll: called before each batch; may raise to stop, e.g. when the machine is about to go.
     note: told in one line what cannot be measured, and why.
+    config: where evaluators find their settings; None is the translator's.
+    draw: given the figures of those that have any, as (name, uint8 [H, W, 3], caption); without
+      it, none are made.
   Returns:
     name -> value: what the evaluators yield, `mask_threshold` if it could be searched, and `pairs`,
     how many were measured. Empty without evaluators or where none has anything to measure.
   """
-  evaluators = {name: module(name).Evaluator() for name in names}
+  evaluators = {name: make(name, config or translator.config) for name in names}
   poll = poll or (lambda: None)
 
   def batches(split):
@@ -99,7 +126,7 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
         return {}
       if 'b_mask' in batch and 'segment' in translator.abilities:
         threshold = _search_threshold(translator, batches('validation'))
-    outputs = base.Outputs(translator, batch, threshold)
+    outputs = base.Outputs(translator, batch, threshold, getattr(data, 'apart', ()))
     for evaluator in evaluators.values():
       evaluator.update(batch, outputs, valid)
     pairs += int(valid.sum())
@@ -110,6 +137,9 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
     results['mask_threshold'] = threshold
   for evaluator in evaluators.values():
     results.update(evaluator.results())
+    if draw and hasattr(evaluator, 'figures'):
+      for name, image in evaluator.figures():
+        draw(name, image, getattr(evaluator, 'caption', ''))
   return results
 
 
@@ -122,8 +152,14 @@ def _search_threshold(translator, batches) -> float | None:
   return search.best()
 
 
-def table(results: Mapping[str, float]) -> str:
-  """The results in a few lines, beside what doing nothing would get; '' if there are none."""
+_DIRECTIONS = {'ab': 'a to b', 'ba': 'b to a'}
+
+
+def table(results: Mapping[str, float | str]) -> str:
+  """The results in a few lines, beside what doing nothing would get; '' if there are none.
+
+  Texts among the results, provenance, come last.
+  """
   lines = []
   for task, nothing in (('transfer', 'do_nothing'), ('removal', 'do_nothing_removal')):
     for measure, title, digits in (('error_inside', 'error where it should change', 4),
@@ -136,6 +172,7 @@ def table(results: Mapping[str, float]) -> str:
         if measure == 'error_inside' and f'{task}_error_ratio' in results:
           line += f'   ratio {results[f"{task}_error_ratio"]:.3f} (0 is perfect, 1 useless)'
         lines.append(line.rstrip())
+  lines += _translation_lines(results)
   if lines:
     lines.insert(0, f'{"":<39} {"model":>8} {"do nothing":>11}')
   for kind, whose in (('mask_iou', 'mask'), ('source_mask_iou', "source's mask")):
@@ -149,6 +186,44 @@ def table(results: Mapping[str, float]) -> str:
     if name in results:
       lines.append(f'error with a region of the exemplar erased{where}: {results[name]:.4f} '
                    f'(before {results[f"{name}_before"]:.4f})')
+  for direction, title in _DIRECTIONS.items():
+    if (name := f'{direction}_neighbours_same') in results:
+      lines.append(f'{title}: {100 * results[name]:.1f} % of nearest neighbours are of the same '
+                   'set, real or translated (50 is best)')
+  if 'segmentation_miou' in results:
+    lines.append(f'mean IoU of the segmentation: {results["segmentation_miou"]:.3f} '
+                 f'(untranslated {results["segmentation_source_miou"]:.3f})')
   if lines and 'pairs' in results:
     lines.append(f'{results["pairs"]:.0f} pairs')
+  if lines:
+    lines += [f'{name.replace("_", " ")}: {value}' for name, value in results.items()
+              if isinstance(value, str)]
   return '\n'.join(lines)
+
+
+def _translation_lines(results: Mapping[str, float | str]) -> list[str]:
+  """What the evaluator `similarity` found, in the columns of `table`."""
+  lines = []
+  for direction, title in _DIRECTIONS.items():
+    for measure, what, digits in (('ssim', 'SSIM to the truth', 4),
+                                  ('psnr', 'PSNR to the truth (dB)', 2),
+                                  ('exemplar_ssim', 'SSIM with the exemplar', 4)):
+      name = f'{direction}_{measure}'
+      if name in results:
+        cells = [f'{results[key]:.{digits}f}' if key in results else ''
+                 for key in (name, f'do_nothing_{name}')]
+        line = f'{title:<9} {what:<29} {cells[0]:>8} {cells[1]:>11}'
+        if f'{name}_std' in results:
+          line += f'   +- {results[f"{name}_std"]:.{digits}f}'
+        if f'truth_{name}' in results:
+          line += f'; perfect {results[f"truth_{name}"]:.{digits}f}'
+          line += f' +- {results[f"truth_{name}_std"]:.{digits}f}'
+        lines.append(line.rstrip())
+    found = (re.fullmatch(rf'{direction}_(?:exemplar_)?ssim\[(.*)\]', name) for name in results)
+    for group in dict.fromkeys(match[1] for match in found if match):
+      parts = [f'{before} {results[key]:.4f}' for before, key in (
+          ('to the truth', f'{direction}_ssim[{group}]'),
+          ('with the exemplar', f'{direction}_exemplar_ssim[{group}]'),
+          ('perfect', f'truth_{direction}_exemplar_ssim[{group}]')) if key in results]
+      lines.append(f'{title:<9} SSIM {"; ".join(parts)}: {group}')
+  return lines

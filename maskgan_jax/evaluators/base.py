@@ -1,6 +1,6 @@
 """What evaluators share: the model's outputs for a batch, and exact means over images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import functools
 from typing import Protocol
 
@@ -16,12 +16,14 @@ class Outputs:
   Attributes:
     abilities: the method's.
     threshold: of masks, found on the validation split; None if there were no true masks.
+    apart: names of the groups in `a_apart` and `b_apart` of the batch.
   """
 
   def __init__(self, translator: Translator, batch: Mapping[str, np.ndarray],
-               threshold: float | None = None):
+               threshold: float | None = None, apart: Sequence[str] = ()):
     self.abilities = translator.abilities
     self.threshold = threshold
+    self.apart = tuple(apart)
     self._translator = translator
     self._batch = batch
 
@@ -30,6 +32,12 @@ class Outputs:
     """z(a, b)."""
     exemplar = self._batch['b'] if 'exemplar' in self.abilities else None
     return self._translator(self._batch['a'], exemplar)
+
+  @functools.cached_property
+  def back(self) -> Translation:
+    """z(b, a), the other way round; only where 'reverse' is among the abilities."""
+    exemplar = self._batch['a'] if 'exemplar' in self.abilities else None
+    return self._translator(self._batch['b'], exemplar, reverse=True)
 
   def translate_with(self, exemplar_mask: np.ndarray) -> Translation:
     """z(a, b) with this mask of b in place of the predicted one; not kept."""
@@ -47,7 +55,12 @@ class Outputs:
 
 
 class Evaluator(Protocol):
-  """A measure over batches: class `Evaluator` of a module here, built anew for every pass."""
+  """A measure over batches: class `Evaluator` of a module here, built anew for every pass.
+
+  It is built without arguments, or with `config[Evaluator.settings]` where it has `settings`. One
+  that draws has `caption`, a line about its pictures, and `figures()`, which yields (name, uint8
+  [H, W, 3]) after `results`.
+  """
 
   def missing(self, batch: Mapping[str, np.ndarray], abilities: frozenset[str]) -> str:
     """Why this batch and these abilities give nothing to measure; '' if they do."""

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# What `skimage.metrics.structural_similarity(x, y, channel_axis=-1, data_range=255)` computes.
+SCIKIT_IMAGE = dict(window=7, uniform=True, sample_covariance=True)
+
 
 def psnr(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0,
          cap: float = 100.0) -> np.ndarray:
@@ -20,39 +23,57 @@ def psnr(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0,
 
 
 def ssim(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0, window: int = 11,
-         sigma: float = 1.5, k1: float = 0.01, k2: float = 0.03) -> np.ndarray:
+         sigma: float = 1.5, uniform: bool = False, sample_covariance: bool = False,
+         k1: float = 0.01, k2: float = 0.03) -> np.ndarray:
   """Structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004), [B]; the mean over channels.
 
-  Over the positions where the whole window lies inside the image; biased (co)variances, as in the
-  paper. scikit-image: structural_similarity(gaussian_weights=True, sigma=1.5,
-  use_sample_covariance=False).
+  Over the positions where the whole window lies inside the image; by default with biased
+  (co)variances, as in the paper. scikit-image: structural_similarity(gaussian_weights=True,
+  sigma=1.5, use_sample_covariance=False). Its own defaults are `SCIKIT_IMAGE`.
 
   Args:
     x: [B, H, W, C].
     y: the same.
     data_range: between the least and the greatest value that a pixel can have.
-    window: side of the Gaussian window; the largest odd number that fits in smaller images.
+    window: side of the window; the largest odd number that fits in smaller images.
     sigma: of the Gaussian, in pixels.
+    uniform: a window of equal weights in place of the Gaussian.
+    sample_covariance: divide (co)variances by one less than the pixels of the window.
     k1: of the constant in the luminance term.
     k2: of the constant in the contrast and structure term.
   """
   height, width = x.shape[1:3]
   shorter = min(height, width)
   window = min(window, shorter - 1 + shorter % 2)
-  rows, columns = (_gaussian_rows(n, window, sigma) for n in (height, width))
+  if uniform:
+    def blur(image):
+      return _box_sums(_box_sums(image, window, 1), window, 2) / window ** 2
+  else:
+    rows, columns = (_gaussian_rows(n, window, sigma) for n in (height, width))
 
-  def blur(image):
-    return rows @ image @ columns.T
+    def blur(image):
+      return np.moveaxis(rows @ np.moveaxis(image, -1, 1) @ columns.T, 1, -1)
 
-  x, y = (np.moveaxis(image, -1, 1).astype(np.float64) for image in (x, y))
+  x, y = x.astype(np.float64), y.astype(np.float64)
   mean_x, mean_y = blur(x), blur(y)
-  var_x = blur(x * x) - mean_x ** 2
-  var_y = blur(y * y) - mean_y ** 2
-  covariance = blur(x * y) - mean_x * mean_y
+  scale = window ** 2 / max(window ** 2 - 1, 1) if sample_covariance else 1.0
+  var_x = scale * (blur(x * x) - mean_x ** 2)
+  var_y = scale * (blur(y * y) - mean_y ** 2)
+  covariance = scale * (blur(x * y) - mean_x * mean_y)
   c1, c2 = (k1 * data_range) ** 2, (k2 * data_range) ** 2
   similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)
                 / ((mean_x ** 2 + mean_y ** 2 + c1) * (var_x + var_y + c2)))
   return similarity.mean(axis=(1, 2, 3))
+
+
+def _box_sums(images: np.ndarray, window: int, axis: int) -> np.ndarray:
+  """Sums over `window` neighbours along an axis, where the window fits."""
+  count = images.shape[axis] - window + 1
+  parts = [images[(slice(None),) * axis + (slice(i, i + count),)] for i in range(window)]
+  sums = parts[0].copy()
+  for part in parts[1:]:
+    sums += part
+  return sums
 
 
 def _gaussian_rows(size: int, window: int, sigma: float) -> np.ndarray:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterable, Mapping
 import glob
 import html
+import io
 import json
 import os
 import re
@@ -53,13 +54,26 @@ _MEANINGS = {
                      'picture.',
     'removal_psnr': 'Likeness of the picture without the attribute to the true one, in decibels.',
     'removal_ssim': 'Structural likeness of the picture without the attribute to the true one.',
+    # ab is from a to b; ba, the other way round, has the same meanings.
+    'ab_ssim': 'Structural likeness of the translation to the true one; 1 is the same picture.',
+    'ab_psnr': 'Likeness of the translation to the true one, in decibels.',
+    'ab_exemplar_ssim': "Structural likeness of the translation to its exemplar, EGSC-IT's Table 2."
+                        ' The exemplar shows something else: no right translation gets near 1.',
+    'truth_ab_exemplar_ssim': 'The same for true translations: what a perfect one gets.',
+    'ab_neighbours_same': 'Share of pictures, real ones of the target domain and translations, '
+                          'whose nearest neighbour is of the same kind: 0.5 if nothing tells them '
+                          'apart, 1 if everything does.',
+    'segmentation_miou': 'How well a segmentation network sees in the translation what was in the '
+                         'source: intersection over union, the mean over the classes.',
+    'segmentation_iou_': 'The same for one class.',
     'fid': 'Distance between the translations and real pictures as a whole, by what an image '
            'classifier sees in them.',
     'kid': 'Like FID, and reliable for fewer pictures.',
     'lpips': 'Difference to the true answer as people would judge it.',
     'accuracy': 'Share of the translations in which a classifier finds the attribute it should.',
 }
-_HIGHER, _LOWER = ('iou', 'psnr', 'ssim', 'accuracy'), ('error', 'fid', 'kid', 'lpips', 'l1', 'mse')
+_HIGHER = ('iou', 'miou', 'psnr', 'ssim', 'accuracy')
+_LOWER = ('error', 'fid', 'kid', 'lpips', 'l1', 'mse')
 _NOTHING = 'do_nothing_'
 _NOT_MEASURES = ('step', 'split', 'time')
 _GROUPS = (  # (heading, what a metric's name contains), the first that fits; the rest are folded
@@ -95,6 +109,7 @@ def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) ->
       '<h2>Scores</h2>', *(_scores(rows) or [_absent(
           'No scores yet.', f'python -m maskgan_jax.evaluate --workdir={workdir} --once')]),
       '<h2>Pictures</h2>', *(_pictures(workdir, captions) or [_absent('No sample pictures yet.')]),
+      *_figures(workdir),
       '<h2>Curves</h2>', *(_curves(metrics) or [_absent('No metrics yet.')]),
       '<h2>How to reproduce this</h2>', *_reproduce(command, extra),
       *([f'<details><summary>Config</summary><pre>{_escape(_json(config))}</pre></details>']
@@ -126,7 +141,9 @@ def _lead(config: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
     facts.append(f'data {data.get("name") or data["source"]}: from {data.get("a") or "a"} to '
                  f'{data.get("b") or "b"}')
   if 'image_size' in config:
-    facts.append(f'{config["image_size"]} x {config["image_size"]} pixels')
+    height, width = config['image_size'], config.get('image_width') or config['image_size']
+    order = '' if height == width else ' (height x width)'
+    facts.append(f'{height} x {width} pixels{order}')
   if metrics:
     steps = charts.number(max(row['step'] for row in metrics))
     planned = config.get('num_steps')
@@ -143,8 +160,11 @@ def _scores(rows: list[scores.Row]) -> list[str]:
     own = [row for row in rows if str(row['split']) == split]
     newest = max(own, key=lambda row: row['step'])
     heading = f'{_escape(split)} pictures, step {charts.number(newest["step"])}'
-    parts.append(f'<h3>{heading}</h3>{_table(newest)}' if split == splits[0] else
-                 f'<details><summary>{heading}</summary>{_table(newest)}</details>')
+    told = ''.join(f'<p>{_escape(name.replace("_", " "))}: {_escape(value)}</p>'
+                   for name, value in newest.items()
+                   if name not in _NOT_MEASURES and not _is_number(value))
+    parts.append(f'<h3>{heading}</h3>{told}{_table(newest)}' if split == splits[0] else
+                 f'<details><summary>{heading}</summary>{told}{_table(newest)}</details>')
   for split in splits:
     own = sorted((row for row in rows if str(row['split']) == split), key=lambda row: row['step'])
     measures = [m for m in _measures(own[-1]) if m != 'mask_threshold' and _better(m)]
@@ -159,7 +179,8 @@ def _measures(row: scores.Row) -> list[str]:
   """Returns the names of a row's measures, well-known ones first, without their companions."""
   companions = {f'{name}_std' for name in row} | {_baseline(row, name) for name in row}
   known = list(_MEANINGS)
-  names = [name for name in row if name not in companions and name not in _NOT_MEASURES]
+  names = [name for name in row if name not in companions and name not in _NOT_MEASURES
+           and _is_number(row[name])]
   rank = {name: known.index(_key(name)) if _key(name) in known else len(known) for name in names}
   return sorted(names, key=rank.get)
 
@@ -195,18 +216,25 @@ def _baseline(row: scores.Row, name: str) -> str:
   """Returns the column that says what doing nothing scores in a measure, or ''."""
   if name.startswith(_NOTHING):
     return ''
-  names = (_NOTHING + name, _NOTHING + name.removeprefix('transfer_'))
+  names = (_NOTHING + name, _NOTHING + name.removeprefix('transfer_'),
+           name.replace('segmentation_', 'segmentation_source_'))
+  names = [other for other in names if other != name]
   return next((other for other in names if other in row), '')
 
 
 def _key(name: str) -> str:
   """Returns the name under which `_MEANINGS` explains a measure."""
+  name = re.sub(r'\[.*\]$', '', name)  # of which group of pictures
+  name = re.sub('^(truth_)?ba_', r'\1ab_', name)
+  name = re.sub(r'^(segmentation_iou_)\d+$', r'\1', name)  # and of which class
   return re.sub('@.*', '@' if name.partition('@')[0] + '@' in _MEANINGS else '', name)
 
 
 def _better(name: str) -> int:
   """Returns 1 if higher values are better, -1 if lower ones are, 0 if nobody knows."""
-  words = re.split('[_@/]', name.lower())
+  words = re.split('[_@/]', name.partition('[')[0].lower())
+  if words[0] == 'truth':  # a limit of the data, not a score of the run
+    return 0
   return (any(word in _HIGHER for word in words) and 1) or -any(word in _LOWER for word in words)
 
 
@@ -238,21 +266,34 @@ def _pictures(workdir: str | os.PathLike, captions: Mapping[str, str]) -> list[s
   return parts
 
 
-def _picture(kind: str, step: int, path: str, captions: Mapping[str, str]) -> str:
+def _figures(workdir: str | os.PathLike) -> list[str]:
+  """Returns what evaluators drew."""
+  folder = os.path.join(glob.escape(os.fspath(workdir)), 'figures')
+  return [_picture(os.path.splitext(os.path.basename(path))[0], None, path, {})
+          for path in sorted(glob.glob(os.path.join(folder, '*.png')))]
+
+
+def _picture(kind: str, step: int | None, path: str, captions: Mapping[str, str]) -> str:
   try:
     with Image.open(path) as image:
       width, height = image.size
       caption = captions.get(kind) or image.info.get('Description') or _COLUMNS
-    with open(path, 'rb') as file:
-      data = file.read()
+      with open(path, 'rb') as file:
+        data, form = file.read(), 'png'
+      if len(data) > _PICTURE_BYTES:  # rows of street scenes, say; the file itself stays exact
+        smaller = io.BytesIO()
+        image.convert('RGB').save(smaller, 'JPEG', quality=85)
+        data, form = smaller.getvalue(), 'jpeg'
   except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
     return _absent(f'{os.path.basename(path)} is not a picture.')
   if len(data) > _PICTURE_BYTES:
     return _absent(f'{os.path.basename(path)} is too large to show here.')
-  title = f'{kind.replace("_", " ")}, step {charts.number(step)}'.removeprefix(', ')
+  title = kind.replace('_', ' ')
+  if step is not None:
+    title = f'{title}, step {charts.number(step)}'.removeprefix(', ')
   encoded = base64.b64encode(data).decode()
   return (f'<figure><div class="wide"><img width="{width}" height="{height}" '
-          f'alt="{_escape(title)}" src="data:image/png;base64,{encoded}"></div>'
+          f'alt="{_escape(title)}" src="data:image/{form};base64,{encoded}"></div>'
           f'<figcaption><b>{_escape(title)}.</b> {_escape(caption)}</figcaption></figure>')
 
 
