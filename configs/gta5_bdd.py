@@ -1,11 +1,12 @@
 """Street views from a game to the real world and back: GTA5 and Berkeley Deep Drive.
 
-EGSC-IT (ICLR 2019) at 256x512 (theirs by way of 512x1024). a are pictures of GTA5, b of BDD, in trainA,
-trainB, testA and testB below config.data.path. `:official` (the default) is the authors' code with
-their weights and schedule, `:paper` the paper's text where it differs; `:no_mask`, `:no_adain` and
-`:no_perceptual` are Table 2's ablations, `:first` and `:second` the two stages as two runs. The
-perceptual network is ImageNet's VGG-19 (weights/vgg19.safetensors, see import_weights); without it
-`:labels` trains one on telling the two domains apart, which is all the labels there are.
+EGSC-IT (ICLR 2019) at 256x512 (theirs by way of 512x1024). a are pictures of GTA5, b of BDD, in
+trainA, trainB, testA and testB below config.data.path. `:official` (the default) is the authors'
+code with their weights and schedule, `:paper` the paper's text where it differs; `:no_mask`,
+`:no_adain` and `:no_perceptual` are Table 2's ablations, `:first` and `:second` the two stages as
+two runs. The perceptual network is ImageNet's VGG-19 (weights/vgg19.safetensors, see
+import_weights; the authors' is the one that Keras has); without it `:labels` trains one on telling
+the two domains apart, which is all the labels there are.
 
 Table 3 trains DeepLab on translated pictures. Here config.segmentation.network names a network, and
 config.data.labels_path the label maps of testA: the mean IoU of what it sees in translations.
@@ -27,4 +28,5 @@ def get_config(argument: str = ''):
   config.data.update(source='folder', path='data/gta5_bdd', a='~B', b='B', in_memory='never',
                      workers=8)
   config.update(evaluation_batch_size=8, evaluators=('similarity', 'segmentation'))
+  config.segmentation.ids = egsc_it_settings.STREET_CLASS_IDS
   return egsc_it_settings.finish(config, chosen, 'gta5_bdd')

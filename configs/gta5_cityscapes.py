@@ -28,4 +28,5 @@ def get_config(argument: str = ''):
   config.data.update(source='folder', path='data/gta5_cityscapes', a='~B', b='B', in_memory='never',
                      workers=8)
   config.update(evaluation_batch_size=8, evaluators=('similarity', 'segmentation'))
+  config.segmentation.ids = egsc_it_settings.STREET_CLASS_IDS
   return egsc_it_settings.finish(config, chosen, 'gta5_cityscapes')

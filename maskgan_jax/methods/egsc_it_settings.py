@@ -12,6 +12,9 @@ ABLATIONS = ('no_mask', 'no_adain', 'no_perceptual')  # Table 2's three
 STAGES = ('first', 'second')
 ARGUMENTS = ('official', 'paper', *ABLATIONS, *STAGES)
 
+# Of Cityscapes' 19 classes in its label maps, and in GTA5's.
+STREET_CLASS_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -117,7 +120,7 @@ def quick(config: ml_collections.ConfigDict) -> None:
   config.model.update(width=16, discriminator_width=16, perceptual_width=8,
                       pretrain_steps=min(config.model.pretrain_steps, 1_000),
                       adain_roles='written', adain_spread='deviation')
-  config.update(num_steps=config.model.pretrain_steps + 6_000, checkpoint_every=1_000,
+  config.update(num_steps=config.model.pretrain_steps + 3_000, checkpoint_every=1_000,
                 sample_every=1_000)
   for name, player in config.optimizers.items():
     player.learning_rate = 1e-3 if name == 'perceptual' else 4e-4
