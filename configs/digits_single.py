@@ -6,7 +6,9 @@ default) is the authors' code with their weights and schedule, `:paper` the pape
 differs; `:no_mask`, `:no_adain` and `:no_perceptual` are Table 2's ablations. MNIST's four files
 are those in config.data.path; `:embedded` takes scikit-learn's digits, `:tfds` TFDS's mnist.
 
-The perceptual network is one of VGG-19's shape that learns the digits in the first stage; `:imagenet` takes ImageNet's from weights/vgg19.safetensors (see import_weights).
+The perceptual network is one of VGG-19's shape that learns the digits in the first stage;
+`:imagenet` takes ImageNet's from weights/vgg19.safetensors (see import_weights; the authors' is the
+one that Keras has).
 
 `:quick` is for minutes on a CPU: a quarter of the channels (an eighth in the perceptual network),
 40 times the learning rate, 1,000 steps of the first stage and 3,000 of the second, and AdaIN as
