@@ -35,7 +35,17 @@ def lomit(config) -> dict:
           'attributes': max(len(config.data.attributes), 1)}
 
 
-TWINS = {'content_transfer': content_transfer, 'lomit': lomit}
+def egsc_it(config) -> dict:
+  """Arguments of torch_egsc_it.py, for the second stage of the authors' code, all of it."""
+  weights, model = config.weights, config.model
+  if config.variant != 'official' or not (model.feature_mask and model.adain and weights.content):
+    sys.exit("error: the PyTorch twin of egsc_it is of variant 'official' without ablations")
+  names = ('width', 'downsamplings', 'blocks', 'discriminator_width', 'discriminator_depth',
+           'discriminator_every', 'perceptual_width')
+  return {**{name: model[name] for name in names}, 'image_width': config.image_width}
+
+
+TWINS = {'content_transfer': content_transfer, 'egsc_it': egsc_it, 'lomit': lomit}
 
 
 def main() -> None:
