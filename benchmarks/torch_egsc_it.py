@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.functional import l1_loss as l1
+from torch.nn.functional import softplus
 
 # The authors' loss weights for MNIST-Single, by the names that maskgan_jax gives the terms.
 MNIST_SINGLE = {'adversarial': 10.0, 'kl': 0.1, 'reconstruction': 100.0, 'cycle_kl': 0.1,
@@ -226,9 +227,8 @@ class _Stage:
     return latent[self.switches['kl'] == 'noisy'].square().mean()
 
   def gan(self, scores, target):
-    if self.switches['gan'] == 'least_squares':
-      return (scores - target).square().mean()
-    return (nn.functional.softplus(scores) - target * scores).mean()
+    squared = self.switches['gan'] == 'least_squares'
+    return ((scores - target).square() if squared else softplus(scores) - target * scores).mean()
 
   def discriminator_loss(self, losses):
     """The weighted sum of terms."""
