@@ -17,8 +17,8 @@ runs, the second with `config.init_from`.
 
   paper: Table 2: SSIM A->B 0.478 +- 0.090, B->A 0.232 +- 0.131, with the exemplar (not the truth);
     perfect translations have 0.484 and 0.226
-  ours: REPRODUCING.md
-  hours and hardware: not stated by the authors; `:quick` see REPRODUCING.md
+  ours: `:quick` 0.336 +- 0.154, 0.149 +- 0.142; to the truth 0.481, 0.336
+  hours and hardware: not stated by the authors; `:quick` 11 minutes on one CPU core
   command: python -m maskgan_jax.train --config=configs/digits_single.py:quick \\
       --workdir=runs/digits_single --config.data.path=DIRECTORY_WITH_MNIST
 """
