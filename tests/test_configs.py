@@ -158,6 +158,18 @@ def test_what_may_change_on_resuming_and_what_may_not(tmp_path):
     run_config.check_same_run(config, str(tmp_path))
 
 
+@pytest.mark.parametrize('key, value, message', [
+    ('optimizers.autoencoder.learning_rate', float('nan'), 'must be a finite number'),
+    ('weights.recon1_a', float('inf'), 'must be a finite number'),
+    ('optimizers.autoencoder.learning_rate', -1e-3, 'must be at least 0'),
+])
+def test_numbers_that_train_nothing_are_refused(key, value, message):
+  config = load(QUICKSTART)
+  run_config.set_key(config, key, value)
+  with pytest.raises(errors.UserError, match=f'config.{key} is .*{message}'):
+    run_config.check_values(config)
+
+
 def test_an_older_config_file_gets_todays_defaults(tmp_path):
   config = load(QUICKSTART, 'smoke')
   text = run_config.to_json(config)

@@ -100,6 +100,30 @@ def test_dispatches_must_fit_into_what_happens_between(tmp_path, data_dir, name)
     trained(config, tmp_path / 'run', data_dir)
 
 
+def test_a_refused_resume_leaves_the_runs_config_as_it_was(tmp_path, data_dir):
+  trained(smoke(num_steps=1), tmp_path / 'run', data_dir)
+  before = (tmp_path / 'run' / 'config.json').read_bytes()
+  with pytest.raises(errors.UserError, match='the checkpoint to resume from, 1'):
+    trained(smoke(steps_per_dispatch=2), tmp_path / 'run', data_dir)
+  with pytest.raises(errors.UserError, match="init_from was '', is 'elsewhere'"):
+    trained(smoke(init_from='elsewhere'), tmp_path / 'run', data_dir)
+  assert (tmp_path / 'run' / 'config.json').read_bytes() == before
+
+
+def test_an_evaluation_that_fails_loses_no_step(tmp_path, data_dir):
+  def make_evaluate(method, data, poll):
+    def evaluate(step, params, model_state):
+      raise errors.UserError('a label map is damaged')
+    return evaluate
+  config = smoke(evaluate_every=3)
+  config.data.data_dir = data_dir
+  with pytest.raises(errors.UserError, match='label map'):
+    loop.train(config, str(tmp_path / 'run'), make_evaluate=make_evaluate)
+  with checkpoints.Checkpoints(str(tmp_path / 'run'), read_only=True) as saved:
+    assert saved.latest() == 3
+  loop.train(config, str(tmp_path / 'run'), make_evaluate=make_evaluate)
+
+
 @pytest.mark.slow
 def test_the_second_stage_begins_with_what_the_first_trained(tmp_path, data_dir):
   config = smoke('egsc_it', num_steps=2)

@@ -217,3 +217,14 @@ def test_sizes_and_names_are_checked():
   for value in (0.0, 1.1, float('nan')):
     with pytest.raises(errors.UserError, match=r'data.zoom_least=.* must lie in \(0, 1\]'):
       transforms.Transform(8, zoom_least=value)
+
+
+@pytest.mark.parametrize('size', [(1, 200_000), (200_000, 1), (3, 5_000)])
+def test_a_thread_of_a_picture_does_not_become_huge(size):
+  picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+  result = transforms.Transform(64, keep_aspect=True).fixed(picture, 'x')
+  assert result.shape == (64, 64, 3)
+  # What is cut off is far from the middle: the same comes of the middle alone.
+  middle = tuple(slice((side - min(side, 400)) // 2, (side + min(side, 400)) // 2) for side in size)
+  expected = transforms.Transform(64, keep_aspect=True).fixed(picture[middle], 'x')
+  assert np.abs(result.astype(int) - expected).max() <= 1

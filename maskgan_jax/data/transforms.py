@@ -92,6 +92,12 @@ class Transform:
     tall, wide = shape = self.stored_shape
     if not self.keep_aspect:
       return _resize(image, tall, wide, self.resize)
+    # A thread of a picture would become huge; of what its middle shows no more than this matters.
+    least, most = min(height / tall, width / wide), 64
+    if max(height / tall, width / wide) > most * least:
+      height, width = (max(1, min(side, round(most * least * target)))
+                       for side, target in ((height, tall), (width, wide)))
+      image = _centre(image, (height, width))
     if height * wide < width * tall:  # relatively wider: something is left over on both sides
       wide = max(wide, round(width * tall / height))
     else:

@@ -54,9 +54,9 @@ class Evaluator:
     """Opens the network, if one is named."""
     self._classes, self._ignore = settings['classes'], settings['ignore']
     self._ids = _numbers(settings['ids'])
-    if self._classes < 1 or self._ids and len(self._ids) != self._classes:
-      raise errors.UserError(f'config.segmentation.classes={self._classes} must be at least 1, and '
-                             f'as many as ids, of which there are {len(self._ids)}')
+    if not 1 <= self._classes <= 4096 or self._ids and len(self._ids) != self._classes:
+      raise errors.UserError(f'config.segmentation.classes={self._classes} must be from 1 to 4096, '
+                             f'and as many as ids, of which there are {len(self._ids)}')
     self._network = open_network(settings['network']) if settings['network'] else None
     self._confusion = {name: np.zeros((self._classes,) * 2, np.int64)  # [label, prediction]
                        for name in ('segmentation', 'segmentation_source')}
@@ -148,7 +148,11 @@ class Network:
       except Exception as error:  # what a network that does not fit raises depends on its runtime
         raise errors.UserError(f'{_FIELD} fails on pictures of {shape[0]}x{shape[1]} pixels: '
                                f'{_first_line(error)}') from error
-      parts.append(self._classes_of(np.asarray(output), shape, classes))
+      output = np.asarray(output)
+      if not output.ndim or len(output) != len(rows):
+        raise errors.UserError(f'{_FIELD} gives {output.dtype} {list(output.shape)} for '
+                               f'{len(rows)} pictures; expected something for each')
+      parts.append(self._classes_of(output, shape, classes))
     return np.concatenate(parts)[:len(images)]
 
   def _classes_of(self, output, shape, classes):
@@ -167,6 +171,8 @@ class Network:
           f'{axes.format(classes)}, as config.segmentation.classes={classes}, or integer ids '
           '[B, h, w]')
     scores = jnp.moveaxis(jnp.asarray(output, jnp.float32), self.class_axis, -1)
+    if not np.isfinite(output).all():
+      raise errors.UserError(f'{_FIELD} gives scores that are not finite')
     return np.asarray(jax.image.resize(scores, (*size, classes), 'bilinear').argmax(axis=-1))
 
 

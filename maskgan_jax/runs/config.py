@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 import glob
 import json
+import math
 import os
 import runpy
 import shlex
@@ -25,7 +26,7 @@ FILE_NAME = 'config.json'
 _FREE = ('name', 'command', 'num_steps', 'log_every', 'checkpoint_every', 'sample_every',
          'evaluate_every', 'keep_last', 'keep_best', 'best_metric', 'best_mode', 'evaluators',
          'evaluation_batch_size', 'evaluation_pairs', 'sample_pairs', 'parallel', 'max_skipped',
-         'remat', 'steps_per_dispatch', 'init_from', 'init_groups', 'data.data_dir',
+         'remat', 'steps_per_dispatch', 'data.data_dir',
          'data.path', 'data.workers', 'data.prefetch', 'data.in_memory',
          'data.masks_path', 'data.mask', 'data.transfer', 'data.erase', 'data.apart',
          'data.labels_path', 'segmentation.network', 'segmentation.classes', 'segmentation.ids',
@@ -176,6 +177,11 @@ def check_values(config: ml_collections.ConfigDict) -> None:
       raise errors.UserError(f'config.{key} is {config[key]}; it must be at least {least}')
   if config.get('seed', 0) >= 2 ** 31:
     raise errors.UserError(f'config.seed is {config.seed}; it must be below 2**31')
+  for key, value in flatten(config):
+    if isinstance(value, float) and not math.isfinite(value):
+      raise errors.UserError(f'config.{key} is {value}; it must be a finite number')
+    if key.endswith('.learning_rate') and value < 0:
+      raise errors.UserError(f'config.{key} is {value}; it must be at least 0')
   if config.get('ema_decay', 0) >= 1:
     raise errors.UserError(f'config.ema_decay is {config.ema_decay}; it must be below 1')
 

@@ -42,7 +42,7 @@ def _of_run(method, config) -> base.Params:
   path = config.init_from
   other = run_config.load(path)
   with checkpoints.Checkpoints(path, read_only=True) as saved:
-    _, model = saved.restore_model(base.abstract_model(methods.make(other), other))
+    step, model = saved.restore_model(base.abstract_model(methods.make(other), other))
   params = {**model['params'], **model['ema_params']}
   names = config.init_groups or getattr(method, 'groups_of_earlier_stages', ())
   if not names:
@@ -54,6 +54,9 @@ def _of_run(method, config) -> base.Params:
       raise errors.UserError(f'{path}, which config.init_from names, has no parameter group '
                              f'{name!r}{errors.nearest(name, params)}; groups: '
                              f'{", ".join(sorted(params))}')
+  if jax.process_index() == 0:
+    unfinished = f', of {other.num_steps}' if step < other.num_steps else ''
+    print(f'beginning with {", ".join(names)} of {path}, step {step}{unfinished}', flush=True)
   return jax.tree.map(np.asarray, {name: params[name] for name in names})
 
 

@@ -64,8 +64,6 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
                        seed=config.seed)
   with files.held(workdir, 'trains') if main else contextlib.nullcontext():
-    if main:
-      run_config.save(config, workdir)
     state = _run(config, workdir, method, players, data, parallel, make_evaluate)
   local = parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
   return Trained(int(state.step), method, *local, data)
@@ -83,8 +81,11 @@ def _run(config, workdir, method, players, data, parallel, make_evaluate):
   try:
     state = _first_state(method, players, config, parallel, store)
     evaluate = make_evaluate(method, data, stop.poll) if make_evaluate and main else None
-    return _Run(config, workdir, method, data, parallel, players, store, stop, progress,
-                evaluate).until_done(state)
+    run = _Run(config, workdir, method, data, parallel, players, store, stop, progress, evaluate)
+    run.check_stride(int(state.step))
+    if main:  # not before all is known to fit: a command that is refused leaves the run as it was
+      run_config.save(config, workdir)
+    return run.until_done(state)
   finally:
     progress.close()
     stop.close()
@@ -142,7 +143,6 @@ class _Run:
     """Iterates to `config.num_steps`."""
     config = self.config
     first = step = int(state.step)
-    self._check_stride(first)
     if self.main:
       self.writer.truncate_after(first)
       if first == 0:
@@ -196,6 +196,10 @@ class _Run:
         scores = self._evaluate(step, state) if evaluates else None
       except errors.Preempted:
         self._stop(step, state)
+      except errors.UserError:  # data or a network that cannot be measured with: nothing is lost
+        self._save(step, state, None)
+        self.store.wait()
+        raise
       if saves or evaluates:
         self._save(step, state, scores)
       if saves or evaluates or draws_samples:
@@ -203,7 +207,7 @@ class _Run:
     self.store.wait()
     return state
 
-  def _check_stride(self, first):
+  def check_stride(self, first: int) -> None:
     """UserError unless everything that is to happen at some step happens between two dispatches."""
     config = self.config
     numbers = {f'config.{name}': config[name] for name in (
