@@ -17,8 +17,7 @@ import time
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.functional import l1_loss as l1
-from torch.nn.functional import softplus
+from torch.nn.functional import l1_loss, softplus
 
 # The authors' loss weights for MNIST-Single, by the names that maskgan_jax gives the terms.
 MNIST_SINGLE = {'adversarial': 10.0, 'kl': 0.1, 'reconstruction': 100.0, 'cycle_kl': 0.1,
@@ -283,7 +282,7 @@ class Pretraining(_Stage):
       reconstruction, latent = self.reconstruct(x, image, drawn)
       scores = self.networks[f'pretrain_discriminator_{x}'](reconstruction)
       values = {'adversarial': self.gan(scores, 1), 'kl': self.kl(latent),
-                'reconstruction': l1(reconstruction, image)}
+                'reconstruction': l1_loss(reconstruction, image)}
       terms = {name: terms[name] + value for name, value in values.items()}
     return terms
 
@@ -339,9 +338,9 @@ class EgscIt(_Stage):
     both = tuple(torch.cat(parts) for parts in zip(z_a, z_b, strict=True))
     terms = {
         'adversarial': self.gan(critic_a(ba), 1) + self.gan(critic_b(ab), 1),
-        'reconstruction': l1(aa, a) + l1(bb, b),
+        'reconstruction': l1_loss(aa, a) + l1_loss(bb, b),
         'kl': 2 * self.kl(both),  # once in the loss of each generator
-        'cycle': l1(aba, a) + l1(bab, b),
+        'cycle': l1_loss(aba, a) + l1_loss(bab, b),
         'cycle_kl': self.kl(z_ab) + self.kl(z_ba)}
     return {**terms, **self.perceptual_losses(a, b, ab, ba)}
 
@@ -350,8 +349,8 @@ class EgscIt(_Stage):
                     for image in (a, b, ab, ba))
     content, style = 0, 0
     for i in range(5):
-      content = content + (i + 1) / 5 * (l1(ab[i], a[i]) + l1(ba[i], b[i]))
-      style = style + l1(gram(ab[i]), gram(b[i])) + l1(gram(ba[i]), gram(a[i]))
+      content = content + (i + 1) / 5 * (l1_loss(ab[i], a[i]) + l1_loss(ba[i], b[i]))
+      style = style + l1_loss(gram(ab[i]), gram(b[i])) + l1_loss(gram(ba[i]), gram(a[i]))
     return {'content': content, 'style': style}
 
 
