@@ -77,7 +77,8 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
     output: a .png file or a folder.
     source_edits: masks of the sources: where to change them.
     exemplar_edits: masks of the exemplars: what to take from them.
-    save_masks: whether <result>_source_mask.png and <result>_exemplar_mask.png are written too.
+    save_masks: whether <result>_source_mask.png, <result>_exemplar_mask.png and
+      <result>_feature_mask.png are written too, as far as the method has them.
     grid: one picture, with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
     note: told in one line about pictures that are left out.
@@ -93,7 +94,7 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   pairs = [(s, e) for s in sources for e in exemplars]
   names = [f'{s.name}__{e.name if e else "translated"}' for s, e in pairs]
   stems = _stems(output, names, os.path.isdir(source) or os.path.isdir(exemplar), grid)
-  parts = ('', '_source_mask', '_exemplar_mask') if save_masks else ('',)
+  parts = ('', '_source_mask', '_exemplar_mask', '_feature_mask') if save_masks else ('',)
   _check_outputs([stem + part + '.png' for stem in stems for part in parts],
                  [source, exemplar, source_edits.mask, exemplar_edits.mask])
 
@@ -103,8 +104,8 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
     chunk = pairs[start:start + _CHUNK]
     result = _translate_pairs(translator, chunk, reverse)
     for i in range(len(chunk)):
-      for part, values in zip(parts, (result.image, result.source_mask, result.exemplar_mask),
-                              strict=False):
+      for part, values in zip(parts, (result.image, result.source_mask, result.exemplar_mask,
+                                      result.extras.get('feature_mask')), strict=False):
         if values is None:  # the method has no such mask
           continue
         if grid:
@@ -319,7 +320,8 @@ def define_flags() -> None:
       'erase_exemplar', [], 'y0,x0,y1,x1: a rectangle of the exemplar to take nothing from; '
       'likewise. If nothing is left LOMIT puts a style of nothing, often grey, into the source.')
   flags.DEFINE_bool('save_masks', False,
-                    'Also write <result>_source_mask.png and <result>_exemplar_mask.png.')
+                    'Also write <result>_source_mask.png, <result>_exemplar_mask.png, and for '
+                    'EGSC-IT <result>_feature_mask.png, what its masks let through on the mean.')
   flags.DEFINE_bool('remove', False,
                     'Remove from the sources what the model transfers; needs no exemplar.')
   flags.DEFINE_bool('reverse', False, 'The sources are of domain b and the exemplars of a, for '

@@ -351,11 +351,18 @@ def test_measure_writes_a_row_and_keeps_what_it_does_not_measure(tmp_path):
   assert first['pairs'] == 6
   [row] = scores.read(tmp_path)
   assert row == {'step': 30, 'split': 'test', **first}
-  config.evaluators, config.evaluation_pairs = ('masks',), 0
-  second = evaluators.measure(t, data, config, tmp_path, 30)
+  config.evaluators, notes = ('masks',), []
+  second = evaluators.measure(t, data, config, tmp_path, 30, note=notes.append)
   [row] = scores.read(tmp_path)
-  assert row['mask_iou'] == second['mask_iou'] != first['mask_iou']
   assert row['transfer_psnr'] == first['transfer_psnr'] and 'transfer_psnr' not in second
+  assert not notes
+  # Of another number of pairs they do not belong into one row.
+  config.evaluation_pairs = 0
+  third = evaluators.measure(t, data, config, tmp_path, 30, note=notes.append)
+  [row] = scores.read(tmp_path)
+  assert row == {'step': 30, 'split': 'test', **third} and third['mask_iou'] != first['mask_iou']
+  assert notes == ['step 30: these are scores of 8 pairs; those of 6 pairs that scores.csv had are '
+                   'replaced, all of them']
   blind = Data(test={name: pairs(3)[name] for name in 'ab'})
   assert evaluators.measure(t, blind, config, tmp_path, 31) == {}
   assert len(scores.read(tmp_path)) == 1

@@ -74,6 +74,10 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
                 poll=poll, note=note, config=config, draw=draw)
   if results:
     earlier = scores.latest(workdir, split=SPLIT, step=step) or {}
+    if earlier.get('pairs', results['pairs']) != results['pairs']:
+      note(f'step {step}: these are scores of {results["pairs"]:.0f} pairs; those of '
+           f'{earlier["pairs"]:.0f} pairs that scores.csv had are replaced, all of them')
+      earlier = {}
     scores.append(workdir, {**earlier, **results, **provenance(translator), 'step': step,
                             'split': SPLIT})
   return results

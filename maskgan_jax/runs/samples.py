@@ -10,6 +10,20 @@ import numpy as np
 from maskgan_jax.methods import base
 from maskgan_jax.runs import pictures
 
+_MEANINGS = {
+    'source': 'the picture to change',
+    'exemplar': 'the picture to take from',
+    "exemplar's mask": 'what is taken from the exemplar; white is certain',
+    "source's mask": 'where it goes in the source',
+    "source's feature mask": 'what the masks of the features let through, the mean over channels',
+    'translation': 'the source after the exemplar',
+    'truth': 'the right answer, which training never sees',
+    'exemplar, removed': 'the exemplar without what is transferred',
+    'truth of removal': 'the right answer to that',
+    'the other way': 'the exemplar after the source',
+    'its truth': 'the right answer to that',
+}
+
 
 class Sampler:
   """Translates a fixed batch of validation pairs and draws what came of it.
@@ -61,4 +75,5 @@ class Sampler:
     rows = [list(images) for images in zip(*columns.values(), strict=True)]
     picture = pictures.grid(rows, column_names=list(columns),
                             title=f'{self.name}, step {step:,}, validation pairs')
-    pictures.save(os.path.join(workdir, 'samples', f'{step:08d}.png'), picture)
+    pictures.save(os.path.join(workdir, 'samples', f'{step:08d}.png'), picture,
+                  description=' '.join(f'{name}: {_MEANINGS[name]}.' for name in columns))

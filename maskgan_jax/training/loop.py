@@ -61,6 +61,8 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   run_config.check_same_run(config, workdir)
   method = methods.make(config)
   players = train_step.make_optimizers(method, config)
+  if not os.path.isdir(os.path.join(workdir, 'checkpoints')):
+    warm_start.parameters(method, config)  # what is wrong with them is said before data are made
   data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
                        seed=config.seed)
   with files.held(workdir, 'trains') if main else contextlib.nullcontext():
