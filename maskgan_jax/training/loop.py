@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -61,17 +62,18 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   run_config.check_same_run(config, workdir)
   method = methods.make(config)
   players = train_step.make_optimizers(method, config)
+  given = functools.cache(lambda: warm_start.parameters(method, config))
   if not os.path.isdir(os.path.join(workdir, 'checkpoints')):
-    warm_start.parameters(method, config)  # what is wrong with them is said before data are made
+    given()  # what is wrong with them is said before data are made
   data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
                        seed=config.seed)
   with files.held(workdir, 'trains') if main else contextlib.nullcontext():
-    state = _run(config, workdir, method, players, data, parallel, make_evaluate)
+    state = _run(config, workdir, method, players, data, parallel, given, make_evaluate)
   local = parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
   return Trained(int(state.step), method, *local, data)
 
 
-def _run(config, workdir, method, players, data, parallel, make_evaluate):
+def _run(config, workdir, method, players, data, parallel, given, make_evaluate):
   """Resumes or begins, and iterates to the end; returns the state."""
   main = jax.process_index() == 0
   store = checkpoints.Checkpoints(
@@ -81,7 +83,7 @@ def _run(config, workdir, method, players, data, parallel, make_evaluate):
   stop = parallel_lib.StopRequest()
   progress = _Progress(config.num_steps, enabled=main)
   try:
-    state = _first_state(method, players, config, parallel, store)
+    state = _first_state(method, players, config, parallel, given, store)
     evaluate = make_evaluate(method, data, stop.poll) if make_evaluate and main else None
     run = _Run(config, workdir, method, data, parallel, players, store, stop, progress, evaluate)
     run.check_stride(int(state.step))
@@ -94,14 +96,14 @@ def _run(config, workdir, method, players, data, parallel, make_evaluate):
     store.close()
 
 
-def _first_state(method, players, config, parallel, store) -> train_step.TrainState:
+def _first_state(method, players, config, parallel, given, store) -> train_step.TrainState:
   """The newest checkpoint's state, or a fresh one."""
   def init():
     return train_step.init_state(method, players, config)
   if store.latest() is None:
     state = jax.jit(init, out_shardings=parallel.replicated)()
-    if given := warm_start.parameters(method, config):
-      params = {**state.params, **parallel.replicate(given)}
+    if given():
+      params = {**state.params, **parallel.replicate(given())}
       ema = jax.tree.map(jnp.array, params) if config.ema_decay else {}
       state = state.replace(params=params, ema_params=ema)
     return state
