@@ -18,15 +18,7 @@ config.data.labels_path the label maps of testA: the mean IoU of what it sees in
 """
 
 from maskgan_jax.methods import egsc_it_settings
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):
-  chosen = run_config.parse_argument(argument, (*egsc_it_settings.ARGUMENTS, 'labels'))
-  config = egsc_it_settings.default(egsc_it_settings.GTA5_BDD, chosen)
-  egsc_it_settings.photographs(config, chosen)
-  config.data.update(source='folder', path='data/gta5_bdd', a='~B', b='B', in_memory='never',
-                     workers=8)
-  config.update(evaluation_batch_size=8, evaluators=('similarity', 'segmentation'))
-  config.segmentation.ids = egsc_it_settings.STREET_CLASS_IDS
-  return egsc_it_settings.finish(config, chosen, 'gta5_bdd')
+  return egsc_it_settings.street_views(egsc_it_settings.GTA5_BDD, argument, 'gta5_bdd')

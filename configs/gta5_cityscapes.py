@@ -18,15 +18,8 @@ The segmentation score is as in configs/gta5_bdd.py.
 """
 
 from maskgan_jax.methods import egsc_it_settings
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):
-  chosen = run_config.parse_argument(argument, (*egsc_it_settings.ARGUMENTS, 'labels'))
-  config = egsc_it_settings.default(egsc_it_settings.GTA5_CITYSCAPES, chosen)
-  egsc_it_settings.photographs(config, chosen)
-  config.data.update(source='folder', path='data/gta5_cityscapes', a='~B', b='B', in_memory='never',
-                     workers=8)
-  config.update(evaluation_batch_size=8, evaluators=('similarity', 'segmentation'))
-  config.segmentation.ids = egsc_it_settings.STREET_CLASS_IDS
-  return egsc_it_settings.finish(config, chosen, 'gta5_cityscapes')
+  return egsc_it_settings.street_views(egsc_it_settings.GTA5_CITYSCAPES, argument,
+                                       'gta5_cityscapes')

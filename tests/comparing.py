@@ -1,5 +1,10 @@
 """How layers are compared with PyTorch's: values, gradients, orders of axes."""
 
+import functools
+import importlib
+import pathlib
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,3 +58,14 @@ def torch_run(torch, module, x, cotangent):
   forward = np.argsort(back)
   return (y.detach().numpy().transpose(forward), leaf.grad.numpy().transpose(forward),
           {name: p.grad.numpy() for name, p in module.named_parameters()})
+
+
+@functools.cache
+def benchmark(name):
+  """The module of that name in benchmarks/."""
+  folder = str(pathlib.Path(__file__).resolve().parents[1] / 'benchmarks')
+  sys.path.insert(0, folder)
+  try:
+    return importlib.import_module(name)
+  finally:
+    sys.path.remove(folder)

@@ -3,13 +3,10 @@
 The twin computes in float64, as in comparing_lomit.py: AdaIN divides by variances.
 """
 
-import functools
-import importlib
 import math
-import pathlib
 import re
-import sys
 
+import comparing
 import jax
 import numpy as np
 
@@ -47,15 +44,9 @@ _LAYERS = {  # part of a network's name -> our layers' names and the twin's
 _CAFFE_MEANS = (123.68, 116.779, 103.939)  # red, green, blue
 
 
-@functools.cache
 def module():
   """benchmarks/torch_egsc_it.py."""
-  folder = str(pathlib.Path(__file__).resolve().parents[1] / 'benchmarks')
-  sys.path.insert(0, folder)
-  try:
-    return importlib.import_module('torch_egsc_it')
-  finally:
-    sys.path.remove(folder)
+  return comparing.benchmark('torch_egsc_it')
 
 
 def make_config(case, pretrain_steps=0):

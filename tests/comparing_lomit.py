@@ -4,12 +4,9 @@ The twin computes in float64. In float32 it is no nearer to that than ours is, a
 gradient is the rounding of a division by HAdaIN's small deviations.
 """
 
-import functools
-import importlib
 import math
-import pathlib
-import sys
 
+import comparing
 import jax
 import numpy as np
 
@@ -28,15 +25,9 @@ _LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'runni
            'var': 'running_var'}
 
 
-@functools.cache
 def module():
   """benchmarks/torch_lomit.py."""
-  folder = str(pathlib.Path(__file__).resolve().parents[1] / 'benchmarks')
-  sys.path.insert(0, folder)
-  try:
-    return importlib.import_module('torch_lomit')
-  finally:
-    sys.path.remove(folder)
+  return comparing.benchmark('torch_lomit')
 
 
 def make_config(weights=None, **model):

@@ -111,6 +111,18 @@ def photographs(config: ml_collections.ConfigDict, chosen: Collection[str],
   config.data.attributes = labels if 'labels' in chosen else ()
 
 
+def street_views(experiment: Experiment, argument: str, name: str) -> ml_collections.ConfigDict:
+  """The config of game and real pictures in the folder data/NAME; takes ARGUMENTS and 'labels'."""
+  chosen = run_config.parse_argument(argument, (*ARGUMENTS, 'labels'))
+  config = default(experiment, chosen)
+  photographs(config, chosen)
+  config.data.update(source='folder', path=f'data/{name}', a='~B', b='B', in_memory='never',
+                     workers=8)
+  config.update(evaluation_batch_size=8, evaluators=('similarity', 'segmentation'))
+  config.segmentation.ids = STREET_CLASS_IDS
+  return finish(config, chosen, name)
+
+
 def quick(config: ml_collections.ConfigDict) -> None:
   """Narrows the networks and shortens the schedule to minutes on a CPU.
 
