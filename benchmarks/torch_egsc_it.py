@@ -8,16 +8,14 @@ whose encoders are frozen then, and `EgscIt`. Every network sees every batch of 
   python benchmarks/torch_egsc_it.py --image_size=28 --batch_size=8 --downsamplings=0 --width=16
 """
 
-import argparse
-import resource
 import statistics
-import sys
 import time
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.functional import l1_loss, softplus
+import twin_command
 
 # The authors' loss weights for MNIST-Single, by the names that maskgan_jax gives the terms.
 MNIST_SINGLE = {'adversarial': 10.0, 'kl': 0.1, 'reconstruction': 100.0, 'cycle_kl': 0.1,
@@ -379,21 +377,10 @@ def time_cycle(*, image_size, image_width, batch_size, steps=5, device='cpu', **
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-  for name, default in (('image_size', 28), ('image_width', 0), ('batch_size', 8), ('width', 64),
-                        ('downsamplings', 0), ('blocks', 3), ('discriminator_width', 64),
-                        ('discriminator_depth', 4), ('discriminator_every', 5),
-                        ('perceptual_width', 64), ('steps', 5)):
-    parser.add_argument(f'--{name}', type=int, default=default)
-  parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-  arguments = vars(parser.parse_args())
-  milliseconds = time_cycle(**arguments)
-  unit = 1 if sys.platform == 'darwin' else 1024
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-  print(f'{milliseconds:.1f} ms per step: PyTorch {torch.__version__}, eager, '
-        f'{torch.get_num_threads()} threads, peak {peak:.0f} MB, '
-        + ', '.join(f'{name} {value}' for name, value in arguments.items()))
+  twin_command.main(__doc__, time_cycle, {
+      'image_size': 28, 'image_width': 0, 'batch_size': 8, 'width': 64, 'downsamplings': 0,
+      'blocks': 3, 'discriminator_width': 64, 'discriminator_depth': 4, 'discriminator_every': 5,
+      'perceptual_width': 64, 'steps': 5})
 
 
 if __name__ == '__main__':

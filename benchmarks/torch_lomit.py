@@ -8,15 +8,13 @@ the authors' checkpoint layout.
   python benchmarks/torch_lomit.py --image_size=64 --batch_size=8 --width=16 --critic_depth=5
 """
 
-import argparse
-import resource
 import statistics
-import sys
 import time
 
 import torch
 from torch import nn
 from torch.nn import functional
+import twin_command
 
 # The authors' loss weights for hair and smile, by the names that maskgan_jax gives the terms.
 HAIR_SMILE = {
@@ -346,20 +344,10 @@ def time_cycle(*, image_size, batch_size, attributes, critic_every, steps=5, dev
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-  for name, default in (('image_size', 128), ('batch_size', 8), ('width', 64), ('blocks', 4),
-                        ('style_size', 8), ('mlp', 256), ('mask_depth', 6), ('critic_width', 64),
-                        ('critic_depth', 6), ('critic_every', 5), ('attributes', 4), ('steps', 5)):
-    parser.add_argument(f'--{name}', type=int, default=default)
-  parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-  arguments = vars(parser.parse_args())
-  milliseconds = time_cycle(**arguments)
-  unit = 1 if sys.platform == 'darwin' else 1024
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-  print(f'{milliseconds:.1f} ms per step: PyTorch {torch.__version__}, eager, '
-        f'{torch.get_num_threads()} threads, peak {peak:.0f} MB, '
-        + ', '.join(f'{name} {value}' for name, value in arguments.items()))
+  twin_command.main(__doc__, time_cycle, {
+      'image_size': 128, 'batch_size': 8, 'width': 64, 'blocks': 4, 'style_size': 8, 'mlp': 256,
+      'mask_depth': 6, 'critic_width': 64, 'critic_depth': 6, 'critic_every': 5, 'attributes': 4,
+      'steps': 5})
 
 
 if __name__ == '__main__':
