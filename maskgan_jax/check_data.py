@@ -17,9 +17,10 @@ from maskgan_jax.runs import pictures
 
 _SHOWN = 5  # names in a line of the report
 _SHEET_PAIRS = 6
-_ROWS = {'a': 'a', 'b': 'b', 'a_mask': "a's mask", 'b_mask': "b's mask", 'truth_ab': 'a wearing b',
-         'truth_ab_mask': 'what changed', 'truth_ba': 'b without', 'b_erase': 'to erase in b',
-         'truth_ab_erased': 'a wearing b, erased', 'a_erase': 'what that leaves as in a'}
+_ROWS = {'a': 'a', 'b': 'b', 'a_mask': "a's mask", 'b_mask': "b's mask", 'truth_ab': 'a after b',
+         'truth_ab_mask': 'what changed', 'truth_ba': 'b without it, or after a',
+         'b_erase': 'to erase in b',
+         'truth_ab_erased': 'a after b, erased', 'a_erase': 'what that leaves as in a'}
 
 
 def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, output: str, *,

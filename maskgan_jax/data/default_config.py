@@ -8,11 +8,13 @@ def get_default() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
 
   # Where pictures come from.
-  config.source = 'avatars'  # | 'colored_digits' | 'folder' | 'celeba' | 'csv' | 'tfds'
+  config.source = 'avatars'  # | 'circle_square' | 'colored_digits' | 'folder' | 'celeba' | 'csv'
+  # | 'tfds'
   config.path = ''  # folder, celeba, csv: the folder, the one that holds trainA/ and trainB/
   # (colored_digits from 'idx': the folder with MNIST's four files)
   config.attributes_file = ''  # csv: the table; a file name under `path`, then columns of 0/1
-  config.name = ''  # tfds: 'celeb_a', 'cycle_gan/horse2zebra', ...; digits: 'single' | 'multiple'
+  config.name = ''  # tfds: 'celeb_a', 'cycle_gan/horse2zebra', ...; digits: 'single' | 'multiple';
+  # circle_square: 'plain' ('' too) | 'colors' | 'several'
   config.digits = 'embedded'  # colored_digits are drawn from: scikit-learn's | 'idx' | 'tfds' MNIST
   config.data_dir = ''  # tfds: where it keeps data; '' = TFDS_DATA_DIR or ~/tensorflow_datasets
   config.masks_path = ''  # folder of true masks, named as the pictures; for evaluation only
@@ -27,6 +29,8 @@ def get_default() -> ml_collections.ConfigDict:
   config.attributes = ()  # names whose 0/1 go into a_attributes and b_attributes, for label losses
   config.fixed_pairs = False  # True: an a meets the same b in every epoch; of the shorter
   # set some come twice or more
+  config.aligned = False  # True: the i-th of a and of b are one scene (circle_square, folder, csv)
+  # and stay together: in the same batch, cropped, flipped and zoomed alike, and in evaluation
   config.transfer = ()  # what the true answer moves from b to a; () = asked for in b and not in a
   # (avatars: transfer, mask and erase also take 'hair_color' and 'mouth', which every face has)
   config.mask = ''  # whose true masks a_mask and b_mask are, with | between; '' = all of `transfer`
@@ -35,11 +39,13 @@ def get_default() -> ml_collections.ConfigDict:
   # ('Smiling', '~Smiling & Male'); predicates as above
 
   # How many, and how they are divided when the source has no splits of its own.
-  # (colored_digits: the first of each domain)
+  # (colored_digits: the first of each domain; circle_square: drawn per domain)
   config.num_train = 0  # avatars: faces drawn (0 = the builder's number); others: most per domain
   config.num_validation = 0  # (0 = all), chosen by hash of the name
   config.num_test = 0
   config.own_splits = True  # False: ignore the source's own division, e.g. CelebA's partition file
+  config.own_test = True  # False: leave the source's own test pictures out, and take a test set
+  # from the training pictures
   config.validation_fraction = 0.05  # of the training pictures, by hash of the file name
   config.test_fraction = 0.05
   config.test_first = 0  # authors' rule: the first N of each domain, as listed, are the test set

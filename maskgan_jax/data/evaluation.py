@@ -4,7 +4,8 @@ Batches hold `a`, `b` uint8 [B, H, W, 3] and `valid` bool [B]; where they exist 
 `b_mask` float32 [B, H, W, 1] in [0, 1] (NaN throughout where a picture has none and others do), and
 the true answers: `truth_ab` uint8 (a wearing b's attribute), `truth_ab_mask` float32 [B, H, W, 1]
 (where it differs from a), `truth_ba` uint8 (b without it). Where domains differ as a whole and not
-by an attribute, `truth_ab` is a as it should look after b and `truth_ba` b after a, without a mask.
+by an attribute, `truth_ab` is a as it should look after b and `truth_ba` b after a, without a mask;
+of `config.data.aligned` pictures these are the other picture of a's scene, and of b's.
 
 `a_labels` int32 [B, H, W] are the class ids of `config.data.labels_path`, -1 throughout where a
 picture has none and others do. `a_apart`, `b_apart` bool [B, G] say which groups of
@@ -30,7 +31,8 @@ class Pairs:
   def __init__(self, records: sources.Records, a: np.ndarray, b: np.ndarray,
                transform: transforms.Transform, *, columns: Sequence[int],
                transfer: Sequence[str], masks: Sequence[str], erase: str,
-               apart: Sequence[predicates.Predicate], in_memory: str):
+               apart: Sequence[predicates.Predicate], in_memory: str,
+               aligned: tuple[np.ndarray, np.ndarray] | None = None):
     """Pairs the record numbers of `a` and `b`.
 
     Args:
@@ -44,12 +46,16 @@ class Pairs:
       erase: one of `transfer`, or ''.
       apart: groups that pairs tell.
       in_memory: config.data.in_memory.
+      aligned: all record numbers of a and b, int [K] each, whose i-th are one scene; or None.
     """
     self._records, self._a, self._b, self._transform = records, a, b, transform
     self._attributes = records.attributes[:, list(columns)].astype(np.float32)
     self._apart = [predicate.select(records.attributes) for predicate in apart]
     self._transfer, self._masks, self._erase = tuple(transfer), tuple(masks), erase
     self._in_memory = in_memory
+    self._scenes = {}  # the other picture of a record's scene
+    for one, other in zip(*aligned, strict=True) if aligned else ():
+      self._scenes |= {int(one): int(other), int(other): int(one)}
     self._rows = {}
     self._masked = {}  # domain: whether any of its records has a mask
     self._labelled = None  # whether any of a's records has class ids
@@ -103,6 +109,10 @@ class Pairs:
     if hasattr(self._records, 'translation_truths'):
       truth_ab, truth_ba = self._records.translation_truths(a, b)
       row['truth_ab'], row['truth_ba'] = self.prepare(truth_ab, a), self.prepare(truth_ba, b)
+    elif self._scenes:
+      beside = self._scenes[a], self._scenes[b]
+      row['truth_ab'], row['truth_ba'] = (row['b'], row['a']) if beside == (b, a) else (
+          self.prepare(self._records.image(index), index) for index in beside)
     if self._transfer and hasattr(self._records, 'transfer_truth'):
       truth, region = self._records.transfer_truth(a, b, self._transfer)
       row['truth_ab'] = self.prepare(truth, a)

@@ -20,7 +20,8 @@ class Order:
   a run that is resumed.
   """
 
-  def __init__(self, records: np.ndarray, *, seed: int, domain: int, in_step: bool = False):
+  def __init__(self, records: np.ndarray, *, seed: int, domain: int, in_step: bool = False,
+               aligned: bool = False):
     """Orders the record numbers `records`.
 
     Args:
@@ -28,9 +29,10 @@ class Order:
       seed: of everything random.
       domain: 0 for a, 1 for b: makes their orders and augmentations independent.
       in_step: the i-th of either domain comes when that of the other does (see `fixed_pairs`).
+      aligned: the same, and both are augmented alike: they are one scene.
     """
     self._records = np.asarray(records, np.int64)
-    self._key = (int(seed) % 2 ** 64, domain)
+    self._key = (int(seed) % 2 ** 64, _BOTH if aligned else domain)
     self._order_key = (self._key[0], _BOTH) if in_step else self._key
 
   def take(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

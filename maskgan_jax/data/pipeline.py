@@ -25,9 +25,10 @@ def make(config_data: ml_collections.ConfigDict, *, image_size: int, seed: int,
     seed: of order and augmentation.
     image_width: width of every picture, pixels; 0 = image_size.
   """
-  if config_data.source == 'avatars' and image_width not in (0, image_size):
+  if config_data.source in ('avatars', 'circle_square') and image_width not in (0, image_size):
     raise errors.UserError(f'config.image_width is {image_width} and image_size {image_size}, but '
-                           'avatars are drawn square; set config.image_width to 0')
+                           f'{config_data.source} can only be drawn square; set '
+                           'config.image_width to 0')
   source = sources.open_source(config_data, image_size=image_size)
   transform = transforms.Transform(
       image_size=image_size, crop=config_data.crop, keep_aspect=config_data.keep_aspect,
@@ -71,6 +72,9 @@ class Data:
     if config.workers < 0 or config.prefetch < 1:
       raise errors.UserError(f'config.data.workers={config.workers} must be at least 0 and '
                              f'prefetch={config.prefetch} at least 1')
+    if config.aligned and config.fixed_pairs:
+      raise errors.UserError('config.data.aligned and fixed_pairs both say who meets whom; set one '
+                             'of them to False')
     for field in map('num_{}'.format, sources.SPLITS):
       if config[field] < 0:
         raise errors.UserError(f'config.data.{field}={config[field]} must be at least 0')
@@ -98,7 +102,12 @@ class Data:
     records, limit = self._source.records[split], self._config[f'num_{split}']
     members = [np.flatnonzero(predicate.select(records.attributes))
                for predicate in self._source.domains.of(split)]
-    if limit and self._config.source != 'avatars':  # which already drew that many
+    if self._config.aligned:
+      sources.check_scenes(*members, f'{split} pictures')
+    if limit and self._config.aligned:
+      chosen = np.isin(members[0], _fewer(records, members[0], limit))
+      members = [indices[chosen] for indices in members]
+    elif limit and self._config.source != 'avatars':  # which already drew that many
       members = [_fewer(records, indices, limit) for indices in members]
     return tuple(members)
 
@@ -120,6 +129,8 @@ class Data:
       options.append(f'zoom={transform.zoom_probability},{transform.zoom_least}')
     if self._config.fixed_pairs:
       options.append('fixed_pairs')
+    if self._config.aligned:
+      options.append('aligned')
     return ' '.join(options)
 
   def describe(self) -> dict:
@@ -154,7 +165,8 @@ class Data:
     return evaluation_lib.Pairs(
         self.records(split), a, b, self._transform, columns=self._columns,
         transfer=self._transfer(), masks=self._masks, erase=self._config.erase, apart=self._apart,
-        in_memory=self._config.in_memory)
+        in_memory=self._config.in_memory,
+        aligned=self._domains[split] if self._config.aligned else None)
 
   def _keeps_train(self):
     if self._config.workers and self._config.in_memory == 'auto':
@@ -206,7 +218,8 @@ class Data:
                                       keep=self._keeps_train())
     source = batches.Batches(
         self._stack,
-        [order.Order(indices, seed=self._seed, domain=number, in_step=self._config.fixed_pairs)
+        [order.Order(indices, seed=self._seed, domain=number, in_step=self._config.fixed_pairs,
+                     aligned=self._config.aligned)
          for number, indices in enumerate(domains)],
         records.attributes[:, self._columns].astype(np.float32), self._transform,
         batch_size=batch_size, rows=rows, draws=draws)
