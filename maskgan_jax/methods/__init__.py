@@ -8,10 +8,10 @@ from maskgan_jax.methods import base
 
 
 def names() -> list[str]:
-  """Methods there are: every module here but the contract and what methods share."""
+  """Methods there are: every module here but the contract, settings and what methods share."""
   return sorted(m.name for m in pkgutil.iter_modules(__path__)
-                if m.name not in ('base', 'egsc_it_pretraining', 'egsc_it_settings',
-                                  'lomit_settings', 'replay_pool'))
+                if m.name not in ('base', 'egsc_it_pretraining', 'replay_pool')
+                and not m.name.endswith('_settings'))
 
 
 def module(name: str):

@@ -58,10 +58,12 @@ class Translation:
   """What a translation is made of.
 
   Attributes:
-    image: the source after the exemplar's example, [B, H, W, 3] in [-1, 1].
+    image: the source after the exemplar's example, or translated without, [B, H, W, 3] in [-1, 1].
     source_mask: where the source was changed, [B, H, W, 1] in [0, 1]; None if there is no such.
     exemplar_mask: what was taken from the exemplar, likewise.
-    extras: anything else by name, e.g. 'raw', the image before composition.
+    extras: anything else by name, e.g. 'raw', the image before composition. Sample grids and the
+      translate command know 'feature_mask', [B, H, W, 1] in [0, 1], and 'added_mask', [B, H, W, 3]
+      in [-1, 1]; grids also 'attention', [B, H, W, 1] in [0, 1].
   """
   image: Any
   source_mask: Any = None
@@ -91,10 +93,11 @@ class Method(Protocol):
     """Fresh parameters and state for batches of this shape."""
 
   def translate(self, params: Params, model_state: ModelState, source: jax.Array,
-                exemplar: jax.Array, *, source_mask: jax.Array | None = None,
+                exemplar: jax.Array | None, *, source_mask: jax.Array | None = None,
                 exemplar_mask: jax.Array | None = None,
                 rng: jax.Array | None = None) -> Translation:
-    """The source after the exemplar's example; given masks replace the predicted ones."""
+    """The source after the exemplar's example, which is None without the ability 'exemplar'; given
+    masks replace the predicted ones."""
 
 
 def initializer(networks: Mapping[str, nn.Module], rng: jax.Array

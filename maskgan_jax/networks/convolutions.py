@@ -57,9 +57,9 @@ def recomputed(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
 
 def padded_convolution(x: jax.Array, kernel: jax.Array, mode: str) -> jax.Array:
-  """`convolution` of an odd kernel that keeps height and width; `mode` as of jnp.pad."""
-  return recomputed(lambda x, kernel: convolution(pad(x, kernel.shape[0] // 2, mode), kernel))(
-      x, kernel)
+  """`convolution` of what is padded by (k - 1) // 2 on each side; `mode` as of jnp.pad."""
+  return recomputed(lambda x, kernel: convolution(
+      pad(x, (kernel.shape[0] - 1) // 2, mode), kernel))(x, kernel)
 
 
 def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:

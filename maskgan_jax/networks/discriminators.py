@@ -80,3 +80,54 @@ class PatchDiscriminator(nn.Module):
       x = normalization.InstanceNorm(self.dtype, leak)(x) if i else leak(x)
     x = layers.Conv(1, 1, self.dtype, kernel_init=init, name='scores')(x).astype(jnp.float32)
     return leak(x) if self.bounded else x
+
+
+class PatchGan(nn.Module):
+  """CycleGAN's and pix2pix' discriminator: a map of scores, each of a patch of 70x70 pixels.
+
+  4x4 convolutions with padding 1: `layers` of stride 2, one of stride 1, all with LeakyReLU 0.2 and
+  all but the first with instance normalisation (no scale, no bias), then one more makes the scores.
+  [B, H, W, 3] -> float32 [B, h, w, 1], 30x30 of them at 256x256.
+  """
+  width: int = 64
+  layers: int = 3
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    init = nn.initializers.normal(0.02)
+    leak = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
+    for i in range(self.layers + 1):
+      features = self.width * min(2 ** i, 8)
+      if i < self.layers:
+        x = layers.DownConv(features, self.dtype, kernel_init=init)(x)
+      else:
+        x = layers.Conv(features, 4, self.dtype, 'constant', init)(x)
+      x = normalization.InstanceNorm(self.dtype, leak, affine=False)(x) if i else leak(x)
+    return layers.Conv(1, 4, self.dtype, 'constant', init, name='scores')(x).astype(jnp.float32)
+
+
+class Dcgan(nn.Module):
+  """DCGAN's discriminator (Radford et al. 2015), without its sigmoid: one score for the image.
+
+  4x4 stride-2 convolutions down to 4x4 pixels, LeakyReLU 0.2, batch normalisation after all but the
+  first, and one convolution as large as the map. [B, H, H, 3], H = 4 * 2**n -> float32 [B, 1].
+
+  Batch statistics are those of the call: real and translated images go through it apart. Nobody
+  uses a discriminator after training, so the caller may throw the running averages away.
+  """
+  width: int = 64
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    init = nn.initializers.normal(0.02)
+    features = self.width
+    while x.shape[1] > 4:
+      x = layers.DownConv(features, self.dtype, kernel_init=init)(x)
+      if features > self.width:
+        x = normalization.BatchNorm(dtype=self.dtype)(x, train=True)
+      x = jax.nn.leaky_relu(x, 0.2)
+      features *= 2
+    x = layers.Linear(1, self.dtype, init, name='scores')(x.reshape(x.shape[0], -1))
+    return x.astype(jnp.float32)

@@ -112,30 +112,45 @@ def conv3x3_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') 
   return convolutions.recomputed(compute)(x, kernel)
 
 
-def conv3x3_stride2_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv3x3_stride2_transposed(x: jax.Array, kernel: jax.Array, padding: int = 0) -> jax.Array:
   """Transposed 3x3 convolution, stride 2: [B, H, W, C] -> [B, 2H, 2W, O].
 
-  `kernel` is [3, 3, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s, 2j + t), and what
-  lands outside is dropped: TensorFlow's 'SAME'.
+  `kernel` is [3, 3, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s, 2j + t) - padding,
+  and what lands outside is dropped. `padding` 0 is TensorFlow's 'SAME', 1 is PyTorch's padding=1
+  with output_padding=1.
   """
   def plain(x, kernel):
-    return lax.conv_general_dilated(x, kernel[::-1, ::-1], (1, 1), ((2, 1), (2, 1)),
-                                    lhs_dilation=(2, 2), dimension_numbers=_NHWC)
-  return lax.platform_dependent(x, kernel, cpu=_transposed3x3_as_product, default=plain)
+    return lax.conv_general_dilated(
+        x, kernel[::-1, ::-1], (1, 1), ((2 - padding, 1 + padding),) * 2, lhs_dilation=(2, 2),
+        dimension_numbers=_NHWC)
+
+  def as_product(x, kernel):
+    """Pixels to all nine taps; of each phase of the result those that land there are added."""
+    batch, height, width, channels = x.shape
+    out = kernel.shape[-1]
+    y = convolutions.product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * out))
+    y = y.reshape(batch, height, width, 3, 3, out)
+    y = jnp.stack(_phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 1, padding), axis=2)
+    y = y.reshape(batch, 2 * height, width, 3, out)
+    y = jnp.stack(_phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 2, padding), axis=3)
+    return y.reshape(batch, 2 * height, 2 * width, out)
+  return lax.platform_dependent(x, kernel, cpu=as_product, default=plain)
 
 
-def _transposed3x3_as_product(x, kernel):
-  """Pixels to all nine taps; of each phase of the result those that land there are added."""
-  batch, height, width, channels = x.shape
-  out = kernel.shape[-1]
-  y = convolutions.product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * out))
-  y = y.reshape(batch, height, width, 3, 3, out)
-  second = jnp.pad(y[:, :-1, :, 2], ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)))
-  y = jnp.stack([y[:, :, :, 0] + second, y[:, :, :, 1]], axis=2)  # [B, H, 2, W, 3, O]
-  y = y.reshape(batch, 2 * height, width, 3, out)
-  second = jnp.pad(y[:, :, :-1, 2], ((0, 0), (0, 0), (1, 0), (0, 0)))
-  return jnp.stack([y[:, :, :, 0] + second, y[:, :, :, 1]], axis=3).reshape(
-      batch, 2 * height, 2 * width, out)
+def _phases(first, middle, last, axis, padding):
+  """Even and odd rows (axis 1) or columns (axis 2) of what the three taps of each pixel make."""
+  if padding:
+    return middle, last + _shifted(first, axis, -1)
+  return first + _shifted(last, axis, 1), middle
+
+
+def _shifted(x, axis, by):
+  """x one further along an axis, or one back; zeros come in."""
+  size = x.shape[axis]
+  kept = lax.slice_in_dim(x, max(-by, 0), size - max(by, 0), axis=axis)
+  widths = [(0, 0)] * x.ndim
+  widths[axis] = (max(by, 0), max(-by, 0))
+  return jnp.pad(kept, widths)
 
 
 class DownConv(nn.Module):
@@ -166,7 +181,10 @@ class DownConv(nn.Module):
 
 
 class Conv(nn.Module):
-  """Convolution with an odd kernel, stride 1 and bias that keeps height and width; as DownConv."""
+  """Convolution with stride 1, padding (size - 1) // 2 and bias; otherwise as DownConv.
+
+  It keeps height and width where the kernel is odd; an even one makes them less by one.
+  """
   features: int
   size: int = 3
   dtype: Any = jnp.float32
@@ -212,16 +230,20 @@ class UpConv(nn.Module):
 
 
 class UpConv3x3(nn.Module):
-  """Transposed 3x3 convolution, stride 2, with bias: doubles height and width; as DownConv."""
+  """Transposed 3x3 convolution, stride 2, with bias: doubles height and width.
+
+  Attributes as of DownConv, but for `padding`: see conv3x3_stride2_transposed.
+  """
   features: int
   dtype: Any = jnp.float32
   kernel_init: Any = None
+  padding: int = 0
 
   @nn.compact
   def __call__(self, x):
     kernel, bias = _kernel_and_bias(self, (3, 3, x.shape[-1], self.features))
-    return (conv3x3_stride2_transposed(x.astype(self.dtype), kernel.astype(self.dtype))
-            + _row(bias, self.dtype))
+    x = conv3x3_stride2_transposed(x.astype(self.dtype), kernel.astype(self.dtype), self.padding)
+    return x + _row(bias, self.dtype)
 
 
 class Linear(nn.Module):

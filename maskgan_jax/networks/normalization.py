@@ -59,18 +59,20 @@ class BatchNorm(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-  """Instance normalisation with scale and bias, of the image at hand in training and after it.
+  """Instance normalisation of the image at hand, in training and after it.
 
   Attributes:
     dtype: of the result; statistics are float32.
     activation: of the result, or None.
+    affine: whether there are a scale and a bias.
   """
   dtype: Any = jnp.float32
   activation: Callable[[jax.Array], jax.Array] | None = None
+  affine: bool = True
 
   @nn.compact
   def __call__(self, x):
-    return _affine(self, x, (1, 2))
+    return _normalize(self, x, (1, 2), self.affine)
 
 
 class LayerNorm(nn.Module):
@@ -83,17 +85,20 @@ class LayerNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    return _affine(self, x, (1, 2, 3))
+    return _normalize(self, x, (1, 2, 3), affine=True)
 
 
-def _affine(module, x, axes):
-  scale = module.param('scale', nn.initializers.ones, x.shape[-1:])
-  bias = module.param('bias', nn.initializers.zeros, x.shape[-1:])
+def _normalize(module, x, axes, affine):
+  parameters = (module.param('scale', nn.initializers.ones, x.shape[-1:]),
+                module.param('bias', nn.initializers.zeros, x.shape[-1:])) if affine else ()
 
-  def compute(x, scale, bias):
-    y = standardized(x, axes) * scale.reshape(1, 1, 1, -1) + bias.reshape(1, 1, 1, -1)
+  def compute(x, *parameters):
+    y = standardized(x, axes)
+    if parameters:
+      scale, bias = (p.reshape(1, 1, 1, -1) for p in parameters)
+      y = y * scale + bias
     return (module.activation(y) if module.activation else y).astype(module.dtype)
-  return convolutions.recomputed(compute)(x, scale, bias)
+  return convolutions.recomputed(compute)(x, *parameters)
 
 
 def standardized(x: jax.Array, axes: Sequence[int], epsilon: float = 1e-5) -> jax.Array:

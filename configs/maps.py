@@ -1,0 +1,27 @@
+"""Aerial photographs to maps by addition, at 256x256.
+
+Additional mask (IEEE Access 2023), Figs. 7 and 11, where the way from maps to photographs fails.
+a are photographs, b are maps. The paper names no lambda_r here: 0.1 is ours. `:supervised` learns
+from pairs, as Fig. 2 has it: for those the pictures have to be in a folder, trainA and trainB
+sorted alike. `:cyclegan` is plain CycleGAN (`:cyclegan,identity` with its code's identity loss),
+the baseline; `:attention` multiplies the mask with a predicted attention, the paper's outlook.
+
+The paper's test set is a fifth of the training pictures, and so it is here; the data's own test
+pictures are left out. The pictures are TFDS's, or with `:folder` those in trainA and trainB below
+config.data.path. Of each domain about one in a hundred is kept from training for sample grids.
+
+  paper: pictures only
+  ours: not run
+  hours and hardware: not stated by the authors; here 200 epochs, CycleGAN's
+  command: python -m maskgan_jax.train --config=configs/maps.py \\
+      --workdir=runs/maps
+"""
+
+from maskgan_jax.methods import additional_mask_settings as settings
+
+
+def get_config(argument: str = ''):
+  config, chosen = settings.default(argument, size=256, values=(0.01, 0.1, 1), pictures=1_096,
+                                    more=('folder', 'supervised'))
+  settings.photographs(config, chosen, 'maps')
+  return settings.finish(config, chosen)

@@ -1,0 +1,286 @@
+"""Additional mask: translation as an addition (Choi, Sohn and Hong, IEEE Access 2023).
+
+A generator for each direction makes a mask in [-1, 1], as large as the image and with its channels,
+that is added to it. There is no exemplar; how much is changed is ruled by one weight, lambda_r:
+
+  y_hat = x + m_x, m_x = G_YX(x) = tanh(...), x_hat = y + m_y, m_y = G_XY(y)
+  L = lambda_g L_lsgan + lambda_c L_cycle + lambda_r L_regularization                          (5)
+
+`config.weights` has lambda_g as `adversarial`, lambda_c as `cycle`, lambda_r as `mask`. Domain a is
+X and b is Y; `generator_ab`, which makes a's translation, is what the equations call G_YX and the
+text G_x. Captions that say lambda_c for the swept weight mean lambda_r.
+
+Nobody has published code, and the paper leaves much open. `config.variant` 'paper' is our reading,
+`model.addition=False` with the variant 'cyclegan' is plain CycleGAN (Zhu et al. 2017), whose
+networks, initialisation and pool these are. VARIANTS lists what can be read in two ways, each a
+switch in `config.model`. Decided without one:
+
+  Eq. 1 is the discriminators'; generators see CycleGAN's other half of it, (D(y_hat) - 1)^2.
+  Eq. 3, the identity loss that it leaves out, has the wrong generator for CycleGAN's and is eq. 4.
+  Eq. 4 has the masks of x and y, not those of the way back.
+  A mask has three channels, as a content mask of AttentionGAN, with which the text compares it.
+  The DCGAN discriminator of the 64x64 experiments ends without a sigmoid, for least squares.
+  The generator of the 64x64 experiments is CycleGAN's, with the 6 blocks of its smaller images.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+from ml_collections import config_dict
+
+from maskgan_jax import errors
+from maskgan_jax.losses import adversarial, reconstruction
+from maskgan_jax.methods import base, replay_pool
+from maskgan_jax.networks import discriminators, resnet
+
+VARIANTS = {
+    'paper': dict(
+        addition=True,
+        # Images have values in [-1, 1] as CycleGAN's do, so a mask in [-1, 1] can make mid-grey of
+        # black, but not white. 2.0: it can, as if the text had images in [0, 1].
+        mask_range=1.0,  # what a mask of 1 adds to an image
+        clipped=False,  # x + m may leave [-1, 1] in training; True: it is cut off there
+        mask_norm='mean',  # of eq. 4 over pixels and channels; literally, a 'sum'
+        # Eq. 5 has lambda_g on 'both' players' losses. CycleGAN's 0.5 is on the 'discriminator'
+        # alone; of that Adam takes no notice, so a generator's share of the total is then twice.
+        lambda_g='both',
+    ),
+    'cyclegan': dict(
+        addition=False,
+        mask_range=1.0,  # without an addition: unused, as are the next two
+        clipped=False,
+        mask_norm='mean',
+        lambda_g='discriminator',
+    ),
+}
+_OTHER = {'a': 'b', 'b': 'a'}
+
+
+def get_default() -> ml_collections.ConfigDict:
+  """This method's part of a config: the paper's at 256x256, lambda_r = 1."""
+  config = ml_collections.ConfigDict()
+  config.variant = 'paper'
+  config.model = dict(
+      scheme='unsupervised',  # section III-A, Fig. 3; 'supervised': Fig. 2, needs data.aligned
+      width=64,  # of a generator at full resolution
+      blocks=9,  # residual blocks of a generator
+      discriminator='patch',  # 70x70 PatchGAN, or 'dcgan': the whole image, for the size of 64x64
+      discriminator_width=64,
+      discriminator_layers=3,  # 'patch': its stride-2 convolutions
+      pool_size=50,  # earlier translations that discriminators may see instead; 0 is none
+      # The paper's outlook: the added mask is multiplied with a predicted attention in [0, 1].
+      attention=False,
+      # Switches between readings; None follows config.variant (see VARIANTS).
+      **{name: config_dict.placeholder(type(value)) for name, value in VARIANTS['paper'].items()},
+  )
+  config.weights = dict(
+      adversarial=0.5,  # lambda_g
+      cycle=10.0,  # lambda_c
+      mask=1.0,  # lambda_r, swept from 0.001 to 200
+      identity=0.0,  # CycleGAN's, whose code has 5 (0.5 lambda_c); the paper drops it
+      supervised=1.0,
+  )
+  config.optimizers = {player: base.adam(learning_rate=2e-4, b1=0.5)
+                       for player in ('discriminator', 'generator')}
+  return config
+
+
+def shrink(config: ml_collections.ConfigDict) -> None:
+  """Makes the networks as small as they go, for `:smoke`."""
+  config.model.update(width=4, blocks=1, discriminator_width=4, discriminator_layers=1,
+                      pool_size=min(config.model.pool_size, 4))
+
+
+def make(config: ml_collections.ConfigDict) -> 'AdditionalMask':
+  """Builds the method from a config; UserError where a value makes no sense."""
+  return AdditionalMask(config)
+
+
+class AdditionalMask:
+  """The networks of both schemes and their players."""
+
+  default_clip_norm = {}
+
+  def __init__(self, config: ml_collections.ConfigDict):
+    model = config.model
+    self.switches = base.switches(config, VARIANTS)
+    base.one_of('model.mask_norm', self.switches.mask_norm, ('mean', 'sum'))
+    base.one_of('model.lambda_g', self.switches.lambda_g, ('both', 'discriminator'))
+    base.one_of('model.discriminator', model.discriminator, ('patch', 'dcgan'))
+    supervised = base.one_of('model.scheme', model.scheme,
+                             ('unsupervised', 'supervised')) == 'supervised'
+    self._check(config, supervised)
+    self.model, self.weights, self.remat = model, config.weights, config.remat
+    self.dtype = jnp.dtype(base.one_of('compute_dtype', config.compute_dtype,
+                                       ('float32', 'bfloat16')))
+    directions = ('ab',) if supervised else ('ab', 'ba')
+    generator = resnet.ResnetGenerator(model.width, model.blocks, 4 if model.attention else 3,
+                                       self.dtype)
+    self.networks = {f'generator_{d}': generator for d in directions}
+    owned = tuple(self.networks)
+    if supervised:
+      self.abilities = frozenset({'source_mask'})
+      self.players = (base.Player('generator', owned, self.supervised_loss),)
+      return
+    self.abilities = frozenset({'source_mask', 'reverse'})
+    if model.discriminator == 'patch':
+      discriminator = discriminators.PatchGan(model.discriminator_width,
+                                              model.discriminator_layers, self.dtype)
+    else:
+      discriminator = discriminators.Dcgan(model.discriminator_width, self.dtype)
+    self.networks.update(discriminator_a=discriminator, discriminator_b=discriminator)
+    # Generators play second, so that both players' forward passes are one: the discriminators' step
+    # leaves the generators as they are.
+    self.players = (
+        base.Player('discriminator', ('discriminator_a', 'discriminator_b'),
+                    self.discriminator_loss),
+        base.Player('generator', owned, self.generator_loss))
+
+  def _check(self, config, supervised):
+    """UserError for a number, size or combination that cannot be."""
+    model, shape = config.model, base.image_shape(config)
+    for name, least in (('width', 1), ('blocks', 0), ('discriminator_width', 1),
+                        ('discriminator_layers', 1), ('pool_size', 0)):
+      if model[name] < least:
+        raise errors.UserError(f'config.model.{name} is {model[name]}; it must be at least {least}')
+    for name, weight in config.weights.items():
+      if weight < 0:
+        raise errors.UserError(f'config.weights.{name} is {weight}; it must be at least 0')
+    if self.switches.mask_range <= 0:
+      raise errors.UserError(f'config.model.mask_range is {self.switches.mask_range}; it must be '
+                             'above 0 (images have values from -1 to 1)')
+    if model.attention and not self.switches.addition:
+      raise errors.UserError('config.model.attention multiplies an added mask, but '
+                             'config.model.addition is off; set one or the other')
+    size = f'images are {shape[0]}x{shape[1]}'
+    if any(side % 4 for side in shape) or min(shape) < 8:
+      raise errors.UserError(f'{size}, but the generator halves them twice: sides must be '
+                             'multiples of 4, of at least 8 pixels')
+    if supervised:
+      if not config.data.aligned:
+        raise errors.UserError("config.model.scheme is 'supervised', which learns from true "
+                               'answers: a_i and b_i must be one scene; set config.data.aligned')
+    elif model.discriminator == 'dcgan':
+      if shape[0] != shape[1] or 2 ** round(math.log2(shape[0])) != shape[0]:
+        raise errors.UserError(f"{size}, but config.model.discriminator 'dcgan' takes squares of "
+                               "8, 16, 32, 64, ... pixels; 'patch' takes others")
+    else:
+      least = 3 * 2 ** model.discriminator_layers
+      if min(shape) < least:
+        raise errors.UserError(f'{size}, but a PatchGAN of {model.discriminator_layers} stride-2 '
+                               f'convolutions needs {least} pixels or more: lower '
+                               'config.model.discriminator_layers')
+
+  def init(self, rng, batch):
+    init, (params, _) = base.initializer(self.networks, rng)
+    image = batch['a'][:1]
+    for name in self.networks:
+      init(name, image)
+    if 'reverse' not in self.abilities:
+      return params, {}
+    return params, {'pools': {d: replay_pool.init(self.model.pool_size, image.shape[1:])
+                              for d in 'ab'}}
+
+  def _apply(self, name, params, image):
+    def apply(params, image):
+      # What changes is DCGAN's running averages, which nobody will use.
+      return self.networks[name].apply({'params': params}, image, mutable=['batch_stats'])[0]
+    return (jax.checkpoint(apply) if self.remat else apply)(params[name], image)
+
+  def _generate(self, direction, params, image):
+    """A generator's translation, the mask that it adds (None if none) and its attention, or None.
+
+    The mask is what eq. 4 measures and what is added, in [-1, 1]: after the attention.
+    """
+    output = self._apply(f'generator_{direction}', params, image)
+    if not self.switches.addition:
+      return jnp.tanh(output), None, None
+    mask, attention = jnp.tanh(output[..., :3]), None
+    if self.model.attention:
+      attention = jax.nn.sigmoid(output[..., 3:])
+      mask = attention * mask
+    image = image + self.switches.mask_range * mask
+    return jnp.clip(image, -1, 1) if self.switches.clipped else image, mask, attention
+
+  def _score(self, domain, params, image, target):
+    """Least squares of a discriminator's scores against 1, real, or 0."""
+    return adversarial.least_squares(self._apply(f'discriminator_{domain}', params, image), target)
+
+  def _size(self, mask):
+    """||m||_1 of eq. 4, the mean over the batch."""
+    size = reconstruction.l1(mask, jnp.zeros_like(mask))
+    return size if self.switches.mask_norm == 'mean' else size * math.prod(mask.shape[1:])
+
+  # Training.
+
+  def discriminator_loss(self, params, model_state, batch, rng):
+    """Eq. 1, lambda_g times, with earlier translations from the pools."""
+    losses, pools = {}, {}
+    for domain, key in zip('ab', jax.random.split(rng), strict=True):
+      other = _OTHER[domain]
+      fake = self._generate(other + domain, params, batch[other])[0]
+      fake, pools[domain] = replay_pool.query(model_state['pools'][domain], fake, key)
+      losses[domain] = (self._score(domain, params, batch[domain], 1)
+                        + self._score(domain, params, fake, 0))
+    return self.weights.adversarial * sum(losses.values()), (losses, {**model_state,
+                                                                      'pools': pools})
+
+  def generator_loss(self, params, model_state, batch, rng):
+    """Eq. 5: adversarial, cycle (eq. 2), mask (eq. 4) and, if asked for, CycleGAN's identity."""
+    del rng
+    losses = dict.fromkeys(('adversarial', 'cycle', 'mask', 'identity'), 0.0)
+    for domain in 'ab':
+      image, other = batch[domain], _OTHER[domain]
+      translated, mask, _ = self._generate(domain + other, params, image)
+      losses['adversarial'] += self._score(other, params, translated, 1)
+      back = self._generate(other + domain, params, translated)[0]
+      losses['cycle'] += reconstruction.l1(back, image)
+      if mask is not None:
+        losses['mask'] += self._size(mask)
+      if self.weights.identity:
+        same = self._generate(other + domain, params, image)[0]
+        losses['identity'] += reconstruction.l1(same, image)
+    weights = dict(self.weights)
+    if self.switches.lambda_g == 'discriminator':
+      weights['adversarial'] = 1.0
+    loss = sum(weights[name] * value for name, value in losses.items())
+    return loss, ({name: value for name, value in losses.items() if not isinstance(value, float)},
+                  model_state)
+
+  def supervised_loss(self, params, model_state, batch, rng):
+    """L1 between a's translation and the true one, which b is (section III-A)."""
+    del rng
+    translated, mask, _ = self._generate('ab', params, batch['a'])
+    loss = reconstruction.l1(translated, batch['b'])
+    metrics = {'supervised': loss}
+    if mask is not None:
+      metrics['mask'] = self._size(mask)
+    return self.weights.supervised * loss, (metrics, model_state)
+
+  # Inference.
+
+  def translate(self, params, model_state, source, exemplar=None, *, source_mask=None,
+                exemplar_mask=None, rng=None, reverse=False):
+    """x + m within [-1, 1], a picture of a as one of b, or of b as one of a if `reverse`.
+
+    The source's mask is how much each pixel changes, 1 being the most that can be added (without
+    an addition: from black to white). A given one sets a limit to that, so 0 keeps a pixel, 1 lets
+    the model do all it wants, and the predicted mask changes nothing. `extras` hold 'added_mask',
+    m as predicted, [B, H, W, 3] in [-1, 1], and 'attention', [B, H, W, 1] in [0, 1].
+    """
+    image, mask, attention = self._generate('ba' if reverse else 'ab', params, source)
+    image = jnp.clip(image, -1, 1)
+    extras = {'added_mask': mask, 'attention': attention}
+    change = image - source
+    most = min(self.switches.mask_range, 2.0) if self.switches.addition else 2.0
+    predicted = jnp.minimum(jnp.abs(change).max(-1, keepdims=True) / most, 1)
+    if source_mask is None:
+      source_mask = predicted
+    else:
+      source_mask = jnp.broadcast_to(source_mask, predicted.shape)
+      share = jnp.where(source_mask < predicted, source_mask / jnp.maximum(predicted, 1e-6), 1)
+      image = source + share * change
+    return base.Translation(image, source_mask, None,
+                            {name: x for name, x in extras.items() if x is not None})

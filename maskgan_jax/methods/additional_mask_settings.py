@@ -1,0 +1,77 @@
+"""How the additional-mask paper's experiments were run: what their configs have in common."""
+
+from collections.abc import Collection, Sequence
+
+import ml_collections
+
+from maskgan_jax.runs import config as run_config
+
+ARGUMENTS = ('cyclegan', 'identity', 'attention')
+_EPOCHS = 200  # CycleGAN's; the paper says nothing
+
+
+def default(argument: str, *, size: int, values: Sequence[float], pictures: int = 0,
+            more: Sequence[str] = ()) -> tuple[ml_collections.ConfigDict, set[str]]:
+  """A config of the paper's, and which of the arguments were chosen.
+
+  Args:
+    argument: of the config; takes ARGUMENTS and `more`.
+    size: of images in pixels: at 64 batches of 32 and the DCGAN discriminator, else of 1 and the
+      PatchGAN.
+    values: of lambda_r for the sweep; training alone takes the middle one.
+    pictures: in the larger of the two domains, of which 4/5 are for training; sets the length.
+    more: arguments of this config alone, of which 'supervised' counts here too.
+  """
+  chosen = run_config.parse_argument(argument, (*ARGUMENTS, *more))
+  config = run_config.default('additional_mask')
+  small = size <= 64
+  config.update(image_size=size, batch_size=32 if small else 1, evaluators=('changes',),
+                evaluation_batch_size=64 if small else 8)
+  config.num_steps = max(1, _EPOCHS * (4 * pictures // 5) // config.batch_size)
+  if small:
+    config.model.update(discriminator='dcgan', blocks=6)
+  config.weights.mask = sorted(values)[len(values) // 2]
+  config.sweep.update(field='weights.mask', values=tuple(float(value) for value in values))
+  # CycleGAN's augmentation: resized to 286, cut to 256.
+  config.data.update(a='~B', b='B', load_size=round(286 / 256 * size / 4) * 4, resize='bicubic',
+                     own_test=False, test_fraction=0.2, validation_fraction=0.01)
+  _choose(config, chosen)
+  return config, chosen
+
+
+def _choose(config: ml_collections.ConfigDict, chosen: Collection[str]) -> None:
+  """Applies ARGUMENTS: the baseline of plain CycleGAN, the outlook's attention, Fig. 2's scheme."""
+  run_config.exclusive(chosen, ('cyclegan', 'attention'))
+  run_config.exclusive(chosen, ('cyclegan', 'supervised'))
+  run_config.exclusive(chosen, ('identity', 'supervised'))
+  if 'cyclegan' in chosen:
+    config.variant = 'cyclegan'
+    config.sweep.update(field='', values=())
+  if 'identity' in chosen:
+    config.weights.identity = config.weights.cycle / 2
+  if 'attention' in chosen:
+    config.model.attention = True
+  if 'supervised' in chosen:
+    config.model.scheme = 'supervised'
+    config.data.aligned = True
+    config.sweep.update(field='', values=())
+
+
+def photographs(config: ml_collections.ConfigDict, chosen: Collection[str], name: str) -> None:
+  """Sets the data to CycleGAN's pictures: TFDS's, or with 'folder' those below data/NAME."""
+  if 'folder' in chosen or 'supervised' in chosen:  # TFDS does not keep pairs together
+    config.data.update(source='folder', path=f'data/{name}')
+  else:
+    tfds_name = 'summer2winter_yosemite' if name == 'summer2winter' else name
+    config.data.update(source='tfds', name=f'cycle_gan/{tfds_name}')
+
+
+def finish(config: ml_collections.ConfigDict, chosen: Collection[str]
+           ) -> ml_collections.ConfigDict:
+  """Lets the rate of 'cyclegan' fall over the second half of its steps; applies 'smoke'."""
+  if 'cyclegan' in chosen:
+    for player in config.optimizers.values():
+      player.update(schedule='linear', schedule_start=config.num_steps // 2)
+  every = max(1, config.num_steps // 20)
+  config.update(checkpoint_every=every, sample_every=every)
+  return run_config.finish(config, chosen)
