@@ -7,11 +7,14 @@ r"""Translates pictures with a trained model: files or folders in, PNG pictures 
   python -m maskgan_jax.translate --workdir=RUN --source=glasses --output=out --remove
   python -m maskgan_jax.translate --workdir=RUN --source=colored --exemplar=plain --output=out \
       --reverse
+  python -m maskgan_jax.translate --workdir=RUN --source=apples --output=out --save_masks
 
---output is a .png file for one source file and one exemplar file, or with --grid; otherwise a
-folder that gets <source>__<exemplar>.png, or <source>__removed.png. Pictures are cropped and
-resized as the run's own, unless they have the model's resolution already, in which results come. A
-picture in a folder that cannot be read is reported and left out; exit code 2 if none can be.
+The last is for methods without exemplars, such as the additional mask. --output is a .png file for
+one source file and one exemplar file, or with --grid; otherwise a folder that gets
+<source>__<exemplar>.png, <source>__translated.png or <source>__removed.png. Pictures are cropped
+and resized as the run's own, unless they have the model's resolution already, in which results
+come. A picture in a folder that cannot be read is reported and left out; exit code 2 if none can
+be.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +33,7 @@ from maskgan_jax.runs import pictures
 from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pairs translated at once
+_MASKS = ('_source_mask', '_exemplar_mask', '_feature_mask', '_added_mask')  # end of file names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +72,7 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
               source_edits: Edits | None = None, exemplar_edits: Edits | None = None,
               save_masks: bool = False, grid: bool = False, reverse: bool = False,
               note: Callable[[str], None] = print) -> list[str]:
-  """Every source after every exemplar's example, as the module's docstring says.
+  """Every source after every exemplar's example, or alone, as the module's docstring says.
 
   Args:
     translator: the model.
@@ -77,8 +81,9 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
     output: a .png file or a folder.
     source_edits: masks of the sources: where to change them.
     exemplar_edits: masks of the exemplars: what to take from them.
-    save_masks: whether <result>_source_mask.png, <result>_exemplar_mask.png and
-      <result>_feature_mask.png are written too, as far as the method has them.
+    save_masks: whether <result>_source_mask.png, <result>_exemplar_mask.png,
+      <result>_feature_mask.png and <result>_added_mask.png are written too, as far as the method
+      has them.
     grid: one picture, with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
     note: told in one line about pictures that are left out.
@@ -86,15 +91,14 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
     The files written.
   """
   source_edits, exemplar_edits = source_edits or Edits(), exemplar_edits or Edits()
-  if not exemplar and 'exemplar' in translator.abilities:
-    raise errors.UserError(f'{translator.config.method} needs an exemplar; add --exemplar')
+  _check_exemplar(translator, exemplar, exemplar_edits)
   sources = _load(source, translator.config, 'source_mask', source_edits, note)
   exemplars = (_load(exemplar, translator.config, 'exemplar_mask', exemplar_edits, note)
                if exemplar else [None])
   pairs = [(s, e) for s in sources for e in exemplars]
   names = [f'{s.name}__{e.name if e else "translated"}' for s, e in pairs]
   stems = _stems(output, names, os.path.isdir(source) or os.path.isdir(exemplar), grid)
-  parts = ('', '_source_mask', '_exemplar_mask', '_feature_mask') if save_masks else ('',)
+  parts = ('', *_MASKS) if save_masks else ('',)
   _check_outputs([stem + part + '.png' for stem in stems for part in parts],
                  [source, exemplar, source_edits.mask, exemplar_edits.mask])
 
@@ -105,7 +109,8 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
     result = _translate_pairs(translator, chunk, reverse)
     for i in range(len(chunk)):
       for part, values in zip(parts, (result.image, result.source_mask, result.exemplar_mask,
-                                      result.extras.get('feature_mask')), strict=False):
+                                      result.extras.get('feature_mask'),
+                                      result.extras.get('added_mask')), strict=False):
         if values is None:  # the method has no such mask
           continue
         if grid:
@@ -116,17 +121,30 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   for part in parts if grid else ():
     if results[part]:
       written.append(stems[0] + part + '.png')
-      pictures.save(written[-1], _draw(sources, exemplars, results[part]))
+      what = part.strip('_').replace('_', ' ') or 'translation'
+      pictures.save(written[-1], _draw(sources, exemplars, results[part], what))
   return written
 
 
-def _draw(sources, exemplars, results) -> np.ndarray:
+def _check_exemplar(translator, exemplar, edits) -> None:
+  """UserError unless there is an exemplar exactly if the method takes one."""
+  if 'exemplar' in translator.abilities:
+    if not exemplar:
+      raise errors.UserError(f'{translator.config.method} needs an exemplar; add --exemplar')
+    return
+  for flag, given in (('exemplar', exemplar), ('exemplar_mask', edits.mask),
+                      ('erase_exemplar', edits.erase)):
+    if given:
+      raise errors.UserError(f'{translator.config.method} takes no exemplar; leave out --{flag}')
+
+
+def _draw(sources, exemplars, results, what) -> np.ndarray:
   """The grid: sources on the left, exemplars on top, results row by row."""
   columns = len(exemplars)
   rows = [[s.image, *results[i * columns:(i + 1) * columns]] for i, s in enumerate(sources)]
   names = [s.name for s in sources]
   if exemplars == [None]:
-    return pictures.grid(rows, column_names=['source', 'translation'], row_names=names)
+    return pictures.grid(rows, column_names=['source', what], row_names=names)
   return pictures.grid([[None, *(e.image for e in exemplars)], *rows], row_names=['', *names],
                        column_names=['', *(e.name for e in exemplars)])
 
@@ -307,7 +325,8 @@ def define_flags() -> None:
   """The command's flags."""
   flags.DEFINE_string('workdir', '', 'Folder of a trained run.')
   flags.DEFINE_string('source', '', 'Picture to change, or a folder of them.')
-  flags.DEFINE_string('exemplar', '', 'Picture to take from, or a folder of them.')
+  flags.DEFINE_string('exemplar', '', 'Picture to take from, or a folder of them; for methods that '
+                      'are guided by exemplars.')
   flags.DEFINE_string('output', '', 'A .png file, or a folder (see above).')
   flags.DEFINE_string(
       'source_mask', '', 'Where to change the source, in place of the predicted mask: a picture, '
@@ -320,14 +339,16 @@ def define_flags() -> None:
       'erase_exemplar', [], 'y0,x0,y1,x1: a rectangle of the exemplar to take nothing from; '
       'likewise. If nothing is left LOMIT puts a style of nothing, often grey, into the source.')
   flags.DEFINE_bool('save_masks', False,
-                    'Also write <result>_source_mask.png, <result>_exemplar_mask.png, and for '
-                    'EGSC-IT <result>_feature_mask.png, what its masks let through on the mean.')
+                    'Also write <result>_source_mask.png, <result>_exemplar_mask.png; for EGSC-IT '
+                    '<result>_feature_mask.png, what its masks let through on the mean; for the '
+                    'additional mask <result>_added_mask.png, what is added, grey being nothing.')
   flags.DEFINE_bool('remove', False,
                     'Remove from the sources what the model transfers; needs no exemplar.')
-  flags.DEFINE_bool('reverse', False, 'The sources are of domain b and the exemplars of a, for '
-                    'methods that tell the two directions apart.')
+  flags.DEFINE_bool('reverse', False, 'The sources are of domain b and the exemplars, if any, of '
+                    'a, for methods that tell the two directions apart.')
   flags.DEFINE_bool('grid', False,
-                    'One picture: a row for each source and a column for each exemplar.')
+                    'One picture: a row for each source and a column for each exemplar, or one '
+                    'column where there are none.')
   flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
 
 

@@ -91,14 +91,15 @@ class Translator:
 
   def __call__(self, source: Any, exemplar: Any = None, source_mask: Any = None,
                exemplar_mask: Any = None, *, reverse: bool = False) -> Translation:
-    """The source after the exemplar's example.
+    """The source after the exemplar's example, or as the model alone would have it.
 
     Args:
       source: image or images to change.
       exemplar: image or images to take from; None for a method without exemplars.
       source_mask: where to change the source, in place of the predicted mask.
       exemplar_mask: what to take from the exemplar, likewise.
-      reverse: the source is of domain b and the exemplar of a; for methods that tell them apart.
+      reverse: the source is of domain b and the exemplar, if any, of a; for methods that tell the
+        domains apart.
     """
     if reverse:
       self._require('reverse')
@@ -156,19 +157,27 @@ class Translator:
     """`image` with the exemplar's content in place of its own: removed first, then added."""
     return self(self.remove(image).image, exemplar)
 
-  def export(self, path: str | os.PathLike) -> None:
+  def export(self, path: str | os.PathLike, *, reverse: bool = False) -> None:
     """Writes the translation as one file that needs JAX but nothing of this package.
 
-    `jax.export.deserialize(bytes).call(source, exemplar)`: uint8 [B, H, W, 3] in, any B, H and W
-    as trained, on CPU, CUDA or TPU; a dict of `image` (uint8) and the masks (float32) out.
+    `jax.export.deserialize(bytes).call(source, exemplar)`, or `call(source)` of a method without
+    exemplars: uint8 [B, H, W, 3] in, any B, H and W as trained, on CPU, CUDA or TPU; a dict of
+    `image` (uint8) and the masks (float32) out.
+
+    Args:
+      path: of the file.
+      reverse: the translation from domain b to a, as in a call.
     """
+    if reverse:
+      self._require('reverse')
+    compute = self._calls['translate_back' if reverse else 'translate']
     shape = (*jax.export.symbolic_shape('b'), *base.image_shape(self.config), 3)
     images = [jax.ShapeDtypeStruct(shape, jnp.uint8)]
     images *= 2 if 'exemplar' in self.abilities else 1
     variables = jax.device_get(self._variables)
 
     def translate(source, exemplar=None):
-      result = self._calls['translate'](variables, source, exemplar)
+      result = compute(variables, source, exemplar)
       parts = {name: getattr(result, name) for name in ('image', 'source_mask', 'exemplar_mask')}
       return {name: part for name, part in parts.items() if part is not None}
 
@@ -182,7 +191,7 @@ class Translator:
   def _require(self, ability: str) -> None:
     if ability not in self.abilities:
       raise errors.UserError(f'{self.config.method} cannot do {ability!r}; it can do '
-                             f'{", ".join(sorted(self.abilities))}')
+                             f'{", ".join(sorted(self.abilities)) or "nothing but translate"}')
 
   def _run(self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any) -> Any:
     """Checks, broadcasts, and computes in chunks; returns NumPy arrays."""

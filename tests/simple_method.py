@@ -31,6 +31,23 @@ class Simple:
     return Translation(jnp.where(inside, -1.0, image), mask)
 
 
+class Adds:
+  """Takes no exemplar: makes the left half of a lighter, more so in red, and that of b darker."""
+  players = ()
+  abilities = frozenset({'source_mask', 'reverse'})
+  default_clip_norm = {}
+
+  def translate(self, params, model_state, source, exemplar=None, *, source_mask=None,
+                exemplar_mask=None, rng=None, reverse=False):
+    assert exemplar is None and exemplar_mask is None
+    attention = jnp.zeros((*source.shape[:-1], 1)).at[:, :, :SIZE // 2].set(0.5)
+    mask = (-1 if reverse else 1) * attention * jnp.array([1, 0.5, 0.25])[None, None, None]
+    given = jnp.ones_like(attention) if source_mask is None else source_mask
+    image = jnp.clip(source + given * mask, -1, 1)
+    return Translation(image, jnp.abs(image - source).max(-1, keepdims=True), None,
+                       {'added_mask': mask, 'attention': attention})
+
+
 def simple(method=None):
   return Translator(method or Simple(), {}, {}, make_config())
 

@@ -114,6 +114,35 @@ def test_scores_against_doing_nothing(tmp_path):
   assert 'validation scores over training' not in page.text  # one step is no course
 
 
+def test_changes_and_groups_are_explained(tmp_path):
+  group = 'Thing_at_the_left & ~Other_thing | <Neither>'
+  scores.append(tmp_path, {
+      'step': 1, 'split': 'test', 'ab_changed_share': 0.25, 'ab_change_mean': 0.125,
+      'truth_ab_changed_share': 0.5, 'ba_changed_iou': 0.75, 'ba_changed_iou_std': 0.0625,
+      'ab_error': 0.3, 'do_nothing_ab_error': 0.2, 'ba_error_inside': 0.1,
+      'do_nothing_ba_error_inside': 0.4, 'ba_error_outside': 0.01, 'ab_ssim': 0.9,
+      f'ab_ssim[{group}]': 0.8})
+  page = _read(tmp_path)
+  expected = {
+      'ab_error': r'How far the colours.*Lower is better\. 0\.3 worse 0\.2 ',
+      'ba_error_inside': r'The same only where.*Lower is better\. 0\.1 better 0\.4 ',
+      'ba_error_outside': r'The same everywhere else.*Lower is better\. 0\.01 ',
+      'ba_changed_iou': r'How well the pixels.*Higher is better\. 0\.75 ± 0\.062 ',
+      'ab_changed_share': r'Share of the pixels.*white\. 0\.25 truth_ab_changed_share The same for '
+                          r'true .*changes\. 0\.5 ',
+      'ab_change_mean': r'How far the translation .*white\. 0\.125 ',
+      'ab_ssim': r'Structural.*is better\. 0\.9 ab_ssim Only over the pictures in the group '
+                 + re.escape(group) + r'\. Structural .*Higher is better\. 0\.8 ',
+  }
+  for measure, pattern in expected.items():
+    assert re.match(rf' {measure} {pattern}', _row(page, measure)), _row(page, measure)
+  assert group not in page.words and f'[{group}]' not in page.text
+  # In the order in which they explain each other.
+  order = [page.text.replace('_ ', '_').index(f' {name} ') for name in (
+      'ab_ssim', 'ab_error', 'ba_error_inside', 'ba_error_outside', 'ab_changed_share')]
+  assert order == sorted(order)
+
+
 def test_newest_pictures_with_captions(tmp_path):
   images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
   for image, name in zip(images, ('00000010', '00000900', '00001000', 'faces_00000002',

@@ -1,27 +1,27 @@
 """Measures of a trained model: one file each; `run` finds them by the names in the config."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 import importlib
 import os
 import pkgutil
-import re
 from typing import Any
 
 import ml_collections
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.evaluators import base, masks
+from maskgan_jax.evaluators import base, masks, result_table
 from maskgan_jax.runs import pictures, scores
 from maskgan_jax.translator import Translator
 
 SPLIT = 'test'  # what `measure` measures
+table = result_table.table
 
 
 def names() -> list[str]:
-  """Evaluators there are: every module here that has an `Evaluator`, but the contract."""
+  """Evaluators there are: every module here that has an `Evaluator`."""
   return sorted(m.name for m in pkgutil.iter_modules(__path__)
-                if m.name not in ('base', 'image_measures'))
+                if m.name not in ('base', 'image_measures', 'result_table'))
 
 
 def module(name: str):
@@ -154,80 +154,3 @@ def _search_threshold(translator, batches) -> float | None:
       return None
     search.update(base.Outputs(translator, batch).mask, batch['b_mask'], valid)
   return search.best()
-
-
-_DIRECTIONS = {'ab': 'a to b', 'ba': 'b to a'}
-
-
-def table(results: Mapping[str, float | str]) -> str:
-  """The results in a few lines, beside what doing nothing would get; '' if there are none.
-
-  Texts among the results, provenance, come last.
-  """
-  lines = []
-  for task, nothing in (('transfer', 'do_nothing'), ('removal', 'do_nothing_removal')):
-    for measure, title, digits in (('error_inside', 'error where it should change', 4),
-                                   ('error_outside', 'error elsewhere', 4),
-                                   ('psnr', 'PSNR (dB)', 2), ('ssim', 'SSIM', 4)):
-      if f'{task}_{measure}' in results:
-        cells = [f'{results[key]:.{digits}f}' if key in results else ''
-                 for key in (f'{task}_{measure}', f'{nothing}_{measure}')]
-        line = f'{task:<9} {title:<29} {cells[0]:>8} {cells[1]:>11}'
-        if measure == 'error_inside' and f'{task}_error_ratio' in results:
-          line += f'   ratio {results[f"{task}_error_ratio"]:.3f} (0 is perfect, 1 useless)'
-        lines.append(line.rstrip())
-  lines += _translation_lines(results)
-  if lines:
-    lines.insert(0, f'{"":<39} {"model":>8} {"do nothing":>11}')
-  for kind, whose in (('mask_iou', 'mask'), ('source_mask_iou', "source's mask")):
-    for name, title in ((kind, f'at {results.get("mask_threshold", 0.5):g}'),
-                        (f'{kind}@0.5', 'at 0.5')):
-      if name in results:
-        lines.append(f'{whose} IoU {title}: {results[name]:.3f} +- {results[f"{name}_std"]:.3f}')
-  if 'transfer_mask_iou' in results:
-    lines.append(f'IoU of the transferred mask: {results["transfer_mask_iou"]:.3f}')
-  for name, where in (('erased_error', ''), ('erased_error_inside', ' where it would show')):
-    if name in results:
-      lines.append(f'error with a region of the exemplar erased{where}: {results[name]:.4f} '
-                   f'(before {results[f"{name}_before"]:.4f})')
-  for direction, title in _DIRECTIONS.items():
-    if (name := f'{direction}_neighbours_same') in results:
-      lines.append(f'{title}: {100 * results[name]:.1f} % of nearest neighbours are of the same '
-                   'set, real or translated (50 is best)')
-  if 'segmentation_miou' in results:
-    lines.append(f'mean IoU of the segmentation: {results["segmentation_miou"]:.3f} '
-                 f'(untranslated {results["segmentation_source_miou"]:.3f})')
-  if lines and 'pairs' in results:
-    lines.append(f'{results["pairs"]:.0f} pairs')
-  if lines:
-    lines += [f'{name.replace("_", " ")}: {value}' for name, value in results.items()
-              if isinstance(value, str)]
-  return '\n'.join(lines)
-
-
-def _translation_lines(results: Mapping[str, float | str]) -> list[str]:
-  """What the evaluator `similarity` found, in the columns of `table`."""
-  lines = []
-  for direction, title in _DIRECTIONS.items():
-    for measure, what, digits in (('ssim', 'SSIM to the truth', 4),
-                                  ('psnr', 'PSNR to the truth (dB)', 2),
-                                  ('exemplar_ssim', 'SSIM with the exemplar', 4)):
-      name = f'{direction}_{measure}'
-      if name in results:
-        cells = [f'{results[key]:.{digits}f}' if key in results else ''
-                 for key in (name, f'do_nothing_{name}')]
-        line = f'{title:<9} {what:<29} {cells[0]:>8} {cells[1]:>11}'
-        if f'{name}_std' in results:
-          line += f'   +- {results[f"{name}_std"]:.{digits}f}'
-        if f'truth_{name}' in results:
-          line += f'; perfect {results[f"truth_{name}"]:.{digits}f}'
-          line += f' +- {results[f"truth_{name}_std"]:.{digits}f}'
-        lines.append(line.rstrip())
-    found = (re.fullmatch(rf'{direction}_(?:exemplar_)?ssim\[(.*)\]', name) for name in results)
-    for group in dict.fromkeys(match[1] for match in found if match):
-      parts = [f'{before} {results[key]:.4f}' for before, key in (
-          ('to the truth', f'{direction}_ssim[{group}]'),
-          ('with the exemplar', f'{direction}_exemplar_ssim[{group}]'),
-          ('perfect', f'truth_{direction}_exemplar_ssim[{group}]')) if key in results]
-      lines.append(f'{title:<9} SSIM {"; ".join(parts)}: {group}')
-  return lines

@@ -43,12 +43,12 @@ class Evaluator:
     self._values = base.PerImage()
 
   def missing(self, batch, abilities):
-    if 'exemplar' in abilities or any(f'truth_{d}' in batch for d in _directions(abilities)):
+    if 'exemplar' in abilities or any(f'truth_{d}' in batch for d in directions(abilities)):
       return ''
     return 'the method takes no exemplar, and the data have no true translations'
 
   def update(self, batch, outputs, valid):
-    for direction in _directions(outputs.abilities):
+    for direction in directions(outputs.abilities):
       source, exemplar = (batch[name] for name in direction)
       image = (outputs.translation if direction == 'ab' else outputs.back).image
       truth = batch.get(f'truth_{direction}')
@@ -75,7 +75,8 @@ class Evaluator:
         yield f'{name}_std', self._values.summary(name)[1]
 
 
-def _directions(abilities):
+def directions(abilities: frozenset[str]) -> tuple[str, ...]:
+  """Those that a method translates in."""
   return DIRECTIONS if 'reverse' in abilities else DIRECTIONS[:1]
 
 

@@ -28,7 +28,8 @@ class Evaluator:
   def missing(self, batch, abilities):
     if _knows_transfer(batch) or _knows_removal(batch, abilities):
       return ''
-    return 'the data have no true translations (only avatars do)'
+    return ("the data have no true translations with masks of where they change (only avatars do); "
+            "'changes' needs no masks")
 
   def update(self, batch, outputs, valid):
     if _knows_transfer(batch):

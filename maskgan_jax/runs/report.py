@@ -13,69 +13,12 @@ from typing import Any
 from PIL import Image
 
 from maskgan_jax import files
-from maskgan_jax.runs import charts, metric_writers, scores
+from maskgan_jax.runs import charts, measures, metric_writers, scores
 
 FILE_NAME = 'report.html'
 _SAMPLES = 6  # pictures at most, and bytes of one
 _PICTURE_BYTES = 4_000_000
 _CHARTS = 60  # at most; the page stays light
-
-# What the measures of scores.csv mean. A name stands for itself and for name@threshold.
-_MEANINGS = {
-    'mask_iou': 'How well the mask, learnt without ever seeing a true one, covers the true region: '
-                'what both cover over what either covers, from 0 to 1 (perfect), with the mask cut '
-                'where it was best on the validation pictures.',
-    'mask_iou@': 'The same with the mask cut at this value.',
-    'source_mask_iou': "The same as mask_iou for the mask of the source picture, where it has such "
-                       'a region.',
-    'source_mask_iou@': 'The same with the mask cut at this value.',
-    'mask_threshold': 'The mask value where it was cut; chosen on the validation pictures.',
-    'mask_mean': 'Mean of the mask over the picture: near 0 or 1, it has collapsed.',
-    'transfer_mask_iou': 'The same as mask_iou for the mask of the translation and what should '
-                         'have changed.',
-    'transfer_error_inside': 'How far the colours of the translation are from the true answer, '
-                             'where something had to change.',
-    'transfer_error_outside': 'The same everywhere else: what was changed but should not be.',
-    'removal_error_inside': 'How far the colours are from the same picture without the attribute, '
-                            'where it had to go.',
-    'removal_error_outside': 'The same everywhere else: what was changed but should not be.',
-    'transfer_error_ratio': 'transfer_error_inside over that of doing nothing; 0 is perfect.',
-    'removal_error_ratio': 'removal_error_inside over that of doing nothing; 0 is perfect.',
-    'erased_error': "How far the translation is from the right answer once a region of the "
-                    "exemplar's mask is erased: the source with everything but that region's "
-                    'attribute.',
-    'erased_error_before': 'The same without erasing it.',
-    'erased_error_inside': "The same only where the region's attribute would show.",
-    'erased_error_inside_before': 'The same without erasing it.',
-    'pairs': 'How many pictures of each kind were measured.',
-    'transfer_psnr': 'Likeness of the translation to the true answer over the whole picture, in '
-                     'decibels.',
-    'transfer_ssim': 'Structural likeness of the translation to the true answer; 1 is the same '
-                     'picture.',
-    'removal_psnr': 'Likeness of the picture without the attribute to the true one, in decibels.',
-    'removal_ssim': 'Structural likeness of the picture without the attribute to the true one.',
-    # ab is from a to b; ba, the other way round, has the same meanings.
-    'ab_ssim': 'Structural likeness of the translation to the true one; 1 is the same picture.',
-    'ab_psnr': 'Likeness of the translation to the true one, in decibels.',
-    'ab_exemplar_ssim': "Structural likeness of the translation to its exemplar, EGSC-IT's Table 2."
-                        ' The exemplar shows something else: no right translation gets near 1.',
-    'truth_ab_exemplar_ssim': 'The same for true translations: what a perfect one gets.',
-    'ab_neighbours_same': 'Share of pictures, real ones of the target domain and translations, '
-                          'whose nearest neighbour is of the same kind: 0.5 if nothing tells them '
-                          'apart, 1 if everything does.',
-    'segmentation_miou': 'How well a segmentation network sees in the translation what was in the '
-                         'source: intersection over union, the mean over the classes.',
-    'segmentation_iou_': 'The same for one class.',
-    'fid': 'Distance between the translations and real pictures as a whole, by what an image '
-           'classifier sees in them.',
-    'kid': 'Like FID, and reliable for fewer pictures.',
-    'lpips': 'Difference to the true answer as people would judge it.',
-    'accuracy': 'Share of the translations in which a classifier finds the attribute it should.',
-}
-_HIGHER = ('iou', 'miou', 'psnr', 'ssim', 'accuracy')
-_LOWER = ('error', 'fid', 'kid', 'lpips', 'l1', 'mse')
-_NOTHING = 'do_nothing_'
-_NOT_MEASURES = ('step', 'split', 'time')
 _GROUPS = (  # (heading, what a metric's name contains), the first that fits; the rest are folded
     ('Masks', ('mask',)),
     ('Losses', ('loss', 'penalty', 'generator', 'critic', 'discriminator')),
@@ -162,48 +105,38 @@ def _scores(rows: list[scores.Row]) -> list[str]:
     heading = f'{_escape(split)} pictures, step {charts.number(newest["step"])}'
     told = ''.join(f'<p>{_escape(name.replace("_", " "))}: {_escape(value)}</p>'
                    for name, value in newest.items()
-                   if name not in _NOT_MEASURES and not _is_number(value))
+                   if name not in measures.NOT_MEASURES and not measures.is_number(value))
     parts.append(f'<h3>{heading}</h3>{told}{_table(newest)}' if split == splits[0] else
                  f'<details><summary>{heading}</summary>{told}{_table(newest)}</details>')
   for split in splits:
     own = sorted((row for row in rows if str(row['split']) == split), key=lambda row: row['step'])
-    measures = [m for m in _measures(own[-1]) if m != 'mask_threshold' and _better(m)]
-    if len(own) > 1 and measures:
+    drawn = [m for m in measures.ordered(own[-1]) if m != 'mask_threshold' and measures.better(m)]
+    if len(own) > 1 and drawn:
       parts.append(f'<details><summary>{_escape(split)} scores over training</summary>'
                    '<div class="charts">' + ''.join(
-                       _chart(own, measure) for measure in measures[:_CHARTS]) + '</div></details>')
+                       _chart(own, measure) for measure in drawn[:_CHARTS]) + '</div></details>')
   return parts
-
-
-def _measures(row: scores.Row) -> list[str]:
-  """Returns the names of a row's measures, well-known ones first, without their companions."""
-  companions = {f'{name}_std' for name in row} | {_baseline(row, name) for name in row}
-  known = list(_MEANINGS)
-  names = [name for name in row if name not in companions and name not in _NOT_MEASURES
-           and _is_number(row[name])]
-  rank = {name: known.index(_key(name)) if _key(name) in known else len(known) for name in names}
-  return sorted(names, key=rank.get)
 
 
 def _table(row: scores.Row) -> str:
   lines = []
-  measures = _measures(row)
-  compared = any(_baseline(row, name) for name in measures)
-  for name in measures:
-    baseline = _baseline(row, name)
-    meaning = _MEANINGS.get(_key(name), '')
-    better = {1: ' Higher is better.', -1: ' Lower is better.', 0: ''}[_better(name)]
+  names = measures.ordered(row)
+  compared = any(measures.baseline(row, name) for name in names)
+  for name in names:
+    baseline, better = measures.baseline(row, name), measures.better(name)
+    told = measures.meaning(name)
+    told += {1: ' Higher is better.', -1: ' Lower is better.', 0: ''}[better]
     verdict = ''
-    if baseline and _better(name) and all(_is_number(row[n]) for n in (name, baseline)):
-      gain = (row[name] - row[baseline]) * _better(name)
+    if baseline and better and all(measures.is_number(row[n]) for n in (name, baseline)):
+      gain = (row[name] - row[baseline]) * better
       verdict = ('<span class="good">better</span>' if gain > 0 else
                  '<span class="bad">worse</span>' if gain < 0 else
                  'the same' if gain == 0 else '')
     cells = f'<td><b>{_value(row, name)}</b> {verdict}</td>'
     if compared:
       cells += f'<td>{_value(row, baseline) if baseline else ""}</td>'
-    lines.append(f'<tr><th scope="row">{_escape(name).replace("_", "_<wbr>")}'
-                 f'<small>{_escape((meaning + better).strip())}</small>'
+    lines.append(f'<tr><th scope="row">{_escape(measures.label(name)).replace("_", "_<wbr>")}'
+                 f'<small>{_escape(told.strip())}</small>'
                  f'</th>{cells}</tr>')
   head = '<th>this run</th>' + ('<th>doing nothing</th>' if compared else '')
   note = ('<p><small>Doing nothing hands the source back unchanged. "Better" and "worse" compare '
@@ -212,36 +145,10 @@ def _table(row: scores.Row) -> str:
           f'<tbody>{"".join(lines)}</tbody></table></div>{note}')
 
 
-def _baseline(row: scores.Row, name: str) -> str:
-  """Returns the column that says what doing nothing scores in a measure, or ''."""
-  if name.startswith(_NOTHING):
-    return ''
-  names = (_NOTHING + name, _NOTHING + name.removeprefix('transfer_'),
-           name.replace('segmentation_', 'segmentation_source_'))
-  names = [other for other in names if other != name]
-  return next((other for other in names if other in row), '')
-
-
-def _key(name: str) -> str:
-  """Returns the name under which `_MEANINGS` explains a measure."""
-  name = re.sub(r'\[.*\]$', '', name)  # of which group of pictures
-  name = re.sub('^(truth_)?ba_', r'\1ab_', name)
-  name = re.sub(r'^(segmentation_iou_)\d+$', r'\1', name)  # and of which class
-  return re.sub('@.*', '@' if name.partition('@')[0] + '@' in _MEANINGS else '', name)
-
-
-def _better(name: str) -> int:
-  """Returns 1 if higher values are better, -1 if lower ones are, 0 if nobody knows."""
-  words = re.split('[_@/]', name.partition('[')[0].lower())
-  if words[0] == 'truth':  # a limit of the data, not a score of the run
-    return 0
-  return (any(word in _HIGHER for word in words) and 1) or -any(word in _LOWER for word in words)
-
-
 def _value(row: scores.Row, name: str) -> str:
   value, deviation = row[name], row.get(f'{name}_std')
-  text = charts.number(value) if _is_number(value) else str(value)
-  if _is_number(deviation):
+  text = charts.number(value) if measures.is_number(value) else str(value)
+  if measures.is_number(deviation):
     text += f' ± {float(f"{deviation:.2g}"):g}'
   return f'<span>{_escape(text)}</span>'
 
@@ -300,7 +207,7 @@ def _picture(kind: str, step: int | None, path: str, captions: Mapping[str, str]
 def _curves(metrics: list[dict[str, Any]]) -> list[str]:
   """Returns a chart of every number that metrics.jsonl has, in groups."""
   names = list(dict.fromkeys(name for row in metrics for name, value in row.items()
-                             if name != 'step' and (value is None or _is_number(value))))
+                             if name != 'step' and (value is None or measures.is_number(value))))
   groups: dict[str, list[str]] = {heading: [] for heading, _ in _GROUPS} | {'': []}
   for name in names[:_CHARTS]:
     fitting = (heading for heading, words in _GROUPS if any(w in name.lower() for w in words))
@@ -319,7 +226,7 @@ def _curves(metrics: list[dict[str, Any]]) -> list[str]:
 
 def _chart(rows: Iterable[Mapping[str, Any]], name: str) -> str:
   points = [(row['step'], row[name]) for row in rows
-            if name in row and (row[name] is None or _is_number(row[name]))]
+            if name in row and (row[name] is None or measures.is_number(row[name]))]
   return charts.line_chart([step for step, _ in points], [value for _, value in points], name)
 
 
@@ -329,7 +236,7 @@ def _reproduce(command: str, facts: Mapping[str, Any]) -> list[str]:
   for name, value in facts.items():
     if isinstance(value, Mapping):
       value = ', '.join(f'{key} {item}' for key, item in value.items())
-    elif _is_number(value):
+    elif measures.is_number(value):
       value = charts.number(value)
     lines.append(f'<tr><th scope="row">{_escape(name)}</th><td>{_escape(value)}</td></tr>')
   if lines:
@@ -340,10 +247,6 @@ def _reproduce(command: str, facts: Mapping[str, Any]) -> list[str]:
 def _absent(text: str, command: str = '') -> str:
   text = f'<p class="absent">{_escape(text)}</p>'
   return f'{text}<pre>{_escape(command)}</pre>' if command else text
-
-
-def _is_number(value: Any) -> bool:
-  return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _json(value: Any) -> str:

@@ -23,6 +23,15 @@ _MEANINGS = {
     'the other way': 'the exemplar after the source',
     'its truth': 'the right answer to that',
 }
+_MEANINGS_ALONE = _MEANINGS | {  # of methods without exemplars
+    "source's mask": 'where it changes; white is most',
+    'added mask': 'what is added to the source; grey is nothing',
+    'attention': 'how much of that each place lets through; white is all',
+    'translation': 'the source as the model would have it in the other domain',
+    'source, the other way': 'a picture of the other domain',
+    'its added mask': 'what is added to that',
+    'the other way': 'that picture as the model would have it in the domain of the source',
+}
 
 
 class Sampler:
@@ -31,21 +40,24 @@ class Sampler:
   Columns, as far as the method's abilities and the data go: source, exemplar, the exemplar's mask
   (what is taken), the source's mask (where it goes) or what feature masks let through of it on the
   mean, translation, its truth, the exemplar without its content, its truth; the exemplar after the
-  source's example, its truth.
+  source's example, its truth. Without exemplars: source, where and by what it is changed,
+  translation, its truth; and the same the other way.
   """
 
   def __init__(self, method: base.Method, data: Any, config: ml_collections.ConfigDict):
     self.name = config.name
     self.batch = next(iter(data.evaluation('validation', batch_size=config.sample_pairs,
                                            max_pairs=config.sample_pairs)), None)
+    guided = 'exemplar' in method.abilities
+    self._columns = _with_exemplar if guided else _alone
 
     def compute(params, model_state, a, b, rng):
       a, b = (x.astype(np.float32) / 127.5 - 1 for x in (a, b))
-      translation = method.translate(params, model_state, a, b, rng=rng)
+      translation = method.translate(params, model_state, a, b if guided else None, rng=rng)
       # The middle threshold: masks are still soft where a run is young, and none is searched yet.
       removal = (method.remove(params, model_state, b, threshold=0.5).image
-                 if 'remove' in method.abilities else None)
-      back = (method.translate(params, model_state, b, a, rng=rng, reverse=True).image
+                 if guided and 'remove' in method.abilities else None)
+      back = (method.translate(params, model_state, b, a if guided else None, rng=rng, reverse=True)
               if 'reverse' in method.abilities else None)
       return translation, removal, back
     self._compute = jax.jit(compute)
@@ -58,22 +70,48 @@ class Sampler:
     batch = {name: np.asarray(value)[self.batch['valid']] for name, value in self.batch.items()}
     translation, removal, back = self._compute(params, model_state, batch['a'], batch['b'],
                                                jax.random.key(0))
-    columns = {
-        'source': batch['a'],
-        'exemplar': batch['b'],
-        "exemplar's mask": translation.exemplar_mask,
-        "source's mask": translation.source_mask,
-        "source's feature mask": translation.extras.get('feature_mask'),
-        'translation': translation.image,
-        'truth': batch.get('truth_ab'),
-        'exemplar, removed': removal,
-        'truth of removal': batch.get('truth_ba') if removal is not None else None,
-        'the other way': back,
-        'its truth': batch.get('truth_ba') if back is not None else None,
-    }
+    columns, meanings = self._columns(batch, translation, removal, back)
     columns = {name: np.asarray(value) for name, value in columns.items() if value is not None}
     rows = [list(images) for images in zip(*columns.values(), strict=True)]
     picture = pictures.grid(rows, column_names=list(columns),
                             title=f'{self.name}, step {step:,}, validation pairs')
     pictures.save(os.path.join(workdir, 'samples', f'{step:08d}.png'), picture,
-                  description=' '.join(f'{name}: {_MEANINGS[name]}.' for name in columns))
+                  description=' '.join(f'{name}: {meanings[name]}.' for name in columns))
+
+
+def _with_exemplar(batch, translation, removal, back):
+  """Columns, None where there is nothing to show, and what they mean."""
+  return {
+      'source': batch['a'],
+      'exemplar': batch['b'],
+      "exemplar's mask": translation.exemplar_mask,
+      "source's mask": translation.source_mask,
+      "source's feature mask": translation.extras.get('feature_mask'),
+      'translation': translation.image,
+      'truth': batch.get('truth_ab'),
+      'exemplar, removed': removal,
+      'truth of removal': batch.get('truth_ba') if removal is not None else None,
+      'the other way': back.image if back is not None else None,
+      'its truth': batch.get('truth_ba') if back is not None else None,
+  }, _MEANINGS
+
+
+def _alone(batch, translation, removal, back):
+  """The same for methods that use no exemplar, so that none is shown that nobody used."""
+  del removal
+  columns = {
+      'source': batch['a'],
+      "source's mask": translation.source_mask,
+      'added mask': translation.extras.get('added_mask'),
+      'attention': translation.extras.get('attention'),
+      'translation': translation.image,
+      'truth': batch.get('truth_ab'),
+  }
+  if back is not None:
+    columns |= {
+        'source, the other way': batch['b'],
+        'its added mask': back.extras.get('added_mask'),
+        'the other way': back.image,
+        'its truth': batch.get('truth_ba'),
+    }
+  return columns, _MEANINGS_ALONE
