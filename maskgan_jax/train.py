@@ -32,39 +32,18 @@ def main() -> None:
   parallel.initialize_processes(_DISTRIBUTED.value)
   import jax
 
-  from maskgan_jax import evaluators
+  from maskgan_jax import evaluators, measured_run
   from maskgan_jax.runs import report, scores
-  from maskgan_jax.training import loop
-  from maskgan_jax.translator import Translator
   workdir = _WORKDIR.value
-  for name in config.evaluators:
-    evaluators.make(name, config)  # a misspelt one is not for the end of training to find
-
-  def make_evaluate(method, data, poll):
-    translator = None
-
-    def evaluate(step, params, model_state):
-      nonlocal translator
-      translator = (Translator(method, params, model_state, config, step) if translator is None
-                    else translator.at(params, model_state, step))
-      results = evaluators.measure(translator, data, config, workdir, step, poll=poll)
-      report.write(workdir)
-      return results
-    return evaluate
-
-  trained = loop.train(config, workdir, make_evaluate=make_evaluate)
+  trained = measured_run.train(config, workdir)
   if jax.process_index() == 0:
-    last = {'split': evaluators.SPLIT, 'step': trained.step}
-    if config.evaluators and not scores.latest(workdir, **last):
-      make_evaluate(trained.method, trained.data, None)(
-          trained.step, trained.params, trained.model_state)
-    path = report.write(workdir)
-    row = scores.latest(workdir, **last)
+    row = scores.latest(workdir, split=evaluators.SPLIT, step=trained.step)
     print()
     if row:
       print(evaluators.table({name: value for name, value in row.items() if name != 'split'}))
     print(f'{trained.step:,} steps; this command took {time.monotonic() - began:.0f} s. '
-          f'Pictures: {os.path.join(workdir, "samples")}. Report: {path}')
+          f'Pictures: {os.path.join(workdir, "samples")}. '
+          f'Report: {os.path.join(workdir, report.FILE_NAME)}')
 
 
 if __name__ == '__main__':

@@ -31,7 +31,7 @@ def default(argument: str, *, size: int, values: Sequence[float], pictures: int 
   if small:
     config.model.update(discriminator='dcgan', blocks=6)
   config.weights.mask = sorted(values)[len(values) // 2]
-  config.sweep.update(field='weights.mask', values=tuple(float(value) for value in values))
+  config.sweep.update(field='weights.mask', over=tuple(float(value) for value in values))
   # CycleGAN's augmentation: resized to 286, cut to 256.
   config.data.update(a='~B', b='B', load_size=round(286 / 256 * size / 4) * 4, resize='bicubic',
                      own_test=False, test_fraction=0.2, validation_fraction=0.01)
@@ -46,7 +46,7 @@ def _choose(config: ml_collections.ConfigDict, chosen: Collection[str]) -> None:
   run_config.exclusive(chosen, ('identity', 'supervised'))
   if 'cyclegan' in chosen:
     config.variant = 'cyclegan'
-    config.sweep.update(field='', values=())
+    config.sweep.update(field='', over=())
   if 'identity' in chosen:
     config.weights.identity = config.weights.cycle / 2
   if 'attention' in chosen:
@@ -54,7 +54,7 @@ def _choose(config: ml_collections.ConfigDict, chosen: Collection[str]) -> None:
   if 'supervised' in chosen:
     config.model.scheme = 'supervised'
     config.data.aligned = True
-    config.sweep.update(field='', values=())
+    config.sweep.update(field='', over=())
 
 
 def photographs(config: ml_collections.ConfigDict, chosen: Collection[str], name: str) -> None:

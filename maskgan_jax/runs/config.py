@@ -30,7 +30,7 @@ _FREE = ('name', 'command', 'num_steps', 'log_every', 'checkpoint_every', 'sampl
          'data.path', 'data.workers', 'data.prefetch', 'data.in_memory',
          'data.masks_path', 'data.mask', 'data.transfer', 'data.erase', 'data.apart',
          'data.labels_path', 'segmentation.network', 'segmentation.classes', 'segmentation.ids',
-         'segmentation.ignore', 'sweep.field', 'sweep.values')
+         'segmentation.ignore', 'sweep.field', 'sweep.over')
 
 
 def default(method: str) -> ml_collections.ConfigDict:
@@ -73,7 +73,7 @@ def default(method: str) -> ml_collections.ConfigDict:
   )
   config.sweep = dict(  # what `python -m maskgan_jax.sweep` varies
       field='',  # a key of the config, e.g. 'weights.mask'
-      values=(),  # one run each
+      over=(),  # its values: a run each
   )
   config.data = data_defaults.get_default()
   config.update(methods.module(method).get_default())

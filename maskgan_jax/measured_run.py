@@ -1,0 +1,48 @@
+"""A run from config to scores and report: what `train` does once, and `sweep` for every value."""
+
+from collections.abc import Callable
+
+import jax
+import ml_collections
+
+from maskgan_jax import evaluators
+from maskgan_jax.runs import report, scores
+from maskgan_jax.training import loop
+from maskgan_jax.translator import Translator
+
+
+def train(config: ml_collections.ConfigDict, workdir: str, *,
+          poll: Callable[[], None] | None = None) -> loop.Trained:
+  """Trains a config in `workdir`, or resumes what is there; measures it and writes report.html.
+
+  Args:
+    config: see runs/config.py.
+    workdir: the run's folder.
+    poll: called often while the last step is measured; may raise to stop.
+
+  Raises:
+    Preempted, UserError: as `loop.train`.
+  """
+  for name in config.evaluators:
+    evaluators.make(name, config)  # a misspelt one is not for the end of training to find
+
+  def make_evaluate(method, data, poll):
+    translator = None
+
+    def evaluate(step, params, model_state):
+      nonlocal translator
+      translator = (Translator(method, params, model_state, config, step) if translator is None
+                    else translator.at(params, model_state, step))
+      results = evaluators.measure(translator, data, config, workdir, step, poll=poll)
+      report.write(workdir)
+      return results
+    return evaluate
+
+  trained = loop.train(config, workdir, make_evaluate=make_evaluate)
+  if jax.process_index() == 0:
+    last = {'split': evaluators.SPLIT, 'step': trained.step}
+    if config.evaluators and not scores.latest(workdir, **last):
+      make_evaluate(trained.method, trained.data, poll)(
+          trained.step, trained.params, trained.model_state)
+    report.write(workdir)
+  return trained
