@@ -1,9 +1,11 @@
 """Apples and oranges by addition, at 64x64 as the paper sweeps lambda_r, or at 256x256.
 
-Additional mask (IEEE Access 2023), Fig. 6 (64x64: batches of 32, DCGAN's discriminator) and with
-`:256` Figs. 1 and 8 (one image, PatchGAN). a are apples, b are oranges. `:cyclegan` is plain
-CycleGAN (`:cyclegan,identity` with its code's identity loss), the baseline; `:attention` multiplies
-the mask with a predicted attention, the paper's outlook.
+Additional mask (IEEE Access 2023), Fig. 6 (64x64: batches of 32, DCGAN's discriminator; training on
+parts of 72 pixels is CycleGAN's proportion). `:256` is for Figs. 1 and 8, whose size is not stated:
+as the paper's other photographs, with CycleGAN's single images. a are apples, b are oranges.
+`:cyclegan` is CycleGAN, the baseline, at 64x64 with the same discriminator
+(`:cyclegan,identity` with its code's identity loss); `:attention` multiplies the mask with a
+predicted attention, the paper's outlook.
 
 The paper's test set is a fifth of the training pictures, and so it is here; the data's own test
 pictures are left out. The pictures are TFDS's, or with `:folder` those in trainA and trainB below

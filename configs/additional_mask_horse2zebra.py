@@ -8,7 +8,8 @@ The paper's test set is a fifth of the training pictures, and so it is here; the
 pictures are left out. The pictures are TFDS's, or with `:folder` those in trainA and trainB below
 config.data.path. Of each domain about one in a hundred is kept from training for sample grids.
 
-  paper: pictures only: with lambda_r of 0.01, 0.1 and 1, more and more stripes
+  paper: pictures only: with lambda_r of 0.01, 0.1 and 1, more and more stripes (it also says that
+    a larger lambda_r changes less)
   ours: not run
   hours and hardware: not stated by the authors; here 200 epochs, CycleGAN's
   command: python -m maskgan_jax.sweep --config=configs/additional_mask_horse2zebra.py \\

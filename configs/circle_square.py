@@ -1,21 +1,22 @@
 """A circle to the square around it, 64x64: the experiment whose right answer is known.
 
 Additional mask (IEEE Access 2023), Figs. 4 and 5: batches of 32, DCGAN's discriminator. a are
-circles, b are squares, both drawn here, since the paper does not say how large, of which colours
-and how many its shapes were: one a picture, light on dark, half of the range apart, as far as a
-mask can reach; 2,000 of each domain for training and 500 for the test, no scene in both domains.
-The right answer to a circle is the square around it, so its four corners are what should change; to
-a square the circle within. `:colors` has shapes of any colour on any other, `:several` up to three
-of them in a picture; a mask of 1 is then too little for some, so `model.mask_range` is 2.
+circles, b are squares. The paper does not say how large, of which colours and how many its shapes
+were; those drawn here are one to a picture, light on dark, not further apart than a mask can reach,
+2,000 of each domain for training and 500 for the test, no scene in both domains. The right answer
+to a circle is the square around it, so its four corners are what should change; to a square the
+circle within. `:colors` has shapes of any colour on any other, `:several` up to three of them in a
+picture; a mask of 1 is then too little for most, so `model.mask_range` is 2.
 
-`:cyclegan` is plain CycleGAN (`:cyclegan,identity` with its code's identity loss), the baseline;
+`:cyclegan` is the baseline, CycleGAN's generators and losses with this discriminator
+(`:cyclegan,identity` with its code's identity loss; the mask may have it too: `:identity`);
 `:supervised` is Fig. 2's scheme, trained on pairs; `:attention` multiplies the mask with a
 predicted attention, the paper's outlook. `:quick` is for minutes on a CPU: a quarter of the
 channels, half of the blocks, batches of 16, 2,000 steps. Pictures are mirrored but not cropped,
 which would cut shapes off.
 
-  paper: pictures only: for lambda_r of 0.01, 1 and 10 less and less changes; at 200 masks are
-    no longer in the corners
+  paper: pictures only (Fig. 4; the text calls it Fig. 1): for lambda_r of 0.01, 1 and 10 less and
+    less changes; at 200, which has to be asked for (--values=200), masks leave the corners
   ours: see REPRODUCING.md
   hours and hardware: not stated by the authors
   command: python -m maskgan_jax.sweep --config=configs/circle_square.py:quick \\

@@ -6,9 +6,9 @@ identity loss), the baseline; `:attention` multiplies the mask with a predicted 
 paper's outlook.
 
 The paper does not say where its pictures are from. These are a substitute, the Oxford-IIIT Pet data
-of TFDS (4,990 dogs and 2,400 cats over its train and test splits, whole animals in rooms and
-gardens); `:folder` takes those in trainA and trainB below config.data.path. As in the paper the
-test set is a fifth of the training pictures, and the data's own test pictures are left out.
+of TFDS (2,492 dogs and 1,188 cats in its train split; whole animals in rooms and gardens);
+`:folder` takes those in trainA and trainB below config.data.path, for as many steps. As in the
+paper the test set is a fifth of the training pictures; the data's own test pictures are left out.
 
   paper: pictures only, for lambda_r of 0.001, 1 and 100
   ours: not run
@@ -20,7 +20,7 @@ from maskgan_jax.methods import additional_mask_settings as settings
 
 
 def get_config(argument: str = ''):
-  config, chosen = settings.default(argument, size=256, values=(0.001, 1, 100), pictures=2_490,
+  config, chosen = settings.default(argument, size=256, values=(0.001, 1, 100), pictures=2_492,
                                     more=('folder',))
   if 'folder' in chosen:
     config.data.update(source='folder', path='data/dog2cat')

@@ -1,9 +1,10 @@
 """Summer to winter in Yosemite by addition, at 256x256.
 
-Additional mask (IEEE Access 2023), Figs. 1, 7 and 10. a is summer, b is winter; the paper shows
-both directions. It names no lambda_r here: 0.1 is ours. `:cyclegan` is plain CycleGAN
-(`:cyclegan,identity` with its code's identity loss), the baseline; `:attention` multiplies the mask
-with a predicted attention, the paper's outlook.
+Additional mask (IEEE Access 2023), Figs. 1, 7 and 10. a is summer, b is winter; Fig. 10 shows
+the way back, and Fig. 7 is of this or of maps: caption and text differ. The paper names no lambda_r
+here: 0.1 is ours. `:cyclegan` is plain CycleGAN (`:cyclegan,identity` with its code's identity
+loss), the baseline; `:attention` multiplies the mask with a predicted attention, the paper's
+outlook.
 
 The paper's test set is a fifth of the training pictures, and so it is here; the data's own test
 pictures are left out. The pictures are TFDS's, or with `:folder` those in trainA and trainB below

@@ -217,7 +217,8 @@ def _load(path: str, config: ml_collections.ConfigDict, flag: str, edits: Edits,
   data = config.data
   transform = transforms.Transform(image_size=config.image_size, image_width=config.image_width,
                                    crop=data.crop, resize=data.resize,
-                                   keep_aspect=data.keep_aspect, load_size=data.load_size)
+                                   keep_aspect=data.keep_aspect, load_size=data.load_size,
+                                   test_whole=data.test_whole)
   found = []
   for name, file in _listed(path):
     try:
@@ -252,7 +253,7 @@ def _to_model(array, size, transform: transforms.Transform, name: str) -> np.nda
   """An image or mask of a picture that was `size` when given, as the model sees it."""
   if tuple(size) == transform.shape:
     return array  # an earlier result, say: nothing to crop
-  return transform.centre(transform.fixed(array, name))
+  return transform.unaugmented(array, name)
 
 
 def _given_mask(picture: Picture, flag: str, path: str, transform, max_pixels):

@@ -121,7 +121,7 @@ def test_clipping_stops_gradients_where_it_cuts():
 def test_a_sum_over_pixels_is_as_many_times_the_mean():
   losses = {}
   for norm in ('mean', 'sum'):
-    method, params, state, _ = opened(mask_norm=norm)
+    method, params, state, _ = opened(l1_norm=norm)
     losses[norm] = method.generator_loss(
         params, state, {'a': images(0), 'b': images(1)}, None)[1][0]['mask']
   close(losses['sum'], losses['mean'] * SIZE * SIZE * 3, rtol=1e-5)
@@ -168,7 +168,7 @@ def test_the_supervised_scheme_learns_the_true_answer_alone():
 @pytest.mark.parametrize('change, message', [
     ({'model.discriminator': 'patchgan'}, "model.discriminator is 'patchgan'"),
     ({'model.scheme': 'self'}, 'unsupervised, supervised'),
-    ({'model.mask_norm': 'max'}, 'mean, sum'),
+    ({'model.l1_norm': 'max'}, 'mean, sum'),
     ({'model.lambda_g': 'none'}, 'both, discriminator'),
     ({'model.mask_range': 0.0}, 'mask_range is 0.0; it must be above 0'),
     ({'model.width': 0}, 'model.width is 0; it must be at least 1'),

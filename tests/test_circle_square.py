@@ -284,7 +284,7 @@ assert not {'tensorflow', 'jax', 'python_avatars'} & set(sys.modules)
 
 
 @pytest.mark.parametrize('fields, message', [
-    ({'name': 'severl'}, "name='severl' must be one of plain, colors, several.*did you mean 'several'"),
+    ({'name': 'severl'}, "name='severl' must be one of plain, colors.*did you mean 'several'"),
     ({'num_test': -1}, 'num_test=-1'),
     ({'load_size': 8}, r'shapes of 8 pixels cannot be drawn; the size must be in \[16, 1024\]'),
     ({'own_test': False}, "own_test=False.*'circle_square' draws its own"),

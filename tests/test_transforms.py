@@ -4,6 +4,8 @@ import itertools
 import math
 
 import data_samples
+import dataclasses
+
 import numpy as np
 from PIL import Image
 import pytest
@@ -96,8 +98,8 @@ def test_masks_go_where_their_pictures_go(crop, keep_aspect, load_size, resize, 
                                    resize=resize, image_width=width)
   picture = _PORTRAIT // 2 + 64  # far from black and white, where pictures are cut off
   mask = picture[..., 0].astype(np.float32) / 255  # a picture that is its own mask
-  image = transform.centre(transform.fixed(picture, 'x'))
-  mask = transform.centre(transform.fixed(mask, 'x'))
+  image = transform.unaugmented(picture, 'x')
+  mask = transform.unaugmented(mask, 'x')
   assert mask.shape == (40, width) and mask.dtype == np.float32
   assert mask.min() >= 0 and mask.max() <= 1
   # Pictures are rounded to whole levels after each of the two passes of a resize.
@@ -111,7 +113,7 @@ def test_random_squares_reach_every_corner():
   squares = transform.augment(image[None].repeat(9, 0), grid)
   expected = [image[y:y + 4, x:x + 4] for y in range(3) for x in range(3)]
   np.testing.assert_array_equal(squares, expected)
-  np.testing.assert_array_equal(transform.centre(image), image[1:5, 1:5])
+  np.testing.assert_array_equal(transform.unaugmented(image, 'x'), image[1:5, 1:5])
 
 
 def test_random_crops_of_other_shapes_reach_every_corner():
@@ -123,7 +125,17 @@ def test_random_crops_of_other_shapes_reach_every_corner():
   crops = transform.augment(image[None].repeat(12, 0), grid)
   expected = [image[y:y + 4, x:x + 7] for y in range(3) for x in range(4)]
   np.testing.assert_array_equal(crops, expected)
-  np.testing.assert_array_equal(transform.centre(image), image[1:5, 1:8])
+  np.testing.assert_array_equal(transform.unaugmented(image, 'x'), image[1:5, 1:8])
+
+
+def test_evaluation_may_see_all_of_a_picture():
+  """CycleGAN trains on parts of 256 of 286 pixels and tests on the whole."""
+  whole = transforms.Transform(64, load_size=72, resize='bicubic', test_whole=True)
+  np.testing.assert_array_equal(whole.unaugmented(_PORTRAIT, 'x'),
+                                transforms.Transform(64, resize='bicubic').fixed(_PORTRAIT, 'x'))
+  assert whole.stored_shape == (72, 72)  # training crops all the same
+  assert repr(whole) == repr(dataclasses.replace(whole, test_whole=False))  # for fingerprints
+
 
 
 def _zoomed_pixel_by_pixel(image, scale, top, left):

@@ -55,6 +55,8 @@ def get_default() -> ml_collections.ConfigDict:
   config.crop = ''  # 'center:178' | 'center:H,W' | 'box:y0,x0,y1,x1', in stored pixels
   config.keep_aspect = False  # True: cover the shape, then take its centre; False: distorts
   config.load_size = 0  # height in pixels; resize to this, train on random crops of it; 0 = none
+  config.test_whole = False  # True: evaluation and translation see all of a picture, resized to
+  # image_size; False: the centre of what load_size made
   config.resize = 'bilinear'  # 'bilinear' | 'bicubic' | 'lanczos' | 'area'; Pillow's, antialiased
   config.zoom_probability = 0.0  # of a training picture to become a random part of itself, resized
   config.zoom_least = 0.8  # such a part has from this share of height and width to all of it

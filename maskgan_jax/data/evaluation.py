@@ -78,7 +78,7 @@ class Pairs:
 
   def prepare(self, array: np.ndarray, index: int) -> np.ndarray:
     """Crops and resizes a picture or mask of a record; UserError if the crop does not fit."""
-    return self._transform.centre(self._transform.fixed(array, self._records.name(index)))
+    return self._transform.unaugmented(array, self._records.name(index))
 
   def _decode(self, pair):
     row = {}

@@ -34,7 +34,7 @@ def make(config_data: ml_collections.ConfigDict, *, image_size: int, seed: int,
       image_size=image_size, crop=config_data.crop, keep_aspect=config_data.keep_aspect,
       load_size=config_data.load_size, resize=config_data.resize, flip=config_data.flip,
       image_width=image_width, zoom_probability=config_data.zoom_probability,
-      zoom_least=config_data.zoom_least)
+      zoom_least=config_data.zoom_least, test_whole=config_data.test_whole)
   return Data(config_data, source, transform, seed)
 
 

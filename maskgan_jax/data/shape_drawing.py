@@ -58,14 +58,14 @@ def recipe(kind: str, side: int, key: tuple[int, ...], *, square: bool) -> Recip
   Args:
     kind: 'plain', one shape, light grey on dark; 'colors', one of any colour on any other; or
       'several', one to three of those whose squares are a pixel or more apart.
-    side: of the picture in pixels, in SIDES; scenes of one key are much alike at all of them.
+    side: of the picture in pixels, in SIDES; at all of them most scenes of one key are much alike.
     key: numbers >= 0, all that is random.
     square: squares, or circles.
   """
   words = _Words(key)
   background = _DARK if kind == 'plain' else words.color()
   count = words.between(1, _MOST[kind])
-  while True:  # two of three tries for three shapes fail
+  while True:  # most tries for three shapes fail
     places = [_place(words, kind, side) for _ in range(count)]
     if all(_apart(places[i], places[j]) for i in range(count) for j in range(i)):
       break

@@ -21,7 +21,8 @@ NUM_ZOOM_UNIFORMS = 4  # and what a zoom does: whether, scale, top, left
 class Transform:
   """The way from a stored picture to the network's input, the same for its mask.
 
-  `fixed` crops and resizes; `augment` (training) or `centre` (evaluation) makes the final shape.
+  `fixed` crops and resizes, `augment` then makes the final shape in training; evaluation and
+  translation see what `unaugmented` makes.
   The flip comes last. LOMIT's authors flip first, which is the same here: a flip commutes with a
   resize, and with a centre crop of 178 from CelebA's width of 178.
 
@@ -36,6 +37,8 @@ class Transform:
     image_width: width of the result, pixels; 0 = image_size.
     zoom_probability: of a training picture to become a random part of itself, resized back.
     zoom_least: share of height and width that such a part has at least; at most it has 1.
+    test_whole: whether evaluation sees all of a picture at the result's size; else, of a larger
+      load_size, the centre.
   """
   image_size: int
   crop: str = ''
@@ -47,6 +50,7 @@ class Transform:
   image_width: int = dataclasses.field(default=0, repr=False)
   zoom_probability: float = dataclasses.field(default=0.0, repr=False)
   zoom_least: float = dataclasses.field(default=0.8, repr=False)
+  test_whole: bool = dataclasses.field(default=False, repr=False)
 
   def __post_init__(self):
     if self.image_size < 1:
@@ -130,9 +134,10 @@ class Transform:
         images[mirrored, :, :, channel] = before[:, :, ::-1, channel]
     return images
 
-  def centre(self, image: np.ndarray) -> np.ndarray:
-    """Returns the middle of one stored picture or mask, as evaluation sees it."""
-    return _centre(image, self.shape)
+  def unaugmented(self, image: np.ndarray, name: str) -> np.ndarray:
+    """Returns a picture, mask or class ids as evaluation and translation see it; as `fixed`."""
+    transform = dataclasses.replace(self, load_size=0) if self.test_whole else self
+    return _centre(transform.fixed(image, name), self.shape)
 
   def _box(self, height, width, name):
     """Returns top, left, height, width of the crop inside a picture."""

@@ -1,4 +1,4 @@
-"""How much does a translation change, and is it what should? From pictures before and after alone.
+"""How much does a translation change, and is it what should change? From pictures alone.
 
 `ab` is t(a, b), and `ba` the reverse, for methods that translate both ways. A pixel is changed if
 the mean over channels of |after - before| is more than 0.1, 1 being from black to white.
@@ -18,7 +18,8 @@ Against the true translation, where the data know it:
   do_nothing_ab_error, ..._std, ..._inside    what leaving the picture as it is would get
 
 All are means over pictures, `..._std` standard deviations. One in which nothing truly changes
-counts neither in the IoU nor in the error inside, one in which all does not in the error outside.
+counts neither in the IoU nor in the error inside, one in which everything changes not in the error
+outside.
 """
 
 from collections.abc import Iterator

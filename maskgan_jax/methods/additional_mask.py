@@ -10,17 +10,21 @@ that is added to it. There is no exemplar; how much is changed is ruled by one w
 X and b is Y; `generator_ab`, which makes a's translation, is what the equations call G_YX and the
 text G_x. Captions that say lambda_c for the swept weight mean lambda_r.
 
-Nobody has published code, and the paper leaves much open. `config.variant` 'paper' is our reading,
-`model.addition=False` with the variant 'cyclegan' is plain CycleGAN (Zhu et al. 2017), whose
-networks, initialisation and pool these are. VARIANTS lists what can be read in two ways, each a
-switch in `config.model`. Decided without one:
+Nobody has published code, and the paper leaves much open. `config.variant` 'paper' is our reading;
+'cyclegan' is CycleGAN (Zhu et al. 2017), whose networks, initialisation and pool these are.
+VARIANTS lists what can be read in two ways, each a switch in `config.model`. Decided without one:
 
-  Eq. 1 is the discriminators'; generators see CycleGAN's other half of it, (D(y_hat) - 1)^2.
-  Eq. 3, the identity loss that it leaves out, has the wrong generator for CycleGAN's and is eq. 4.
+  Eq. 1 is the discriminators' (D_y's expectations change places there); generators minimise
+    CycleGAN's (D(y_hat) - 1)^2 in its place.
+  Eq. 3, which is left out, applies G_YX to x and not, as CycleGAN's identity loss, to y; as printed
+    it is eq. 4.
   Eq. 4 has the masks of x and y, not those of the way back.
   A mask has three channels, as a content mask of AttentionGAN, with which the text compares it.
+  The pool's "probability of 50 percent" is CycleGAN's, and so is its size.
   The DCGAN discriminator of the 64x64 experiments ends without a sigmoid, for least squares.
   The generator of the 64x64 experiments is CycleGAN's, with the 6 blocks of its smaller images.
+  Discriminators play first, so generators see the new ones; CycleGAN's code has it the other way
+    round, with the same translations.
 """
 
 import math
@@ -39,19 +43,20 @@ VARIANTS = {
     'paper': dict(
         addition=True,
         # Images have values in [-1, 1] as CycleGAN's do, so a mask in [-1, 1] can make mid-grey of
-        # black, but not white. 2.0: it can, as if the text had images in [0, 1].
+        # black, but not white. 2.0: it can, as if the text had images in [0, 1] (where eq. 2 would
+        # be half as large: weights.cycle=5 makes it so).
         mask_range=1.0,  # what a mask of 1 adds to an image
         clipped=False,  # x + m may leave [-1, 1] in training; True: it is cut off there
-        mask_norm='mean',  # of eq. 4 over pixels and channels; literally, a 'sum'
+        l1_norm='mean',  # of eqs. 2 and 4 over pixels and channels; literally, a 'sum'
         # Eq. 5 has lambda_g on 'both' players' losses. CycleGAN's 0.5 is on the 'discriminator'
-        # alone; of that Adam takes no notice, so a generator's share of the total is then twice.
+        # alone: the adversarial term weighs twice as much in a generator's loss.
         lambda_g='both',
     ),
     'cyclegan': dict(
         addition=False,
-        mask_range=1.0,  # without an addition: unused, as are the next two
+        mask_range=1.0,  # without an addition this is not used, nor is the next, nor weights.mask
         clipped=False,
-        mask_norm='mean',
+        l1_norm='mean',
         lambda_g='discriminator',
     ),
 }
@@ -106,7 +111,7 @@ class AdditionalMask:
   def __init__(self, config: ml_collections.ConfigDict):
     model = config.model
     self.switches = base.switches(config, VARIANTS)
-    base.one_of('model.mask_norm', self.switches.mask_norm, ('mean', 'sum'))
+    base.one_of('model.l1_norm', self.switches.l1_norm, ('mean', 'sum'))
     base.one_of('model.lambda_g', self.switches.lambda_g, ('both', 'discriminator'))
     base.one_of('model.discriminator', model.discriminator, ('patch', 'dcgan'))
     supervised = base.one_of('model.scheme', model.scheme,
@@ -208,10 +213,10 @@ class AdditionalMask:
     """Least squares of a discriminator's scores against 1, real, or 0."""
     return adversarial.least_squares(self._apply(f'discriminator_{domain}', params, image), target)
 
-  def _size(self, mask):
-    """||m||_1 of eq. 4, the mean over the batch."""
-    size = reconstruction.l1(mask, jnp.zeros_like(mask))
-    return size if self.switches.mask_norm == 'mean' else size * math.prod(mask.shape[1:])
+  def _l1(self, x, y):
+    """||x - y||_1 of eqs. 2 and 4, the mean over the batch."""
+    distance = reconstruction.l1(x, y)
+    return distance if self.switches.l1_norm == 'mean' else distance * math.prod(x.shape[1:])
 
   # Training.
 
@@ -236,15 +241,15 @@ class AdditionalMask:
       translated, mask, _ = self._generate(domain + other, params, image)
       losses['adversarial'] += self._score(other, params, translated, 1)
       back = self._generate(other + domain, params, translated)[0]
-      losses['cycle'] += reconstruction.l1(back, image)
+      losses['cycle'] += self._l1(back, image)
       if mask is not None:
-        losses['mask'] += self._size(mask)
+        losses['mask'] += self._l1(mask, jnp.zeros_like(mask))
       if self.weights.identity:
         same = self._generate(other + domain, params, image)[0]
-        losses['identity'] += reconstruction.l1(same, image)
+        losses['identity'] += self._l1(same, image)
     weights = dict(self.weights)
     if self.switches.lambda_g == 'discriminator':
-      weights['adversarial'] = 1.0
+      weights['adversarial'] *= 2
     loss = sum(weights[name] * value for name, value in losses.items())
     return loss, ({name: value for name, value in losses.items() if not isinstance(value, float)},
                   model_state)
@@ -253,17 +258,17 @@ class AdditionalMask:
     """L1 between a's translation and the true one, which b is (section III-A)."""
     del rng
     translated, mask, _ = self._generate('ab', params, batch['a'])
-    loss = reconstruction.l1(translated, batch['b'])
+    loss = self._l1(translated, batch['b'])
     metrics = {'supervised': loss}
     if mask is not None:
-      metrics['mask'] = self._size(mask)
+      metrics['mask'] = self._l1(mask, jnp.zeros_like(mask))
     return self.weights.supervised * loss, (metrics, model_state)
 
   # Inference.
 
   def translate(self, params, model_state, source, exemplar=None, *, source_mask=None,
                 exemplar_mask=None, rng=None, reverse=False):
-    """x + m within [-1, 1], a picture of a as one of b, or of b as one of a if `reverse`.
+    """x + mask_range * m, cut off at [-1, 1]: a picture of a as one of b, or `reverse`.
 
     The source's mask is how much each pixel changes, 1 being the most that can be added (without
     an addition: from black to white). A given one sets a limit to that, so 0 keeps a pixel, 1 lets
@@ -276,11 +281,10 @@ class AdditionalMask:
     change = image - source
     most = min(self.switches.mask_range, 2.0) if self.switches.addition else 2.0
     predicted = jnp.minimum(jnp.abs(change).max(-1, keepdims=True) / most, 1)
-    if source_mask is None:
-      source_mask = predicted
-    else:
-      source_mask = jnp.broadcast_to(source_mask, predicted.shape)
-      share = jnp.where(source_mask < predicted, source_mask / jnp.maximum(predicted, 1e-6), 1)
-      image = source + share * change
-    return base.Translation(image, source_mask, None,
+    if source_mask is not None:
+      limited = jnp.minimum(source_mask, predicted)
+      image = source + jnp.where(limited < predicted, limited / jnp.maximum(predicted, 1e-6),
+                                 1) * change
+      predicted = limited
+    return base.Translation(image, predicted, None,
                             {name: x for name, x in extras.items() if x is not None})

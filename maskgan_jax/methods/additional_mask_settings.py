@@ -16,10 +16,10 @@ def default(argument: str, *, size: int, values: Sequence[float], pictures: int 
 
   Args:
     argument: of the config; takes ARGUMENTS and `more`.
-    size: of images in pixels: at 64 batches of 32 and the DCGAN discriminator, else of 1 and the
-      PatchGAN.
+    size: of images in pixels. 64 or less: the paper's batches of 32 and DCGAN discriminator; above:
+      CycleGAN's single images and PatchGAN.
     values: of lambda_r for the sweep; training alone takes the middle one.
-    pictures: in the larger of the two domains, of which 4/5 are for training; sets the length.
+    pictures: in the larger of the two domains, about 4/5 of them for training; sets the length.
     more: arguments of this config alone, of which 'supervised' counts here too.
   """
   chosen = run_config.parse_argument(argument, (*ARGUMENTS, *more))
@@ -32,9 +32,10 @@ def default(argument: str, *, size: int, values: Sequence[float], pictures: int 
     config.model.update(discriminator='dcgan', blocks=6)
   config.weights.mask = sorted(values)[len(values) // 2]
   config.sweep.update(field='weights.mask', over=tuple(float(value) for value in values))
-  # CycleGAN's augmentation: resized to 286, cut to 256.
-  config.data.update(a='~B', b='B', load_size=round(286 / 256 * size / 4) * 4, resize='bicubic',
-                     own_test=False, test_fraction=0.2, validation_fraction=0.01)
+  # CycleGAN's: trained on parts of 256 pixels of 286 (or as large ones of less), tested on all.
+  config.data.update(a='~B', b='B', load_size=round(286 * size / 256), test_whole=True,
+                     resize='bicubic', own_test=False, test_fraction=0.2,
+                     validation_fraction=0.01)
   _choose(config, chosen)
   return config, chosen
 
@@ -68,7 +69,10 @@ def photographs(config: ml_collections.ConfigDict, chosen: Collection[str], name
 
 def finish(config: ml_collections.ConfigDict, chosen: Collection[str]
            ) -> ml_collections.ConfigDict:
-  """Lets the rate of 'cyclegan' fall over the second half of its steps; applies 'smoke'."""
+  """Lets the rate of 'cyclegan' fall over the second half of its steps; applies 'smoke'.
+
+  The half is of the config's own number of steps: with another, set the players' schedule_start.
+  """
   if 'cyclegan' in chosen:
     for player in config.optimizers.values():
       player.update(schedule='linear', schedule_start=config.num_steps // 2)

@@ -97,7 +97,7 @@ class Method(Protocol):
                 exemplar_mask: jax.Array | None = None,
                 rng: jax.Array | None = None) -> Translation:
     """The source after the exemplar's example, which is None without the ability 'exemplar'; given
-    masks replace the predicted ones."""
+    masks take the place of the predicted ones, or limit them."""
 
 
 def initializer(networks: Mapping[str, nn.Module], rng: jax.Array
@@ -156,11 +156,11 @@ def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, 
 
 def switches(config: ml_collections.ConfigDict, variants: Mapping[str, Mapping[str, Any]]
              ) -> ml_collections.FrozenConfigDict:
-  """Values of the paper/code switches: those set in `config.model`, else those of the variant.
+  """Values of a method's named switches: those set in `config.model`, else those of the variant.
 
   Args:
     config: with `variant` and `model`; a switch that is None there follows the variant.
-    variants: 'paper' and 'official', each switch -> value.
+    variants: name, such as 'paper' or 'official', to each switch's value.
   """
   if config.variant not in variants:
     raise errors.UserError(f'config.variant is {config.variant!r}'

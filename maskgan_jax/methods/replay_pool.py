@@ -21,8 +21,8 @@ def init(size: int, shape: tuple[int, ...]) -> Pool:
 def query(pool: Pool, images: jax.Array, rng: jax.Array) -> tuple[jax.Array, Pool]:
   """What a discriminator is to see in place of `images` [B, H, W, C], and the new pool.
 
-  While the pool fills, each image goes in and comes back. After that it comes back with
-  probability 1/2; else a stored one does, and it takes its place. No gradient passes.
+  While the pool fills, each image goes in and comes back. Once it is full, with probability 1/2 the
+  image itself comes back, and else a stored one, whose place it takes. No gradient passes.
   """
   size = pool['images'].shape[0]
   images = lax.stop_gradient(images)

@@ -83,11 +83,12 @@ class PatchDiscriminator(nn.Module):
 
 
 class PatchGan(nn.Module):
-  """CycleGAN's and pix2pix' discriminator: a map of scores, each of a patch of 70x70 pixels.
+  """CycleGAN's and pix2pix' discriminator: a map of scores, with 3 `layers` of 70x70 pixels each.
 
   4x4 convolutions with padding 1: `layers` of stride 2, one of stride 1, all with LeakyReLU 0.2 and
   all but the first with instance normalisation (no scale, no bias), then one more makes the scores.
-  [B, H, W, 3] -> float32 [B, h, w, 1], 30x30 of them at 256x256.
+  [B, H, W, 3] -> float32 [B, h, w, 1], 30x30 of them at 256x256. Where a stride-2 convolution meets
+  an odd side, DownConv rounds up and PyTorch down.
   """
   width: int = 64
   layers: int = 3
@@ -110,8 +111,9 @@ class PatchGan(nn.Module):
 class Dcgan(nn.Module):
   """DCGAN's discriminator (Radford et al. 2015), without its sigmoid: one score for the image.
 
-  4x4 stride-2 convolutions down to 4x4 pixels, LeakyReLU 0.2, batch normalisation after all but the
-  first, and one convolution as large as the map. [B, H, H, 3], H = 4 * 2**n -> float32 [B, 1].
+  As its PyTorch port has it: 4x4 stride-2 convolutions down to 4x4 pixels, LeakyReLU 0.2, batch
+  normalisation after all but the first, and one convolution as large as the map; with biases, and
+  with scales that begin at 1. [B, H, H, 3], H = 4 * 2**n -> float32 [B, 1].
 
   Batch statistics are those of the call: real and translated images go through it apart. Nobody
   uses a discriminator after training, so the caller may throw the running averages away.

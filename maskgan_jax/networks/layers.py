@@ -183,7 +183,7 @@ class DownConv(nn.Module):
 class Conv(nn.Module):
   """Convolution with stride 1, padding (size - 1) // 2 and bias; otherwise as DownConv.
 
-  It keeps height and width where the kernel is odd; an even one makes them less by one.
+  It keeps height and width where the kernel is odd; an even one makes them smaller by one.
   """
   features: int
   size: int = 3

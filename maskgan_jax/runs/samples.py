@@ -26,7 +26,7 @@ _MEANINGS = {
 _MEANINGS_ALONE = _MEANINGS | {  # of methods without exemplars
     "source's mask": 'where it changes; white is most',
     'added mask': 'what is added to the source; grey is nothing',
-    'attention': 'how much of that each place lets through; white is all',
+    'attention': 'how much each place lets through, which is in the added mask already',
     'translation': 'the source as the model would have it in the other domain',
     'source, the other way': 'a picture of the other domain',
     'its added mask': 'what is added to that',

@@ -35,7 +35,7 @@ _COMPARED = 64  # pictures that opening draws again
 
 @dataclasses.dataclass(kw_only=True)
 class CircleSquareConfig(tfds.core.BuilderConfig):
-  """'plain', 'colors' or 'several', side in pixels, one scene in a and b or not, and scenes by split."""
+  """One of `shape_drawing.KINDS`, side in pixels, one scene in a and b or not, scenes by split."""
   kind: str
   side: int
   aligned: bool = False
