@@ -19,6 +19,17 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+def additional_mask(config) -> dict:
+  """Arguments of torch_additional_mask.py."""
+  model, addition = config.model, config.model.addition
+  names = ('width', 'blocks', 'discriminator_width', 'discriminator_layers', 'pool_size')
+  return {**{name: model[name] for name in names}, 'image_width': config.image_width,
+          'dcgan': int(model.discriminator == 'dcgan'),
+          'supervised': int(model.scheme == 'supervised'), 'attention': int(model.attention),
+          'addition': int(config.variant != 'cyclegan' if addition is None else addition),
+          'identity': int(config.weights.identity > 0)}
+
+
 def content_transfer(config) -> dict:
   """Arguments of torch_content_transfer.py for this config."""
   names = ('width', 'depth', 'separate_channels', 'discriminator_width')
@@ -45,7 +56,8 @@ def egsc_it(config) -> dict:
   return {**{name: model[name] for name in names}, 'image_width': config.image_width}
 
 
-TWINS = {'content_transfer': content_transfer, 'egsc_it': egsc_it, 'lomit': lomit}
+TWINS = {'additional_mask': additional_mask, 'content_transfer': content_transfer,
+         'egsc_it': egsc_it, 'lomit': lomit}
 
 
 def main() -> None:

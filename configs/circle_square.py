@@ -32,7 +32,7 @@ def get_config(argument: str = ''):
                                     more=('supervised', 'colors', 'several', 'quick'))
   kind = run_config.exclusive(chosen, ('colors', 'several'))
   config.data.update(source='circle_square', name=kind or 'plain', a='~Square', b='Square',
-                     load_size=0, own_test=True)
+                     load_size=0, test_whole=False, own_test=True)
   if kind and 'cyclegan' not in chosen:
     config.model.mask_range = 2.0
   config.evaluators = ('changes', 'similarity')

@@ -23,6 +23,7 @@ VARIANTS lists what can be read in two ways, each a switch in `config.model`. De
   The pool's "probability of 50 percent" is CycleGAN's, and so is its size.
   The DCGAN discriminator of the 64x64 experiments ends without a sigmoid, for least squares.
   The generator of the 64x64 experiments is CycleGAN's, with the 6 blocks of its smaller images.
+  Scales of batch normalisation begin at 1 (in CycleGAN's and DCGAN's code at N(1, 0.02)).
   Discriminators play first, so generators see the new ones; CycleGAN's code has it the other way
     round, with the same translations.
 """
@@ -47,7 +48,7 @@ VARIANTS = {
         # be half as large: weights.cycle=5 makes it so).
         mask_range=1.0,  # what a mask of 1 adds to an image
         clipped=False,  # x + m may leave [-1, 1] in training; True: it is cut off there
-        l1_norm='mean',  # of eqs. 2 and 4 over pixels and channels; literally, a 'sum'
+        l1_norm='mean',  # of ||.||_1, eqs. 2 to 4, over pixels and channels; literally, a 'sum'
         # Eq. 5 has lambda_g on 'both' players' losses. CycleGAN's 0.5 is on the 'discriminator'
         # alone: the adversarial term weighs twice as much in a generator's loss.
         lambda_g='both',
@@ -214,7 +215,7 @@ class AdditionalMask:
     return adversarial.least_squares(self._apply(f'discriminator_{domain}', params, image), target)
 
   def _l1(self, x, y):
-    """||x - y||_1 of eqs. 2 and 4, the mean over the batch."""
+    """||x - y||_1 as in eqs. 2 to 4, the mean over the batch."""
     distance = reconstruction.l1(x, y)
     return distance if self.switches.l1_norm == 'mean' else distance * math.prod(x.shape[1:])
 
