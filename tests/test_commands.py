@@ -27,7 +27,7 @@ def fails(result, *parts):
 
 
 @pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',
-                                  'import_weights', 'benchmark', 'sweep'])
+                                  'import_weights', 'benchmark', 'sweep', 'user_study'])
 def test_help(verb):
   result = run(verb, '--help')
   assert result.returncode == 0 and f'python -m maskgan_jax.{verb}' in result.stdout

@@ -1,11 +1,10 @@
 """Crop, resize, flip and zoom against Pillow's steps written out, block means, pixel by pixel."""
 
+import dataclasses
 import itertools
 import math
 
 import data_samples
-import dataclasses
-
 import numpy as np
 from PIL import Image
 import pytest

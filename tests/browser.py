@@ -1,0 +1,101 @@
+"""A headless Chromium, driven through chromedriver's own HTTP protocol: W3C WebDriver."""
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+import pytest
+
+KEYS = {'Enter': '\ue007', 'Left': '\ue012', 'Right': '\ue014', 'Tab': '\ue004'}
+
+
+class Browser:
+  """One browser with one page; closes at the end of a `with`."""
+
+  def __init__(self, downloads, *options):
+    """Starts it, or skips the test where there is none; files are saved in `downloads`."""
+    self._driver = self._session = None
+    driver = shutil.which('chromedriver')
+    chromium = shutil.which('chromium') or shutil.which('google-chrome')
+    if not driver or not chromium:
+      pytest.skip('no chromium with chromedriver')
+    self._profile = tempfile.TemporaryDirectory()
+    self._driver = subprocess.Popen([driver, '--port=0'], stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL, text=True)
+    try:
+      port = next(found[1] for line in self._driver.stdout
+                  if (found := re.search(r'started successfully on port (\d+)', line)))
+      self._url = f'http://127.0.0.1:{port}/session'
+      arguments = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
+                   f'--user-data-dir={self._profile.name}', '--window-size=1000,800', *options]
+      chrome = {'binary': chromium, 'args': arguments,
+                'prefs': {'download.default_directory': str(downloads)}}
+      self._session = self._post('', {'capabilities': {'alwaysMatch': {
+          'goog:chromeOptions': chrome, 'goog:loggingPrefs': {'browser': 'ALL'},
+          'unhandledPromptBehavior': 'accept'}}})['sessionId']
+      self._url += f'/{self._session}'
+    except BaseException:
+      self.close()
+      raise
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    self.close()
+
+  def close(self):
+    if self._session:
+      with urllib.request.urlopen(urllib.request.Request(self._url, method='DELETE'), timeout=60):
+        pass
+    if self._driver:
+      self._driver.terminate()
+      self._driver.communicate(timeout=60)
+      self._profile.cleanup()
+
+  def _post(self, path, content):
+    request = urllib.request.Request(self._url + path, json.dumps(content).encode(),
+                                     {'Content-Type': 'application/json'})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+      return json.load(answer)['value']
+
+  def open(self, url):
+    self._post('/url', {'url': url})
+
+  def reload(self):
+    self._post('/refresh', {})
+
+  def run(self, script, *arguments):
+    """What a piece of JavaScript returns."""
+    return self._post('/execute/sync', {'script': script, 'args': list(arguments)})
+
+  def wait(self, condition, seconds=20):
+    """Until a JavaScript expression is true."""
+    end = time.monotonic() + seconds
+    while not self.run(f'return Boolean({condition})'):
+      assert time.monotonic() < end, f'never: {condition}'
+      time.sleep(0.03)
+
+  def type(self, *keys):
+    """Presses and releases keys; texts are typed letter by letter."""
+    keys = [key for text in keys for key in ([KEYS[text]] if text in KEYS else text)]
+    actions = [{'type': kind, 'value': key} for key in keys for kind in ('keyDown', 'keyUp')]
+    self._post('/actions', {'actions': [{'type': 'key', 'id': 'keys', 'actions': actions}]})
+
+  def click(self, selector):
+    """Clicks in the middle of an element, as a person would."""
+    x, y = self.run('const e = document.querySelector(arguments[0]); e.scrollIntoView(); '
+                    'const r = e.getBoundingClientRect(); '
+                    'return [r.left + r.width / 2, r.top + r.height / 2]', selector)
+    actions = [{'type': 'pointerMove', 'x': round(x), 'y': round(y)},
+               {'type': 'pointerDown', 'button': 0}, {'type': 'pointerUp', 'button': 0}]
+    self._post('/actions', {'actions': [{'type': 'pointer', 'id': 'mouse', 'actions': actions}]})
+
+  def complaints(self):
+    """What the browser's console says of errors."""
+    return [entry for entry in self._post('/se/log', {'type': 'browser'})
+            if entry['level'] in ('SEVERE', 'WARNING')]
