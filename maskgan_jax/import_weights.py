@@ -2,6 +2,7 @@
 
   python -m maskgan_jax.import_weights KIND FILE... --output=DIR
   python -m maskgan_jax.import_weights vgg19 FILE --output=NAME.safetensors
+  python -m maskgan_jax.import_weights inception FILE --output=NAME.safetensors
 
 KIND content_transfer: FILE is one checkpoint of github.com/rmokady/mbu-content-tansfer, as its
 training script or its authors' published models have it. The optimizers' state is left behind.
@@ -14,6 +15,10 @@ in the authors' test, the mask network normalises with the statistics of the bat
 KIND vgg19: FILE is torchvision's vgg19-dcbb9e9d.pth, or another state dict of its names, or Keras's
 vgg19_weights_tf_dim_ordering_tf_kernels.h5, its _notop.h5, or what a later Keras saved as .h5. It
 becomes one file that names its origin, for perceptual losses; nothing past relu5_1 is kept.
+
+KIND inception: FILE is pt_inception-2015-12-05-6726825d.pth, which pytorch-fid and torch-fidelity
+publish (the latter under the name weights-inception-...). It becomes one file that names its
+origin, for FID, KID and IS.
 
 Needs PyTorch, or h5py for .h5 (pip install 'maskgan-jax[convert]'). Only tensors are read from a
 FILE; one that asks for anything else, so that loading it could run a program, is refused.
@@ -30,14 +35,15 @@ from absl import flags
 import numpy as np
 
 from maskgan_jax import commandline, errors
-from maskgan_jax.convert import content_transfer, lomit, vgg19
+from maskgan_jax.convert import content_transfer, inception, lomit, vgg19
 from maskgan_jax.runs import checkpoints, weights
 from maskgan_jax.runs import config as run_config
 
-KINDS = {'content_transfer': content_transfer, 'lomit': lomit, 'vgg19': vgg19}
+KINDS = {'content_transfer': content_transfer, 'inception': inception, 'lomit': lomit,
+         'vgg19': vgg19}
 
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder of the new run, to be empty or not there; '
-                              'for vgg19 a new file, NAME.safetensors.')
+                              'for inception and vgg19 a new file, NAME.safetensors.')
 
 
 def main(arguments: list[str]) -> None:
@@ -51,7 +57,7 @@ def main(arguments: list[str]) -> None:
 
 
 def import_files(kind: str, paths: list[str], output: str) -> None:
-  """Writes the run directory or, for vgg19, the file `output`.
+  """Writes the run directory or, for inception and vgg19, the file `output`.
 
   UserError for whatever is wrong, `output` then untouched.
   """
@@ -65,6 +71,9 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
                            f'{len(paths)} given')
   if kind == 'vgg19':
     _import_vgg19(paths[0], output)
+    return
+  if kind == 'inception':
+    _import_inception(paths[0], output)
     return
   if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
     raise errors.UserError(f'{output} exists and is not an empty folder; choose another --output')
@@ -89,6 +98,18 @@ def _import_vgg19(path: str, output: str) -> None:
     print(f"{path} is not the file that torchvision or Keras publish, by its checksum; what it was "
           'trained on is not known')
   print(f'{output}: {weights.read_vgg19(output)[1]}')
+
+
+def _import_inception(path: str, output: str) -> None:
+  weights.require_new(output)
+  params = inception.convert(path, read(path))
+  checksums = inception.checksums(path)
+  weights.write(output, params, {'kind': 'inception', 'source': os.path.basename(path),
+                                 **checksums})
+  if not checksums['published']:
+    print(f'{path} is not {inception.PUBLISHED}, by its checksum; distances with it compare with '
+          "nobody's FID")
+  print(f'{output}: {weights.read_inception(output)[1]}')
 
 
 def read(path: str) -> dict[str, Any]:

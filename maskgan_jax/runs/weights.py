@@ -12,7 +12,7 @@ import safetensors
 from safetensors import numpy as safetensors_numpy
 
 from maskgan_jax import errors, files
-from maskgan_jax.networks import vgg19
+from maskgan_jax.networks import inception, vgg19
 
 SUFFIX = '.safetensors'
 
@@ -48,24 +48,54 @@ def read_vgg19(path: str) -> tuple[dict[str, Any], str]:
   shapes = {'input_mean': (3,), 'input_scale': (3,)}
   for name, (inputs, features) in vgg19.channels(width).items():
     shapes.update({f'{name}.kernel': (3, 3, inputs, features), f'{name}.bias': (features,)})
-  if arrays.keys() != shapes.keys():
-    odd = min(arrays.keys() ^ shapes.keys())
-    raise errors.UserError(f'{path} {"has" if odd in arrays else "lacks"} a tensor {odd!r}; import '
-                           'VGG-19 again with this version')
-  params: dict[str, Any] = {}
-  for name, shape in shapes.items():
-    array = arrays[name]
-    if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-      raise errors.UserError(f'{path}: {name} is {array.dtype}{list(array.shape)}, expected finite '
-                             f'float32{list(shape)}; import VGG-19 again')
-    group, _, leaf = name.rpartition('.')
-    (params.setdefault(group, {}) if group else params)[leaf] = array
+  params = _tree(path, arrays, shapes, 'VGG-19')
   if not (params['input_scale'] > 0).all():
     raise errors.UserError(f'{path}: input_scale is not positive; import VGG-19 again')
   published = metadata.get('published')
   return params, (f'{published + " " if published else ""}VGG-19 from {metadata.get("source")} '
                   f'({metadata.get("layout")} layout{"" if published else ", an unknown file"}), '
                   f'sha256 {metadata.get("sha256", "")[:8]}…')
+
+
+def read_inception(path: str) -> tuple[dict[str, Any], str]:
+  """FID's Inception-v3 from what `import_weights inception` wrote.
+
+  UserError for a file that is absent, damaged, or something else.
+
+  Returns:
+    Parameters of networks.inception.InceptionV3, NumPy float32, and text that names them in
+    results, with the whole SHA-256 of the file that they were imported from.
+  """
+  arrays, metadata = _read(path, 'inception')
+  params = _tree(path, arrays, dict(_flat(inception.shapes())), 'Inception-v3')
+  for name, array in arrays.items():
+    if name.endswith('.variance') and (array < 0).any():
+      raise errors.UserError(f'{path}: {name} is below zero; import Inception-v3 again')
+  published = metadata.get('published')
+  return params, (f'{published + " " if published else ""}Inception-v3 from '
+                  f'{metadata.get("source")}{"" if published else " (an unknown file)"}, '
+                  f'sha256 {metadata.get("sha256", "")}')
+
+
+def _tree(path: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]],
+          network: str) -> dict[str, Any]:
+  """The arrays as a tree; UserError unless they are finite float32 of these names and shapes."""
+  if arrays.keys() != shapes.keys():
+    odd = min(arrays.keys() ^ shapes.keys())
+    raise errors.UserError(f'{path} {"has" if odd in arrays else "lacks"} a tensor {odd!r}; import '
+                           f'{network} again with this version')
+  params: dict[str, Any] = {}
+  for name, shape in shapes.items():
+    array = arrays[name]
+    if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+      raise errors.UserError(f'{path}: {name} is {array.dtype}{list(array.shape)}, expected finite '
+                             f'float32{list(shape)}; import {network} again')
+    *groups, leaf = name.split('.')
+    node = params
+    for group in groups:
+      node = node.setdefault(group, {})
+    node[leaf] = array
+  return params
 
 
 def _read(path: str, kind: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
