@@ -330,7 +330,8 @@ def define_flags() -> None:
                       'are guided by exemplars.')
   flags.DEFINE_string('output', '', 'A .png file, or a folder (see above).')
   flags.DEFINE_string(
-      'source_mask', '', 'Where to change the source, in place of the predicted mask: a picture, '
+      'source_mask', '', 'Where to change the source, in place of the predicted mask (the '
+      'additional mask takes it as the most that a pixel may change): a picture, '
       'white is 1; or a folder with one of the same name for each source.')
   flags.DEFINE_string('exemplar_mask', '', 'What to take from the exemplar; likewise.')
   flags.DEFINE_multi_string(

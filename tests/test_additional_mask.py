@@ -84,6 +84,12 @@ def test_a_given_mask_limits_the_change(model):
   change, wanted = np.asarray(limited - source), np.asarray(whole.image - source)
   assert np.abs(change[:, :, :4]).max() <= 0.1 * most + 1e-6 < np.abs(wanted[:, :, :4]).max()
   close(limited[:, :, 4:], whole.image[:, :, 4:])
+  result = translate(source, source_mask=limit)
+  assert (result.source_mask <= np.minimum(limit, whole.source_mask)).all()
+  if 'added_mask' in result.extras:  # what was added, and not what might have been
+    assert np.abs(result.extras['added_mask'])[:, :, :4].max() < np.abs(
+        whole.extras['added_mask'])[:, :, :4].max()
+    np.testing.assert_array_equal(translate(source, source_mask=0 * limit).extras['added_mask'], 0)
   # A smaller change of the same colour.
   np.testing.assert_allclose(np.cross(change.reshape(-1, 3), wanted.reshape(-1, 3)), 0, atol=1e-5)
 
@@ -148,6 +154,16 @@ def test_pools_fill_and_discriminators_see_them(kind):
   assert all(int(pool['count']) == 3 for pool in later.values())
   assert np.abs(later['b']['images']).max() > 0
   assert state.skipped == 0 and all(np.isfinite(list(row.values())).all() for row in history)
+
+
+def test_without_a_pool_there_is_nothing_to_save():
+  method, params, state, _ = opened(pool_size=0)
+  assert state == {}
+  batch = {'a': images(0), 'b': images(1)}
+  loss, (_, after) = method.discriminator_loss(params, state, batch, jax.random.key(0))
+  assert after == {}
+  filling, _, pools, _ = opened()  # returns what comes, too
+  close(filling.discriminator_loss(params, pools, batch, jax.random.key(0))[0], loss)
 
 
 def test_the_supervised_scheme_learns_the_true_answer_alone():

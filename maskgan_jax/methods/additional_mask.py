@@ -184,7 +184,7 @@ class AdditionalMask:
     image = batch['a'][:1]
     for name in self.networks:
       init(name, image)
-    if 'reverse' not in self.abilities:
+    if 'reverse' not in self.abilities or not self.model.pool_size:
       return params, {}
     return params, {'pools': {d: replay_pool.init(self.model.pool_size, image.shape[1:])
                               for d in 'ab'}}
@@ -227,11 +227,13 @@ class AdditionalMask:
     for domain, key in zip('ab', jax.random.split(rng), strict=True):
       other = _OTHER[domain]
       fake = self._generate(other + domain, params, batch[other])[0]
-      fake, pools[domain] = replay_pool.query(model_state['pools'][domain], fake, key)
+      if self.model.pool_size:
+        fake, pools[domain] = replay_pool.query(model_state['pools'][domain], fake, key)
       losses[domain] = (self._score(domain, params, batch[domain], 1)
                         + self._score(domain, params, fake, 0))
-    return self.weights.adversarial * sum(losses.values()), (losses, {**model_state,
-                                                                      'pools': pools})
+    if pools:
+      model_state = {**model_state, 'pools': pools}
+    return self.weights.adversarial * sum(losses.values()), (losses, model_state)
 
   def generator_loss(self, params, model_state, batch, rng):
     """Eq. 5: adversarial, cycle (eq. 2), mask (eq. 4) and, if asked for, CycleGAN's identity."""
@@ -274,7 +276,7 @@ class AdditionalMask:
     The source's mask is how much each pixel changes, 1 being the most that can be added (without
     an addition: from black to white). A given one sets a limit to that, so 0 keeps a pixel, 1 lets
     the model do all it wants, and the predicted mask changes nothing. `extras` hold 'added_mask',
-    m as predicted, [B, H, W, 3] in [-1, 1], and 'attention', [B, H, W, 1] in [0, 1].
+    what is left of m, [B, H, W, 3] in [-1, 1], and 'attention', [B, H, W, 1] in [0, 1].
     """
     image, mask, attention = self._generate('ba' if reverse else 'ab', params, source)
     image = jnp.clip(image, -1, 1)
@@ -284,8 +286,9 @@ class AdditionalMask:
     predicted = jnp.minimum(jnp.abs(change).max(-1, keepdims=True) / most, 1)
     if source_mask is not None:
       limited = jnp.minimum(source_mask, predicted)
-      image = source + jnp.where(limited < predicted, limited / jnp.maximum(predicted, 1e-6),
-                                 1) * change
-      predicted = limited
+      share = jnp.where(limited < predicted, limited / jnp.maximum(predicted, 1e-6), 1)
+      image, predicted = source + share * change, limited
+      if mask is not None:
+        extras['added_mask'] = share * mask
     return base.Translation(image, predicted, None,
                             {name: x for name, x in extras.items() if x is not None})

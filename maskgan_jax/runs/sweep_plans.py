@@ -103,6 +103,8 @@ def plan(config: ml_collections.ConfigDict, workdir: str, field: str, values: Se
     if [*names, *(run.label for run in planned if run.value is not None)].count(name) > 1:
       name = folder
     planned.append(Planned(name, None, folder, run_config.load(folder), False))
+  if not planned:
+    raise errors.UserError('no values and no runs: there is nothing to sweep')
   _check_together(planned)
   return planned
 

@@ -113,7 +113,7 @@ def places(values: Sequence[Any]) -> tuple[list[float], str]:
   by_value = dict(zip(positive, _spread([math.log(value) for value in positive],
                                         1 / len(values) if zero else 0.0), strict=True))
   return ([by_value.get(value, 0.0) for value in values],
-          'logarithmic axis' + (', 0 apart' if zero else ''))
+          'x logarithmic' + (', 0 apart' if zero else ''))
 
 
 def spell(value: Any) -> str:
