@@ -61,18 +61,47 @@ def sweep(config: ml_collections.ConfigDict, workdir: str, *, field: str,
   planned = sweep_plans.plan(config, workdir, field, values, runs, baselines)
 
   from maskgan_jax import measured_run  # all is right: now the slow imports
-  own = [run for run in planned if run.own]
-  for i, run in enumerate(own if train else (), 1):
+  own = [run for run in planned if run.own] if train else []
+  for run in own:
+    _check(run)
+  for i, run in enumerate(own, 1):
     poll()
-    newest = _newest(run.workdir)
-    if newest is not None and newest >= run.config.num_steps:
-      note(f'{field}={run.label} ({i} of {len(own)}): {newest} steps are done already')
+    if _is_done(run):
+      note(f'{field}={run.label} ({i} of {len(own)}): {run.config.num_steps} steps are done '
+           'already')
       continue
     note(f'{field}={run.label} ({i} of {len(own)}): training in {run.workdir}')
     measured_run.train(run.config, run.workdir, poll=poll)
   if jax.process_index():
     return []
   return _draw(_in_order(planned), workdir, field, config, pairs, poll, note)
+
+
+def _check(run: sweep_plans.Planned) -> None:
+  """UserError for what training would only find when the runs before this one are trained."""
+  from maskgan_jax import evaluators, methods
+  from maskgan_jax.training import parallel, train_step
+  config = run.config
+  parallel.Parallel(config.parallel).check_batch(config.batch_size, config.accumulate)
+  train_step.make_optimizers(methods.make(config), config)
+  for name in config.evaluators:
+    evaluators.make(name, config)
+  if os.path.exists(run.workdir) and not os.path.isdir(run.workdir):
+    raise errors.UserError(f'{run.workdir} is a file, where a run is to be trained; move it away')
+
+
+def _is_done(run: sweep_plans.Planned) -> bool:
+  """Whether a run has its last checkpoint, one that can be read, and its report."""
+  from maskgan_jax.runs import report
+  from maskgan_jax.translator import Translator
+  newest = _newest(run.workdir)
+  if newest is None or newest < run.config.num_steps or not os.path.exists(
+      os.path.join(run.workdir, report.FILE_NAME)):
+    return False
+  try:
+    return Translator.from_workdir(run.workdir).step >= run.config.num_steps
+  except errors.UserError:  # training says what is wrong, and mends what can be mended
+    return False
 
 
 def _newest(workdir: str) -> int | None:

@@ -22,6 +22,7 @@ from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints, metric_writers, scores, sweep_plans, sweeps
 from maskgan_jax.runs import config as run_config
+from maskgan_jax.training import parallel
 from maskgan_jax.translator import Translator
 
 SIZE, SCALE, GAP, MARGIN = 16, 7, 6, 12  # of pictures, and of the grids of runs/pictures.py
@@ -137,11 +138,38 @@ def test_values_that_are_none(text, like, part):
     (FIELD, [0.0, -0.0], 'comes twice'), (FIELD, ['1', ''], "''"),
     ('weights.mosk', ['1'], "did you mean 'weights.mask'"), ('weights', ['1'], 'weights.mask'),
     ('data.attributes', ['1'], 'tuple'), ('model.name', ['a/b'], 'folder'),
-    ('batch_size', ['8', '0'], 'at least 1'), ('method', ['nothing'], "'nothing'")])
+    ('batch_size', ['8', '0'], 'at least 1'), ('method', ['nothing'], "'nothing'"),
+    ('parallel', ['jit', 'pamp'], 'pamp'), ('accumulate', ['1', '3'], '3'),
+    ('optimizers.generator.schedule', ['constant', 'linaer'], "did you mean 'linear'")])
 def test_refusals_come_before_training(tmp_path, config, field, values, part):
   with pytest.raises(errors.UserError, match=part) as caught:
     sweep.sweep(config, str(tmp_path / 'w'), field=field, values=values)
   assert '\n' not in str(caught.value) and not os.path.exists(tmp_path / 'w')
+
+
+def test_a_file_where_a_run_is_to_be_is_found_first(tmp_path, config):
+  (tmp_path / f'{FIELD}=10').write_text('')
+  with pytest.raises(errors.UserError, match='is a file'):
+    sweep.sweep(config, str(tmp_path), field=FIELD, values=[1, 10])
+  assert os.listdir(tmp_path) == [f'{FIELD}=10']
+  with pytest.raises(errors.UserError, match='nothing to sweep'):
+    sweep.sweep(config, str(tmp_path), field=FIELD)
+
+
+def test_a_signal_that_the_last_step_did_not_hear_is_passed_on():
+  heard = []
+  before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+  try:
+    stop = parallel.StopRequest()
+    stop.stepping = True
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.reached(1) and not heard
+    stop.close()
+    assert heard
+    parallel.StopRequest().close()
+    assert len(heard) == 1
+  finally:
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_runs_of_another_config_or_size_are_refused(whole, tmp_path, config):
@@ -304,6 +332,22 @@ def test_runs_and_baselines_are_taken_as_they_are(whole, tmp_path, data_dir, con
   assert f'the runs differ in more than {FIELD}: seed' in said
   (line,) = [line for line in said if 'other pictures' in line]
   assert taken in line and f'{2 * row["do_nothing_ab_error"]:.4g}, not ' in line
+
+
+def test_a_damaged_last_checkpoint_is_trained_again(config, tmp_path):
+  workdir, run_ = str(tmp_path), f'{tmp_path}/{FIELD}=10'
+  config.checkpoint_every = 2
+  sweep.sweep(config, workdir, field=FIELD, values=[10], note=lambda line: None)
+  trained = colour(run_)
+  for folder, _, names in os.walk(f'{run_}/checkpoints/4/model'):
+    for name in names:
+      open(os.path.join(folder, name), 'w').close()
+  sweep.sweep(config, workdir, field=FIELD, values=[10], note=lambda line: None)
+  assert colour(run_)[0] == trained[0] == 4
+  np.testing.assert_array_equal(colour(run_)[1], trained[1])
+  os.remove(f'{run_}/report.html')  # as killed before it was written
+  sweep.sweep(config, workdir, field=FIELD, values=[10], note=lambda line: None)
+  assert os.path.exists(f'{run_}/report.html')
 
 
 def test_without_training_what_is_missing_is_said(whole, tmp_path, config):

@@ -203,7 +203,8 @@ class Checkpoints:
                         '; '.join(reasons), self._folder, candidate)
         return candidate, trees
       reasons.append(f'step {candidate} ({reason})')
-    raise errors.UserError(f'no checkpoint in {self._folder} can be restored: {"; ".join(reasons)}')
+    raise errors.UserError(f'no checkpoint in {self._folder} can be restored: '
+                           f'{"; ".join(reasons)}; move that folder away to begin anew')
 
   def _try(self, step: int, targets: dict[str, PyTree]) -> tuple[dict[str, PyTree] | None, str]:
     """Returns (trees, '') or (None, why not), the same in every process."""

@@ -56,6 +56,14 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
     Preempted: SIGTERM or SIGINT came; the state is saved.
     UserError: a mistake in config, data or workdir, or a run that stays non-finite.
   """
+  stop = parallel_lib.StopRequest()  # before data are drawn, which may take long
+  try:
+    return _train(config, workdir, make_evaluate, stop)
+  finally:
+    stop.close()
+
+
+def _train(config, workdir, make_evaluate, stop):
   parallel = parallel_lib.Parallel(config.parallel)
   parallel.check_batch(config.batch_size, config.accumulate)
   main = jax.process_index() == 0
@@ -68,19 +76,18 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
                        seed=config.seed)
   with files.held(workdir, 'trains') if main else contextlib.nullcontext():
-    state = _run(config, workdir, method, players, data, parallel, given, make_evaluate)
+    state = _run(config, workdir, method, players, data, parallel, given, make_evaluate, stop)
   local = parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
   return Trained(int(state.step), method, *local, data)
 
 
-def _run(config, workdir, method, players, data, parallel, given, make_evaluate):
+def _run(config, workdir, method, players, data, parallel, given, make_evaluate, stop):
   """Resumes or begins, and iterates to the end; returns the state."""
   main = jax.process_index() == 0
   store = checkpoints.Checkpoints(
       workdir, keep_last=config.keep_last, keep_best=config.keep_best,
       best_metric=config.best_metric, best_mode=config.best_mode,
       fingerprint=run_config.fingerprint(config) + data.fingerprint)
-  stop = parallel_lib.StopRequest()
   progress = _Progress(config.num_steps, enabled=main)
   try:
     state = _first_state(method, players, config, parallel, given, store)
@@ -92,7 +99,6 @@ def _run(config, workdir, method, players, data, parallel, given, make_evaluate)
     return run.until_done(state)
   finally:
     progress.close()
-    stop.close()
     store.close()
 
 
@@ -148,7 +154,7 @@ class _Run:
     config = self.config
     first = step = int(state.step)
     if self.main:
-      self.writer.truncate_after(first)
+      self.writer.truncate_after(first or -1)  # what comes before the first step is written again
       if first == 0:
         self.writer.write_hparams(dict(run_config.flatten(config)))
         self.writer.write_texts(0, {'parameters': _overview(state.params)})

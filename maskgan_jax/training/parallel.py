@@ -221,7 +221,10 @@ class StopRequest:
       raise errors.Preempted('told to stop')
 
   def close(self) -> None:
-    """Gives the signals back."""
+    """Gives the signals back, with a SIGTERM that came too late to stop the last step."""
     for number, handler in self._before.items():
       signal.signal(number, handler)
+    earlier = self._before.get(signal.SIGTERM)
+    if self._asked and callable(earlier):  # of a sweep, say, which has more to train
+      earlier(signal.SIGTERM, None)
     self._before = {}
