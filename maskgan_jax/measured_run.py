@@ -35,7 +35,7 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
                     else translator.at(params, model_state, step))
       results = evaluators.measure(translator, data, config, workdir, step, poll=poll)
       report.write(workdir)
-      return results
+      return {name: value for name, value in results.items() if not isinstance(value, str)}
     return evaluate
 
   trained = loop.train(config, workdir, make_evaluate=make_evaluate)

@@ -15,13 +15,15 @@ from maskgan_jax.runs import pictures, scores
 from maskgan_jax.translator import Translator
 
 SPLIT = 'test'  # what `measure` measures
+_OTHERS = ('base', 'distances', 'features', 'image_measures', 'networks', 'resizing',
+           'result_table')  # modules that are no evaluators
 table = result_table.table
 
 
 def names() -> list[str]:
   """Evaluators there are: every module here that has an `Evaluator`."""
   return sorted(m.name for m in pkgutil.iter_modules(__path__)
-                if m.name not in ('base', 'image_measures', 'result_table'))
+                if m.name not in _OTHERS)
 
 
 def module(name: str):
@@ -46,7 +48,7 @@ def provenance(translator: Translator) -> dict[str, str]:
 
 def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict,
             workdir: str | os.PathLike, step: int, *, poll: Callable[[], None] | None = None,
-            note: Callable[[str], None] = print) -> dict[str, float]:
+            note: Callable[[str], None] = print) -> dict[str, float | str]:
   """Runs the evaluators of a config on the test split and writes a row of scores.csv.
 
   The row also has the method's provenance. What evaluators draw goes to `figures/*.png`, unless a
@@ -86,7 +88,7 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
 def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterable[str],
         batch_size: int, max_pairs: int | None = None, poll: Callable[[], None] | None = None,
         note: Callable[[str], None] = print, config: ml_collections.ConfigDict | None = None,
-        draw: Callable[[str, np.ndarray, str], None] | None = None) -> dict[str, float]:
+        draw: Callable[[str, np.ndarray, str], None] | None = None) -> dict[str, float | str]:
   """Measures a model on pairs of a split, after a pass over 'validation' for the threshold.
 
   Args:
@@ -103,7 +105,8 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
       it, none are made.
   Returns:
     name -> value: what the evaluators yield, `mask_threshold` if it could be searched, and `pairs`,
-    how many were measured. Empty without evaluators or where none has anything to measure.
+    how many were measured. Texts among the values are provenance. Empty without evaluators or where
+    none has anything to measure.
   """
   evaluators = {name: make(name, config or translator.config) for name in names}
   poll = poll or (lambda: None)
@@ -128,6 +131,9 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
           del evaluators[name]
       if not evaluators:
         return {}
+      for evaluator in evaluators.values():
+        if hasattr(evaluator, 'begin'):
+          evaluator.begin(data, split, poll, note)
       if 'b_mask' in batch and 'segment' in translator.abilities:
         threshold = _search_threshold(translator, batches('validation'))
     outputs = base.Outputs(translator, batch, threshold, getattr(data, 'apart', ()))

@@ -59,7 +59,8 @@ class Evaluator(Protocol):
 
   It is built without arguments, or with `config[Evaluator.settings]` where it has `settings`. One
   that draws has `caption`, a line about its pictures, and `figures()`, which yields (name, uint8
-  [H, W, 3]) after `results`.
+  [H, W, 3]) after `results`. One that needs more than batches has `begin(data, split, poll, note)`,
+  called before the first `update` with what evaluators.run was given.
   """
 
   def missing(self, batch: Mapping[str, np.ndarray], abilities: frozenset[str]) -> str:
@@ -68,8 +69,8 @@ class Evaluator(Protocol):
   def update(self, batch: Mapping[str, np.ndarray], outputs: Outputs, valid: np.ndarray) -> None:
     """Takes a batch in; rows where `valid` [B] is False are padding."""
 
-  def results(self) -> Iterator[tuple[str, float]]:
-    """Yields (name, value)."""
+  def results(self) -> Iterator[tuple[str, float | str]]:
+    """Yields (name, value); a text is what has to stand beside the numbers."""
 
 
 class PerImage:

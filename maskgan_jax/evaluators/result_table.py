@@ -78,6 +78,7 @@ def _translation_lines(results: Mapping[str, float | str]) -> list[str]:
           ('perfect', f'truth_{direction}_exemplar_ssim[{group}]')) if key in results]
       lines.append(f'{title:<9} SSIM {"; ".join(parts)}: {group}')
     lines += [f'{title:<9} {line}' for line in _change_lines(results, direction)]
+    lines += [f'{title:<9} {line}' for line in _distribution_lines(results, direction)]
   return lines
 
 
@@ -102,4 +103,24 @@ def _change_lines(results: Mapping[str, float | str], direction: str) -> list[st
     if (name := f'{direction}_changed_iou') in results:
       line += f', IoU {results[name]:.3f} +- {results[f"{name}_std"]:.3f}'
     lines.append(line)
+  return lines
+
+
+def _distribution_lines(results: Mapping[str, float | str], direction: str) -> list[str]:
+  """What the evaluator `distribution` found in a direction, but for its name."""
+  lines = []
+  for measure, what, digits in (('fid', 'FID', 3), ('kid', 'KID', 5), ('is', 'inception score', 3),
+                                ('frechet_distance', 'Frechet distance', 4),
+                                ('kernel_distance', 'kernel distance', 5)):
+    name = f'{direction}_{measure}'
+    if name in results:
+      cells = [f'{results[key]:.{digits}f}' if key in results else ''
+               for key in (name, f'do_nothing_{name}')]
+      line = f'{what:<29} {cells[0]:>8} {cells[1]:>11}'
+      if f'{name}_std' in results:
+        line += f'   +- {results[f"{name}_std"]:.{digits}f}'
+      lines.append(line.rstrip())
+  if lines and (name := f'{direction}_translations') in results:
+    lines.append(f'these of {results[name]:,.0f} translations and '
+                 f'{results[f"{direction}_real_pictures"]:,.0f} real pictures')
   return lines

@@ -10,38 +10,22 @@ translations and test it on real pictures of domain b. Numbers of the two do not
   segmentation_source_miou   of the untranslated pictures
   segmentation_iou_3, segmentation_source_iou_3   the same of class 3 alone; if classes are few
 
-`config.segmentation.network` is a file of one of two kinds.
-
-A function that `jax.export` has serialized: uint8 [B, H, W, 3] -> scores [B, h, w, classes] or
-integer class ids [B, h, w].
-
-NAME.onnx, an ONNX model, for which onnxruntime must be installed: its first input is [B, 3, H, W]
-or [B, H, W, 3], its first output scores with classes on the same axis as the input's channels, or
-integer class ids [B, h, w]. To uint8 inputs go bytes. Floats are in [0, 1] if the model's metadata
-do not say otherwise: `Image.NominalPixelRange` (NominalRange_0_255, NominalRange_16_235,
-Normalized_0_1 or Normalized_1_1, which is [-1, 1]) and `Image.BitmapPixelFormat` (Rgb8 or Bgr8)
-mean what ONNX says; `mean` and `std`, each three numbers with commas between in the order of the
-channels, are subtracted and divided by after that.
-
-Networks whose batch, height and width are fixed get batches and pictures of that size. Scores of
-another resolution than the pictures' are resized bilinearly before the best class is taken, ids by
-the nearest.
+`config.segmentation.network` is a file, jax.export's or NAME.onnx (see networks.py). What it gives
+are scores [B, h, w, classes], those of an ONNX model with classes on the same axis as its input's
+channels, or integer class ids [B, h, w]. Scores of another resolution than the pictures' are
+resized bilinearly before the best class is taken, ids by the nearest.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-import dataclasses
-import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.export
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 from maskgan_jax import errors
+from maskgan_jax.evaluators import networks
 
-_BATCH = 8  # pictures at once, where the network leaves it open
 _FEW = 20  # classes up to which each is listed
 _FIELD = 'config.segmentation.network'
 
@@ -121,38 +105,18 @@ def ious(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return there, both[there] / either[there]
 
 
-@dataclasses.dataclass(frozen=True)
-class Network:
-  """A segmentation network, whatever it is written in.
+class Network(networks.Network):
+  """One whose arrays are scores [B, h, w, classes], or with classes on axis 1, or class ids."""
 
-  Attributes:
-    call: uint8 [B, H, W, 3] -> scores [B, h, w, classes], or with classes on axis 1, or ids.
-    shape: batch, height and width that it must have; None where any will do.
-    class_axis: of its scores.
-  """
-  call: Callable[[np.ndarray], Any]
-  shape: tuple[int | None, int | None, int | None]
-  class_axis: int = 3
+  @property
+  def class_axis(self) -> int:
+    """Of its scores."""
+    return self.channels
 
   def predict(self, images: np.ndarray, classes: int) -> np.ndarray:
     """Returns class ids, int [B, H, W], of pictures uint8 [B, H, W, 3]."""
-    batch, *size = self.shape
-    batch = batch or _BATCH
-    shape = images.shape[1:3]
-    taken = _resized(images, [own or given for own, given in zip(size, shape, strict=True)])
-    parts = []
-    for start in range(0, len(taken), batch):
-      rows = np.minimum(np.arange(start, start + batch), len(taken) - 1)
-      try:
-        output = self.call(taken[rows])
-      except Exception as error:  # what a network that does not fit raises depends on its runtime
-        raise errors.UserError(f'{_FIELD} fails on pictures of {shape[0]}x{shape[1]} pixels: '
-                               f'{_first_line(error)}') from error
-      output = np.asarray(output)
-      if not output.ndim or len(output) != len(rows):
-        raise errors.UserError(f'{_FIELD} gives {output.dtype} {list(output.shape)} for '
-                               f'{len(rows)} pictures; expected something for each')
-      parts.append(self._classes_of(output, shape, classes))
+    parts = [self._classes_of(output, images.shape[1:3], classes)
+             for output in self.outputs(images)]
     return np.concatenate(parts)[:len(images)]
 
   def _classes_of(self, output, shape, classes):
@@ -178,104 +142,7 @@ class Network:
 
 def open_network(path: str) -> Network:
   """Opens a file of either kind; UserError says what is wrong with it."""
-  path = os.path.expanduser(path)
-  try:
-    with open(path, 'rb') as file:
-      data = file.read()
-  except OSError as error:
-    raise errors.UserError(f'{_FIELD}={path!r} cannot be read: {error.strerror or error}'
-                           ) from error
-  if path.lower().endswith('.onnx'):
-    return _open_onnx(path)
-  try:
-    exported = jax.export.deserialize(bytearray(data))
-  except Exception as error:  # damaged blobs raise anything
-    raise errors.UserError(f'{_FIELD}={path!r} is neither a function serialized by jax.export nor '
-                           f'NAME.onnx: {_first_line(error)}') from error
-  first = exported.in_avals[0] if len(exported.in_avals) == 1 else None
-  if first is None or first.dtype != np.uint8 or len(first.shape) != 4 or first.shape[3] != 3:
-    raise errors.UserError(
-        f'{_FIELD}={path!r} takes {", ".join(map(str, exported.in_avals)) or "nothing"}; expected '
-        'one uint8 array [B, H, W, 3]')
-  if len(exported.out_avals) != 1:
-    raise errors.UserError(f'{_FIELD}={path!r} returns {len(exported.out_avals)} arrays; expected '
-                           'scores or class ids alone')
-  call = jax.jit(exported.call)
-  return Network(lambda images: jax.tree.leaves(call(images))[0], _fixed(first.shape[:3]))
-
-
-_RANGES = {  # ONNX's names -> from bytes
-    'normalized_0_1': lambda x: x / 255,
-    'normalized_1_1': lambda x: x / 127.5 - 1,
-    'nominalrange_0_255': lambda x: x,
-    'nominalrange_16_235': lambda x: 16 + x * (219 / 255),
-}
-
-
-def _open_onnx(path):
-  try:
-    import onnxruntime
-  except ImportError as error:
-    raise errors.UserError(f'{_FIELD}={path!r} needs onnxruntime: pip install onnxruntime'
-                           ) from error
-  try:
-    session = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
-  except Exception as error:
-    raise errors.UserError(f'{_FIELD}={path!r} is not a model that onnxruntime opens: '
-                           f'{_first_line(error)}') from error
-  given = session.get_inputs()[0]
-  types = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
-  shape = list(given.shape)
-  channels = next((axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3), None)
-  if channels is None or given.type not in types:
-    raise errors.UserError(f'{_FIELD}={path!r} takes {given.type} {shape}; expected float or uint8 '
-                           '[B, 3, H, W] or [B, H, W, 3]')
-  prepare = _preparation(path, session.get_modelmeta().custom_metadata_map)
-  dtype = types[given.type]
-
-  def call(images):
-    images = (prepare(images) if dtype != np.uint8 else images).astype(dtype)
-    images = np.ascontiguousarray(np.moveaxis(images, -1, channels))
-    return session.run(None, {given.name: images})[0]
-
-  del shape[channels]
-  return Network(call, _fixed(shape), channels)
-
-
-def _preparation(path, metadata):
-  """Returns uint8 [B, H, W, 3] -> float32, as an ONNX model's metadata ask."""
-  metadata = {key.lower(): value for key, value in metadata.items()}
-  kind = metadata.get('image.nominalpixelrange', 'Normalized_0_1')
-  order = metadata.get('image.bitmappixelformat', 'Rgb8')
-  if kind.lower() not in _RANGES or order.lower() not in ('rgb8', 'bgr8'):
-    raise errors.UserError(f'{_FIELD}={path!r} asks for pixels {order} in {kind}; known: Rgb8 and '
-                           f'Bgr8, in {", ".join(_RANGES)}')
-  moments = []
-  for key, default in (('mean', '0,0,0'), ('std', '1,1,1')):
-    try:
-      moments.append(np.array([float(x) for x in metadata.get(key, default).split(',')],
-                              np.float32).reshape(3))
-    except ValueError as error:
-      raise errors.UserError(f'{_FIELD}={path!r} has metadata {key}={metadata[key]!r}; expected '
-                             'three numbers with commas between') from error
-  mean, std = moments
-
-  def prepare(images):
-    images = images[..., ::-1] if order.lower() == 'bgr8' else images
-    return (_RANGES[kind.lower()](images.astype(np.float32)) - mean) / std
-  return prepare
-
-
-def _fixed(shape):
-  """Returns the sizes that are numbers; names and symbols, which stand for any, become None."""
-  return tuple(size if isinstance(size, int) else None for size in shape)
-
-
-def _resized(images, size):
-  if images.shape[1:3] == tuple(size):
-    return images
-  return np.stack([np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-                   for image in images])
+  return networks.open_network(path, _FIELD, 'scores or class ids', Network)
 
 
 def _numbers(values):
@@ -284,7 +151,3 @@ def _numbers(values):
     return tuple(int(value) for value in values)
   except ValueError as error:
     raise errors.UserError(f'config.segmentation.ids={tuple(values)!r}: {error}') from error
-
-
-def _first_line(error):
-  return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -30,7 +30,10 @@ _FREE = ('name', 'command', 'num_steps', 'log_every', 'checkpoint_every', 'sampl
          'data.path', 'data.workers', 'data.prefetch', 'data.in_memory',
          'data.masks_path', 'data.mask', 'data.transfer', 'data.erase', 'data.apart',
          'data.labels_path', 'segmentation.network', 'segmentation.classes', 'segmentation.ids',
-         'segmentation.ignore', 'sweep.field', 'sweep.over')
+         'segmentation.ignore', 'distribution.network', 'distribution.protocol',
+         'distribution.tap', 'distribution.cache', 'distribution.kid.degree',
+         'distribution.kid.gamma', 'distribution.kid.coefficient', 'distribution.kid.subsets',
+         'distribution.kid.subset_size', 'sweep.field', 'sweep.over')
 
 
 def default(method: str) -> ml_collections.ConfigDict:
@@ -70,6 +73,13 @@ def default(method: str) -> ml_collections.ConfigDict:
       classes=19,
       ids=(),  # the id of each class in data.labels_path, others are ignored; () = 0, 1, 2, ...
       ignore=255,  # the id of what is no class
+  )
+  config.distribution = dict(  # for the evaluator of that name
+      network='',  # NAME.safetensors of import_weights inception, a jax.export blob, or NAME.onnx
+      protocol='pytorch_fid',  # 'clean', 'tf1': how Inception gets its 299x299 pixels
+      tap='2048',  # of Inception: '64', '192', '768'
+      kid=dict(degree=3, gamma=0.0, coefficient=1.0, subsets=100, subset_size=1000),  # 0 = 1/dim
+      cache='',  # a folder for what is known of the real pictures; '' works it out each time
   )
   config.sweep = dict(  # what `python -m maskgan_jax.sweep` varies
       field='',  # a key of the config, e.g. 'weights.mask'

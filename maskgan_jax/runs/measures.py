@@ -60,14 +60,27 @@ _MEANINGS = {
     'segmentation_miou': 'How well a segmentation network sees in the translation what was in the '
                          'source: intersection over union, the mean over the classes.',
     'segmentation_iou_': 'The same for one class.',
+    'ab_fid': 'Distance between the translations as a whole and the real pictures of their domain, '
+              'by what the Inception network sees in them: 0 is the same. It falls with the number '
+              'of pictures.',
+    'ab_kid': 'Like FID, and reliable for fewer pictures; 0 on the mean for pictures of one kind, '
+              'so it can be below.',
+    'ab_is': 'Inception score: how certain its classes of single translations are, and how many '
+             'there are of all; 1 is the worst.',
+    'ab_frechet_distance': 'As FID, by what another network sees: comparable with results by the '
+                           'same network only.',
+    'ab_kernel_distance': 'As KID, by what another network sees: comparable with results by the '
+                          'same network only.',
+    'ab_translations': 'How many translations these distances are of.',
+    'ab_real_pictures': 'How many real pictures they are held against.',
     'fid': 'Distance between the translations and real pictures as a whole, by what an image '
            'classifier sees in them.',
     'kid': 'Like FID, and reliable for fewer pictures.',
     'lpips': 'Difference to the true answer as people would judge it.',
     'accuracy': 'Share of the translations in which a classifier finds the attribute it should.',
 }
-_HIGHER = ('iou', 'miou', 'psnr', 'ssim', 'accuracy')
-_LOWER = ('error', 'fid', 'kid', 'lpips', 'l1', 'mse')
+_HIGHER = ('iou', 'miou', 'psnr', 'ssim', 'accuracy', 'is')
+_LOWER = ('error', 'fid', 'kid', 'lpips', 'l1', 'mse', 'distance')
 _NOTHING = 'do_nothing_'
 NOT_MEASURES = ('step', 'split', 'time')  # columns of scores.csv
 

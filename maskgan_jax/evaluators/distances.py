@@ -1,0 +1,248 @@
+"""Distances between sets of pictures by the features of each picture, and the inception score.
+
+Nothing here knows where features come from. Everything is NumPy in float64; what accumulates over
+batches can be merged, as over several devices or processes.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import threadpoolctl  # comes with scikit-learn
+
+_WHOLE = 4096 ** 2  # values of a kernel up to which it is worked out for all pairs: 128 MB
+
+
+class Statistics:
+  """Mean and covariance of features, over batches, without keeping any.
+
+  Attributes:
+    count: how many there were.
+    mean: [D].
+  """
+
+  def __init__(self, dim: int):
+    self.count = 0
+    self.mean = np.zeros(dim)
+    self._scatter = np.zeros((dim, dim))  # sum of (x - mean) (x - mean)^T
+
+  @property
+  def covariance(self) -> np.ndarray:
+    """Of a sample, divided by count - 1: [D, D]; ValueError for fewer than two."""
+    if self.count < 2:
+      raise ValueError(f'{self.count} features have no covariance')
+    return self._scatter / (self.count - 1)
+
+  def update(self, features: np.ndarray, valid: np.ndarray | None = None) -> None:
+    """Takes features [B, D] in; rows where `valid` [B] is False are padding."""
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or features.shape[1] != len(self.mean):
+      raise ValueError(f'features are {list(features.shape)}, not [B, {len(self.mean)}]')
+    if valid is not None:
+      features = features[valid]
+    if not np.isfinite(features).all():
+      raise ValueError('features are not finite')
+    if not len(features):
+      return
+    batch = Statistics(len(self.mean))
+    batch.count, batch.mean = len(features), features.mean(axis=0)
+    centred = features - batch.mean
+    batch._scatter = centred.T @ centred
+    self.merge(batch)
+
+  def merge(self, other: 'Statistics') -> None:
+    """Takes in what another one has seen."""
+    # Chan, Golub and LeVeque (1979): no difference of large sums, as E[xx] - E[x]E[x] would be.
+    count = self.count + other.count
+    if not other.count:
+      return
+    shift = other.mean - self.mean
+    self._scatter += other._scatter
+    self._scatter += np.outer(shift, shift) * (self.count * other.count / count)
+    self.mean = self.mean + shift * (other.count / count)
+    self.count = count
+
+  def state(self) -> dict[str, np.ndarray]:
+    """All there is to it, as arrays by name."""
+    return {'count': np.int64(self.count), 'mean': self.mean, 'scatter': self._scatter}
+
+  @classmethod
+  def restored(cls, state: Mapping[str, np.ndarray]) -> 'Statistics':
+    """The inverse of `state`; ValueError for what cannot be one."""
+    statistics = cls(len(state['mean']))
+    arrays = [np.array(state[name], np.float64) for name in ('mean', 'scatter')]
+    for array, own in zip(arrays, (statistics.mean, statistics._scatter), strict=True):
+      if array.shape != own.shape or not np.isfinite(array).all():
+        raise ValueError(f'expected finite {list(own.shape)}, got {list(array.shape)}')
+    statistics.count = int(state['count'])
+    statistics.mean, statistics._scatter = arrays
+    return statistics
+
+
+class Sample:
+  """The rows that came, float32 [N, D] in their order; of more than `most`, a random choice.
+
+  Every row draws a lot, and the lowest stay: which ones, does not depend on batches, and samples
+  with different seeds can be merged.
+  """
+
+  def __init__(self, most: int, seed: int = 0):
+    self.most = most
+    self._rng = np.random.default_rng(seed)
+    self._rows, self._lots = [], []
+    self._held = self.count = 0
+
+  def update(self, rows: np.ndarray, valid: np.ndarray | None = None) -> None:
+    """Takes rows [B, D] in; those where `valid` [B] is False are padding."""
+    rows = np.asarray(rows, np.float32)
+    rows = rows if valid is None else rows[valid]
+    self._take(rows, self._rng.random(len(rows)), len(rows))
+
+  def merge(self, other: 'Sample') -> None:
+    """Takes in what another one, of another seed, has seen."""
+    if other.count:
+      self._take(other.rows, np.concatenate(other._lots), other.count)
+
+  @property
+  def rows(self) -> np.ndarray:
+    """float32 [N, D]; ValueError if nothing came."""
+    self._shrink()
+    return np.concatenate(self._rows)
+
+  def _take(self, rows, lots, count):
+    if len(rows):
+      self._rows.append(rows)
+      self._lots.append(lots)
+      self._held += len(rows)
+      self.count += count
+      if self._held > self.most + self.most // 4 + 64:  # not a copy of all for every batch
+        self._shrink()
+
+  def _shrink(self):
+    if self._held > self.most or len(self._rows) > 1:
+      rows, lots = np.concatenate(self._rows), np.concatenate(self._lots)
+      if len(rows) > self.most:
+        kept = np.sort(np.argpartition(lots, self.most - 1)[:self.most])
+        rows, lots = rows[kept], lots[kept]
+      self._rows, self._lots, self._held = [rows], [lots], len(rows)
+
+  def state(self) -> dict[str, np.ndarray]:
+    """Rows and what else `restored` needs, as arrays by name."""
+    return {'rows': self.rows, 'lots': np.concatenate(self._lots), 'seen': np.int64(self.count)}
+
+  @classmethod
+  def restored(cls, state: Mapping[str, np.ndarray], most: int) -> 'Sample':
+    """A sample as it was, to read and to merge; ValueError for what cannot be one."""
+    rows, lots = np.asarray(state['rows'], np.float32), np.asarray(state['lots'], np.float64)
+    if rows.ndim != 2 or lots.shape != rows.shape[:1] or not np.isfinite(rows).all():
+      raise ValueError(f'rows are {list(rows.shape)} with {list(lots.shape)} lots, or not finite')
+    sample = cls(most)
+    sample._take(rows, lots, int(state['seen']))
+    return sample
+
+
+def frechet_distance(one: Statistics, two: Statistics) -> float:
+  """Squared Frechet distance of two Gaussians: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
+
+  That of Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (2017), equation 6. Right
+  also where covariances have no full rank, as those of fewer pictures than features.
+  """
+  shift = one.mean - two.mean
+  covariances = one.covariance, two.covariance
+  # tr((C1 C2)^(1/2)) is the sum of the square roots of the eigenvalues of R1 C2 R1, where R is the
+  # symmetric root of C. They are the singular values of R2 R1, which come without their squares:
+  # the root of an eigenvalue that should be 0 would be 1e-8, and there may be thousands.
+  # One thread needs some 5 seconds for 2048 features; several that share their cores with other
+  # programs spin while they wait for each other, which took 50 times as long.
+  with threadpoolctl.threadpool_limits(1):
+    roots = [_factor(covariance) for covariance in covariances]
+    overlap = (np.linalg.svd(roots[0].T @ roots[1], compute_uv=False).sum()
+               if all(root.size for root in roots) else 0.0)
+  distance = shift @ shift + sum(map(np.trace, covariances)) - 2 * overlap
+  return max(float(distance), 0.0)
+
+
+def _factor(covariance):
+  """Returns F [D, R] with F F^T = covariance, of rank R; rounding's eigenvalues are left out."""
+  values, vectors = np.linalg.eigh(covariance)
+  kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0)
+  return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def kernel_distance(x: np.ndarray, y: np.ndarray, *, degree: int = 3, gamma: float = 0.0,
+                    coefficient: float = 1.0, subsets: int = 100, subset_size: int = 1000,
+                    seed: int = 0) -> tuple[float, float]:
+  """Unbiased squared MMD with the kernel (gamma x.y + coefficient)^degree, over random subsets.
+
+  KID of Binkowski et al., "Demystifying MMD GANs" (2018), section 4; it may be below 0.
+
+  Args:
+    x: features [N, D].
+    y: the same [M, D].
+    degree: of the polynomial.
+    gamma: 0 is 1 / D.
+    coefficient: of the kernel.
+    subsets: how many.
+    subset_size: rows of x and of y in each, without repetition; 2 to min(N, M).
+    seed: of the choice.
+  Returns:
+    Mean and standard deviation (ddof 0) over subsets.
+  """
+  if not 2 <= subset_size <= min(len(x), len(y)) or subsets < 1:
+    raise ValueError(f'{subsets} subsets of {subset_size} cannot be taken from {len(x)} and '
+                     f'{len(y)} rows')
+  gamma = gamma or 1 / x.shape[1]
+  rng = np.random.default_rng(seed)
+  chosen = [tuple(rng.permutation(len(rows))[:subset_size] for rows in (x, y))
+            for _ in range(subsets)]
+
+  def means(u, v, indices, *, diagonal):
+    """Yields the mean of the kernel over each subset, without its diagonal if that is wanted."""
+    def kernel(u, v):
+      return (gamma * (u.astype(np.float64) @ v.astype(np.float64).T) + coefficient) ** degree
+
+    # Subsets overlap: what they have in common is worked out once, if that is less in all.
+    less = len(u) * len(v) <= min(_WHOLE, subsets * subset_size ** 2)
+    whole = kernel(u, v) if less else None
+    for i, j in indices:
+      part = whole[np.ix_(i, j)] if less else kernel(u[i], v[j])
+      yield (part.mean() if diagonal else
+             (part.sum() - np.trace(part)) / (subset_size * (subset_size - 1)))
+
+  values = (np.fromiter(means(x, x, [(i, i) for i, _ in chosen], diagonal=False), float)
+            + np.fromiter(means(y, y, [(j, j) for _, j in chosen], diagonal=False), float)
+            - 2 * np.fromiter(means(x, y, chosen, diagonal=True), float))
+  return float(values.mean()), float(values.std())
+
+
+def inception_score(logits: np.ndarray, splits: int = 10, seed: int | None = 0
+                    ) -> tuple[float, float]:
+  """exp of the mean KL divergence of a picture's classes from those of all, over parts of the set.
+
+  Salimans et al., "Improved Techniques for Training GANs" (2016), section 4.
+
+  Args:
+    logits: [N, classes].
+    splits: as many parts of nearly N / splits pictures; 1 to N.
+    seed: of the order in which pictures are dealt out; None is theirs.
+  Returns:
+    Mean and standard deviation (ddof 0) over the parts.
+  """
+  if not 1 <= splits <= len(logits):
+    raise ValueError(f'{len(logits)} pictures cannot be divided into {splits} parts')
+  logits = np.asarray(logits, np.float64)
+  if seed is not None:
+    logits = logits[np.random.default_rng(seed).permutation(len(logits))]
+  ends = len(logits) * np.arange(splits + 1) // splits
+  values = []
+  for start, end in zip(ends[:-1], ends[1:], strict=True):
+    log_p = _log_softmax(logits[start:end])
+    p = np.exp(log_p)
+    marginal = p.mean(axis=0)
+    entropy = -(marginal * np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))).sum()
+    values.append(np.exp((p * log_p).sum(axis=1).mean() + entropy))
+  return float(np.mean(values)), float(np.std(values))
+
+
+def _log_softmax(logits):
+  shifted = logits - logits.max(axis=1, keepdims=True)
+  return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
