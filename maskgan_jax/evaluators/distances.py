@@ -9,6 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 import threadpoolctl  # comes with scikit-learn
 
+# One thread needs some seconds for a distance of 2048 features. Several that share their cores with
+# other programs spin while they wait for each other, which took 50 times as long.
+_THREADS = 1
 _WHOLE = 4096 ** 2  # values of a kernel up to which it is worked out for all pairs: 128 MB
 
 
@@ -151,9 +154,7 @@ def frechet_distance(one: Statistics, two: Statistics) -> float:
   # tr((C1 C2)^(1/2)) is the sum of the square roots of the eigenvalues of R1 C2 R1, where R is the
   # symmetric root of C. They are the singular values of R2 R1, which come without their squares:
   # the root of an eigenvalue that should be 0 would be 1e-8, and there may be thousands.
-  # One thread needs some 5 seconds for 2048 features; several that share their cores with other
-  # programs spin while they wait for each other, which took 50 times as long.
-  with threadpoolctl.threadpool_limits(1):
+  with threadpoolctl.threadpool_limits(_THREADS):
     roots = [_factor(covariance) for covariance in covariances]
     overlap = (np.linalg.svd(roots[0].T @ roots[1], compute_uv=False).sum()
                if all(root.size for root in roots) else 0.0)
@@ -208,9 +209,10 @@ def kernel_distance(x: np.ndarray, y: np.ndarray, *, degree: int = 3, gamma: flo
       yield (part.mean() if diagonal else
              (part.sum() - np.trace(part)) / (subset_size * (subset_size - 1)))
 
-  values = (np.fromiter(means(x, x, [(i, i) for i, _ in chosen], diagonal=False), float)
-            + np.fromiter(means(y, y, [(j, j) for _, j in chosen], diagonal=False), float)
-            - 2 * np.fromiter(means(x, y, chosen, diagonal=True), float))
+  with threadpoolctl.threadpool_limits(_THREADS):
+    values = (np.fromiter(means(x, x, [(i, i) for i, _ in chosen], diagonal=False), float)
+              + np.fromiter(means(y, y, [(j, j) for _, j in chosen], diagonal=False), float)
+              - 2 * np.fromiter(means(x, y, chosen, diagonal=True), float))
   return float(values.mean()), float(values.std())
 
 
