@@ -149,7 +149,11 @@ def test_run_against_one_picture_at_a_time():
   want = {name: np.mean(values) for name, values in want.items() if values}
   for task, nothing in (('transfer', 'do_nothing'), ('removal', 'do_nothing_removal')):
     want[f'{task}_error_ratio'] = want[f'{task}_error_inside'] / want[f'{nothing}_error_inside']
-  assert len(want) == 17 and got['pairs'] == 11
+  mask = rows['b'][..., :1] / np.float32(255) > np.float32(threshold)
+  true = rows['b_mask'] > 0.5
+  want['mask_share'] = mask.mean()
+  want['object_mask_share'] = np.mean([mask[i][true[i]].mean() for i in range(11)])
+  assert len(want) == 19 and got['pairs'] == 11
   for name, value in want.items():
     np.testing.assert_allclose(got[name], value, rtol=1e-6, err_msg=name)
   assert set(got) == set(want) | {'pairs', 'mask_threshold', 'mask_mean', 'mask_iou',
@@ -243,6 +247,26 @@ def test_source_masks_are_measured_where_there_is_something_to_find():
   assert f"source's mask IoU at 0.5: {ious.mean():.3f} +- {ious.std():.3f}" in lines
 
 
+def test_shares_are_of_the_translations_mask_where_the_method_does_not_segment():
+  """It is the left 8 of 16 columns, of value 0.7; true regions are 4, 16 and no columns wide."""
+  class Translates(Simple):
+    abilities = frozenset({'exemplar', 'source_mask'})
+
+  rows = pairs(4)
+  rows['truth_ab_mask'] = columns(4, [4, 16, 0, 10])
+  got = evaluators.run(simple(method=Translates()), Data(test=rows), names=('masks',), batch_size=4)
+  assert got['mask_share'] == 0.5
+  assert got['object_mask_share'] == pytest.approx((1 + 0.5 + 0.8) / 3)
+  assert '% of the picture, and 76.7 % of the true region' in evaluators.table(got)
+  few = {name: rows[name] for name in 'ab'}
+  got = evaluators.run(simple(method=Translates()), Data(test=few), names=('masks',), batch_size=3)
+  assert got == {'pairs': 4, 'mask_share': 0.5}
+  Translates.abilities, notes = frozenset({'exemplar'}), []
+  assert evaluators.run(simple(method=Translates()), Data(test=few), names=('masks',), batch_size=3,
+                        note=notes.append) == {}
+  assert 'has no mask of where it changes pictures' in notes[0]
+
+
 def test_pairs_in_which_nothing_changes_have_no_transferred_mask():
   rows, validation = pairs(4), pairs(3)
   rows['truth_ab_mask'] = columns(4, [4, 0, 8, 0])
@@ -256,14 +280,18 @@ def test_pairs_in_which_nothing_changes_have_no_transferred_mask():
 def test_true_masks_of_sources_alone_are_enough():
   rows = {name: pairs(4)[name] for name in 'ab'} | {'a_mask': columns(4, [4, 8, 16, 2])}
   got = results_of(rows, rows, batch_size=4, note=lambda line: None)
-  assert set(got) == {'pairs', 'source_mask_iou@0.5', 'source_mask_iou@0.5_std'}
+  assert set(got) == {'pairs', 'source_mask_iou@0.5', 'source_mask_iou@0.5_std', 'mask_mean',
+                      'mask_share'}
 
 
-def test_data_without_truths_give_a_note_and_nothing(capsys):
+def test_data_without_truths_give_a_note_and_shares_of_masks(capsys):
   rows = {name: pairs(4)[name] for name in 'ab'}
-  assert results_of(rows, rows, batch_size=4) == {}
+  got = results_of(rows, rows, batch_size=4)
+  red = rows['b'][..., 0] / np.float32(255)
+  assert got == {'pairs': 4, 'mask_mean': pytest.approx(red.mean(), rel=1e-6),
+                 'mask_share': (red > 0.5).mean()}
   said = capsys.readouterr().out.splitlines()
-  assert len(said) == 2 and 'true masks' in said[0] and 'true translations' in said[1]
+  assert len(said) == 1 and 'true translations' in said[0]
   data = Data(test=rows)
   assert evaluators.run(simple(), data, names=(), batch_size=4) == {} and not data.served
 
@@ -273,7 +301,7 @@ def test_masks_alone_are_enough_for_the_masks():
   notes = []
   got = results_of(rows, rows, batch_size=4, note=notes.append)
   assert set(got) == {'pairs', 'mask_threshold', 'mask_iou', 'mask_iou_std', 'mask_iou@0.5',
-                      'mask_iou@0.5_std', 'mask_mean'}
+                      'mask_iou@0.5_std', 'mask_mean', 'mask_share', 'object_mask_share'}
   assert len(notes) == 1 and "'truth'" in notes[0]
 
 
@@ -284,8 +312,36 @@ def test_methods_that_neither_segment_nor_remove():
   data = Data(test=pairs(4), validation=pairs(4))
   got = evaluators.run(simple(method=Translates()), data, names=('masks', 'truth'), batch_size=4)
   assert 'transfer_psnr' in got and 'transfer_mask_iou' in got
-  assert not [name for name in got if name.startswith(('removal', 'mask_'))]
+  assert not [name for name in got if name.startswith(('removal', 'mask_iou', 'mask_mean'))]
+  assert got['mask_share'] == 0.5  # the translation's, of the left 8 of 16 columns
   assert data.served == ['test']
+
+
+def test_methods_that_do_not_remove_but_translate_back():
+  """What removes by another way is measured by the same rule."""
+  class Returns(Simple):
+    abilities = frozenset({'exemplar', 'reverse'})
+
+    def translate(self, params, model_state, source, exemplar, *, reverse=False, **unused):
+      if not reverse:
+        return super().translate(params, model_state, source, exemplar)
+      return Simple.remove(self, params, model_state, source)
+
+  data = Data(test=pairs(5), validation=pairs(4))
+  one, other = (evaluators.run(simple(method=method), data, names=('truth',), batch_size=4)
+                for method in (Returns(), Simple()))
+  names = [name for name in one if name.startswith(('removal', 'do_nothing_removal'))]
+  assert len(names) > 6
+  removes = evaluators.run(simple(method=Removes()), data, names=('truth',), batch_size=4)
+  assert {name: one[name] for name in names} == {name: removes[name] for name in names}
+  assert one['do_nothing_removal_ssim'] == other['do_nothing_removal_ssim']
+
+
+class Removes(Simple):
+  """The same with a threshold of its own."""
+
+  def remove(self, params, model_state, image, *, mask=None, threshold=None):
+    return super().remove(params, model_state, image)
 
 
 def test_splits_without_pictures_are_noted():
@@ -363,6 +419,7 @@ def test_measure_writes_a_row_and_keeps_what_it_does_not_measure(tmp_path):
   assert row == {'step': 30, 'split': 'test', **third} and third['mask_iou'] != first['mask_iou']
   assert notes == ['step 30: these are scores of 8 pairs; those of 6 pairs that scores.csv had are '
                    'replaced, all of them']
+  config.evaluators = ('truth',)
   blind = Data(test={name: pairs(3)[name] for name in 'ab'})
   assert evaluators.measure(t, blind, config, tmp_path, 31) == {}
   assert len(scores.read(tmp_path)) == 1

@@ -233,6 +233,9 @@ def test_avatars_of_several_attributes_through_the_door(data_dir):
   for i, face in enumerate(map(records.recipe, a)):
     other = records.recipe(b[(i + 1) % len(a)])
     assert face != other
+    # Every face has a hair colour and a mouth: b without its own has a's.
+    back = dataclasses.replace(other, hair_color=face.hair_color, mouth=face.mouth)
+    np.testing.assert_array_equal(batch['truth_ba'][i], avatar_faces.render(back, 32))
     wearing, keeping = face, face
     for field in ('hair_color', 'mouth'):
       wearing = dataclasses.replace(wearing, **{field: getattr(other, field)})

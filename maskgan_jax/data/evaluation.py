@@ -3,9 +3,10 @@
 Batches hold `a`, `b` uint8 [B, H, W, 3] and `valid` bool [B]; where they exist also `a_mask`,
 `b_mask` float32 [B, H, W, 1] in [0, 1] (NaN throughout where a picture has none and others do), and
 the true answers: `truth_ab` uint8 (a wearing b's attribute), `truth_ab_mask` float32 [B, H, W, 1]
-(where it differs from a), `truth_ba` uint8 (b without it). Where domains differ as a whole and not
-by an attribute, `truth_ab` is a as it should look after b and `truth_ba` b after a, without a mask;
-of `config.data.aligned` pictures these are the other picture of a's scene, and of b's.
+(where it differs from a), `truth_ba` uint8 (b without it; with a's, of what every face has, such as
+a hair colour). Where domains differ as a whole and not by an attribute, `truth_ab` is a as it
+should look after b and `truth_ba` b after a, without a mask; of `config.data.aligned` pictures
+these are the other picture of a's scene, and of b's.
 
 `a_labels` int32 [B, H, W] are the class ids of `config.data.labels_path`, -1 throughout where a
 picture has none and others do. `a_apart`, `b_apart` bool [B, G] say which groups of
@@ -117,7 +118,7 @@ class Pairs:
       truth, region = self._records.transfer_truth(a, b, self._transfer)
       row['truth_ab'] = self.prepare(truth, a)
       row['truth_ab_mask'] = self.prepare(region, a)[..., None]
-      row['truth_ba'] = self.prepare(self._records.removal_truth(b, self._transfer), b)
+      row['truth_ba'] = self.prepare(self._without(b, a), b)
       if self._erase:
         shown = self.prepare(self._records.mask(b, self._erase), b) > 0
         truth, region = self._records.erased_truth(a, b, self._transfer, self._erase)
@@ -125,6 +126,12 @@ class Pairs:
         row['truth_ab_erased'] = self.prepare(truth, a)
         row['a_erase'] = self.prepare(region, a)[..., None]
     return row
+
+  def _without(self, b, a):
+    """Returns b without what is transferred, uint8 as stored; what every face has is a's."""
+    if set(self._transfer) <= set(getattr(self._records, 'features', ())):
+      return self._records.transfer_truth(b, a, self._transfer)[0]
+    return self._records.removal_truth(b, self._transfer)
 
   def true_mask(self, index: int) -> np.ndarray | None:
     """Returns the mask of a record of the split, float32 [H, W] as stored, or None."""

@@ -37,8 +37,8 @@ def module(name: str):
 def make(name: str, config: ml_collections.ConfigDict) -> base.Evaluator:
   """A new evaluator with its part of the config; UserError says what is wrong with either."""
   evaluator = module(name).Evaluator
-  settings = getattr(evaluator, 'settings', '')
-  return evaluator(config[settings]) if settings else evaluator()
+  keys = getattr(evaluator, 'settings', ())
+  return evaluator(*(config[key] for key in ((keys,) if isinstance(keys, str) else keys)))
 
 
 def provenance(translator: Translator) -> dict[str, str]:
@@ -48,7 +48,7 @@ def provenance(translator: Translator) -> dict[str, str]:
 
 def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict,
             workdir: str | os.PathLike, step: int, *, poll: Callable[[], None] | None = None,
-            note: Callable[[str], None] = print) -> dict[str, float | str]:
+            note: Callable[[str], None] = print, row_name: str = SPLIT) -> dict[str, float | str]:
   """Runs the evaluators of a config on the test split and writes a row of scores.csv.
 
   The row also has the method's provenance. What evaluators draw goes to `figures/*.png`, unless a
@@ -62,10 +62,11 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
     step: the row's; what an earlier evaluation of it found and this one does not stays there.
     poll: see `run`.
     note: the same.
+    row_name: the row's `split`; another than the split's for another protocol.
   Returns:
     name -> value; empty, and no row is written, where nothing can be measured.
   """
-  newest = (scores.latest(workdir, split=SPLIT) or {'step': step})['step']
+  newest = (scores.latest(workdir, split=row_name) or {'step': step})['step']
 
   def draw(name, image, caption):
     path = os.path.join(workdir, 'figures', f'{name}.png')
@@ -75,13 +76,13 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
                 batch_size=config.evaluation_batch_size, max_pairs=config.evaluation_pairs,
                 poll=poll, note=note, config=config, draw=draw)
   if results:
-    earlier = scores.latest(workdir, split=SPLIT, step=step) or {}
+    earlier = scores.latest(workdir, split=row_name, step=step) or {}
     if earlier.get('pairs', results['pairs']) != results['pairs']:
       note(f'step {step}: these are scores of {results["pairs"]:.0f} pairs; those of '
            f'{earlier["pairs"]:.0f} pairs that scores.csv had are replaced, all of them')
       earlier = {}
     scores.append(workdir, {**earlier, **results, **provenance(translator), 'step': step,
-                            'split': SPLIT})
+                            'split': row_name})
   return results
 
 

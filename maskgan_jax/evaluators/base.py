@@ -30,6 +30,10 @@ class Outputs:
   @functools.cached_property
   def translation(self) -> Translation:
     """z(a, b)."""
+    return self.translate_again()
+
+  def translate_again(self) -> Translation:
+    """z(a, b), computed anew."""
     exemplar = self._batch['b'] if 'exemplar' in self.abilities else None
     return self._translator(self._batch['a'], exemplar)
 
@@ -42,6 +46,11 @@ class Outputs:
   def translate_with(self, exemplar_mask: np.ndarray) -> Translation:
     """z(a, b) with this mask of b in place of the predicted one; not kept."""
     return self._translator(self._batch['a'], self._batch['b'], exemplar_mask=exemplar_mask)
+
+  def translate_pictures(self, source: np.ndarray, exemplar: np.ndarray, *, reverse: bool = False
+                         ) -> Translation:
+    """z(source, exemplar) of other pairs than the batch's, reverse from b to a; not kept."""
+    return self._translator(source, exemplar, reverse=reverse)
 
   @functools.cached_property
   def mask(self) -> np.ndarray:
@@ -57,10 +66,10 @@ class Outputs:
 class Evaluator(Protocol):
   """A measure over batches: class `Evaluator` of a module here, built anew for every pass.
 
-  It is built without arguments, or with `config[Evaluator.settings]` where it has `settings`. One
-  that draws has `caption`, a line about its pictures, and `figures()`, which yields (name, uint8
-  [H, W, 3]) after `results`. One that needs more than batches has `begin(data, split, poll, note)`,
-  called before the first `update` with what evaluators.run was given.
+  It is built without arguments, or with `config[Evaluator.settings]` where it has `settings`, a key
+  or several. One that draws has `caption`, a line about its pictures, and `figures()`, which yields
+  (name, uint8 [H, W, 3]) after `results`. One that needs more than batches has `begin(data, split,
+  poll, note)`, called before the first `update` with what evaluators.run was given.
   """
 
   def missing(self, batch: Mapping[str, np.ndarray], abilities: frozenset[str]) -> str:

@@ -1,7 +1,8 @@
 """Did the right thing move, to the right place, and nothing else? Pictures against exact truths.
 
 `transfer_...` compares z(a, b) with a wearing b's attribute, `removal_...` the removal of b's
-attribute with b without it; `do_nothing_...` is what leaving the picture as it is would get.
+attribute with b without it; methods that do not remove, but translate back, do that, z(b, a).
+`do_nothing_...` is what leaving the picture as it is would get.
 
   *_error_inside, *_error_outside   mean absolute error, 1 being from black to white, where the
                                     truth changes the picture (true mask > 0.5) and elsewhere, where
@@ -36,7 +37,8 @@ class Evaluator:
       self._compare('transfer', outputs.translation.image, batch['a'], batch['truth_ab'],
                     batch['truth_ab_mask'] > 0.5, valid)
     if _knows_removal(batch, outputs.abilities):
-      self._compare('removal', outputs.removal.image, batch['b'], batch['truth_ba'],
+      removal = outputs.removal if 'remove' in outputs.abilities else outputs.back
+      self._compare('removal', removal.image, batch['b'], batch['truth_ba'],
                     batch['b_mask'] > 0.5, valid)
 
   def _compare(self, task, image, before, truth, region, valid):
@@ -76,4 +78,4 @@ def _knows_transfer(batch) -> bool:
 
 
 def _knows_removal(batch, abilities) -> bool:
-  return 'remove' in abilities and 'truth_ba' in batch and 'b_mask' in batch
+  return not abilities.isdisjoint({'remove', 'reverse'}) and {'truth_ba', 'b_mask'} <= batch.keys()

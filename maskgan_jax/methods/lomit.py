@@ -159,7 +159,8 @@ class Lomit:
           f'config.data.a and config.data.b are both {config.data.a!r} and config.data.attributes '
           'is empty: there is nothing to tell apart; name labels, or give two domains')
     self.abilities = frozenset({'exemplar', 'source_mask', 'segment', 'interpolate'}
-                               | ({'exemplar_mask'} if model.exemplar_mask else set()))
+                               | ({'exemplar_mask'} if model.exemplar_mask else set())
+                               | ({'reverse'} if config.data.a != config.data.b else set()))
     dtype = jnp.dtype(base.one_of('compute_dtype', config.compute_dtype,
                                   ('float32', 'bfloat16')))
     outer = self.switches.outer_convolutions
@@ -372,13 +373,13 @@ class Lomit:
     return content, mask, foreground, background, source_mask, exemplar_mask
 
   def translate(self, params, model_state, source, exemplar, *, source_mask=None,
-                exemplar_mask=None, rng=None):
-    """x_ab of source and exemplar (IJCAI section 3, with edited masks section 4.2).
+                exemplar_mask=None, rng=None, reverse=False):
+    """x_ab of source and exemplar (IJCAI section 3, with edited masks section 4.2); either way.
 
     A given source_mask says where the exemplar's style goes, a given exemplar_mask of which part of
     the exemplar that style is.
     """
-    del rng
+    del rng, reverse  # one network translates into every domain
     content, mask, foreground, background, source_mask, exemplar_mask = self._parts(
         params, model_state, source, exemplar, source_mask, exemplar_mask)
     image = self._apply('decoder', params, content, mask, foreground, background)

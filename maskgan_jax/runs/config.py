@@ -33,7 +33,9 @@ _FREE = ('name', 'command', 'num_steps', 'log_every', 'checkpoint_every', 'sampl
          'segmentation.ignore', 'distribution.network', 'distribution.protocol',
          'distribution.tap', 'distribution.cache', 'distribution.kid.degree',
          'distribution.kid.gamma', 'distribution.kid.coefficient', 'distribution.kid.subsets',
-         'distribution.kid.subset_size', 'sweep.field', 'sweep.over')
+         'distribution.kid.subset_size', 'distribution.real', 'accuracy.network',
+         'accuracy.attributes', 'identity.network', 'lpips.network', 'lpips.exemplars',
+         'sweep.field', 'sweep.over')
 
 
 def default(method: str) -> ml_collections.ConfigDict:
@@ -78,8 +80,18 @@ def default(method: str) -> ml_collections.ConfigDict:
       network='',  # NAME.safetensors of import_weights inception, a jax.export blob, or NAME.onnx
       protocol='pytorch_fid',  # 'clean', 'tf1': how Inception gets its 299x299 pixels
       tap='2048',  # of Inception: '64', '192', '768'
+      real='target',  # what translations are held against; 'source': the domain they come from
       kid=dict(degree=3, gamma=0.0, coefficient=1.0, subsets=100, subset_size=1000),  # 0 = 1/dim
       cache='',  # a folder for what is known of the real pictures; '' works it out each time
+  )
+  config.accuracy = dict(  # for the evaluator of that name
+      network='',  # NAME.safetensors of train_classifier, a jax.export blob, or NAME.onnx
+      attributes=(),  # of the last two kinds: the name of each of its outputs
+  )
+  config.identity = dict(network='')  # for the evaluator of that name; '' is accuracy.network
+  config.lpips = dict(  # for the evaluator of that name
+      network='',  # NAME.safetensors of import_weights lpips
+      exemplars=4,  # diversity is over so many exemplars of each source
   )
   config.sweep = dict(  # what `python -m maskgan_jax.sweep` varies
       field='',  # a key of the config, e.g. 'weights.mask'
@@ -228,11 +240,11 @@ def _config_of(argv) -> ml_collections.ConfigDict:
   for i, argument in enumerate(argv[1:], 1):
     name, equals, value = argument.lstrip('-').partition('=')
     if name == 'config' and argument.startswith('-'):
-      return _read_config_file(value if equals else ''.join(argv[i + 1:i + 2]))
+      return read_file(value if equals else ''.join(argv[i + 1:i + 2]))
   return ml_collections.ConfigDict()
 
 
-def _read_config_file(value: str) -> ml_collections.ConfigDict:
+def read_file(value: str) -> ml_collections.ConfigDict:
   """Runs a config file, named as `path[:argument]`; UserError for all that can be wrong with it."""
   path, _, argument = value.partition(':')
   if not os.path.isfile(path):
