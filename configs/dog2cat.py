@@ -9,6 +9,7 @@ The paper does not say where its pictures are from. These are a substitute, the 
 of TFDS (2,492 dogs and 1,188 cats in its train split; whole animals in rooms and gardens);
 `:folder` takes those in trainA and trainB below config.data.path, for as many steps. As in the
 paper the test set is a fifth of the training pictures; the data's own test pictures are left out.
+One value of lambda_r is `:lambda_r=0.001`, `:lambda_r=1` or `:lambda_r=100`.
 
   paper: pictures only, for lambda_r of 0.001, 1 and 100
   ours: not run

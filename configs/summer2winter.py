@@ -9,6 +9,7 @@ outlook.
 The paper's test set is a fifth of the training pictures, and so it is here; the data's own test
 pictures are left out. The pictures are TFDS's, or with `:folder` those in trainA and trainB below
 config.data.path. Of each domain about one in a hundred is kept from training for sample grids.
+One value of lambda_r is `:lambda_r=0.01`, `:lambda_r=0.1` or `:lambda_r=1`.
 
   paper: pictures only
   ours: not run

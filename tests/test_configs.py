@@ -92,7 +92,9 @@ def test_celebas_predicates_name_its_attributes_and_part_the_domains(path):
     config = load(path, argument)
     data = config.data
     a, b = (predicates.parse(data[d], CELEBA).select(rows) for d in ('a', 'b'))
-    assert set(data.attributes) <= set(CELEBA)
+    assert set(data.attributes) | set(data.transfer) <= set(CELEBA)
+    for d in ('test_a', 'test_b'):  # a shift of domains
+      predicates.parse(data[d], CELEBA)
     if config.method == 'lomit':  # labels part them, and a and b are any two
       labels = rows[:, [CELEBA.index(label) for label in data.attributes]]
       assert data.a == data.b and labels[a].any(0).all() and not labels[a].all(0).any()
@@ -198,6 +200,8 @@ def test_switches_set_one_by_one(method):
 def test_lomits_settings_in_its_papers(path):
   for argument in ('', *arguments(path)):
     config = load(path, argument)
+    if config.method != 'lomit':
+      continue
     switches = methods.make(config).switches
     assert switches.similarity_reduction == 'mean', 'the weight of R1 was meant for that'
     if argument == 'iclr':  # section 4.6 and appendix 7.2

@@ -13,8 +13,10 @@ Against the exemplar, which is what the authors' script measures for Table 2:
   do_nothing_ab_exemplar_ssim         of the untranslated picture
   truth_ab_exemplar_ssim              of the true translation: the most that a right one can get
 
-(Their script reads pictures that SciPy's imsave had stretched, each from its darkest to its
-brightest value; here pictures are as the model makes them, which differs where none is black.)
+Where there is a truth, this is measured for methods without an exemplar too, with the picture that
+the truth is after, as Table 2 does with CycleGAN. (The authors' script reads pictures that SciPy's
+imsave had stretched, each from its darkest to its brightest value; here pictures are as the model
+makes them, which differs where none is black.)
 
 The two must not be compared: an exemplar shows another content, so that even perfect translations
 are unlike it (0.48 and 0.23 on single digits), and copying the exemplar would get 1.
@@ -57,7 +59,7 @@ class Evaluator:
         for prefix, picture in (('', image), ('do_nothing_', source)):
           values[f'{prefix}{direction}_ssim'] = _ssim(picture, truth)
           values[f'{prefix}{direction}_psnr'] = image_measures.psnr(picture, truth)
-      if 'exemplar' in outputs.abilities:
+      if 'exemplar' in outputs.abilities or truth is not None:
         for prefix, picture in (('', image), ('do_nothing_', source), ('truth_', truth)):
           if picture is not None:
             values[f'{prefix}{direction}_exemplar_ssim'] = _ssim(picture, exemplar)

@@ -11,18 +11,21 @@ _EPOCHS = 200  # CycleGAN's; the paper says nothing
 
 
 def default(argument: str, *, size: int, values: Sequence[float], pictures: int = 0,
-            more: Sequence[str] = ()) -> tuple[ml_collections.ConfigDict, set[str]]:
+            beyond: Sequence[float] = (), more: Sequence[str] = ()
+            ) -> tuple[ml_collections.ConfigDict, set[str]]:
   """A config of the paper's, and which of the arguments were chosen.
 
   Args:
-    argument: of the config; takes ARGUMENTS and `more`.
+    argument: of the config; takes ARGUMENTS, `more`, and 'lambda_r=VALUE' for each of the values.
     size: of images in pixels. 64 or less: the paper's batches of 32 and DCGAN discriminator; above:
       CycleGAN's single images and PatchGAN.
-    values: of lambda_r for the sweep; training alone takes the middle one.
+    values: of lambda_r for the sweep; training alone takes the middle one, unless it names another.
     pictures: in the larger of the two domains, about 4/5 of them for training; sets the length.
+    beyond: other values of lambda_r that the paper shows, for training alone.
     more: arguments of this config alone, of which 'supervised' counts here too.
   """
-  chosen = run_config.parse_argument(argument, (*ARGUMENTS, *more))
+  lambdas = {f'lambda_r={value:g}': float(value) for value in (*values, *beyond)}
+  chosen = run_config.parse_argument(argument, (*ARGUMENTS, *lambdas, *more))
   config = run_config.default('additional_mask')
   small = size <= 64
   config.update(image_size=size, batch_size=32 if small else 1, evaluators=('changes',),
@@ -30,12 +33,15 @@ def default(argument: str, *, size: int, values: Sequence[float], pictures: int 
   config.num_steps = max(1, _EPOCHS * (4 * pictures // 5) // config.batch_size)
   if small:
     config.model.update(discriminator='dcgan', blocks=6)
-  config.weights.mask = sorted(values)[len(values) // 2]
+  named = run_config.exclusive(chosen, tuple(lambdas))
+  config.weights.mask = lambdas[named] if named else float(sorted(values)[len(values) // 2])
   config.sweep.update(field='weights.mask', over=tuple(float(value) for value in values))
   # CycleGAN's: trained on parts of 256 pixels of 286 (or as large ones of less), tested on all.
   config.data.update(a='~B', b='B', load_size=round(286 * size / 256), test_whole=True,
                      resize='bicubic', own_test=False, test_fraction=0.2,
                      validation_fraction=0.01)
+  for other in ('cyclegan', 'supervised') if named else ():  # they have no lambda_r
+    run_config.exclusive(chosen, (named, other))
   _choose(config, chosen)
   return config, chosen
 

@@ -1,0 +1,117 @@
+"""The avatars benchmark (AVATARS.md): every method on the same faces, where answers are known.
+
+Methods are `:content_transfer` (the default), `:lomit`, `:egsc_it`, `:additional_mask` and
+`:cyclegan` (its baseline, and like it without an exemplar). Tasks are
+
+  `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
+  `:hair_color`   from black hair to any of five other colours; the exemplar says which
+
+The default is 64x64 and meant for an accelerator: the methods' own widths for that size, as they
+are in their own configs. `:quick` is 32x32 and meant for minutes on one CPU core: a quarter to half
+of the channels and short schedules at several times the authors' rates. Either tests on the same
+faces, 2,000 pairs of glasses.
+
+  paper: none
+  ours: `:quick` in AVATARS.md; 64x64 not run
+  hours and hardware: `:quick` 5 to 20 minutes on one CPU core
+  command: python -m maskgan_jax.train --config=configs/avatars_benchmark.py:lomit,quick \\
+      --workdir=runs/avatars/lomit
+"""
+
+from maskgan_jax.methods import additional_mask_settings, content_transfer, egsc_it_settings
+from maskgan_jax.runs import config as run_config
+
+METHODS = ('content_transfer', 'lomit', 'egsc_it', 'additional_mask', 'cyclegan')
+TASKS = ('glasses', 'hair_color')
+COLORS = ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Gray_Hair', 'Pink_Hair', 'Red_Hair')
+_ATTRIBUTES = ('Eyeglasses', 'Facial_Hair', 'Smiling', 'Wearing_Hat', *COLORS)
+
+
+def get_config(argument: str = ''):
+  chosen = run_config.parse_argument(argument, (*METHODS, *TASKS, 'quick'))
+  method = run_config.exclusive(chosen, METHODS) or METHODS[0]
+  quick = 'quick' in chosen
+  config = _SETTINGS[method](quick)
+  config.update(image_size=32 if quick else 64, image_width=0, evaluation_pairs=2_000,
+                checkpoint_every=max(1, config.num_steps // 4),
+                sample_every=max(1, config.num_steps // 4), evaluation_batch_size=50,
+                evaluators=('masks', 'truth', 'changes', 'similarity', 'accuracy', 'identity',
+                            'speed'))
+  config.data.update(source='avatars', keep_aspect=True, flip=True, zoom_probability=0.0,
+                     load_size=0, fixed_pairs=False, test_whole=False, own_test=True,
+                     num_train=4_800 if quick else 20_000, num_validation=600, num_test=4_500)
+  if (run_config.exclusive(chosen, TASKS) or TASKS[0]) == 'glasses':
+    config.data.update(a='~Eyeglasses', b='Eyeglasses', transfer=('Eyeglasses',))
+  else:
+    hair = '~Bald & ~Wearing_Hat'
+    config.data.update(a=f'Black_Hair & {hair}', b=f'~Black_Hair & {hair}',
+                       transfer=('hair_color',), num_train=12_000 if quick else 40_000)
+    if method == 'lomit':
+      config.data.attributes = COLORS
+  return run_config.finish(config, chosen)
+
+
+def _content_transfer(quick):
+  """The authors' weights for glasses; quick is configs/quickstart.py."""
+  config = run_config.default('content_transfer')
+  config.model.removal_code = 'zeros'  # the paper's removal: the authors' code adds noise
+  config.weights.update(content_transfer.weights('glasses'))
+  config.update(batch_size=32, num_steps=1_500 if quick else 30_000)
+  if quick:
+    config.model.update(width=16, depth=4, separate_channels=16, discriminator_width=128)
+    config.optimizers.autoencoder.update(learning_rate=1e-3, schedule='linear', schedule_start=800)
+    config.optimizers.discriminator.learning_rate = 5e-4
+  else:
+    config.model.update(width=32, depth=5, separate_channels=25)
+  return config
+
+
+def _lomit(quick):
+  """The IJCAI paper's, as in configs/avatars_hair_color.py."""
+  config = run_config.default('lomit')
+  config.variant = 'ijcai'
+  config.model.update(similarity_reduction='mean', size_reduction='mean', style_scale='exp_half')
+  config.update(batch_size=16 if quick else 8, num_steps=3_000 if quick else 100_000)
+  config.model.critic_depth = 4 if quick else 5
+  if quick:
+    config.model.update(width=16, blocks=2, mlp=64, mask_depth=4, outer_convolutions=False,
+                        critic_width=32, critic_every=2)
+    for player in config.optimizers.values():
+      player.update(learning_rate=3e-4, schedule='linear', schedule_start=2_000)
+  return config
+
+
+def _egsc_it(quick):
+  """The authors' for faces; the perceptual network learns the avatars' attributes."""
+  config = egsc_it_settings.default(egsc_it_settings.CELEBA_GENDER, ())
+  egsc_it_settings.photographs(config, ('labels',), _ATTRIBUTES)
+  config.model.pretrain_steps = 10_000
+  config.num_steps = 60_000
+  if quick:
+    egsc_it_settings.quick(config)
+    config.model.downsamplings = 1
+    config.batch_size = 16
+  return config
+
+
+def _additional_mask(quick, argument=''):
+  """The paper's for small pictures, lambda_r = 1."""
+  config, chosen = additional_mask_settings.default(
+      argument, size=64, values=(0.01, 1, 10), pictures=10_000)
+  if quick:
+    config.model.update(width=16, blocks=3, discriminator_width=16)
+    config.update(batch_size=16, num_steps=3_000)
+  else:
+    config.num_steps = 30_000
+  additional_mask_settings.finish(config, chosen)
+  config.sweep.update(field='', over=())
+  return config
+
+
+def _cyclegan(quick):
+  """CycleGAN's generators and losses in the same sizes."""
+  return _additional_mask(quick, 'cyclegan')
+
+
+_SETTINGS = {'content_transfer': _content_transfer, 'lomit': _lomit, 'egsc_it': _egsc_it,
+             'additional_mask': _additional_mask, 'cyclegan': _cyclegan}

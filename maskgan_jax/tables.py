@@ -1,0 +1,244 @@
+"""A paper's table: its numbers, and what the runs of this project have in their place.
+
+  python -m maskgan_jax.tables --list
+  python -m maskgan_jax.tables --table=egsc_it/2 --workdir=runs
+  python -m maskgan_jax.tables --table=egsc_it/2 --workdir=runs --add=quick --train \\
+      --override=data.path=DIRECTORY_WITH_MNIST --seeds=0,1,2
+  python -m maskgan_jax.tables --table=all --format=csv --noevaluate > tables.csv
+
+Each cell has a config (configs/NAME.py:ARGUMENT). Runs of it are looked for below --workdir,
+whatever their folders are called: a run belongs to a cell if its config says so, and runs that
+differ in the seed alone become mean and deviation. What is there but was not measured as the table
+asks is measured; with --train what is missing is trained first, one run after another, in
+WORKDIR/NAME-ARGUMENT; told to stop, or killed, the same command goes on. Whatever has no number
+says why not.
+
+--add=quick takes the short version of every config, where it has one, and --override sets a key in
+all of them: where data are, which weights measure. Scores of another protocol are kept apart.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import os
+import shlex
+import signal
+import sys
+import threading
+from typing import Any
+
+from absl import flags
+
+from maskgan_jax import commandline, errors, paper_tables
+from maskgan_jax.runs import measures, scores, table_cells, table_formats
+
+FORMATS = ('markdown', 'csv', 'latex', 'cells')
+
+
+def fill(name: str, workdir: str, *, add: str = '', overrides: Mapping[str, str] | None = None,
+         seeds: Sequence[int] = (), train: bool = False, evaluate: bool = True,
+         again: bool = False, command: str = '', strict: bool = True,
+         poll: Callable[[], None] = lambda: None,
+         note: Callable[[str], None] = print) -> table_formats.Filled:
+  """Fills a table; see the module's docstring.
+
+  Args:
+    name: of the table, 'egsc_it/2'.
+    workdir: the folder below which runs are.
+    add: arguments added to every config's.
+    overrides: dotted key of the configs -> text.
+    seeds: that count, and with `train` are trained; () is all there are, or seed 0.
+    train: train what is missing or unfinished.
+    evaluate: measure what is there and was not measured.
+    again: measure what was measured, too.
+    command: to stand below the table.
+    strict: UserError if no config of the table takes `add` or has an override's key.
+    poll: called often; may raise to stop.
+    note: told what is done.
+  """
+  table = paper_tables.get(name)
+  plans = table_cells.plan(table, add, overrides, strict)
+  row_name = table_cells.row_name(table, overrides)
+  if train:
+    _train(plans, workdir, tuple(seeds) or (0,), poll, note)
+  runs = {own: [run for run in found if not seeds or run.seed in seeds]
+          for own, found in table_cells.find(workdir, plans, note).items()}
+  whys: dict[str, str] = {}
+  if evaluate:
+    for own, found in runs.items():
+      wanted = {table_cells.measure_of(row, column) for row in table.rows
+                for column in table.columns if table_cells.spec_of(row, column) == own}
+      for run in found:
+        _measure(run, plans[own], table, wanted, row_name, again, whys, poll, note)
+  specs = [[table_cells.spec_of(row, column) for column in table.columns] for row in table.rows]
+  cells = [[table_cells.cell(row, column, row.printed[i] if row.printed else None,
+                             plans.get(spec), runs.get(spec, ()), row_name, whys)
+            for i, (column, spec) in enumerate(zip(table.columns, row_specs, strict=True))]
+           for row, row_specs in zip(table.rows, specs, strict=True)]
+  named = [[plans[spec].spec if spec else '' for spec in row_specs] for row_specs in specs]
+  unfinished = [f'{run.workdir} is at step {step:,} of {run.planned_steps:,}'
+                for found in runs.values() for run in found
+                if 0 <= (step := table_cells.furthest(run.workdir)) < run.planned_steps]
+  return table_formats.Filled(name, table, cells, named, row_name, command,
+                              list(dict.fromkeys(unfinished)))
+
+
+def _train(plans, workdir, seeds, poll, note) -> None:
+  """Trains what is missing, or goes on with what is unfinished, wherever below `workdir` it is."""
+  from maskgan_jax import evaluators, measured_run, methods  # slow
+  planned = {}
+  for own, plan in plans.items():
+    if plan.config is None:
+      note(f'cannot be trained: {plan.why_not}')
+      continue
+    for name in plan.config.evaluators:
+      evaluators.make(name, plan.config)
+    methods.make(plan.config)
+    for seed in seeds:
+      found = {run.seed: run for run in table_cells.find(workdir, {own: plan},
+                                                         lambda line: None)[own]}
+      folder = (found[seed].workdir if seed in found
+                else table_cells.folder(workdir, plan.spec, seed))
+      if table_cells.furthest(folder) < plan.config.num_steps:
+        planned[folder] = plan, seed
+  for i, (folder, (plan, seed)) in enumerate(planned.items(), 1):
+    poll()
+    note(f'training {i} of {len(planned)}: {plan.spec}, seed {seed}, in {folder}')
+    config = plan.config.copy_and_resolve_references()
+    with config.unlocked():
+      config.seed = seed
+      config.command = shlex.join(['python', '-m', 'maskgan_jax.train', f'--config={plan.spec}',
+                                   f'--workdir={folder}', f'--config.seed={seed}'])
+    measured_run.train(config, folder, poll=poll)
+
+
+def _measure(run, plan, table, wanted, row_name, again, whys, poll, note) -> None:
+  """Measures the newest and the best checkpoint of a run as the table asks, if nobody has."""
+  from maskgan_jax.runs import checkpoints
+  with checkpoints.Checkpoints(run.workdir, read_only=True) as saved:
+    there = saved.steps()
+  if not there:
+    whys[run.workdir] = f'{run.workdir} has no checkpoint'
+    return
+  steps = {there[-1], *({table_cells.best_step(run)} & set(there))}
+
+  def lacks(step):
+    row = scores.latest(run.workdir, split=row_name, step=step) or {}
+    return [name for name in wanted if not measures.is_number(row.get(name))]
+  todo = [step for step in sorted(steps) if again or lacks(step)]
+  if not todo:
+    return
+  from maskgan_jax import evaluators  # slow
+  from maskgan_jax.data import pipeline
+  from maskgan_jax.translator import Translator
+  config, told = plan.config.copy_and_resolve_references(), []
+
+  def remember(line):
+    told.append(line)
+    note(line)
+  data = translator = None
+  for step in todo:
+    poll()
+    note(f'measuring {run.workdir}, step {step}')
+    try:
+      data = data or pipeline.make(config.data, image_size=config.image_size,
+                                   image_width=config.image_width, seed=config.seed)
+      translator = Translator.from_workdir(run.workdir, step, like=translator)
+    except errors.UserError as error:
+      whys[run.workdir] = str(error)
+      return
+    evaluators.measure(translator, data, config, run.workdir, step, poll=poll, note=remember,
+                       row_name=row_name)
+  if missing := lacks(todo[-1]):
+    known = [line for line in told if 'measures nothing' in line]
+    whys[run.workdir] = '; '.join(known) or f'{", ".join(missing)}: no evaluator of it finds any'
+
+
+def define_flags() -> None:
+  """The command's flags."""
+  flags.DEFINE_list('table', [], "Tables, e.g. egsc_it/2, with commas between; 'all' for all.")
+  flags.DEFINE_bool('list', False, 'Name the tables there are.')
+  flags.DEFINE_string('workdir', 'runs', 'The folder below which runs are, and are trained.')
+  flags.DEFINE_enum('format', 'markdown', FORMATS, 'How tables are printed; cells: a '
+                    'line for each of ours.')
+  flags.DEFINE_string('add', '', "Arguments added to every config's, e.g. quick.")
+  flags.DEFINE_multi_string('override', [], 'KEY=VALUE for the configs of all cells, e.g. '
+                            'data.path=data/celeba; may be given several times.')
+  flags.DEFINE_list('seeds', [], 'Seeds that count, with commas between; by default all there are, '
+                    'and 0 is trained.')
+  flags.DEFINE_bool('train', False, 'Train what is missing first.')
+  flags.DEFINE_bool('evaluate', True, 'Measure what is there and was not measured.')
+  flags.DEFINE_bool('again', False, 'Measure everything again.')
+
+
+def main() -> None:
+  """The command."""
+  given = flags.FLAGS
+  known = paper_tables.names()
+  if given.list:
+    for name in known:
+      print(f'{name}: {paper_tables.get(name).title}')
+    return
+  if not given.table:
+    raise errors.UserError('name a table: --table=egsc_it/2, say; --list names them all')
+  names = known if given.table == ['all'] else given.table
+  for name in names:
+    paper_tables.get(name)  # a misspelt one is not for the end of training to find
+  if '://' in given.workdir:
+    raise errors.UserError(f'--workdir={given.workdir} is not a folder of this file system; mount '
+                           'the bucket and name its folder')
+  if not os.path.isdir(given.workdir) and not given.train and flags.FLAGS['workdir'].present:
+    raise errors.UserError(f'there is no folder {given.workdir}; --train makes it')
+  asked = threading.Event()
+  for number in (signal.SIGTERM, signal.SIGINT):  # while training, the loop has its own
+    signal.signal(number, lambda *_: asked.set())
+
+  def poll():
+    if asked.is_set():
+      raise errors.Preempted('told to stop; the same command goes on with what is missing')
+  filled, overrides = [], _pairs(given.override)
+  for name in names:
+    try:
+      filled.append(fill(
+          name, given.workdir, add=given.add, overrides=overrides, seeds=_seeds(given.seeds),
+          train=given.train, evaluate=given.evaluate, again=given.again,
+          command=_command(name, given), poll=poll, strict=len(names) == 1,
+          note=lambda line: print(line, file=sys.stderr, flush=True)))
+    except errors.UserError as error:
+      if len(names) == 1:
+        raise
+      print(f'{name} is left out: {error}', file=sys.stderr)
+  if given.format in ('csv', 'cells'):
+    write = table_formats.csv_text if given.format == 'csv' else table_formats.cells
+    print(write(filled), end='')
+  else:
+    write = table_formats.markdown if given.format == 'markdown' else table_formats.latex
+    print('\n'.join(write(one) for one in filled), end='')
+
+
+def _command(name: str, given: Any) -> str:
+  """The command that trains and prints a table."""
+  options = [f'--override={text}' for text in given.override]
+  options += [f'--{flag}={value}' for flag, value in (('add', given.add),
+                                                      ('seeds', ','.join(given.seeds))) if value]
+  return shlex.join(['python', '-m', 'maskgan_jax.tables', f'--table={name}',
+                     f'--workdir={given.workdir}', '--train', *options])
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+  """KEY=VALUE as a dict; UserError for anything else."""
+  for text in texts:
+    if '=' not in text.strip('='):
+      raise errors.UserError(f'--override={text} is not KEY=VALUE')
+  return {key.strip().removeprefix('config.'): value
+          for key, _, value in (text.partition('=') for text in texts)}
+
+
+def _seeds(texts: Sequence[str]) -> tuple[int, ...]:
+  try:
+    return tuple(int(text) for text in texts)
+  except ValueError as error:
+    raise errors.UserError(f'--seeds={",".join(texts)} are not whole numbers') from error
+
+
+if __name__ == '__main__':
+  define_flags()
+  commandline.run(main)
