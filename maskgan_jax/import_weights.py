@@ -3,6 +3,7 @@
   python -m maskgan_jax.import_weights KIND FILE... --output=DIR
   python -m maskgan_jax.import_weights vgg19 FILE --output=NAME.safetensors
   python -m maskgan_jax.import_weights inception FILE --output=NAME.safetensors
+  python -m maskgan_jax.import_weights lpips BACKBONE LINEAR --output=NAME.safetensors
 
 KIND content_transfer: FILE is one checkpoint of github.com/rmokady/mbu-content-tansfer, as its
 training script or its authors' published models have it. The optimizers' state is left behind.
@@ -20,6 +21,10 @@ KIND inception: FILE is pt_inception-2015-12-05-6726825d.pth, which pytorch-fid 
 publish (the latter under the name weights-inception-...). It becomes one file that names its
 origin, for FID, KID and IS.
 
+KIND lpips: two FILEs, torchvision's alexnet-owt-7be5be79.pth or vgg16-397923af.pth, then what goes
+with it of the lpips package's weights/v0.1, alex.pth or vgg.pth. They become one file that names
+its origin; the classifier is left behind.
+
 Needs PyTorch, or h5py for .h5 (pip install 'maskgan-jax[convert]'). Only tensors are read from a
 FILE; one that asks for anything else, so that loading it could run a program, is refused.
 """
@@ -35,15 +40,15 @@ from absl import flags
 import numpy as np
 
 from maskgan_jax import commandline, errors
-from maskgan_jax.convert import content_transfer, inception, lomit, vgg19
+from maskgan_jax.convert import content_transfer, inception, lomit, lpips, vgg19
 from maskgan_jax.runs import checkpoints, weights
 from maskgan_jax.runs import config as run_config
 
 KINDS = {'content_transfer': content_transfer, 'inception': inception, 'lomit': lomit,
-         'vgg19': vgg19}
+         'lpips': lpips, 'vgg19': vgg19}
 
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder of the new run, to be empty or not there; '
-                              'for inception and vgg19 a new file, NAME.safetensors.')
+                              'for inception, lpips and vgg19 a new file, NAME.safetensors.')
 
 
 def main(arguments: list[str]) -> None:
@@ -57,7 +62,7 @@ def main(arguments: list[str]) -> None:
 
 
 def import_files(kind: str, paths: list[str], output: str) -> None:
-  """Writes the run directory or, for inception and vgg19, the file `output`.
+  """Writes the run directory or, for inception, lpips and vgg19, the file `output`.
 
   UserError for whatever is wrong, `output` then untouched.
   """
@@ -74,6 +79,9 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
     return
   if kind == 'inception':
     _import_inception(paths[0], output)
+    return
+  if kind == 'lpips':
+    _import_lpips(paths, output)
     return
   if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
     raise errors.UserError(f'{output} exists and is not an empty folder; choose another --output')
@@ -110,6 +118,18 @@ def _import_inception(path: str, output: str) -> None:
     print(f'{path} is not {inception.PUBLISHED}, by its checksum; distances with it compare with '
           "nobody's FID")
   print(f'{output}: {weights.read_inception(output)[1]}')
+
+
+def _import_lpips(paths: list[str], output: str) -> None:
+  weights.require_new(output)
+  params, net = lpips.convert(paths, [read(path) for path in paths])
+  checksums = lpips.checksums(paths, net)
+  source = ' and '.join(map(os.path.basename, paths))
+  weights.write(output, params, {'kind': 'lpips', 'source': source, **checksums})
+  if not checksums['published']:
+    print(f"{' and '.join(paths)} are not both what torchvision and LPIPS's authors publish, by "
+          "their checksums; distances with them compare with nobody's LPIPS")
+  print(f'{output}: {weights.read_lpips(output)[1]}')
 
 
 def read(path: str) -> dict[str, Any]:

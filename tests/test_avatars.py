@@ -97,6 +97,22 @@ def test_records_know_the_exact_answers(train):
   assert not train.mask(a, 'Eyeglasses').any()
 
 
+def test_labels_tell_what_features_are_like(train):
+  assert set(train.features) == set(avatar_faces.FEATURE_LABELS)
+  for feature in train.features:
+    labels = train.labels_of(feature)
+    assert labels and set(labels) <= set(train.attribute_names)
+    columns = [train.attribute_names.index(name) for name in labels]
+    seen = {}  # faces that are alike in the feature are alike in its labels
+    for index in range(len(train)):
+      if (train.mask(index, feature) > 0).any():
+        value = getattr(train.recipe(index), feature)
+        told = tuple(train.attributes[index, columns])
+        assert seen.setdefault(value, told) == told
+    assert len(set(seen.values())) == (6 if feature == 'hair_color' else 2)
+  assert train.labels_of('Eyeglasses') == ()
+
+
 @pytest.mark.parametrize('attributes, erased', [
     (('hair_color', 'mouth'), 'mouth'), (('hair_color', 'mouth'), 'hair_color'),
     (('Black_Hair', 'Smiling'), 'Smiling'), (('Black_Hair', 'Red_Hair', 'mouth'), 'Black_Hair')])

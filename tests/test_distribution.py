@@ -85,14 +85,81 @@ def test_methods_of_one_direction_and_fewer_pairs(folder, network, wanted):
   assert not [name for name in got if 'ba_' in name]
 
 
-def test_one_set_of_pictures_for_both_domains(folder, network):
-  """As where labels tell domains apart: doing nothing has no distance, and says nothing."""
+def halves(x):
+  """Two random halves of features, as the evaluator takes them."""
+  order = np.random.default_rng(0).permutation(len(x))
+  return x[order[:(len(x) + 1) // 2]], x[order[(len(x) + 1) // 2:]]
+
+
+def test_against_the_domain_that_translations_come_from(folder, network, wanted, tmp_path):
+  data, cache = open_data(folder), str(tmp_path / 'cache')
+  target = measure(data, network, cache=cache)
+  got = measure(data, network, cache=cache, real='source')
+  for direction in ('ab', 'ba'):
+    real = wanted[direction[0]]
+    assert got[f'{direction}_frechet_distance'] == pytest.approx(
+        frechet(wanted[direction], real), rel=1e-5)
+    assert got[f'{direction}_real_pictures'] == len(real)
+    one, two = halves(real)
+    assert got[f'do_nothing_{direction}_frechet_distance'] == pytest.approx(
+        frechet(one, two), rel=1e-5)
+    kernel = distances.kernel_distance(one, two, subsets=20, subset_size=len(two))
+    assert got[f'do_nothing_{direction}_kernel_distance'] == pytest.approx(kernel[0], rel=1e-4)
+  text = ', against real pictures of the domain that translations come from'
+  assert got['frechet_distance_protocol'] == target['frechet_distance_protocol'] + text
+  assert 'against' not in target['frechet_distance_protocol']
+  assert len(os.listdir(cache)) == 2  # what is known of real pictures serves both
+  with pytest.raises(errors.UserError, match=r"real='sources' is unknown \(did you mean 'source'\?"
+                                             r"\); .* of: target, source"):
+    evaluators.make('distribution', make_config('nowhere', real='sources'))
+
+
+def test_only_the_real_pictures_that_count_are_looked_at(folder, network, tmp_path):
+  class OneWay(Adds):
+    abilities = frozenset()
+
+  cache = str(tmp_path / 'cache')
+  measure(open_data(folder), network, method=OneWay(), cache=cache, real='source')
+  [name] = os.listdir(cache)
+  assert '-a-test-' in name
+
+
+class Removes(Adds):
+  """Makes b lighter."""
+  abilities = frozenset({'remove'})
+
+  def remove(self, params, model_state, image, *, mask=None, threshold=None):
+    return self.translate(params, model_state, image)
+
+
+@pytest.mark.parametrize('real', ['target', 'source'])
+def test_removals(folder, network, wanted, real):
+  """b without the attribute: against a's real pictures, or its own."""
+  notes = []
+  got = measure(open_data(folder), network, method=Removes(), real=real, note=notes.append,
+                max_pairs=30)
+  removed = np.asarray(seen(simple(Removes()).remove(draw('B')[:30]).image))
+  against = wanted['a' if real == 'target' else 'b']
+  assert got['removal_frechet_distance'] == pytest.approx(frechet(removed, against), rel=1e-5)
+  assert got['removal_translations'] == 30 and got['removal_real_pictures'] == len(against)
+  nothing = (wanted['a'], wanted['b']) if real == 'target' else halves(wanted['b'])
+  assert got['do_nothing_removal_frechet_distance'] == pytest.approx(frechet(*nothing), rel=1e-5)
+  assert f'of removals from b is of 30 translations and {len(against)} real' in notes[-1]
+  assert 'ab_frechet_distance' in got and not [name for name in got if name.startswith('ba_')]
+  line = next(line for line in evaluators.table(got).splitlines() if line.startswith('removal   F'))
+  assert line.split()[-2:] == [f'{got[name]:.4f}' for name in (
+      'removal_frechet_distance', 'do_nothing_removal_frechet_distance')]
+
+
+def test_one_set_of_pictures_for_both_domains(folder, network, wanted):
+  """As where labels tell domains apart: doing nothing is one half of it against the other."""
   data = open_data(folder)
   everything = np.arange(len(data.records('test')))
   data.members = lambda split: (everything, everything)
   got = measure(data, network)
   assert got['ab_real_pictures'] == got['ba_real_pictures'] == 87
-  assert not [name for name in got if name.startswith('do_nothing')]
+  one, two = halves(np.concatenate([wanted['a'], wanted['b']]))
+  assert got['do_nothing_ab_frechet_distance'] == pytest.approx(frechet(one, two), rel=1e-5)
 
 
 def test_pictures_are_looked_at_a_few_at_a_time(folder, network, monkeypatch):
@@ -189,8 +256,7 @@ def test_too_few_pictures_are_said(folder, network):
   assert got['ab_frechet_distance'] > 0 and got['ab_translations'] == 5
   notes.clear()
   got = measure(open_data(folder), network, max_pairs=1, note=notes.append)
-  assert not [name for name in got if 'distance' in name and not name.startswith(
-      ('frechet_distance_', 'kernel_distance_'))]
+  assert got == {'pairs': 1}
   assert notes[0] == ("'distribution' measures nothing from a to b: 1 translations and 50 real "
                       'pictures; two of each are the least')
 
@@ -246,7 +312,8 @@ def test_without_a_network_nothing_is_measured():
 
 def test_what_the_measures_mean():
   for name, sign in (('ab_fid', -1), ('ba_kid', -1), ('ab_is', 1), ('ba_frechet_distance', -1),
-                     ('ab_kernel_distance', -1), ('ab_translations', 0), ('ab_real_pictures', 0)):
+                     ('ab_kernel_distance', -1), ('ab_translations', 0), ('ab_real_pictures', 0),
+                     ('removal_fid', -1), ('removal_is', 1), ('removal_translations', 0)):
     assert measures.better(name) == sign and measures.meaning(name), name
   row = {'ab_fid': 1.0, 'do_nothing_ab_fid': 2.0, 'ab_kid': 1.0, 'ab_kid_std': 1.0}
   assert measures.ordered(row) == ['ab_fid', 'ab_kid']
@@ -272,7 +339,7 @@ def test_training_is_handed_numbers_alone(folder, network, tmp_path, monkeypatch
 
 def test_settings_may_change_on_resuming(tmp_path):
   run_config.save(run_config.default('content_transfer'), str(tmp_path))
-  now = make_config('elsewhere', protocol='clean', tap='64', cache='there',
+  now = make_config('elsewhere', protocol='clean', tap='64', cache='there', real='source',
                     kid=dict(gamma=0.01, degree=2, coefficient=2.0))
   for key, value in run_config.flatten(now):
     if key.startswith('distribution.'):

@@ -79,7 +79,7 @@ def test_protocols_and_taps_do_not_share_files_or_names(folder, small_inception,
             for protocol in resizing.PROTOCOLS]
   assert len(set(values)) == 3 and len(os.listdir(cache)) == 6
   shallow = measure(open_data(folder), small_inception, tap='64', cache=cache)
-  assert 'ab_frechet_distance' in shallow and 'ab_fid' not in shallow and 'ab_is' in shallow
+  assert 'ab_frechet_distance' in shallow and 'ab_fid' not in shallow and 'ab_is' not in shallow
   assert 'tap 64' in shallow['frechet_distance_protocol']
   assert len(os.listdir(cache)) == 8
   assert len([name for name in os.listdir(cache) if '-pytorch_fid-64-' in name]) == 2

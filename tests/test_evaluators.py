@@ -8,6 +8,7 @@ from tiny_model import SIZE
 
 from maskgan_jax import errors, evaluators
 from maskgan_jax.evaluators import base, image_measures, masks, truth
+from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import scores
 from maskgan_jax.translator import Translator
 
@@ -139,8 +140,7 @@ def test_run_against_one_picture_at_a_time():
       for name, picture in ((task, image), (nothing, before)):
         error = np.abs(picture / 255 - true / 255).mean(-1)
         want[f'{name}_error_inside'].append(error[where[..., 0]].mean())
-        if name == task:
-          want[f'{name}_error_outside'].append(error[~where[..., 0]].mean())
+        want[f'{name}_error_outside'].append(error[~where[..., 0]].mean())
         want[f'{name}_psnr'].append(
             metrics.peak_signal_noise_ratio(true, picture, data_range=255))
         want[f'{name}_ssim'].append(metrics.structural_similarity(
@@ -153,7 +153,7 @@ def test_run_against_one_picture_at_a_time():
   true = rows['b_mask'] > 0.5
   want['mask_share'] = mask.mean()
   want['object_mask_share'] = np.mean([mask[i][true[i]].mean() for i in range(11)])
-  assert len(want) == 19 and got['pairs'] == 11
+  assert len(want) == 21 and got['pairs'] == 11
   for name, value in want.items():
     np.testing.assert_allclose(got[name], value, rtol=1e-6, err_msg=name)
   assert set(got) == set(want) | {'pairs', 'mask_threshold', 'mask_mean', 'mask_iou',
@@ -265,6 +265,15 @@ def test_shares_are_of_the_translations_mask_where_the_method_does_not_segment()
   assert evaluators.run(simple(method=Translates()), Data(test=few), names=('masks',), batch_size=3,
                         note=notes.append) == {}
   assert 'has no mask of where it changes pictures' in notes[0]
+
+  class MakesNone(Translates):
+    abilities = frozenset({'exemplar', 'source_mask'})
+
+    def translate(self, params, model_state, source, exemplar, **unused):
+      return Translation(source)
+  assert evaluators.run(simple(method=MakesNone()), Data(test=few), names=('masks',), batch_size=3,
+                        note=notes.append) == {'pairs': 4}
+  assert notes[1:] == notes[:1]
 
 
 def test_pairs_in_which_nothing_changes_have_no_transferred_mask():

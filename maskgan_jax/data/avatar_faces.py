@@ -121,6 +121,8 @@ _FEATURES = {
     'mouth': _Attribute(('mouth',), frozenset(_SMILES + _OTHER_MOUTHS)),
 }
 FEATURES = tuple(_FEATURES)
+FEATURE_LABELS = {'hair_color': tuple(f'{color}_Hair' for color in HAIR_COLORS),
+                  'mouth': ('Smiling',)}
 _ALL = _ATTRIBUTES | _FEATURES
 
 # Every face draws one number for each of these, so no choice shifts another; append only.

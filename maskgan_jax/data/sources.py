@@ -44,6 +44,7 @@ class Records(Protocol):
 
   # Only where exact answers exist (avatars); absent elsewhere:
   #   features: names that `mask` and the answers take too, but that are no labels;
+  #   labels_of(feature) -> names of the labels that tell what it is like;
   #   transfer_truth(a_index, b_index, attributes) -> (uint8 [H, W, 3], float32 [H, W]):
   #     face a wearing b's attributes, and the region that changed;
   #   erased_truth(a_index, b_index, attributes, erased) -> (uint8 [H, W, 3], float32 [H, W]):

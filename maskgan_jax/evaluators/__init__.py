@@ -15,8 +15,8 @@ from maskgan_jax.runs import pictures, scores
 from maskgan_jax.translator import Translator
 
 SPLIT = 'test'  # what `measure` measures
-_OTHERS = ('base', 'distances', 'features', 'image_measures', 'networks', 'resizing',
-           'result_table')  # modules that are no evaluators
+_OTHERS = ('base', 'distances', 'features', 'given_pictures', 'image_measures', 'networks',
+           'resizing', 'result_table')  # modules that are no evaluators
 table = result_table.table
 
 

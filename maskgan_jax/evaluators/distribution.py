@@ -1,13 +1,22 @@
 """Do translations as a whole look as real pictures do? FID, KID and IS, or the like of them.
 
 Translations into b (`ab_...`, for methods that go both ways also `ba_...`, into a) are held against
-all the real pictures of that domain in the split, by the features that a network sees in either.
+all the real pictures of that domain in the split, by the features that a network sees in either. So
+are, for methods that remove, b's pictures without the attribute (`removal_...`) against those of a.
 
   ab_fid               squared Frechet distance of Gaussians with their means and covariances
   ab_kid, ab_kid_std   unbiased squared MMD with a polynomial kernel, over random subsets
   ab_is, ab_is_std     inception score of the translations alone, over ten parts
   do_nothing_ab_fid, do_nothing_ab_kid   the real pictures of one domain against the other's
   ab_translations, ab_real_pictures      how many there were of each
+
+`config.distribution.real='source'` holds translations against the real pictures of the domain that
+they come from, b's removals against b's, as Table 1 of the content-transfer paper does: is all that
+was not to change as it was? Distances of either kind do not compare, and the protocol says which it
+is. Doing nothing would be perfect there; `do_nothing_...` is then what pictures of one kind get: a
+random half of the real ones against the other half, which is how we read the paper's row 'Real
+images'. Of half as many, its FID is too high beside that of translations; KID does not mind. The
+same stands there where both domains are one set, told apart by labels.
 
 These names mean Inception, `config.distribution.network=NAME.safetensors` of `import_weights
 inception`, at its tap 2048; `fid_protocol` beside them says which weights, and how pictures got
@@ -26,7 +35,7 @@ by lot, the features themselves, for KID. What is worked out for real pictures c
 from collections.abc import Callable, Iterator, Mapping
 import io
 import os
-from typing import Any
+from typing import Any, NamedTuple
 import zipfile
 import zlib
 
@@ -34,13 +43,30 @@ import numpy as np
 
 from maskgan_jax import errors, files
 from maskgan_jax.data import pictures
-from maskgan_jax.evaluators import distances, features, resizing, similarity
+from maskgan_jax.evaluators import distances, features, resizing
 
 _FIELD = 'config.distribution.network'
 _MOST = 20_000  # pictures of a set whose features are kept: 160 MB at 2048
 _BATCH = 32  # real pictures at once
 _SPLITS = 10  # of the inception score
 _FORMAT = 1  # of cached files
+_AGAINST = {  # what protocols say of it
+    'target': '', 'source': ', against real pictures of the domain that translations come from'}
+
+
+class _Direction(NamedTuple):
+  """From a domain to another; the method's ability that it needs, and its output of `Outputs`."""
+  source: str
+  target: str
+  ability: str
+  output: str
+  words: str
+
+
+_DIRECTIONS = {
+    'ab': _Direction('a', 'b', '', 'translation', 'from a to b'),
+    'ba': _Direction('b', 'a', 'reverse', 'back', 'from b to a'),
+    'removal': _Direction('b', 'a', 'remove', 'removal', 'of removals from b')}
 
 
 class Evaluator:
@@ -56,12 +82,17 @@ class Evaluator:
         raise errors.UserError(f'config.distribution.kid.{name}={self._kid[name]} must be at least '
                                f'{least}')
     resizing.require(settings['protocol'])
+    self._against = settings['real']
+    if self._against not in _AGAINST:
+      raise errors.UserError(f'config.distribution.real={self._against!r} is unknown'
+                             f'{errors.nearest(self._against, _AGAINST)}; translations can be held '
+                             f'against real pictures of: {", ".join(_AGAINST)}')
     self._network = None
     if settings['network']:
       self._network = features.open_network(settings['network'], _FIELD, tap=settings['tap'],
                                             protocol=settings['protocol'])
-      inception = self._network.inception and settings['tap'] == '2048'
-      self._frechet, self._kernel = (('fid', 'kid') if inception else
+      self._is_fid = self._network.inception and settings['tap'] == '2048'
+      self._frechet, self._kernel = (('fid', 'kid') if self._is_fid else
                                      ('frechet_distance', 'kernel_distance'))
     self._real: dict[str, _Set] = {}  # by domain
     self._translated: dict[str, _Set] = {}  # by direction
@@ -72,7 +103,7 @@ class Evaluator:
 
   def begin(self, data: Any, split: str, poll: Callable[[], None],
             note: Callable[[str], None]) -> None:
-    """Works out, or reads, what there is to know of the real pictures of the split.
+    """Takes what is needed to look at the real pictures of the split.
 
     Args:
       data: `data.pipeline.Data`.
@@ -80,16 +111,20 @@ class Evaluator:
       poll: called often; may raise to stop.
       note: told in one line what makes results worth less.
     """
-    self._note = note
-    members = data.members(split)
-    for domain, indices in zip('ba', members[::-1], strict=True):
-      if domain == 'a' and np.array_equal(*members):
+    self._data, self._split, self._poll, self._note = data, split, poll, note
+
+  def _look_at_real(self, domains):
+    """Works out, or reads, what there is to know of the real pictures of the domains."""
+    members = dict(zip('ab', self._data.members(self._split), strict=True))
+    for domain in sorted(domains, reverse=True):
+      if domain == 'a' and 'b' in self._real and np.array_equal(*members.values()):
         self._real['a'] = self._real['b']  # labels tell these domains apart: one set
         continue
-      name = f'{data.fingerprint}-{domain}-{split}-{self._network.key}'
+      indices = members[domain]
+      name = f'{self._data.fingerprint}-{domain}-{self._split}-{self._network.key}'
       found = self._cached(name, len(indices))
       if found is None:
-        found = self._look(data, split, indices, poll)
+        found = self._look(self._data, self._split, indices, self._poll)
         self._keep(name, found)
       self._real[domain] = found
 
@@ -142,41 +177,54 @@ class Evaluator:
   def update(self, batch, outputs, valid):
     if not valid.any():
       return
-    for direction in similarity.directions(outputs.abilities):
-      image = (outputs.translation if direction == 'ab' else outputs.back).image
-      seen, logits = self._network(image[valid])
-      if direction not in self._translated:
-        self._translated[direction] = _Set(seen.shape[1])
-        self._logits[direction] = distances.Sample(_MOST)
-      self._translated[direction].update(seen)
-      if logits is not None:
-        self._logits[direction].update(logits)
+    directions = [name for name, direction in _DIRECTIONS.items() if direction.source in batch
+                  and (not direction.ability or direction.ability in outputs.abilities)]
+    if not self._real:
+      self._look_at_real({domain for name in directions for domain in self._domains(name)})
+    for name in directions:
+      seen, logits = self._network(getattr(outputs, _DIRECTIONS[name].output).image[valid])
+      if name not in self._translated:
+        self._translated[name] = _Set(seen.shape[1])
+        self._logits[name] = distances.Sample(_MOST)
+      self._translated[name].update(seen)
+      if self._is_fid:  # else its inception score would stand beside another protocol than its own
+        self._logits[name].update(logits)
+
+  def _domains(self, name):
+    """Returns the domain that a direction starts from, and that of the real pictures it meets."""
+    direction = _DIRECTIONS[name]
+    return direction.source, getattr(direction, self._against)
 
   def results(self) -> Iterator[tuple[str, float | str]]:
-    nothing = None
+    nothing = {}
     for direction, translated in self._translated.items():
-      source, target = (self._real[domain] for domain in direction)
-      counts = translated.statistics.count, target.statistics.count
+      source, real = (self._real[domain] for domain in self._domains(direction))
+      counts = translated.statistics.count, real.statistics.count
       if min(counts) < 2:
-        self._note(f"'distribution' measures nothing from {direction[0]} to {direction[1]}: "
-                   f'{counts[0]} translations and {counts[1]} real pictures; two of each are the '
-                   'least')
+        self._note(f"'distribution' measures nothing {_DIRECTIONS[direction].words}: {counts[0]} "
+                   f'translations and {counts[1]} real pictures; two of each are the least')
         continue
       self._warn(direction, counts, len(translated.statistics.mean))
-      yield from self._compare(direction, translated, target)
-      if source is not target and source.statistics.count > 1:
-        nothing = nothing or dict(self._compare('', source, target))  # the same in either direction
-        yield from ((f'do_nothing_{direction}{name}', value) for name, value in nothing.items()
-                    if not name.endswith('_std'))
+      yield from self._compare(direction, translated, real)
+      pair = frozenset(map(id, (source, real)))  # the same in either direction
+      if pair not in nothing:
+        one, two = real.halves() if source is real else (source, real)
+        enough = min(one.statistics.count, two.statistics.count) > 1
+        nothing[pair] = dict(self._compare('', one, two)) if enough else {}
+      yield from ((f'do_nothing_{direction}{name}', value) for name, value in nothing[pair].items()
+                  if not name.endswith('_std'))
       if self._logits[direction].count:
         logits = self._logits[direction].rows
+        if len(logits) < 100 * _SPLITS:
+          self._note(f'{direction}_is is of {len(logits):,} pictures in {_SPLITS} parts: it cannot '
+                     'be above the number in a part')
         mean, deviation = distances.inception_score(logits, min(_SPLITS, len(logits)))
         yield f'{direction}_is', mean
         yield f'{direction}_is_std', deviation
       yield f'{direction}_translations', float(counts[0])
       yield f'{direction}_real_pictures', float(counts[1])
-    if self._translated:
-      yield f'{self._frechet}_protocol', self._network.provenance
+    if nothing:
+      yield f'{self._frechet}_protocol', self._network.provenance + _AGAINST[self._against]
       yield f'{self._kernel}_kernel', self._described()
 
   def _compare(self, direction, one, two):
@@ -195,7 +243,7 @@ class Evaluator:
 
   def _warn(self, direction, counts, dim):
     """Notes what makes the results of so many pictures worth less."""
-    where = f'from {direction[0]} to {direction[1]}'
+    where = _DIRECTIONS[direction].words
     of = f'{counts[0]:,} translations and {counts[1]:,} real pictures'
     if min(counts) <= dim:
       self._note(f'{self._frechet} {where} is of {of}, and covariances of {dim:,} features have no '
@@ -224,6 +272,16 @@ class _Set:
     """Takes features [B, D] in."""
     self.statistics.update(seen)
     self.sample.update(seen)
+
+  def halves(self):
+    """Returns the `_Set`s of two random halves of its pictures; of more than `_MOST`, of so many.
+    """
+    rows = self.sample.rows
+    order = np.random.default_rng(0).permutation(len(rows))
+    parts = _Set(rows.shape[1]), _Set(rows.shape[1])
+    for part, chosen in zip(parts, np.array_split(order, 2), strict=True):
+      part.update(rows[chosen])
+    return parts
 
   def state(self):
     """Arrays by name."""

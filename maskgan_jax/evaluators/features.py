@@ -1,8 +1,9 @@
 """What a network sees in pictures, as a vector for each: the FID Inception, or one of the user's.
 
 NAME.safetensors is what `import_weights inception` wrote: Inception, whose pictures go through one
-of the protocols of resizing.py. Anything else is a file of networks.py that returns [B, D]; it gets
-pictures as they are.
+of the protocols of resizing.py; or what `train_classifier` wrote, whose features are those before
+its logits. Anything else is a file of networks.py that returns [B, D]. These two get pictures as
+they are.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import numpy as np
 from maskgan_jax import errors
 from maskgan_jax.evaluators import networks, resizing
 from maskgan_jax.networks import inception
-from maskgan_jax.runs import weights
+from maskgan_jax.runs import classifiers, weights
 
 TAPS = ('64', '192', '768', '2048')  # of Inception: spatial means after a stage of so many channels
 _LARGEST_BATCH = 32  # pictures at once; fewer are padded to 1, 2, 4, ...
@@ -55,7 +56,7 @@ def open_network(path: str, field: str, *, protocol: str = 'pytorch_fid',
   """Opens the file `path`, which `field` of the config names.
 
   Args:
-    path: of either kind, see the module's docstring.
+    path: of any kind, see the module's docstring.
     field: for messages.
     protocol: of resizing.PROTOCOLS, for Inception.
     tap: of `TAPS`, likewise.
@@ -63,6 +64,12 @@ def open_network(path: str, field: str, *, protocol: str = 'pytorch_fid',
     UserError: for a file that is absent, damaged or something else, and unknown names.
   """
   path = os.path.expanduser(path)
+  if weights.kind(path) == classifiers.KIND:
+    classifier, digest = classifiers.read(path), _digest(path)
+    return Features(lambda images: (classifier(images)[1], None), field,
+                    f'{os.path.basename(path)}, a classifier of '
+                    f'{", ".join(classifier.facts.attributes)}, sha256 {digest}',
+                    f'classifier-{digest[:16]}', False)
   if path.endswith(weights.SUFFIX):
     resizing.require(protocol)
     if tap not in TAPS:

@@ -12,14 +12,25 @@ is measured.
   transfer_mask_iou                 the translation's source mask and where a truly changes, over
                                     the pairs in which something does
   mask_mean                         mean of the soft mask segment(b)
+  mask_share                        share of the picture where segment(b) is over mask_threshold;
+                                    over 0.5 if none was found
+  object_mask_share                 share of the true mask of b, where it is not empty, that this
+                                    covers: its recall
+
+For methods that do not segment, the last two are of the translation's source mask and of where a
+truly changes. `mask_share` needs no true masks. It stands for "Perc." in Table 7 of the
+content-transfer paper, the mask's share of the face: pictures do not say where the face ends, so
+that here it is of the whole picture and less than theirs, by the share that faces have of pictures.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from maskgan_jax.evaluators import base
 
+_NO_MASK = 'the method has no mask of where it changes pictures'
 THRESHOLDS = np.round(np.arange(0.02, 0.99, 0.02), 2)
 
 
@@ -62,24 +73,27 @@ class Evaluator:
 
   def __init__(self):
     self._values = base.PerImage()
+    self._note: Callable[[str], None] = print
+
+  def begin(self, data: Any, split: str, poll: Callable[[], None],
+            note: Callable[[str], None]) -> None:
+    """See `base.Evaluator`."""
+    self._note = note
 
   def missing(self, batch, abilities):
-    masks = {'a_mask', 'b_mask'} if 'segment' in abilities else set()
-    if not (masks | {'truth_ab_mask'}).isdisjoint(batch):
+    if abilities & {'segment', 'source_mask'} or 'truth_ab_mask' in batch:
       return ''
-    if 'segment' not in abilities:
-      return 'the method does not segment'
-    return 'the data have no true masks (config.data.masks_path)'
+    return _NO_MASK
 
   def update(self, batch, outputs, valid):
     threshold = outputs.threshold
+    self._add_shares(batch, outputs, valid)
     if 'segment' in outputs.abilities and 'b_mask' in batch:
       mask, true = outputs.mask, batch['b_mask'] > 0.5
       known = valid & given(batch['b_mask'])
       self._values.add('mask_iou@0.5', iou(mask > 0.5, true), known)
       if threshold is not None:
         self._values.add('mask_iou', iou(mask > np.float32(threshold), true), known)
-      self._values.add('mask_mean', mask.mean(axis=(1, 2, 3), dtype=np.float64), valid)
     if 'segment' in outputs.abilities and 'a_mask' in batch:
       true = batch['a_mask'] > 0.5  # a missing one, NaN, is nowhere
       self._add_source('source_mask_iou@0.5', outputs, 0.5, true, valid)
@@ -89,6 +103,22 @@ class Evaluator:
       self._add_source('transfer_mask_iou', outputs, 0.5 if threshold is None else threshold,
                        batch['truth_ab_mask'] > 0.5, valid)
 
+  def _add_shares(self, batch, outputs, valid):
+    segments = 'segment' in outputs.abilities
+    mask = outputs.mask if segments else outputs.translation.source_mask
+    if mask is None:
+      return
+    if segments:
+      self._values.add('mask_mean', mask.mean(axis=(1, 2, 3), dtype=np.float64), valid)
+    mask = mask > np.float32(0.5 if outputs.threshold is None else outputs.threshold)
+    self._values.add('mask_share', mask.mean(axis=(1, 2, 3)), valid)
+    true = batch.get('b_mask' if segments else 'truth_ab_mask')
+    if true is not None:
+      true = true > 0.5  # a missing one, NaN, is nowhere
+      size = true.sum(axis=(1, 2, 3))
+      covered = (mask & true).sum(axis=(1, 2, 3)) / np.maximum(size, 1)
+      self._values.add('object_mask_share', covered, valid & (size > 0))
+
   def _add_source(self, name, outputs, threshold, true, valid):
     """Compares the translation's source mask with the true ones that are not empty."""
     shown = valid & true.any(axis=(1, 2, 3))
@@ -97,7 +127,10 @@ class Evaluator:
       self._values.add(name, iou(mask, true), shown)
 
   def results(self) -> Iterator[tuple[str, float]]:
-    for name, mean in self._values.means():
+    means = dict(self._values.means())
+    if not means:  # whether a method that can be given a mask makes one itself, its pictures tell
+      self._note(f"evaluator 'masks' measures nothing here: {_NO_MASK}")
+    for name, mean in means.items():
       yield name, mean
       if name.partition('@')[0] in ('mask_iou', 'source_mask_iou'):
         yield f'{name}_std', self._values.summary(name)[1]

@@ -24,6 +24,7 @@ def table(results: Mapping[str, float | str]) -> str:
           line += f'   ratio {results[f"{task}_error_ratio"]:.3f} (0 is perfect, 1 useless)'
         lines.append(line.rstrip())
   lines += _translation_lines(results)
+  lines += [f'removal   {line}' for line in _judged_lines(results, 'removal')]
   if lines:
     lines.insert(0, f'{"":<39} {"model":>8} {"do nothing":>11}')
   for kind, whose in (('mask_iou', 'mask'), ('source_mask_iou', "source's mask")):
@@ -31,6 +32,11 @@ def table(results: Mapping[str, float | str]) -> str:
                         (f'{kind}@0.5', 'at 0.5')):
       if name in results:
         lines.append(f'{whose} IoU {title}: {results[name]:.3f} +- {results[f"{name}_std"]:.3f}')
+  if 'mask_share' in results:
+    line = f'the mask takes {100 * results["mask_share"]:.1f} % of the picture'
+    if 'object_mask_share' in results:
+      line += f', and {100 * results["object_mask_share"]:.1f} % of the true region'
+    lines.append(line)
   if 'transfer_mask_iou' in results:
     lines.append(f'IoU of the transferred mask: {results["transfer_mask_iou"]:.3f}')
   for name, where in (('erased_error', ''), ('erased_error_inside', ' where it would show')):
@@ -44,6 +50,9 @@ def table(results: Mapping[str, float | str]) -> str:
   if 'segmentation_miou' in results:
     lines.append(f'mean IoU of the segmentation: {results["segmentation_miou"]:.3f} '
                  f'(untranslated {results["segmentation_source_miou"]:.3f})')
+  if 'a_accuracy' in results and 'b_accuracy' in results:
+    lines.append(f'the classifier is right about {100 * results["a_accuracy"]:.1f} % of the real '
+                 f'pictures of a and {100 * results["b_accuracy"]:.1f} % of b')
   if lines and 'pairs' in results:
     lines.append(f'{results["pairs"]:.0f} pairs')
   if lines:
@@ -58,7 +67,9 @@ def _translation_lines(results: Mapping[str, float | str]) -> list[str]:
   for direction, title in _DIRECTIONS.items():
     for measure, what, digits in (('ssim', 'SSIM to the truth', 4),
                                   ('psnr', 'PSNR to the truth (dB)', 2),
-                                  ('exemplar_ssim', 'SSIM with the exemplar', 4)):
+                                  ('exemplar_ssim', 'SSIM with the exemplar', 4),
+                                  ('lpips', 'LPIPS to the truth', 4),
+                                  ('lpips_diversity', 'LPIPS over exemplars', 4)):
       name = f'{direction}_{measure}'
       if name in results:
         cells = [f'{results[key]:.{digits}f}' if key in results else ''
@@ -79,6 +90,8 @@ def _translation_lines(results: Mapping[str, float | str]) -> list[str]:
       lines.append(f'{title:<9} SSIM {"; ".join(parts)}: {group}')
     lines += [f'{title:<9} {line}' for line in _change_lines(results, direction)]
     lines += [f'{title:<9} {line}' for line in _distribution_lines(results, direction)]
+    lines += [f'{title:<9} {line}' for line in _judged_lines(results, direction)]
+  lines += [f'removal   {line}' for line in _distribution_lines(results, 'removal')]
   return lines
 
 
@@ -102,6 +115,27 @@ def _change_lines(results: Mapping[str, float | str], direction: str) -> list[st
       line += f'   truly {100 * results[f"truth_{name}"]:.2f}'
     if (name := f'{direction}_changed_iou') in results:
       line += f', IoU {results[name]:.3f} +- {results[f"{name}_std"]:.3f}'
+    lines.append(line)
+  return lines
+
+
+def _judged_lines(results: Mapping[str, float | str], task: str) -> list[str]:
+  """What the evaluators `accuracy` and `identity` found in a task, but for its name."""
+  lines = []
+  found = [name for name in results if re.fullmatch(rf'{task}_accuracy\[.*\]', name)]
+  names = [f'{task}_accuracy', *(found if len(found) > 1 else ())]
+  for name in (name for name in names if name in results):
+    what = f'as it should be (%){": " * (name in found)}{name[len(names[0]) + 1:-1]}'
+    cells = [f'{100 * results[key]:.1f}' if key in results else ''
+             for key in (name, f'do_nothing_{name}')]
+    line = f'{what:<29} {cells[0]:>8} {cells[1]:>11}'
+    if f'truth_{name}' in results:
+      line += f'   perfect {100 * results[f"truth_{name}"]:.1f}'
+    lines.append(line.rstrip())
+  if (name := f'{task}_identity') in results:
+    line = f'{"likeness of the embedding":<29} {results[name]:>8.4f} {1:>11.4f}'
+    if f'truth_{name}' in results:
+      line += f'   perfect {results[f"truth_{name}"]:.4f}'
     lines.append(line)
   return lines
 

@@ -6,7 +6,8 @@ attribute with b without it; methods that do not remove, but translate back, do 
 
   *_error_inside, *_error_outside   mean absolute error, 1 being from black to white, where the
                                     truth changes the picture (true mask > 0.5) and elsewhere, where
-                                    doing nothing is right
+                                    doing nothing is almost right: pixels that an edge covers by
+                                    less than a half are there
   *_error_ratio                     error inside over that of doing nothing: 0 is perfect, 1 useless
   *_psnr, *_ssim                    of whole pictures (see image_measures.py)
 
@@ -43,11 +44,10 @@ class Evaluator:
 
   def _compare(self, task, image, before, truth, region, valid):
     nothing = 'do_nothing' if task == 'transfer' else f'do_nothing_{task}'
-    outside = mean_error(image, truth, ~region)
-    self._values.add(f'{task}_error_outside', outside, valid & np.isfinite(outside))
     for name, picture in ((task, image), (nothing, before)):
-      inside = mean_error(picture, truth, region)
-      self._values.add(f'{name}_error_inside', inside, valid & np.isfinite(inside))
+      for where, pixels in (('inside', region), ('outside', ~region)):
+        error = mean_error(picture, truth, pixels)
+        self._values.add(f'{name}_error_{where}', error, valid & np.isfinite(error))
       self._values.add(f'{name}_psnr', image_measures.psnr(picture, truth), valid)
       self._values.add(f'{name}_ssim', image_measures.ssim(picture, truth), valid)
 

@@ -27,9 +27,11 @@ _COLUMNS = (
 )
 _NOTHING = {
     'mask IoU': '', 'IoU of what changes': '=0', 'error inside': 'do_nothing_error_inside',
-    'error outside': '=0', 'SSIM': 'do_nothing_ssim', 'accuracy, %': 'do_nothing_ab_accuracy',
-    'similarity': '=1', 'back: error inside': 'do_nothing_removal_error_inside',
-    'back: error outside': '=0', 'back: accuracy, %': 'do_nothing_removal_accuracy',
+    'error outside': 'do_nothing_error_outside', 'SSIM': 'do_nothing_ssim',
+    'accuracy, %': 'do_nothing_ab_accuracy', 'similarity': '=1',
+    'back: error inside': 'do_nothing_removal_error_inside',
+    'back: error outside': 'do_nothing_removal_error_outside',
+    'back: accuracy, %': 'do_nothing_removal_accuracy',
     'images/s': '',
 }
 _ORACLE = {
@@ -57,11 +59,12 @@ def _table(task: str, title: str) -> Table:
   return Table(
       title=title, columns=_COLUMNS, rows=rows,
       evaluators=('masks', 'truth', 'changes', 'accuracy', 'identity', 'speed'),
-      needs='a classifier: python -m maskgan_jax.train_classifier, then '
-            '--override=accuracy.network=FILE; see AVATARS.md',
+      needs='a classifier of what changes and one of what should stay (train_classifier): '
+            '--override=accuracy.network=FILE --override=identity.network=FILE; see AVATARS.md',
       protocol='Errors are mean absolute differences, 1 from black to white, inside and outside '
-               'what truly changes; accuracy and similarity are by the classifier named below, '
-               'similarity between source and translation. "Back" takes the attribute off again.')
+               'what truly changes. Accuracy is by the classifier named below; similarity is '
+               "between source and translation, by the embedder. \"Back\" takes b's attribute off "
+               'again.')
 
 
 TABLES = {

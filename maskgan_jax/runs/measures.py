@@ -4,7 +4,8 @@ from collections.abc import Mapping
 import re
 from typing import Any
 
-# A name stands for itself and for name@threshold; ab, from a to b, also for ba, the other way.
+# A name stands for itself and for name@threshold; ab, from a to b, also for ba, the other way, and
+# for removal, where that has no meaning of its own.
 _MEANINGS = {
     'mask_iou': 'How well the mask, learnt without ever seeing a true one, covers the true region: '
                 'what both cover over what either covers, from 0 to 1 (perfect), with the mask cut '
@@ -15,6 +16,8 @@ _MEANINGS = {
     'source_mask_iou@': 'The same with the mask cut at this value.',
     'mask_threshold': 'The mask value where it was cut; chosen on the validation pictures.',
     'mask_mean': 'Mean of the mask over the picture: near 0 or 1, it has collapsed.',
+    'mask_share': 'Share of the picture that the mask takes, cut at mask_threshold, or at 0.5.',
+    'object_mask_share': 'Share of the true region that the mask covers, cut at the same value.',
     'transfer_mask_iou': 'The same as mask_iou for the mask of the translation and what should '
                          'have changed.',
     'transfer_error_inside': 'How far the colours of the translation are from the true answer, '
@@ -60,9 +63,9 @@ _MEANINGS = {
     'segmentation_miou': 'How well a segmentation network sees in the translation what was in the '
                          'source: intersection over union, the mean over the classes.',
     'segmentation_iou_': 'The same for one class.',
-    'ab_fid': 'Distance between the translations as a whole and the real pictures of their domain, '
-              'by what the Inception network sees in them: 0 is the same. It falls with the number '
-              'of pictures.',
+    'ab_fid': 'Distance between the translations as a whole and real pictures, by what the '
+              'Inception network sees in them: 0 is the same. It falls with the number of '
+              'pictures.',
     'ab_kid': 'Like FID, and reliable for fewer pictures; 0 on the mean for pictures of one kind, '
               'so it can be below.',
     'ab_is': 'Inception score: how certain its classes of single translations are, and how many '
@@ -73,13 +76,32 @@ _MEANINGS = {
                           'same network only.',
     'ab_translations': 'How many translations these distances are of.',
     'ab_real_pictures': 'How many real pictures they are held against.',
+    'ab_lpips': 'How different the translation and the true one look to people, by LPIPS: 0 is the '
+                'same.',
+    'ab_lpips_diversity': 'How different translations of one picture after several exemplars look '
+                          'from each other, by LPIPS: 0 if the exemplar does not matter.',
+    'ab_accuracy': 'Share of the translations in which a classifier finds every attribute that is '
+                   'to change as it should be.',
+    'truth_ab_accuracy': 'The same for true translations: what a perfect one gets.',
+    'removal_accuracy': 'Share of the pictures with the attribute removed in which a classifier '
+                        'no longer finds it.',
+    'truth_removal_accuracy': 'The same for true pictures without it: what a perfect one gets.',
+    'a_accuracy': 'Share of the real pictures of domain a that the classifier is right about: its '
+                  'other answers are no better than that.',
+    'b_accuracy': 'The same for those of domain b.',
+    'ab_identity': 'How alike an embedder finds a picture and its translation, as a cosine: 1 is '
+                   'the same, which a translation that changes nothing gets too.',
+    'truth_ab_identity': 'The same for true translations: what a perfect one gets.',
+    'removal_identity': 'How alike an embedder finds a picture with the attribute and what is left '
+                        'without it.',
+    'truth_removal_identity': 'The same for true pictures without it.',
     'fid': 'Distance between the translations and real pictures as a whole, by what an image '
            'classifier sees in them.',
     'kid': 'Like FID, and reliable for fewer pictures.',
     'lpips': 'Difference to the true answer as people would judge it.',
     'accuracy': 'Share of the translations in which a classifier finds the attribute it should.',
 }
-_HIGHER = ('iou', 'miou', 'psnr', 'ssim', 'accuracy', 'is')
+_HIGHER = ('iou', 'miou', 'psnr', 'ssim', 'accuracy', 'is', 'diversity', 'identity')
 _LOWER = ('error', 'fid', 'kid', 'lpips', 'l1', 'mse', 'distance')
 _NOTHING = 'do_nothing_'
 NOT_MEASURES = ('step', 'split', 'time')  # columns of scores.csv
@@ -114,13 +136,15 @@ def meaning(name: str) -> str:
   """Returns what a measure says, and of which pictures; '' if nobody knows."""
   group = name[len(label(name)):][1:-1]
   only = f'Only over the pictures in the group {group}.' if group else ''
+  if group and label(name).endswith('accuracy'):
+    only = f'Of {group} alone.'
   return f'{only} {_MEANINGS.get(_key(name), "")}'.strip()
 
 
 def better(name: str) -> int:
   """Returns 1 if higher values are better, -1 if lower ones are, 0 if nobody knows."""
   words = re.split('[_@/]', name.partition('[')[0].lower())
-  if words[0] == 'truth':  # a limit of the data, not a score of the run
+  if words[0] in ('truth', 'a', 'b'):  # a limit of the data or of a judge, not a score of the run
     return 0
   return (any(word in _HIGHER for word in words) and 1) or -any(word in _LOWER for word in words)
 
@@ -133,5 +157,6 @@ def is_number(value: Any) -> bool:
 def _key(name: str) -> str:
   """Returns the name under which `_MEANINGS` explains a measure."""
   name = re.sub('^(truth_)?ba_', r'\1ab_', label(name))
+  name = name if name in _MEANINGS else re.sub('^removal_', 'ab_', name)
   name = re.sub(r'^(segmentation_iou_)\d+$', r'\1', name)  # of whichever class
   return re.sub('@.*', '@' if name.partition('@')[0] + '@' in _MEANINGS else '', name)

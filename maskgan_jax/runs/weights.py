@@ -12,7 +12,7 @@ import safetensors
 from safetensors import numpy as safetensors_numpy
 
 from maskgan_jax import errors, files
-from maskgan_jax.networks import inception, vgg19
+from maskgan_jax.networks import inception, lpips, vgg19
 
 SUFFIX = '.safetensors'
 
@@ -48,7 +48,7 @@ def read_vgg19(path: str) -> tuple[dict[str, Any], str]:
   shapes = {'input_mean': (3,), 'input_scale': (3,)}
   for name, (inputs, features) in vgg19.channels(width).items():
     shapes.update({f'{name}.kernel': (3, 3, inputs, features), f'{name}.bias': (features,)})
-  params = _tree(path, arrays, shapes, 'VGG-19')
+  params = tree(path, arrays, shapes, 'import VGG-19 again')
   if not (params['input_scale'] > 0).all():
     raise errors.UserError(f'{path}: input_scale is not positive; import VGG-19 again')
   published = metadata.get('published')
@@ -67,7 +67,7 @@ def read_inception(path: str) -> tuple[dict[str, Any], str]:
     results, with the whole SHA-256 of the file that they were imported from.
   """
   arrays, metadata = _read(path, 'inception')
-  params = _tree(path, arrays, dict(_flat(inception.shapes())), 'Inception-v3')
+  params = tree(path, arrays, dict(_flat(inception.shapes())), 'import Inception-v3 again')
   for name, array in arrays.items():
     if name.endswith('.variance') and (array < 0).any():
       raise errors.UserError(f'{path}: {name} is below zero; import Inception-v3 again')
@@ -77,19 +77,45 @@ def read_inception(path: str) -> tuple[dict[str, Any], str]:
                   f'sha256 {metadata.get("sha256", "")}')
 
 
-def _tree(path: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]],
-          network: str) -> dict[str, Any]:
+def read_lpips(path: str) -> tuple[dict[str, Any], str]:
+  """LPIPS from what `import_weights lpips` wrote.
+
+  UserError for a file that is absent, damaged, or something else.
+
+  Returns:
+    Parameters of `networks.lpips.of(parameters)`, NumPy float32, and text that names them in
+    results, with the whole SHA-256 of both files that they were imported from.
+  """
+  arrays, metadata = _read(path, 'lpips', 'BACKBONE LINEAR')
+  net = 'vgg' if 'conv1_2.kernel' in arrays else 'alex'
+  kernel, shapes = arrays.get('conv1_1.kernel'), {}
+  width = kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else 64
+  for i, layer in enumerate(lpips.convolutions(net, width), 1):
+    for name, shape in layer.items():
+      shapes |= {f'{name}.kernel': shape, f'{name}.bias': shape[-1:], f'linear{i}': shape[-1:]}
+  params = tree(path, arrays, shapes, 'import LPIPS again')
+  for name, array in params.items():
+    if name.startswith('linear') and (array < 0).any():
+      raise errors.UserError(f'{path}: {name} is below zero; import LPIPS again')
+  published = metadata.get('published')
+  return params, (f'LPIPS {published + " " if published else ""}of {lpips.NETS[net]} from '
+                  f'{metadata.get("source")}{"" if published else " (unknown files)"}, sha256 '
+                  f'{metadata.get("sha256", "")} and {metadata.get("linear_sha256", "")}')
+
+
+def tree(path: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]],
+         remedy: str) -> dict[str, Any]:
   """The arrays as a tree; UserError unless they are finite float32 of these names and shapes."""
   if arrays.keys() != shapes.keys():
     odd = min(arrays.keys() ^ shapes.keys())
-    raise errors.UserError(f'{path} {"has" if odd in arrays else "lacks"} a tensor {odd!r}; import '
-                           f'{network} again with this version')
+    raise errors.UserError(f'{path} {"has" if odd in arrays else "lacks"} a tensor {odd!r}; '
+                           f'{remedy} with this version')
   params: dict[str, Any] = {}
   for name, shape in shapes.items():
     array = arrays[name]
     if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
       raise errors.UserError(f'{path}: {name} is {array.dtype}{list(array.shape)}, expected finite '
-                             f'float32{list(shape)}; import {network} again')
+                             f'float32{list(shape)}; {remedy}')
     *groups, leaf = name.split('.')
     node = params
     for group in groups:
@@ -98,17 +124,41 @@ def _tree(path: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tupl
   return params
 
 
-def _read(path: str, kind: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-  """(arrays by name, metadata) of a file of that kind."""
+def kind(path: str) -> str:
+  """What a file says it is, 'vgg19' say; '' for whatever cannot be read."""
+  try:
+    with safetensors.safe_open(path, framework='numpy') as file:
+      return (file.metadata() or {}).get('kind', '')
+  except (OSError, ValueError, TypeError, safetensors.SafetensorError):
+    return ''
+
+
+def _read(path: str, kind: str, sources: str = 'FILE'
+          ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  return read(path, kind, f'import_weights {kind} {sources}', '; import it first')
+
+
+def read(path: str, kind: str, command: str, hint: str = ''
+         ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  """(arrays by name, metadata) of a file of that kind.
+
+  UserError for a file that is absent, damaged, or of another kind.
+
+  Args:
+    path: of the file.
+    kind: in its metadata.
+    command: that makes such files, but for its --output.
+    hint: what to do about a file of another kind.
+  """
   if not os.path.isfile(path):
-    raise errors.UserError(f'no file {path}; python -m maskgan_jax.import_weights {kind} FILE '
+    raise errors.UserError(f'no file {path}; python -m maskgan_jax.{command} '
                            f'--output={os.path.splitext(path)[0]}{SUFFIX} makes one')
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
       metadata = file.metadata() or {}
       if metadata.get('kind') != kind:
-        raise errors.UserError(f'{path} is no {kind} file of import_weights (its kind: '
-                               f'{metadata.get("kind", "none")}); import it first')
+        raise errors.UserError(f'{path} is no {kind} file of {command.split()[0]} (its kind: '
+                               f'{metadata.get("kind", "none")}){hint}')
       return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
   except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
     reason = (str(error).splitlines() or [''])[0][:100]

@@ -147,6 +147,10 @@ class AvatarRecords:
   def name(self, index: int) -> str:
     return f'avatars {self._split} face {index}'
 
+  def labels_of(self, feature: str) -> tuple[str, ...]:
+    """The attributes that tell what a feature is like; () for anything else."""
+    return avatar_faces.FEATURE_LABELS.get(feature, ())
+
   def recipe(self, index: int) -> avatar_faces.Recipe:
     return avatar_faces.Recipe.from_json(self._recipes[index])
 

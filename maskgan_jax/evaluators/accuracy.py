@@ -1,0 +1,273 @@
+"""Does a classifier find in translations what should be there? (LOMIT's CA, content transfer's.)
+
+  ab_accuracy              share of the translations in which every attribute that is to change is
+                           found as it should be
+  ab_accuracy[NAME]        the same of one attribute
+  do_nothing_ab_accuracy   of the untranslated pictures; 0 if all of them have to change
+  truth_ab_accuracy        of the true translations, where the data know them: what a perfect one
+                           gets from this classifier
+  a_accuracy, b_accuracy   share of the real pictures measured in which it finds what their labels
+                           say: no better than that are its other answers
+  classifier               the file, and what it got right when it was trained
+
+`ba` is the other direction, for methods that translate both ways, and `removal` b without the
+attributes, for methods that remove.
+
+Which attributes are to change: the labels among `config.data.transfer`; else those asked for in b
+and refused in a; else the other way round; else asked for in b alone; else, where nothing tells the
+domains apart, `config.data.attributes`. A translation should have its exemplar's values of them
+(without an exemplar: those of the picture that it is paired with); a picture with them removed
+those of domain a, where all of a are alike. Labels say which those are, and where there are none
+the domain does: 1 in b and 0 in a, or the other way round.
+
+`config.accuracy.network` is what `train_classifier` wrote; or a file of networks.py, which returns
+logits [B, L] of pictures as they are, positive for yes, of `config.accuracy.attributes`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+import hashlib
+import os
+import re
+from typing import Any
+
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.data import default_config, evaluation, predicates, sources
+from maskgan_jax.evaluators import base, networks, similarity
+from maskgan_jax.runs import classifiers, weights
+
+_FIELD = 'config.accuracy.network'
+_DOUBTFUL = 0.8  # held-out accuracy below which a classifier is no judge
+_DOMAINS = 'ab'
+
+
+class Evaluator:
+  """See the module's docstring and `base.Evaluator`."""
+  settings = ('accuracy', 'data')
+
+  def __init__(self, settings: Mapping[str, Any], data: Mapping[str, Any]):
+    """Opens the network, if one is named.
+
+    Args:
+      settings: config.accuracy.
+      data: config.data.
+    """
+    self._network = (Network(settings['network'], tuple(settings['attributes']))
+                     if settings['network'] else None)
+    self._data = data
+    self._values = base.PerImage()
+    self._names: tuple[str, ...] = ()  # of what is to change
+    self._labels: dict[str, np.ndarray] = {}  # of the pairs, by domain: bool [N, K]
+    self._of_domain: dict[str, np.ndarray] = {}  # by domain: 0, 1, or NaN where it says neither
+    self._told: dict[str, list[np.ndarray]] = {domain: [] for domain in _DOMAINS}
+    self._seen = 0  # pairs so far
+    self._note: Callable[[str], None] = lambda line: None
+
+  def missing(self, batch, abilities):
+    if not self._network:
+      return (f'no classifier is named ({_FIELD}); python -m maskgan_jax.train_classifier '
+              '--config=FILE --output=NAME.safetensors makes one')
+    shape = self._network.image_shape
+    self._resized = shape is not None and shape != batch['a'].shape[1:3]
+    return self._settle(_names_in(self._data, self._network.attributes))
+
+  def begin(self, data: Any, split: str, poll: Callable[[], None],
+            note: Callable[[str], None]) -> None:
+    """See `base.Evaluator`; finds the labels of all pairs."""
+    del poll
+    self._note = note
+    if hasattr(data, 'records'):
+      records, (a, b) = data.records(split), data.members(split)
+      if problem := self._settle(tuple(records.attribute_names), records):
+        note(f"evaluator 'accuracy' measures nothing here: {problem}")
+        self._names = ()
+        return
+      columns = [records.attribute_names.index(name) for name in self._names]
+      labels = records.attributes[:, columns]
+      self._labels = {'a': labels[a], 'b': labels[evaluation.turned(a, b)]}
+      for domain, members in zip(_DOMAINS, (a, b), strict=True):
+        least, most = (f(labels[members], axis=0).astype(float) for f in (np.min, np.max))
+        self._of_domain[domain] = np.where(least == most, least, np.nan)
+    for name in self._names:
+      share = self._network.held_out.get(name, 1.0)
+      if share < _DOUBTFUL:
+        note(f"'accuracy' is by a classifier that was right about {name} in only "
+             f'{100 * share:.1f} % of its test pictures')
+    if self._resized:
+      height, width = self._network.image_shape
+      note(f"'accuracy' is by a classifier of pictures of {height}x{width} pixels, and these have "
+           'another size')
+
+  def _settle(self, known, records=None):
+    """Finds what is to change, of the labels `known`; returns why it cannot be judged, or ''."""
+    try:
+      domains = sources.domains_of(self._data, known)
+    except errors.UserError as error:
+      return str(error)
+    names = _to_change(self._data, domains, known, records)
+    lacking = [name for name in names if name not in self._network.attributes]
+    if not names:
+      return 'nothing says which attributes are to change (config.data.transfer)'
+    if lacking:
+      return (f'{_FIELD} knows {predicates.shortlist(self._network.attributes)}, and what is to '
+              f'change is {predicates.shortlist(names)}; train_classifier '
+              f'--attributes={",".join(names)} makes one that fits')
+    self._names = names
+    self._columns = [self._network.attributes.index(name) for name in names]
+    for domain, predicate in zip(_DOMAINS, domains.of('test'), strict=True):
+      self._of_domain[domain] = np.array([_told_by(predicate, name) for name in names])
+    return ''
+
+  def _labels_of(self, domain, batch, valid):
+    """Returns bool [N, K] of the valid pictures of a domain; None where nobody can say."""
+    carried = tuple(self._data['attributes'])
+    if f'{domain}_attributes' in batch and set(self._names) <= set(carried):
+      columns = [carried.index(name) for name in self._names]
+      return batch[f'{domain}_attributes'][valid][:, columns] > 0.5
+    if self._labels:
+      return self._labels[domain][self._seen:self._seen + valid.sum()]
+    values = self._of_domain[domain]
+    return None if np.isnan(values).any() else np.tile(values > 0.5, (valid.sum(), 1))
+
+  def update(self, batch, outputs, valid):
+    if not self._names or not valid.any():
+      return
+    labels = {domain: self._labels_of(domain, batch, valid) for domain in _DOMAINS}
+    found = {domain: self._find(batch[domain][valid]) for domain in _DOMAINS}
+    self._seen += int(valid.sum())
+    for domain, wanted in labels.items():
+      if wanted is not None:
+        self._told[domain].append(wanted)
+        self._add(domain, found[domain], wanted)
+    for direction in similarity.directions(outputs.abilities):
+      if labels[direction[1]] is not None:
+        image = (outputs.translation if direction == 'ab' else outputs.back).image
+        self._judge(direction, image, found[direction[0]], batch.get(f'truth_{direction}'), valid,
+                    labels[direction[1]])
+    if 'remove' in outputs.abilities:
+      wanted = np.tile(self._of_domain['a'], (len(found['b']), 1))
+      if np.isfinite(wanted).any():
+        self._judge('removal', outputs.removal.image, found['b'], batch.get('truth_ba'), valid,
+                    wanted)
+
+  def _judge(self, task, image, before, truth, valid, wanted):
+    self._add(task, self._find(image[valid]), wanted)
+    self._add(f'do_nothing_{task}', before, wanted)
+    if truth is not None:
+      self._add(f'truth_{task}', self._find(truth[valid]), wanted)
+
+  def _find(self, images):
+    """Returns bool [N, K]: which of the attributes the classifier finds."""
+    return self._network(images)[:, self._columns] > 0
+
+  def _add(self, prefix, found, wanted):
+    """Takes in what was found, bool [N, K], where `wanted` is 1 or 0; NaN does not count."""
+    wanted = np.asarray(wanted, float)
+    known = np.isfinite(wanted)
+    right = found == (wanted == 1)
+    self._values.add(f'{prefix}_accuracy', (right | ~known).all(axis=1), known.any(axis=1))
+    for i, name in enumerate(self._names):
+      self._values.add(f'{prefix}_accuracy[{name}]', right[:, i], known[:, i])
+
+  def results(self) -> Iterator[tuple[str, float | str]]:
+    means = dict(self._values.means())
+    yield from means.items()
+    told = [np.concatenate(parts) for parts in self._told.values() if parts]
+    for i, name in enumerate(self._names if len(told) == 2 else ()):
+      values = np.concatenate(told)[:, i]
+      if (values == values[0]).all():
+        self._note(f"{'every' if values[0] else 'no'} picture measured, of a and of b, has {name}: "
+                   "'accuracy' of it says nothing of translation")
+    if means:
+      yield 'classifier', self._network.provenance
+
+
+class Network:
+  """A classifier from a file of either kind.
+
+  Attributes:
+    attributes: what its logits mean.
+    image_shape: height and width of what it was trained on; None if the file does not say.
+    held_out: accuracy on pictures that it was not trained on, by attribute, where the file says.
+    provenance: names it in results.
+  """
+
+  def __init__(self, path: str, attributes: tuple[str, ...]):
+    """UserError says what is wrong with the file `path` or the names of its outputs."""
+    path = os.path.expanduser(path)
+    self.image_shape, self.held_out, described = None, {}, ''
+    if path.endswith(weights.SUFFIX):
+      opened = classifiers.read(path)
+      self.attributes, self.image_shape = opened.facts.attributes, opened.facts.image_shape
+      if attributes and attributes != self.attributes:
+        raise errors.UserError(f'config.accuracy.attributes={attributes!r}, but {path} knows '
+                               f'{", ".join(self.attributes)}; leave it empty')
+      held_out = opened.facts.held_out
+      self.held_out = dict(held_out.accuracy)
+      described = '; of its own {:,} test pictures right: {}'.format(held_out.pictures, ', '.join(
+          f'{name} {100 * share:.1f} % (always the commoner value '
+          f'{100 * held_out.commoner(name):.1f} %)' for name, share in self.held_out.items()))
+      self._call = lambda images: opened(images)[0]
+    else:
+      if not attributes:
+        raise errors.UserError(f'{_FIELD}={path!r} does not say what its outputs mean; name them '
+                               'in config.accuracy.attributes')
+      self.attributes = attributes
+      network = networks.open_network(path, _FIELD, 'logits [B, L]')
+      self._call = lambda images: np.concatenate(list(network.outputs(images)))[:len(images)]
+    with open(path, 'rb') as file:
+      digest = hashlib.file_digest(file, 'sha256').hexdigest()
+    self.provenance = f'{os.path.basename(path)}, sha256 {digest[:16]}{described}'
+
+  def __call__(self, images: np.ndarray) -> np.ndarray:
+    """Logits [N, L] of uint8 [N, H, W, 3]; UserError where they are not that, or not finite."""
+    logits = self._call(images)
+    if logits.shape != (len(images), len(self.attributes)) or logits.dtype.kind in 'OSU':
+      raise errors.UserError(f'{_FIELD} gives {logits.dtype} {list(logits.shape)}; expected logits '
+                             f'[B, {len(self.attributes)}], for {", ".join(self.attributes)}')
+    logits = logits.astype(np.float32)
+    if not np.isfinite(logits).all():
+      raise errors.UserError(f'{_FIELD} gives logits that are not finite')
+    return logits
+
+
+def _to_change(data, domains, known, records=None):
+  """Returns names of labels; see the module's docstring."""
+  named = [label for name in data['transfer'] for label in _labels_of(name, known, records)]
+  if named:
+    return tuple(dict.fromkeys(named))
+  a, b = domains.of('test')
+  for names in ([name for name in b.positive if name in a.negative],
+                [name for name in a.positive if name in b.negative],
+                [name for name in b.positive if name not in a.positive]):
+    if names:
+      return tuple(names)
+  return tuple(data['attributes'])
+
+
+def _labels_of(name, known, records):
+  """The labels that tell what is transferred: itself, or of a feature those that go with it."""
+  if name in known:
+    return (name,)
+  return tuple(records.labels_of(name)) if hasattr(records, 'labels_of') else ()
+
+
+def _told_by(predicate, name):
+  """1 or 0 if a predicate asks for an attribute or refuses it, else NaN."""
+  asked, refused = name in predicate.positive, name in predicate.negative
+  return np.nan if asked == refused else float(asked)
+
+
+def _names_in(data, attributes):
+  """Labels that the data must have, by the config alone; `attributes` are the classifier's."""
+  default = default_config.get_default()
+  untouched = (data['a'], data['b']) == (default.a, default.b)
+  if data['source'] in ('folder', 'tfds') and untouched and attributes == ('B',):
+    return ('B',)
+  texts = ' '.join(data[field] for field in ('a', 'b', 'test_a', 'test_b'))
+  found = re.findall(r"""'([^']+)'|"([^"]+)"|([^\s~&|()'"]+)""", texts)
+  return tuple(dict.fromkeys(
+      [part for parts in found for part in parts if part]
+      + list(data['attributes']) + [name for name in data['transfer'] if name in attributes]
+      + ['Colored', 'Square']))

@@ -1,0 +1,225 @@
+"""Translations that somebody else has made, as files, in the place of a model.
+
+`Given` is to evaluators what a Translator is to them, and its `data` what data are. It knows the
+pictures of one split of pairs only: whatever else is asked of it raises a UserError.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+import dataclasses
+import os
+from typing import Any
+
+import ml_collections
+import numpy as np
+from PIL import Image
+
+from maskgan_jax import errors
+from maskgan_jax.data import evaluation, images
+from maskgan_jax.methods.base import Translation
+
+_PICTURE, _MASK = ('RGB',), ('L', '1')  # modes
+
+
+@dataclasses.dataclass(frozen=True)
+class Folders:
+  """What somebody has made; '' where there is none.
+
+  Attributes:
+    pictures: of the translations of a, one a test pair.
+    back: of b without the attribute, or after a.
+    masks: where the method says that b has it.
+    validation_masks: the same of each validation picture of b.
+    source_masks: where the method says that it changes a.
+  """
+  pictures: str
+  back: str = ''
+  masks: str = ''
+  validation_masks: str = ''
+  source_masks: str = ''
+
+  def __post_init__(self):
+    if self.validation_masks and not self.masks:
+      raise errors.UserError('--validation_masks only serve to cut --masks, which are not given')
+    for field in dataclasses.fields(self):
+      folder = getattr(self, field.name)
+      if folder and not os.path.isdir(folder):
+        raise errors.UserError(f'--{field.name}={folder} is not a folder'
+                               f'{images.nearest_path(folder)}')
+
+
+class Given:
+  """Hands out files of `Folders` where a model would translate.
+
+  Attributes:
+    config: of the measuring.
+    data: serves the same pairs as what it was made of, and is to be measured with.
+    abilities: 'reverse', 'segment' and 'source_mask', where there are files of that.
+  """
+  threshold = None
+  step = None
+
+  def __init__(self, config: ml_collections.ConfigDict, data: Any, folders: Folders,
+               names: Callable[[int], Sequence[str]], poll: Callable[[], None] = lambda: None):
+    """Reads every file once; UserError names the first that is not as it has to be.
+
+    Args:
+      config: `evaluation_pairs` counts.
+      data: `data.pipeline.Data`.
+      folders: what there is.
+      names: of the files that so many pictures have, in order.
+      poll: called before each file; may raise to stop.
+    """
+    self.config = config
+    pairs = data.evaluation('test', batch_size=1, max_pairs=config.evaluation_pairs or None)
+    a, b = data.members('validation')
+    place = {int(index): number for number, index in enumerate(b)}
+    self._turned = [place[int(index)] for index in evaluation.turned(a, b)]
+
+    def opened(field, modes, count, what):
+      folder = getattr(folders, field)
+      return _Files(folder, names(count), what, data.image_shape, modes, poll) if folder else None
+    tests = pairs.num_pairs, 'test pairs'
+    self._pictures = opened('pictures', _PICTURE, *tests)
+    self._back = opened('back', _PICTURE, *tests)
+    self._masks = {'test': opened('masks', _MASK, *tests),
+                   'validation': opened('validation_masks', _MASK, len(b),
+                                        'validation pictures of b')}
+    self._source_masks = opened('source_masks', _MASK, *tests)
+    abilities = {'reverse': folders.back, 'segment': folders.masks,
+                 'source_mask': folders.source_masks}
+    self.abilities = frozenset(name for name, folder in abilities.items() if folder)
+    self.data = _Watched(data, {'test'} | ({'validation'} if folders.validation_masks else set()))
+
+  def __call__(self, source: Any, exemplar: Any = None, source_mask: Any = None,
+               exemplar_mask: Any = None, *, reverse: bool = False) -> Translation:
+    """What was made of the a of a batch, or, `reverse`, of its b."""
+    split, numbers = self.data.whereabouts('b' if reverse else 'a', source)
+    files = self._back if reverse else self._pictures
+    if split != 'test' or files is None or not (
+        exemplar is None and source_mask is None and exemplar_mask is None):
+      raise errors.UserError('only the translations that were given can be measured, not others')
+    mask = self._source_masks.masks(numbers) if self._source_masks and not reverse else None
+    return Translation(files.images(numbers), mask)
+
+  def segment(self, image: Any) -> np.ndarray:
+    """The soft mask that was made of the b of a batch, float32 [B, H, W, 1]."""
+    split, numbers = self.data.whereabouts('b', image)
+    if split == 'validation':
+      numbers = [self._turned[number] for number in numbers]
+    return self._masks[split].masks(numbers)
+
+
+class _Watched:
+  """Data that know which pair each picture of the batches now in use is of."""
+
+  def __init__(self, data: Any, splits: Collection[str]):
+    self._data, self._splits = data, splits
+    self._in_use: dict[str, tuple[dict[str, np.ndarray], np.ndarray]] = {}
+
+  def __getattr__(self, name):
+    return getattr(self._data, name)
+
+  def evaluation(self, split: str, *, batch_size: int, max_pairs: int | None = None
+                 ) -> Iterator[dict[str, np.ndarray]]:
+    """As `data.pipeline.Data`; UserError for what nothing is given of."""
+    if split not in self._splits:
+      raise errors.UserError('no --validation_masks are given, so masks are cut at 0.5')
+    found = self._data.evaluation(split, batch_size=batch_size, max_pairs=max_pairs)
+
+    def batches():
+      for number, batch in enumerate(found):
+        rows = number * batch_size + np.arange(batch_size)
+        self._in_use[split] = batch, np.minimum(rows, found.num_pairs - 1)
+        yield batch
+      self._in_use.pop(split, None)
+    return batches()
+
+  def whereabouts(self, role: str, images: np.ndarray) -> tuple[str, np.ndarray]:
+    """The split and the numbers of the pairs whose 'a' or 'b' these very pictures are."""
+    for split, (batch, numbers) in self._in_use.items():
+      if batch[role] is images:
+        return split, numbers
+    raise errors.UserError('only the test pairs that were given can be measured, not others')
+
+
+class _Files:
+  """The pictures of a folder, by number."""
+
+  def __init__(self, folder: str, names: Sequence[str], what: str, shape: tuple[int, int],
+               modes: Sequence[str], poll: Callable[[], None]):
+    """Reads each once: whoever waits for a measurement hears of the last file first.
+
+    Args:
+      folder: of the files.
+      names: of the files.
+      what: they are of, in the plural.
+      shape: height and width, pixels.
+      modes: Pillow's, of which a file must have one.
+      poll: called before each; may raise to stop.
+    """
+    self._paths = [os.path.join(folder, name) for name in names]
+    self._shape, self._modes = shape, modes
+    self._check_names(folder, names, what)
+    problems = []
+    for path in self._paths:
+      poll()
+      try:
+        self._read(path)
+      except errors.UserError as error:
+        problems.append(str(error))
+    if problems:
+      raise errors.UserError(problems[0] + _others(len(problems), 'file is', 'files are', 'wrong'))
+
+  def _check_names(self, folder, names, what):
+    try:
+      there = {name for name in os.listdir(folder) if not name.startswith('.')}
+    except OSError as error:
+      raise errors.UserError(f'{folder} cannot be read: {error.strerror or error}') from error
+    missing = [name for name in names if name not in there]
+    extra = sorted(there - set(names))
+    rule = f'there is one file for each of the {len(names):,} {what}'
+    rule += f', {names[0]} to {names[-1]}' if len(names) else ''
+    if missing:
+      raise errors.UserError(
+          f'{os.path.join(folder, missing[0])} is missing'
+          f'{_others(len(missing), "file is", "files are", "missing")}; {rule}'
+          + (f'; {extra[0]} is none of them' if extra else ''))
+    if extra:
+      raise errors.UserError(
+          f'{os.path.join(folder, extra[0])} should not be there'
+          f'{_others(len(extra), "file is", "files are", "too many")}; {rule}')
+
+  def _read(self, path):
+    """Returns uint8 [H, W, 3] or [H, W]; UserError if it is not as it has to be."""
+    height, width = self._shape
+    try:
+      with Image.open(path, formats=['PNG']) as image:
+        if image.size != (width, height):
+          raise errors.UserError(f'{path} is {image.size[0]} wide and {image.size[1]} high, not '
+                                 f'{width} and {height}')
+        if image.mode not in self._modes:
+          want = ('RGB with 8 bits a channel' if self._modes == _PICTURE else
+                  'grey with 8 bits, or black and white')
+          raise errors.UserError(f'{path} is of mode {image.mode}; save it as {want}')
+        return np.array(image.convert('RGB' if self._modes == _PICTURE else 'L'))
+    except errors.UserError:
+      raise
+    except Image.UnidentifiedImageError as error:
+      raise errors.UserError(f'{path} is not a PNG that can be read') from error
+    except Exception as error:  # Pillow's readers raise anything at all on damaged files
+      raise errors.UserError(f'{path} is damaged or truncated: {error}') from error
+
+  def images(self, numbers: Sequence[int]) -> np.ndarray:
+    """Returns uint8 [B, H, W, 3] or [B, H, W]."""
+    return np.stack([self._read(self._paths[number]) for number in numbers])
+
+  def masks(self, numbers: Sequence[int]) -> np.ndarray:
+    """Returns float32 [B, H, W, 1] in [0, 1]."""
+    return self.images(numbers)[..., None].astype(np.float32) / 255
+
+
+def _others(count: int, one: str, several: str, what: str) -> str:
+  """' (and 3 other files are ...)', or ''."""
+  if count < 2:
+    return ''
+  return f' (and {count - 1:,} other {one if count == 2 else several} {what})'

@@ -1,0 +1,105 @@
+"""Is it still the same person, or picture? Cosine similarity of an embedder's features.
+
+  ab_identity         the mean cosine of the features of a source and of its translation: 1 is the
+                      same direction. Leaving the picture as it is gets 1, so it must be read beside
+                      a measure of what should change (`accuracy`)
+  truth_ab_identity   of a source and its true translation, where the data know it: what a perfect
+                      one gets. More than that has changed too little
+  embedder            the network, and its checksum
+
+`ba` is the other direction, for methods that translate both ways, and `removal` is b and what is
+left without the attribute, for methods that remove. `..._std` are standard deviations over pairs.
+
+Content transfer's Table 3 and the column "Sim." of its Tables 6 and 7 have the features of VGGFace2
+(Cao et al., 2017). Here they are those of `config.identity.network`, any file that features.py
+opens, or else of `config.accuracy.network`, our classifier: what comes just before its logits.
+Numbers of different embedders do not compare. One that was trained to see nothing but what is to
+change is no judge of identity: by a classifier of glasses alone, avatars and their true
+translations are at -0.25, by one of hair, beards and smiles at 0.99. Such a one, of what should
+stay, is made by `train_classifier --attributes=Smiling,Facial_Hair,...`. A vector of zeros is like
+no other: 0.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from maskgan_jax.evaluators import base, features, similarity
+
+_PERFECT = 0.5  # true answers should be at least so much like their sources
+
+
+class Evaluator:
+  """See the module's docstring and `base.Evaluator`."""
+  settings = ('identity', 'accuracy')
+
+  def __init__(self, settings: Mapping[str, Any], accuracy: Mapping[str, Any]):
+    """Opens the embedder, if one is named.
+
+    Args:
+      settings: config.identity.
+      accuracy: config.accuracy.
+    """
+    group, path = (('identity', settings['network']) if settings['network'] else
+                   ('accuracy', accuracy['network']))
+    self._embedder = features.open_network(path, f'config.{group}.network') if path else None
+    self._values = base.PerImage()
+    self._note: Callable[[str], None] = lambda line: None
+
+  def begin(self, data: Any, split: str, poll: Callable[[], None],
+            note: Callable[[str], None]) -> None:
+    """See `base.Evaluator`."""
+    del data, split, poll
+    self._note = note
+
+  def missing(self, batch, abilities):
+    if not self._embedder:
+      return ('no embedder is named (config.identity.network, or config.accuracy.network for that '
+              'classifier)')
+    return ''
+
+  def update(self, batch, outputs, valid):
+    if not valid.any():
+      return
+    seen = {domain: self._embed(batch[domain][valid])
+            for domain in ('ab' if outputs.abilities & {'reverse', 'remove'} else 'a')}
+    for direction in similarity.directions(outputs.abilities):
+      image = (outputs.translation if direction == 'ab' else outputs.back).image
+      self._compare(direction, seen[direction[0]], image, batch.get(f'truth_{direction}'), valid)
+    if 'remove' in outputs.abilities:
+      self._compare('removal', seen['b'], outputs.removal.image, batch.get('truth_ba'), valid)
+
+  def _compare(self, task, source, image, truth, valid):
+    for prefix, picture in (('', image), ('truth_', truth)):
+      if picture is not None:
+        self._values.add(f'{prefix}{task}_identity', cosine(source, self._embed(picture[valid])),
+                         np.ones(len(source), bool))
+
+  def _embed(self, images):
+    return self._embedder(images)[0]
+
+  def results(self) -> Iterator[tuple[str, float | str]]:
+    means = dict(self._values.means())
+    for name, mean in means.items():
+      yield name, mean
+      yield f'{name}_std', self._values.summary(name)[1]
+    limits = [mean for name, mean in means.items() if name.startswith('truth_')]
+    if limits and min(limits) < _PERFECT:
+      self._note(f"'identity' is by an embedder that finds even true answers unlike their sources "
+                 f'({min(limits):.2f}): it looks at what is to change; name another in '
+                 'config.identity.network')
+    if means:
+      yield 'embedder', self._embedder.provenance
+
+
+def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+  """Of the rows of [N, D] each, float64 [N] in [-1, 1]; 0 where either is zero throughout."""
+  x, y = (_unit(np.asarray(z, np.float64)) for z in (x, y))
+  return np.clip((x * y).sum(axis=1), -1, 1)
+
+
+def _unit(x):
+  """Rows of length 1, or 0."""
+  length = np.sqrt((x ** 2).sum(axis=1, keepdims=True))
+  return x / np.where(length > 0, length, 1)

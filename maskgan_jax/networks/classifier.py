@@ -1,0 +1,41 @@
+"""A small classifier of attributes, to judge translations by."""
+
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from maskgan_jax.networks import layers, normalization
+
+_FACTORS = (1, 2, 4, 8)  # of the width, after each strided convolution
+
+
+class AttributeClassifier(nn.Module):
+  """Yes-no questions about images [B, H, W, 3] in [-1, 1] of any size.
+
+  Four 4x4 stride-2 convolutions, each with group normalisation of one group, so that no example
+  depends on its batch, and LeakyReLU 0.2; the mean over pixels; a linear layer.
+
+  Attributes:
+    labels: how many questions there are.
+    width: channels of the first layer; there are 8 * width features.
+    dtype: of the computation; parameters are float32.
+  """
+  labels: int
+  width: int = 16
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Logits [B, labels], and the features [B, 8 * width] that they are linear in; float32."""
+    x = images
+    for factor in _FACTORS:
+      x = layers.DownConv(factor * self.width, self.dtype, kernel_init=layers.he_normal)(x)
+      x = normalization.LayerNorm(self.dtype, _activation)(x)
+    features = x.astype(jnp.float32).mean((1, 2))
+    return layers.Linear(self.labels)(features), features
+
+
+def _activation(x):
+  return jax.nn.leaky_relu(x, 0.2)

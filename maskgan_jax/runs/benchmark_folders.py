@@ -1,0 +1,230 @@
+"""A config's data as a folder of PNG files, for methods that are not written with this library."""
+
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import csv
+import io
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+from typing import Any
+
+import ml_collections
+import numpy as np
+import tqdm
+
+from maskgan_jax import errors
+from maskgan_jax.data import evaluation, images, pictures, pipeline
+
+_BATCH = 64  # pictures that are in memory at once
+_WIDTH, _INDENT = 90, 18  # letters of the README's lines, and of names of folders in it
+# What stands in a batch, and what README.txt says of it.
+_GIVEN = {'a': 'the picture to translate',
+          'b': 'the picture whose attribute it is to have, or whose look'}
+_ANSWERS = {
+    'truth_ab': "a as it should become: wearing b's attribute, or looking as b does",
+    'truth_ba': 'b without the attribute, or as a, where every picture has some',
+    'a_mask': 'where a has the attribute; may be nowhere',
+    'b_mask': 'where b has it',
+    'truth_ab_mask': 'where truth_ab differs from a'}
+_SETS = {'train': 'training', 'validation': 'validation'}
+
+
+def write(data: pipeline.Data, config: ml_collections.ConfigDict, folder: str, *,
+          command: str = '', poll: Callable[[], None] = lambda: None) -> dict[str, int]:
+  """Writes training and validation pictures, test pairs and their answers; whole or not at all.
+
+  Args:
+    data: of the config; little of it is in memory at once if `config.data.in_memory` is 'never'.
+    config: `evaluation_pairs` and `data.attributes` count.
+    folder: must be empty or absent.
+    command: that measures translations, for README.txt.
+    poll: called before each picture; may raise to stop.
+  Returns:
+    How many files there are by folder within it.
+  """
+  require_empty(folder)
+  test = data.evaluation('test', batch_size=_BATCH, max_pairs=config.evaluation_pairs or None)
+  folder = os.path.realpath(folder)  # a link stays one
+  temporary = None
+  try:
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    temporary = tempfile.mkdtemp(dir=os.path.dirname(folder),
+                                 prefix=f'.{os.path.basename(folder)}.')
+    counts = {}
+    for name, content in _with_progress(_files(data, config, test), data, test):
+      poll()
+      place, file_name = os.path.split(name)
+      if place not in counts:
+        os.makedirs(os.path.join(temporary, place), exist_ok=True)
+        counts[place] = 0
+      counts[place] += file_name.endswith('.png')
+      with open(os.path.join(temporary, name), 'wb') as file:
+        file.write(content)
+    tables = sorted(name for name in os.listdir(temporary) if name.endswith('.csv'))
+    counts.pop('', None)
+    with open(os.path.join(temporary, 'README.txt'), 'w', encoding='utf-8') as file:
+      file.write(readme(data, counts, tables, command))
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(temporary, 0o777 & ~umask)  # mkdtemp's 0700 would hide it from others
+    if os.path.isdir(folder):
+      os.rmdir(folder)  # not every system renames onto it
+    os.rename(temporary, folder)
+  except OSError as error:
+    raise errors.UserError(f'cannot write {folder}: {error.strerror or error}') from error
+  finally:
+    if temporary:
+      shutil.rmtree(temporary, ignore_errors=True)  # is gone if all went well
+  return counts
+
+
+def require_empty(folder: str) -> None:
+  """UserError where there is something already."""
+  try:
+    with contextlib.suppress(FileNotFoundError):
+      if found := sorted(os.listdir(folder)):
+        raise errors.UserError(f'{folder} is not empty: it holds {found[0]}'
+                               + (f' and {len(found) - 1} more' if len(found) > 1 else '')
+                               + '; name a folder that is not there yet')
+  except OSError as error:
+    raise errors.UserError(f'cannot write into {folder}: {error.strerror or error}') from error
+
+
+def file_names(count: int) -> list[str]:
+  """Names of so many pictures, in order: 00000.png, 00001.png, ..."""
+  return [f'{number:05d}.png' for number in range(count)]
+
+
+def encode(array: np.ndarray) -> bytes:
+  """A PNG of uint8 [H, W, 3], or of a mask, float [H, W, 1] in [0, 1], of which 255 is 1.
+
+  A mask's pixel is more than 127 just where the mask is more than a half.
+  """
+  if array.dtype != np.uint8:
+    array = np.ceil(array.astype(np.float64) * 255 - 0.5).astype(np.uint8)
+  return images.encode_png(array)
+
+
+def _with_progress(found, data, test):
+  """The same files, with a bar on terminals; tables do not count."""
+  total = test.num_pairs + sum(len(indices) for split in _SETS for indices in data.members(split))
+  with tqdm.tqdm(desc='writing', total=total, unit=' pictures', disable=not sys.stderr.isatty(),
+                 leave=False) as bar:
+    for name, content in found:
+      yield name, content
+      bar.update(name.endswith('.png') and os.path.dirname(name) not in (_ANSWERS.keys() | {'b'}))
+
+
+def _files(data, config, test) -> Iterator[tuple[str, bytes]]:
+  """Yields names and contents, a few pictures ahead."""
+  for split in _SETS:
+    members = data.members(split)
+    for domain, indices in zip('AB', members, strict=True):
+      yield from _set(data, split, f'{split}{domain}', indices)
+    rows = [(f'{split}{domain}/{name}', index)
+            for domain, indices in zip('AB', members, strict=True)
+            for name, index in zip(file_names(len(indices)), indices, strict=True)]
+    yield from _table(data, config, split, rows)
+  names, done = file_names(test.num_pairs), 0
+  for batch in test:
+    chosen = names[done:done + int(batch['valid'].sum())]
+    for part in (*_GIVEN, *_ANSWERS):
+      for name, array in zip(chosen, batch.get(part, ()), strict=False):  # the rest is padding
+        if not np.isnan(array).any():  # a mask that is missing
+          yield f'{part}/{name}', encode(array)
+    done += len(chosen)
+  a, b = data.members('test')
+  rows = [(f'{part}/{name}', index) for part, indices in (('a', a), ('b', evaluation.turned(a, b)))
+          for name, index in zip(names, indices, strict=False)]
+  yield from _table(data, config, 'test', rows)
+
+
+def _set(data, split, folder, indices):
+  """Yields the pictures of a domain as evaluation would see them."""
+  records, pairs = data.records(split), data.pairs(split, indices, indices)
+
+  def read(index):
+    return encode(pairs.prepare(records.image(int(index)), int(index)))
+  names = file_names(len(indices))
+  for start in range(0, len(indices), _BATCH):
+    contents = pictures.parallel_map(read, indices[start:start + _BATCH])
+    for name, content in zip(names[start:], contents, strict=False):
+      yield f'{folder}/{name}', content
+
+
+def _table(data, config, split, rows: Sequence[tuple[str, Any]]):
+  """Yields NAME.csv with the labels of pictures, if the config names any."""
+  records = data.records(split)
+  described = data.describe()
+  domains = ' '.join(described[name] for name in ('a', 'b', 'test_a', 'test_b'))
+  if not (config.data.attributes or domains.strip()) or not rows:
+    return
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(['picture', *records.attribute_names])
+  writer.writerows([name, *records.attributes[index].astype(int)] for name, index in rows)
+  yield f'{split}.csv', text.getvalue().encode()
+
+
+def readme(data: pipeline.Data, counts: dict[str, int], tables: Sequence[str], command: str) -> str:
+  """What is what, in what units, and how translations are measured."""
+  described = data.describe()
+  height, width = data.image_shape
+  domains = [f'a: {described["a"] or "all"}', f'b: {described["b"] or "all"}']
+  if (described['test_a'], described['test_b']) != (described['a'], described['b']):
+    domains += [f'a in validation and test: {described["test_a"] or "all"}',
+                f'b in validation and test: {described["test_b"] or "all"}']
+  lines = [f'Data: {described["source"]} {described["place"]}'.rstrip(), *domains,
+           f'Fingerprint: {data.fingerprint} (scores of another one are of other data)', '',
+           _wrapped(f'Pictures are PNG, RGB, {width} wide and {height} high, as methods of this '
+                    'library see them; none is mirrored. Masks are grey PNG of the same size: 255 '
+                    'is 1, all of the pixel, and 0 none of it.'), '']
+  for split, what in _SETS.items():
+    for domain in 'AB':
+      if counts.get(f'{split}{domain}'):
+        lines.append(_entry(f'{split}{domain}', f'{counts[f"{split}{domain}"]:,} {what} pictures '
+                            f'of domain {domain.lower()}, unpaired'))
+  lines += ['', f'{counts["a"]:,} test pairs; files of the same name belong together:']
+  lines += [_entry(name, what) for name, what in _GIVEN.items()]
+  lines += ['', _wrapped('Their answers, which a method must not see, nor whoever chooses its '
+                         'settings:')]
+  for name, what in _ANSWERS.items():
+    if counts.get(name):
+      some = '' if counts[name] == counts['a'] else f'; of {counts[name]:,} of them'
+      lines.append(_entry(name, what + some))
+  if tables:
+    lines += ['', _wrapped(f'{", ".join(tables)}: the labels of the pictures, 0 or 1. Those of the '
+                           'test are answers, too.')]
+  lines += ['', 'To take part', '------------', *map(_wrapped, _HOW)]
+  if command:
+    lines += ['', *(f'  {command}{options}' for options in (
+        ' --pictures=DIR', ' --pictures=DIR --back=DIR2 --masks=DIR3 --output=scores.csv'))]
+  return '\n'.join(lines) + '\n'
+
+
+_HOW = (
+    'Train on trainA and trainB, choose on validationA and validationB, and translate every '
+    'a/NAME.png after b/NAME.png once. Save the translations under the same names: PNG, RGB, of '
+    'the same size. If the method can, also save',
+    '- b/NAME.png with the attribute taken off, or translated after a/NAME.png (--back);',
+    '- where it says that b/NAME.png has the attribute, a grey PNG of which 255 is 1 (--masks), '
+    'and the same of all of validationB (--validation_masks), on which the threshold is found that '
+    'masks are cut at; without these it is 0.5;',
+    '- where it says that it changes a/NAME.png, likewise (--source_masks).',
+    'Every file has to be there, and no other. A method that reads labels of test pictures, or was '
+    'trained on other pictures as well, says so beside its numbers.',
+)
+
+
+def _wrapped(text: str) -> str:
+  indent = '  ' if text.startswith('- ') else ''
+  return textwrap.fill(text, _WIDTH, subsequent_indent=indent)
+
+
+def _entry(name: str, what: str) -> str:
+  """A folder and what is in it."""
+  start = f'{name}/'.ljust(_INDENT)
+  return textwrap.fill(start + what, _WIDTH, subsequent_indent=' ' * _INDENT)
