@@ -94,9 +94,12 @@ def plan(config: ml_collections.ConfigDict, workdir: str, field: str, values: Se
     planned.append(Planned(label, value, folder, changed, True))
   for folder in runs:
     stored = run_config.load(folder)
-    value = dict(run_config.flatten(stored)).get(field)
+    leaves = dict(run_config.flatten(stored))
+    value = leaves.get(field)
     if value is None:
-      raise errors.UserError(f'the run {folder} has no config.{field}; give it in --baseline')
+      hint = errors.nearest(field, leaves)
+      raise errors.UserError(f'the run {folder} has no config.{field}{hint}; a run without it is a '
+                             '--baseline')
     planned.append(Planned(value_charts.spell(value), value, folder, stored, False))
   names = [os.path.basename(os.path.abspath(folder)) for folder in baselines]
   for folder, name in zip(baselines, names, strict=True):
