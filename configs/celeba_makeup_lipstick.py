@@ -1,12 +1,13 @@
 """Heavy makeup and lipstick between CelebA faces, or lipstick alone.
 
 LOMIT (ICLR 2019 submission) on CelebA at 128x128. a and b are any two faces; their labels are what
-the critic classifies: both, or with `:lipstick` that one, in a training of its own, which is an
-assumption. `:official` (the default) is the authors' code, with their weights for the two (they
-also tried without any mask regulariser) and their test set, the list's first 1,999 rows. `:iclr` is
-the paper's text where it differs, with a random 2,000 pictures as test set;
-configs/celeba_hair_smile.py says how. The IJCAI paper has no such row. Arguments combine:
-`:iclr,lipstick`.
+the critic classifies: both, or with `:lipstick` that one, in a training of its own. The paper has
+no such training of LOMIT, only of its baselines: for single attributes it removes parts of the
+masks of the model for several by hand (ICLR section 5.3). `:official` (the default) is the authors'
+code, with their weights for the two (they also tried without any mask regulariser) and their test
+set, the list's first 1,999 rows. `:iclr` is the paper's text where it differs, with a random 2,000
+pictures as test set; configs/celeba_hair_smile.py says how. The IJCAI paper has no such row.
+Arguments combine: `:iclr,lipstick`.
 
   paper: ICLR Table 1: accuracy 72.8 % and IS 0.2834, of lipstick alone 73.7 % and 0.2528
   ours: not run (needs CelebA: img_align_celeba/ and list_attr_celeba.txt in config.data.path)

@@ -12,13 +12,15 @@ from maskgan_jax.translator import Translator
 
 
 def train(config: ml_collections.ConfigDict, workdir: str, *,
-          poll: Callable[[], None] | None = None) -> loop.Trained:
+          poll: Callable[[], None] | None = None,
+          row_name: str = evaluators.SPLIT) -> loop.Trained:
   """Trains a config in `workdir`, or resumes what is there; measures it and writes report.html.
 
   Args:
     config: see runs/config.py.
     workdir: the run's folder.
     poll: called often while the last step is measured; may raise to stop.
+    row_name: see `evaluators.measure`.
 
   Raises:
     Preempted, UserError: as `loop.train`.
@@ -33,14 +35,15 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
       nonlocal translator
       translator = (Translator(method, params, model_state, config, step) if translator is None
                     else translator.at(params, model_state, step))
-      results = evaluators.measure(translator, data, config, workdir, step, poll=poll)
+      results = evaluators.measure(translator, data, config, workdir, step, poll=poll,
+                                   row_name=row_name)
       report.write(workdir)
       return {name: value for name, value in results.items() if not isinstance(value, str)}
     return evaluate
 
   trained = loop.train(config, workdir, make_evaluate=make_evaluate)
   if jax.process_index() == 0:
-    last = {'split': evaluators.SPLIT, 'step': trained.step}
+    last = {'split': row_name, 'step': trained.step}
     if config.evaluators and not scores.latest(workdir, **last):
       make_evaluate(trained.method, trained.data, poll)(
           trained.step, trained.params, trained.model_state)

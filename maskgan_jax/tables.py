@@ -28,7 +28,7 @@ from typing import Any
 from absl import flags
 
 from maskgan_jax import commandline, errors, paper_tables
-from maskgan_jax.runs import measures, scores, table_cells, table_formats
+from maskgan_jax.runs import measures, table_cells, table_formats
 
 FORMATS = ('markdown', 'csv', 'latex', 'cells')
 
@@ -58,30 +58,39 @@ def fill(name: str, workdir: str, *, add: str = '', overrides: Mapping[str, str]
   plans = table_cells.plan(table, add, overrides, strict)
   row_name = table_cells.row_name(table, overrides)
   if train:
-    _train(plans, workdir, tuple(seeds) or (0,), poll, note)
+    _train(plans, workdir, tuple(seeds) or (0,), row_name, poll, note)
   runs = {own: [run for run in found if not seeds or run.seed in seeds]
           for own, found in table_cells.find(workdir, plans, note).items()}
   whys: dict[str, str] = {}
+  asked = {own: _asked(plan.config, table) for own, plan in plans.items()}
   if evaluate:
     for own, found in runs.items():
       wanted = {table_cells.measure_of(row, column) for row in table.rows
                 for column in table.columns if table_cells.spec_of(row, column) == own}
       for run in found:
-        _measure(run, plans[own], table, wanted, row_name, again, whys, poll, note)
+        _measure(run, plans[own], asked[own], wanted, row_name, again, whys, poll, note)
   specs = [[table_cells.spec_of(row, column) for column in table.columns] for row in table.rows]
   cells = [[table_cells.cell(row, column, row.printed[i] if row.printed else None,
-                             plans.get(spec), runs.get(spec, ()), row_name, whys)
+                             plans.get(spec), runs.get(spec, ()), row_name, asked.get(spec), whys)
             for i, (column, spec) in enumerate(zip(table.columns, row_specs, strict=True))]
            for row, row_specs in zip(table.rows, specs, strict=True)]
   named = [[plans[spec].spec if spec else '' for spec in row_specs] for row_specs in specs]
   unfinished = [f'{run.workdir} is at step {step:,} of {run.planned_steps:,}'
                 for found in runs.values() for run in found
-                if 0 <= (step := table_cells.furthest(run.workdir)) < run.planned_steps]
+                if (step := table_cells.furthest(run.workdir)) not in (-1, run.planned_steps)]
   return table_formats.Filled(name, table, cells, named, row_name, command,
                               list(dict.fromkeys(unfinished)))
 
 
-def _train(plans, workdir, seeds, poll, note) -> None:
+def _asked(config, table) -> dict[str, str]:
+  """What rows of scores.csv must say of the settings of a table's evaluators."""
+  if config is None:
+    return {}
+  from maskgan_jax import evaluators
+  return {f'{name}_settings': evaluators.protocol(name, config) for name in table.evaluators}
+
+
+def _train(plans, workdir, seeds, row_name, poll, note) -> None:
   """Trains what is missing, or goes on with what is unfinished, wherever below `workdir` it is."""
   from maskgan_jax import evaluators, measured_run, methods  # slow
   planned = {}
@@ -107,10 +116,10 @@ def _train(plans, workdir, seeds, poll, note) -> None:
       config.seed = seed
       config.command = shlex.join(['python', '-m', 'maskgan_jax.train', f'--config={plan.spec}',
                                    f'--workdir={folder}', f'--config.seed={seed}'])
-    measured_run.train(config, folder, poll=poll)
+    measured_run.train(config, folder, poll=poll, row_name=row_name)
 
 
-def _measure(run, plan, table, wanted, row_name, again, whys, poll, note) -> None:
+def _measure(run, plan, asked, wanted, row_name, again, whys, poll, note) -> None:
   """Measures the newest and the best checkpoint of a run as the table asks, if nobody has."""
   from maskgan_jax.runs import checkpoints
   with checkpoints.Checkpoints(run.workdir, read_only=True) as saved:
@@ -118,10 +127,10 @@ def _measure(run, plan, table, wanted, row_name, again, whys, poll, note) -> Non
   if not there:
     whys[run.workdir] = f'{run.workdir} has no checkpoint'
     return
-  steps = {there[-1], *({table_cells.best_step(run)} & set(there))}
+  steps = {there[-1], *({table_cells.best_step(run, row_name)} & set(there))}
 
   def lacks(step):
-    row = scores.latest(run.workdir, split=row_name, step=step) or {}
+    row = table_cells.row_of(run, step, row_name, asked) or {}
     return [name for name in wanted if not measures.is_number(row.get(name))]
   todo = [step for step in sorted(steps) if again or lacks(step)]
   if not todo:

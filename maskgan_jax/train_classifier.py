@@ -4,11 +4,20 @@
       --output=classifiers/glasses.safetensors
   python -m maskgan_jax.train_classifier --config=configs/avatars_glasses.py \\
       --attributes=Eyeglasses,Smiling --output=classifiers/glasses_smile.safetensors
+  python -m maskgan_jax.train_classifier --config=configs/celeba_facial_hair.py --attributes=B \\
+      --config.data.path=data/celeba --output=classifiers/facial_hair.safetensors
 
 The file goes into config.accuracy.network, for the evaluators 'accuracy' and 'identity'. It learns
 from the training pictures of both domains, as many of either; by default the attributes that tell
-the domains apart (of trainA and trainB, 'B') and config.data.attributes. What it gets right of the
-test pictures is printed and stays in the file, beside what always giving the commoner answer gets.
+the domains apart (of trainA and trainB, 'B') and config.data.attributes.
+
+`--attributes=B` is the domain itself, 1 in b and 0 in a, whatever tells them apart, alone or beside
+labels: content transfer's classifier (ICLR 2020, section 4), and what fits predicates that are no
+plain list of labels. No picture may then be in both domains. Where the data have a label B, as
+trainA and trainB, it is that.
+
+What the classifier gets right of the test pictures is printed and stays in the file, beside what
+always giving the commoner answer gets.
 SIGTERM and Ctrl-C exit with code 75; nothing is written then.
 """
 
@@ -28,6 +37,7 @@ from maskgan_jax.runs import config as run_config
 
 _BATCH = 64  # test pictures at once
 _LINES = 10  # of progress
+_IN_B = 'B'  # the label of domain b
 
 
 def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequence[str] = (),
@@ -39,7 +49,7 @@ def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequenc
   Args:
     config: its data and size of pictures count.
     output: a new file, NAME.safetensors.
-    attributes: names of labels; () is those of the config, see the module's docstring.
+    attributes: names of labels, or 'B'; () is those of the config, see the module's docstring.
     steps: updates by Adam; the learning rate falls along a cosine, to 0 at the last.
     batch_size: pictures an update, half of them of either domain.
     width: channels of the first layer.
@@ -50,8 +60,8 @@ def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequenc
   Returns:
     `runs.classifiers.Classifier`.
   Raises:
-    UserError: an attribute that is unknown or that all or no training pictures have, data that
-      cannot be opened, an `output` that exists.
+    UserError: an attribute that is unknown or that all or no training pictures have, 'B' where
+      pictures are in both domains, data that cannot be opened, an `output` that exists.
   """
   from maskgan_jax.runs import weights
   weights.require_new(output)
@@ -65,6 +75,9 @@ def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequenc
 
   facts = classifiers.Facts(attributes=names, width=width, image_shape=data.image_shape,
                             steps=steps, seed=seed, data=data.fingerprint)
+  if _is_domain(names, data):
+    described = data.describe()
+    facts = dataclasses.replace(facts, domains=(described['a'], described['b']))
   held_out = measure(classifiers.Classifier(params, facts), data, poll=poll)
   facts = dataclasses.replace(facts, held_out=held_out)
   classifiers.write(output, params, facts)
@@ -87,14 +100,15 @@ def _open(config, attributes, seed, note):
   wanted = attributes or tuple(config_data.attributes)
 
   def make(names):
-    config_data.attributes = names
+    config_data.attributes = tuple(name for name in names if name in known)
     return pipeline.make(config_data, image_size=config.image_size,
                          image_width=config.image_width, seed=seed)
+  known = ()
   data = make(())
   records = data.records('train')
   known = tuple(records.attribute_names)
   for name in wanted:
-    if name not in known:
+    if name not in known and not (attributes and name == _IN_B):
       hint = errors.nearest(name, known) or f'; attributes: {predicates.shortlist(known)}'
       where = '--attributes' if attributes else 'config.data.attributes'
       raise errors.UserError(f'{where}: there is no attribute {name!r}{hint}')
@@ -105,7 +119,9 @@ def _open(config, attributes, seed, note):
     raise errors.UserError('nothing to learn: no attribute tells these domains apart; name some in '
                            f'--attributes; there are: {predicates.shortlist(known)}')
   data.train(batch_size=2).close()  # says which domain is empty
-  constant = _constant(data, wanted)
+  constant = _constant(data, [name for name in wanted if name in known])
+  if _is_domain(wanted, data):
+    _require_apart(data)
   names = tuple(name for name in wanted if name not in constant)
   if constant and (attributes or not names):
     raise errors.UserError(f'{next(iter(constant.values()))}: nothing to learn')
@@ -115,6 +131,22 @@ def _open(config, attributes, seed, note):
     raise errors.UserError('there are no test pictures to measure the classifier on; raise '
                            'config.data.test_fraction or num_test')
   return make(names), names
+
+
+def _is_domain(names, data):
+  """Whether one of the names is the domain's, and no label's of the data."""
+  return _IN_B in names and _IN_B not in data.records('train').attribute_names
+
+
+def _require_apart(data):
+  """Raises UserError where pictures are in both domains."""
+  import numpy as np
+  for split in ('train', 'test'):
+    a, b = data.members(split)
+    if common := len(np.intersect1d(a, b)):
+      raise errors.UserError(f'--attributes={_IN_B} tells domain b from a, and {common:,} of the '
+                             f'{len(np.union1d(a, b)):,} {split} pictures are in both; change '
+                             'config.data.a or config.data.b, or name labels in --attributes')
 
 
 def _telling(config_data, known):
@@ -173,7 +205,7 @@ def _fit(data, names, steps, batch_size, width, learning_rate, seed, poll, note)
       poll()
       batch = next(feed)
       params, state, found = step(params, state, np.concatenate([batch['a'], batch['b']]),
-                                  np.concatenate([batch['a_attributes'], batch['b_attributes']]))
+                                  _labels(batch, names, data.attribute_names))
       figures.append(found)
       if i % max(1, steps // _LINES) == 0 or i == steps:
         value, right = np.mean(jax.device_get(figures), axis=0)
@@ -187,12 +219,22 @@ def _fit(data, names, steps, batch_size, width, learning_rate, seed, poll, note)
   return params
 
 
+def _labels(batch, names, told):
+  """Returns float32 [2 N, L] of a's N pictures and b's: labels that are `told`, or the domain."""
+  import numpy as np
+  return np.concatenate([np.stack([
+      batch[f'{domain}_attributes'][:, told.index(name)] if name in told else
+      np.full(len(batch[domain]), in_b, np.float32) for name in names], axis=1)
+      for in_b, domain in enumerate('ab')])
+
+
 def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] = lambda: None):
   """Asks a classifier about all pictures of both domains in a split, a few at a time.
 
   Args:
     classifier: `runs.classifiers.Classifier`.
-    data: `data.pipeline.Data`, with the classifier's attributes.
+    data: `data.pipeline.Data`, with the classifier's attributes; without a label 'B', that is
+      domain b.
     split: that has pictures.
     poll: called often; may raise to stop.
   Returns:
@@ -204,7 +246,9 @@ def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] =
   from maskgan_jax.runs import classifiers
   records, members = data.records(split), _union(data, split)
   pairs, names = data.pairs(split, members, members), classifier.facts.attributes
-  labels = records.attributes[members][:, [records.attribute_names.index(name) for name in names]]
+  in_b = np.isin(members, data.members(split)[1])
+  labels = np.stack([records.attributes[members, records.attribute_names.index(name)]
+                     if name in records.attribute_names else in_b for name in names], axis=1)
 
   def read(index):
     return pairs.prepare(records.image(int(index)), int(index))
@@ -243,8 +287,8 @@ def lines(names: Sequence[str], held_out) -> list[str]:
 def define_flags() -> None:
   """The command's flags; --config and --config.key=value come from runs/config.py."""
   flags.DEFINE_string('output', '', 'The file to write, NAME.safetensors; it must not be there.')
-  flags.DEFINE_list('attributes', [], 'What to learn, with commas between; by default what tells '
-                    'the domains apart and config.data.attributes.')
+  flags.DEFINE_list('attributes', [], 'What to learn, with commas between; B is domain b itself. '
+                    'By default what tells the domains apart and config.data.attributes.')
   flags.DEFINE_integer('steps', 1_000, 'Updates.', lower_bound=1)
   flags.DEFINE_integer('batch_size', 64, 'Pictures an update, half of them of either domain.',
                        lower_bound=2)

@@ -182,7 +182,7 @@ def test_runs_of_another_config_or_size_are_refused(whole, tmp_path, config):
   taken = f'{workdir}/{FIELD}=10'
   with pytest.raises(errors.UserError, match='10 comes twice'):
     sweep.sweep(config, str(tmp_path), field=FIELD, values=[10], runs=[taken])
-  with pytest.raises(errors.UserError, match=r'has no config.gone; a run without it is a --baseline'):
+  with pytest.raises(errors.UserError, match='has no config.gone .*a --baseline'):
     sweep.sweep(config, str(tmp_path), field='gone', runs=[taken])
   config.image_size = 32
   with pytest.raises(errors.UserError, match='of 32x32 pixels .* of 16x16'):

@@ -134,6 +134,30 @@ def test_seeds_measured_by_different_networks_have_no_mean(tmp_path, table):
       'fid_protocol: Inception of sha256 2',)
 
 
+def test_rows_measured_with_other_settings_do_not_count(tmp_path, table):
+  """Whoever measured them so by hand, under the name of the usual protocol."""
+  table(evaluators=('distribution',))
+  text = 'distribution.network=own.onnx@0123abcd'
+  for seed, asked in enumerate((text, f'{text}; distribution.real=source')):
+    write_run(tmp_path, str(seed), [(1500, 'test', {'ab_fid': 5.0 + seed,
+                                                    'distribution_settings': asked})], seed=seed)
+  assert fill(tmp_path).cells[1][1].last.mean == 5  # of the network nothing was asked
+  table(evaluators=('distribution',), settings={'distribution.real': 'source'})
+  for seed in (0, 1):
+    scores.append(tmp_path / str(seed), {
+        'step': 1500, 'split': 'test, distribution.real=source', 'ab_fid': 7.0 + seed,
+        'distribution_settings': f'{text}; distribution.real=source'})
+  assert fill(tmp_path).cells[1][1].last.mean == 7.5
+  # The same name of a file is not the same file.
+  (tmp_path / 'own.onnx').write_bytes(b'another network')
+  other = {'distribution.network': str(tmp_path / 'own.onnx')}
+  for seed in (0, 1):
+    scores.append(tmp_path / str(seed), {
+        'step': 1500, 'ab_fid': 9.0, 'distribution_settings': f'{text}; distribution.real=source',
+        'split': 'test, distribution.network=own.onnx, distribution.real=source'})
+  assert fill(tmp_path, overrides=other).cells[1][1].last is None
+
+
 def test_added_arguments_and_overrides(tmp_path, table):
   write_run(tmp_path, 'run', [(4, 'test', {'mask_iou': 0.25})], argument='smoke')
   assert fill(tmp_path, add='smoke').cells[1][0].last.mean == 25
@@ -217,13 +241,14 @@ def test_csv_has_every_cell_in_full(tmp_path, table):
 
 def test_latex(tmp_path, table):
   table(title='50 % of a_b & c', columns=(Column('A→B & #', 'mask_iou', QUICKSTART),),
-        rows=(Row('λ_r', (Printed(1.0, 0.5),), ours=True),))
+        rows=(Row('λ_r', (Printed(1.0, 0.5),), ours=True), Row('L^A ~ \\ {x}')))
   text = table_formats.latex(fill(tmp_path))
   body = [line for line in text.splitlines() if not line.startswith('%')]
   assert body[0] == r'\begin{tabular}{llr}' and body[-1] == r'\end{tabular}'
   assert r' & & A$\to$B \& \# \\' in body
   assert r'$\lambda$\_r & paper & 1.00 $\pm$ 0.50 \\' in body
   assert r' & ours & not run \\' in body
+  assert r'L\^{}A \textasciitilde{} \textbackslash{} \{x\} & paper &  \\' in body
 
 
 def test_folders_of_runs():

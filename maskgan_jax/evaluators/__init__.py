@@ -1,6 +1,7 @@
 """Measures of a trained model: one file each; `run` finds them by the names in the config."""
 
 from collections.abc import Callable, Iterable
+import hashlib
 import importlib
 import os
 import pkgutil
@@ -11,6 +12,7 @@ import numpy as np
 
 from maskgan_jax import errors
 from maskgan_jax.evaluators import base, masks, result_table
+from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures, scores
 from maskgan_jax.translator import Translator
 
@@ -39,6 +41,35 @@ def make(name: str, config: ml_collections.ConfigDict) -> base.Evaluator:
   evaluator = module(name).Evaluator
   keys = getattr(evaluator, 'settings', ())
   return evaluator(*(config[key] for key in ((keys,) if isinstance(keys, str) else keys)))
+
+
+def protocol(name: str, config: ml_collections.ConfigDict) -> str:
+  """What an evaluator was asked for, as text: its settings that are not the defaults, sorted.
+
+  Of a network the file's name and the beginning of its SHA-256 count, not its folder.
+  """
+  keys = getattr(module(name).Evaluator, 'settings', ())
+  default = run_config.default(config.method)
+  parts = []
+  for group in (keys,) if isinstance(keys, str) else keys:
+    if group == 'data':
+      continue
+    usual = dict(run_config.flatten(default[group]))
+    for key, value in run_config.flatten(config[group]):
+      if key == 'network' and value:
+        parts.append(f'{group}.network={os.path.basename(value)}@{_digest(value)}')
+      elif value != usual.get(key) and key != 'cache':
+        parts.append(f'{group}.{key}={value}')
+  return '; '.join(sorted(parts))
+
+
+def _digest(path: str) -> str:
+  """The first 8 hexadecimal digits of a file's SHA-256; '' if it cannot be read."""
+  try:
+    with open(os.path.expanduser(path), 'rb') as file:
+      return hashlib.file_digest(file, 'sha256').hexdigest()[:8]
+  except OSError:
+    return ''
 
 
 def provenance(translator: Translator) -> dict[str, str]:
@@ -72,9 +103,9 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
     path = os.path.join(workdir, 'figures', f'{name}.png')
     if step >= newest or not os.path.exists(path):
       pictures.save(path, image, description=f'Step {step:,}. {caption}'.strip())
-  results = run(translator, data, split=SPLIT, names=config.evaluators,
-                batch_size=config.evaluation_batch_size, max_pairs=config.evaluation_pairs,
-                poll=poll, note=note, config=config, draw=draw)
+  results, names = _run(translator, data, SPLIT, config.evaluators, config.evaluation_batch_size,
+                        config.evaluation_pairs, poll, note, config, draw)
+  results.update((f'{name}_settings', text) for name in names if (text := protocol(name, config)))
   if results:
     earlier = scores.latest(workdir, split=row_name, step=step) or {}
     if earlier.get('pairs', results['pairs']) != results['pairs']:
@@ -109,6 +140,11 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
     how many were measured. Texts among the values are provenance. Empty without evaluators or where
     none has anything to measure.
   """
+  return _run(translator, data, split, names, batch_size, max_pairs, poll, note, config, draw)[0]
+
+
+def _run(translator, data, split, names, batch_size, max_pairs, poll, note, config, draw):
+  """Returns what `run` does, and the names of the evaluators that had something to measure."""
   evaluators = {name: make(name, config or translator.config) for name in names}
   poll = poll or (lambda: None)
 
@@ -131,7 +167,7 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
           note(f'evaluator {name!r} measures nothing here: {reason}')
           del evaluators[name]
       if not evaluators:
-        return {}
+        return {}, ()
       for evaluator in evaluators.values():
         if hasattr(evaluator, 'begin'):
           evaluator.begin(data, split, poll, note)
@@ -142,16 +178,16 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
       evaluator.update(batch, outputs, valid)
     pairs += int(valid.sum())
   if not pairs:
-    return {}
+    return {}, ()
   results = {'pairs': float(pairs)}
   if threshold is not None:
     results['mask_threshold'] = threshold
   for evaluator in evaluators.values():
     results.update(evaluator.results())
     if draw and hasattr(evaluator, 'figures'):
-      for name, image in evaluator.figures():
-        draw(name, image, getattr(evaluator, 'caption', ''))
-  return results
+      for figure, image in evaluator.figures():
+        draw(figure, image, getattr(evaluator, 'caption', ''))
+  return results, tuple(evaluators)
 
 
 def _search_threshold(translator, batches) -> float | None:

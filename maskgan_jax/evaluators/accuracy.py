@@ -3,6 +3,8 @@
   ab_accuracy              share of the translations in which every attribute that is to change is
                            found as it should be
   ab_accuracy[NAME]        the same of one attribute
+  ab_accuracy_changed      ab_accuracy over the pairs in which at least one of them differs between
+                           the two pictures; in the others doing nothing is right
   do_nothing_ab_accuracy   of the untranslated pictures; 0 if all of them have to change
   truth_ab_accuracy        of the true translations, where the data know them: what a perfect one
                            gets from this classifier
@@ -19,6 +21,17 @@ domains apart, `config.data.attributes`. A translation should have its exemplar'
 (without an exemplar: those of the picture that it is paired with); a picture with them removed
 those of domain a, where all of a are alike. Labels say which those are, and where there are none
 the domain does: 1 in b and 0 in a, or the other way round.
+
+Content transfer's classifier (ICLR 2020, section 4) tells the domains apart instead. One that has
+learnt the label 'B', of b or of a (`train_classifier --attributes=B`), judges by that alone where
+it knows nothing else, or where what only one of the predicates asks for has an | or brackets, as in
+b = 'Mustache | Goatee | ~No_Beard': translations from a should be B, those from b and removals not.
+To find Mustache and Goatee as in the exemplar, maybe neither, would be another and stricter
+question. A label of the data that is called B is as any other.
+
+LOMIT's accuracy (ICLR submission, Table 1) is of any two pictures, whose labels often agree: of one
+label, doing nothing is right in at least half of random pairs. Of `ab_accuracy_changed` it gets 0
+where the classifier is right.
 
 `config.accuracy.network` is what `train_classifier` wrote; or a file of networks.py, which returns
 logits [B, L] of pictures as they are, positive for yes, of `config.accuracy.attributes`.
@@ -40,6 +53,7 @@ from maskgan_jax.runs import classifiers, weights
 _FIELD = 'config.accuracy.network'
 _DOUBTFUL = 0.8  # held-out accuracy below which a classifier is no judge
 _DOMAINS = 'ab'
+_IN_B = 'B'  # the label of domain b
 
 
 class Evaluator:
@@ -61,6 +75,8 @@ class Evaluator:
     self._labels: dict[str, np.ndarray] = {}  # of the pairs, by domain: bool [N, K]
     self._of_domain: dict[str, np.ndarray] = {}  # by domain: 0, 1, or NaN where it says neither
     self._told: dict[str, list[np.ndarray]] = {domain: [] for domain in _DOMAINS}
+    self._by_domain = False  # judged by the label of domain b
+    self._other = ''  # domains that the classifier was trained on, if these are others
     self._seen = 0  # pairs so far
     self._note: Callable[[str], None] = lambda line: None
 
@@ -83,12 +99,15 @@ class Evaluator:
         note(f"evaluator 'accuracy' measures nothing here: {problem}")
         self._names = ()
         return
-      columns = [records.attribute_names.index(name) for name in self._names]
-      labels = records.attributes[:, columns]
-      self._labels = {'a': labels[a], 'b': labels[evaluation.turned(a, b)]}
-      for domain, members in zip(_DOMAINS, (a, b), strict=True):
-        least, most = (f(labels[members], axis=0).astype(float) for f in (np.min, np.max))
-        self._of_domain[domain] = np.where(least == most, least, np.nan)
+      if not self._by_domain:
+        columns = [records.attribute_names.index(name) for name in self._names]
+        labels = records.attributes[:, columns]
+        self._labels = {'a': labels[a], 'b': labels[evaluation.turned(a, b)]}
+        for domain, members in zip(_DOMAINS, (a, b), strict=True):
+          least, most = (f(labels[members], axis=0).astype(float) for f in (np.min, np.max))
+          self._of_domain[domain] = np.where(least == most, least, np.nan)
+    if self._other:
+      note(f"'accuracy' is by a classifier of other domains than these: {self._other}")
     for name in self._names:
       share = self._network.held_out.get(name, 1.0)
       if share < _DOUBTFUL:
@@ -106,16 +125,27 @@ class Evaluator:
     except errors.UserError as error:
       return str(error)
     names = _to_change(self._data, domains, known, records)
-    lacking = [name for name in names if name not in self._network.attributes]
+    a, b = domains.of('test')
+    learnt, compound = self._network.attributes, not _plain(a.text, b.text)
+    self._by_domain = (_IN_B in learnt and _IN_B not in known and a.text != b.text
+                       and (compound or learnt == (_IN_B,)))
+    if self._by_domain:
+      self._names, self._columns = (_IN_B,), [learnt.index(_IN_B)]
+      self._of_domain = {'a': np.zeros(1), 'b': np.ones(1)}
+      trained = self._network.domains
+      self._other = ('' if trained in ((), (domains.a.text, domains.b.text)) else
+                     'a={!r}, b={!r}'.format(*trained))
+      return ''
+    lacking = [name for name in names if name not in learnt]
     if not names:
       return 'nothing says which attributes are to change (config.data.transfer)'
     if lacking:
-      return (f'{_FIELD} knows {predicates.shortlist(self._network.attributes)}, and what is to '
-              f'change is {predicates.shortlist(names)}; train_classifier '
-              f'--attributes={",".join(names)} makes one that fits')
-    self._names = names
-    self._columns = [self._network.attributes.index(name) for name in names]
-    for domain, predicate in zip(_DOMAINS, domains.of('test'), strict=True):
+      fitting = _IN_B if compound else ','.join(names)
+      return (f'{_FIELD} knows {predicates.shortlist(learnt)}, and what is to change is '
+              f'{predicates.shortlist(names)}; train_classifier --attributes={fitting} makes one '
+              'that fits')
+    self._names, self._columns = names, [learnt.index(name) for name in names]
+    for domain, predicate in zip(_DOMAINS, (a, b), strict=True):
       self._of_domain[domain] = np.array([_told_by(predicate, name) for name in names])
     return ''
 
@@ -143,8 +173,11 @@ class Evaluator:
     for direction in similarity.directions(outputs.abilities):
       if labels[direction[1]] is not None:
         image = (outputs.translation if direction == 'ab' else outputs.back).image
-        self._judge(direction, image, found[direction[0]], batch.get(f'truth_{direction}'), valid,
-                    labels[direction[1]])
+        right = self._judge(direction, image, found[direction[0]],
+                            batch.get(f'truth_{direction}'), valid, labels[direction[1]])
+        if labels[direction[0]] is not None:
+          self._values.add(f'{direction}_accuracy_changed', right,
+                           (labels['a'] != labels['b']).any(axis=1))
     if 'remove' in outputs.abilities:
       wanted = np.tile(self._of_domain['a'], (len(found['b']), 1))
       if np.isfinite(wanted).any():
@@ -152,23 +185,30 @@ class Evaluator:
                     wanted)
 
   def _judge(self, task, image, before, truth, valid, wanted):
-    self._add(task, self._find(image[valid]), wanted)
+    """Takes a task in; returns bool [N]: all of it is as wanted."""
+    right = self._add(task, self._find(image[valid]), wanted)
     self._add(f'do_nothing_{task}', before, wanted)
     if truth is not None:
       self._add(f'truth_{task}', self._find(truth[valid]), wanted)
+    return right
 
   def _find(self, images):
     """Returns bool [N, K]: which of the attributes the classifier finds."""
     return self._network(images)[:, self._columns] > 0
 
   def _add(self, prefix, found, wanted):
-    """Takes in what was found, bool [N, K], where `wanted` is 1 or 0; NaN does not count."""
+    """Takes in what was found, bool [N, K], where `wanted` is 1 or 0; NaN does not count.
+
+    Returns bool [N]: all that counts is as wanted.
+    """
     wanted = np.asarray(wanted, float)
     known = np.isfinite(wanted)
     right = found == (wanted == 1)
-    self._values.add(f'{prefix}_accuracy', (right | ~known).all(axis=1), known.any(axis=1))
+    together = (right | ~known).all(axis=1)
+    self._values.add(f'{prefix}_accuracy', together, known.any(axis=1))
     for i, name in enumerate(self._names):
       self._values.add(f'{prefix}_accuracy[{name}]', right[:, i], known[:, i])
+    return together
 
   def results(self) -> Iterator[tuple[str, float | str]]:
     means = dict(self._values.means())
@@ -189,6 +229,7 @@ class Network:
   Attributes:
     attributes: what its logits mean.
     image_shape: height and width of what it was trained on; None if the file does not say.
+    domains: predicates of the a and b that its label 'B' is about; () if the file does not say.
     held_out: accuracy on pictures that it was not trained on, by attribute, where the file says.
     provenance: names it in results.
   """
@@ -196,10 +237,11 @@ class Network:
   def __init__(self, path: str, attributes: tuple[str, ...]):
     """UserError says what is wrong with the file `path` or the names of its outputs."""
     path = os.path.expanduser(path)
-    self.image_shape, self.held_out, described = None, {}, ''
+    self.image_shape, self.domains, self.held_out, described = None, (), {}, ''
     if path.endswith(weights.SUFFIX):
       opened = classifiers.read(path)
       self.attributes, self.image_shape = opened.facts.attributes, opened.facts.image_shape
+      self.domains = opened.facts.domains
       if attributes and attributes != self.attributes:
         raise errors.UserError(f'config.accuracy.attributes={attributes!r}, but {path} knows '
                                f'{", ".join(self.attributes)}; leave it empty')
@@ -232,6 +274,24 @@ class Network:
     return logits
 
 
+def to_change(data: Mapping[str, Any], attributes: tuple[str, ...], records: Any = None
+              ) -> tuple[str, ...]:
+  """What is to change, see the module's docstring; () where nobody can say.
+
+  Args:
+    data: config.data.
+    attributes: those that a classifier knows.
+    records: of the split that is measured, where there are any.
+  Returns:
+    Names of labels.
+  """
+  known = tuple(records.attribute_names) if records else _names_in(data, attributes)
+  try:
+    return _to_change(data, sources.domains_of(data, known), known, records)
+  except errors.UserError:
+    return ()
+
+
 def _to_change(data, domains, known, records=None):
   """Returns names of labels; see the module's docstring."""
   named = [label for name in data['transfer'] for label in _labels_of(name, known, records)]
@@ -251,6 +311,27 @@ def _labels_of(name, known, records):
   if name in known:
     return (name,)
   return tuple(records.labels_of(name)) if hasattr(records, 'labels_of') else ()
+
+
+def _plain(a, b):
+  """Whether what only one of two predicates asks for is single labels, without | and brackets."""
+  return not any(set('|(') & set(part) for part in _conjuncts(a) ^ _conjuncts(b))
+
+
+def _conjuncts(text):
+  """What a predicate has between its outermost &; all of it is one if there is an | so far out."""
+  # Names in quotes may have any of the symbols.
+  text = re.sub(r"'[^']+'|\"[^\"]+\"", lambda match: re.sub(r'[&|()\s]', '_', match[0]), text)
+  text, parts, depth = ''.join(text.split()), [''], 0
+  for symbol in text:
+    depth += (symbol == '(') - (symbol == ')')
+    if symbol == '|' and not depth:
+      return {text}
+    if symbol == '&' and not depth:
+      parts.append('')
+    else:
+      parts[-1] += symbol
+  return set(parts)
 
 
 def _told_by(predicate, name):

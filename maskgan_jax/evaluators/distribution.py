@@ -5,24 +5,30 @@ all the real pictures of that domain in the split, by the features that a networ
 are, for methods that remove, b's pictures without the attribute (`removal_...`) against those of a.
 
   ab_fid               squared Frechet distance of Gaussians with their means and covariances
-  ab_kid, ab_kid_std   unbiased squared MMD with a polynomial kernel, over random subsets
+  ab_kid, ab_kid_std   unbiased squared MMD with a polynomial kernel, over random subsets; no
+                       deviation where the only subset is all of the pictures
   ab_is, ab_is_std     inception score of the translations alone, over ten parts
   do_nothing_ab_fid, do_nothing_ab_kid   the real pictures of one domain against the other's
-  ab_translations, ab_real_pictures      how many there were of each
+  ab_translations, ab_real_pictures      how many there were of each; do_nothing_ab_... likewise
 
 `config.distribution.real='source'` holds translations against the real pictures of the domain that
 they come from, b's removals against b's, as Table 1 of the content-transfer paper does: is all that
 was not to change as it was? Distances of either kind do not compare, and the protocol says which it
 is. Doing nothing would be perfect there; `do_nothing_...` is then what pictures of one kind get: a
-random half of the real ones against the other half, which is how we read the paper's row 'Real
-images'. Of half as many, its FID is too high beside that of translations; KID does not mind. The
-same stands there where both domains are one set, told apart by labels.
+random half of the real ones against the other half. So may the paper's row 'Real images' be read:
+that fits its glasses, KID 0.1 +- 0.3, but not its facial hair, 2.5 +- 0.2, where halves would be at
+0. Of half as many, its FID is too high beside that of translations; KID does not mind. The same
+stands there where both domains are one set, told apart by labels.
 
 These names mean Inception, `config.distribution.network=NAME.safetensors` of `import_weights
 inception`, at its tap 2048; `fid_protocol` beside them says which weights, and how pictures got
 their 299x299 pixels. By another tap or network of the user's (a jax.export blob or NAME.onnx, see
 features.py) the distances are `ab_frechet_distance` and `ab_kernel_distance`, which compare with
 nothing but the same network's, and there is no inception score.
+
+The inception score is that of Salimans et al. (2016), at least 1. LOMIT's ICLR submission, Table 1,
+has 0.14 to 0.38: it follows "the procedure in MUNIT", whose code, as far as known, gives the mean
+KL divergence itself, without exp. Such numbers do not compare with ours.
 
 FID falls with the number of pictures, and no setting can undo it: only numbers of equally many
 compare. KID does not depend on it.
@@ -210,9 +216,15 @@ class Evaluator:
       if pair not in nothing:
         one, two = real.halves() if source is real else (source, real)
         enough = min(one.statistics.count, two.statistics.count) > 1
-        nothing[pair] = dict(self._compare('', one, two)) if enough else {}
-      yield from ((f'do_nothing_{direction}{name}', value) for name, value in nothing[pair].items()
-                  if not name.endswith('_std'))
+        found = dict(self._compare('', one, two)) if enough else {}
+        nothing[pair] = (one, two), {name: value for name, value in found.items()
+                                     if not name.endswith('_std')}
+      parts, found = nothing[pair]
+      yield from ((f'do_nothing_{direction}{name}', value) for name, value in found.items())
+      if found:
+        one, two = parts if source is real else (source, real)
+        yield f'do_nothing_{direction}_translations', float(one.statistics.count)
+        yield f'do_nothing_{direction}_real_pictures', float(two.statistics.count)
       if self._logits[direction].count:
         logits = self._logits[direction].rows
         if len(logits) < 100 * _SPLITS:
@@ -239,7 +251,8 @@ class Evaluator:
       options['subsets'] = 1  # each would be all of both
     mean, deviation = distances.kernel_distance(*rows, **options)
     yield prefix + self._kernel, mean
-    yield f'{prefix}{self._kernel}_std', deviation
+    if options['subsets'] > 1:
+      yield f'{prefix}{self._kernel}_std', deviation
 
   def _warn(self, direction, counts, dim):
     """Notes what makes the results of so many pictures worth less."""
@@ -251,9 +264,11 @@ class Evaluator:
     elif counts[0] != counts[1]:
       self._note(f'{self._frechet} {where} is of {of}: compare it only with results of as many')
     if min(counts) < self._kid['subset_size']:
-      self._note(f'{self._kernel} {where} has subsets of {min(counts):,} pictures, as there are no '
-                 f'more, not config.distribution.kid.subset_size={self._kid["subset_size"]}; its '
-                 'deviation then says little')
+      alone = counts[0] == counts[1]
+      self._note(f'{self._kernel} {where} has {"a subset" if alone else "subsets"} of '
+                 f'{min(counts):,} pictures, as there are no more, not '
+                 f'config.distribution.kid.subset_size={self._kid["subset_size"]}; '
+                 + ('it has no deviation' if alone else 'its deviation then says little'))
 
   def _described(self):
     gamma = f'{self._kid["gamma"]:g}' if self._kid['gamma'] else '1/dim'

@@ -12,46 +12,58 @@ left without the attribute, for methods that remove. `..._std` are standard devi
 
 Content transfer's Table 3 and the column "Sim." of its Tables 6 and 7 have the features of VGGFace2
 (Cao et al., 2017). Here they are those of `config.identity.network`, any file that features.py
-opens, or else of `config.accuracy.network`, our classifier: what comes just before its logits.
-Numbers of different embedders do not compare. One that was trained to see nothing but what is to
-change is no judge of identity: by a classifier of glasses alone, avatars and their true
-translations are at -0.25, by one of hair, beards and smiles at 0.99. Such a one, of what should
-stay, is made by `train_classifier --attributes=Smiling,Facial_Hair,...`. A vector of zeros is like
-no other: 0.
+opens, or else of `config.accuracy.network`, our classifier: what comes just before its logits; a
+note says so where that has learnt what is to change. Numbers of different embedders do not compare.
+One that was trained to see nothing but what is to change is no judge of identity: by a classifier
+of glasses alone, avatars and their true translations are at -0.25, by one of hair, beards and
+smiles at 0.99. Such a one, of what should stay, is made by `train_classifier
+--attributes=Smiling,Facial_Hair,...`. A vector of zeros is like no other: 0.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+import os
 from typing import Any
 
 import numpy as np
 
+from maskgan_jax.evaluators import accuracy as accuracy_lib
 from maskgan_jax.evaluators import base, features, similarity
+from maskgan_jax.runs import classifiers, weights
 
 _PERFECT = 0.5  # true answers should be at least so much like their sources
 
 
 class Evaluator:
   """See the module's docstring and `base.Evaluator`."""
-  settings = ('identity', 'accuracy')
+  settings = ('identity', 'accuracy', 'data')
 
-  def __init__(self, settings: Mapping[str, Any], accuracy: Mapping[str, Any]):
+  def __init__(self, settings: Mapping[str, Any], accuracy: Mapping[str, Any],
+               data: Mapping[str, Any]):
     """Opens the embedder, if one is named.
 
     Args:
       settings: config.identity.
       accuracy: config.accuracy.
+      data: config.data.
     """
     group, path = (('identity', settings['network']) if settings['network'] else
                    ('accuracy', accuracy['network']))
     self._embedder = features.open_network(path, f'config.{group}.network') if path else None
+    self._learnt = _learnt(path, accuracy) if group == 'accuracy' and path else ()
+    self._data = data
+    self._changing: tuple[str, ...] = ()  # what is to change, of that
     self._values = base.PerImage()
     self._note: Callable[[str], None] = lambda line: None
 
   def begin(self, data: Any, split: str, poll: Callable[[], None],
             note: Callable[[str], None]) -> None:
-    """See `base.Evaluator`."""
-    del data, split, poll
+    """See `base.Evaluator`; finds out what is to change."""
+    del poll
     self._note = note
+    if self._learnt:
+      records = data.records(split) if hasattr(data, 'records') else None
+      changing = (*accuracy_lib.to_change(self._data, self._learnt, records), 'B')
+      self._changing = tuple(name for name in self._learnt if name in changing)
 
   def missing(self, batch, abilities):
     if not self._embedder:
@@ -85,12 +97,25 @@ class Evaluator:
       yield name, mean
       yield f'{name}_std', self._values.summary(name)[1]
     limits = [mean for name, mean in means.items() if name.startswith('truth_')]
-    if limits and min(limits) < _PERFECT:
+    if means and self._changing:
+      limit = f', even of true answers only {min(limits):.2f}' if limits else ''
+      self._note(f"'identity' is by config.accuracy.network, which has learnt what is to change, "
+                 f'{", ".join(self._changing)}{limit}: name an embedder of what should stay in '
+                 'config.identity.network')
+    elif limits and min(limits) < _PERFECT:
       self._note(f"'identity' is by an embedder that finds even true answers unlike their sources "
                  f'({min(limits):.2f}): it looks at what is to change; name another in '
                  'config.identity.network')
     if means:
       yield 'embedder', self._embedder.provenance
+
+
+def _learnt(path, accuracy):
+  """Returns the attributes of the classifier in a file, as far as anything says which."""
+  path = os.path.expanduser(path)
+  if weights.kind(path) == classifiers.KIND:
+    return classifiers.read(path).facts.attributes
+  return tuple(accuracy['attributes'])
 
 
 def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:

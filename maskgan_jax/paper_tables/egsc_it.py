@@ -75,9 +75,10 @@ _SSIM = base.Table(
              "(scikit-image's default windows, range 255). Perfect translations get 0.484 and "
              '0.226, so the published figures are at the ceiling. The last two columns, to the '
              'true translation, are those to go by. Whether and where the authors stretched '
-             'pictures before (SciPy did) is in evaluators/similarity.py.',
-    gap="with --add=quick a ninetieth of the authors' steps, a quarter of the channels, and a "
-        "perceptual network that learned ten digits in place of ImageNet's")
+             'pictures before (SciPy did) is in evaluators/similarity.py. The perceptual network '
+             "of our rows has learned the digits; the authors' is ImageNet's VGG-19, which "
+             '--add=imagenet takes.',
+    gap="with --add=quick a ninetieth of the authors' steps and a quarter of the channels")
 
 _OTHER = 'mIoU of a given network on translations'
 _MIOU = base.Table(

@@ -45,12 +45,13 @@ class Facts:
   """What a file says about its classifier.
 
   Attributes:
-    attributes: what the logits mean.
+    attributes: what the logits mean; 'B' may be the domain, see train_classifier.
     width: of networks.classifier.AttributeClassifier.
     image_shape: height and width of the pictures it was trained on.
     steps: it was trained for, `seed`: of its parameters and of the pictures' order.
     data: fingerprint of the data, see data.pipeline.
     held_out: on the test split of the same data; None before that is measured.
+    domains: predicates of a and b, where 'B' is the domain; else ().
   """
   attributes: tuple[str, ...]
   width: int
@@ -59,6 +60,7 @@ class Facts:
   seed: int
   data: str
   held_out: HeldOut | None = None
+  domains: tuple[str, ...] = ()
 
 
 class Classifier:
@@ -109,7 +111,9 @@ def read(path: str) -> Classifier:
     held_out = HeldOut(**fields.pop('held_out'))
     facts = Facts(**fields, held_out=held_out)
     facts = dataclasses.replace(facts, attributes=tuple(facts.attributes),
-                                image_shape=tuple(facts.image_shape))
+                                image_shape=tuple(facts.image_shape), domains=tuple(facts.domains))
+    if len(facts.domains) not in (0, 2):
+      raise ValueError('no two domains')
     for name in facts.attributes:
       float(held_out.accuracy[name]), held_out.commoner(name)
     if not facts.attributes or not 0 < facts.width < 10_000:

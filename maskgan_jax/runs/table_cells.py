@@ -239,20 +239,20 @@ def _listed(path: str) -> list[str]:
   return os.listdir(path) if os.path.isdir(path) else []
 
 
-def best_step(run: Run) -> int | None:
-  """The step with the best `best_metric` that was measured; None where the config names none."""
+def best_step(run: Run, row_name: str) -> int | None:
+  """The measured step with the best `best_metric`, of test pictures; None if none is named."""
   name = run.config.best_metric
   rows = [row for row in scores.read(run.workdir)
-          if row['split'] == 'test' and measures.is_number(row.get(name))]
+          if row['split'] in (row_name, 'test') and measures.is_number(row.get(name))]
   if not name or not rows:
     return None
   sign = 1 if run.config.best_mode == 'max' else -1
-  return max(rows, key=lambda row: sign * row[name])['step']
+  return max(rows, key=lambda row: (sign * row[name], row['split'] == row_name))['step']
 
 
 def cell(row: base.Row, column: base.Column, printed: base.Printed | None,
          planned: Planned | None, runs: Sequence[Run], row_name: str,
-         notes: Mapping[str, str] | None = None) -> Cell:
+         asked: Mapping[str, str] | None = None, notes: Mapping[str, str] | None = None) -> Cell:
   """A cell from what runs' scores.csv have.
 
   Args:
@@ -262,6 +262,7 @@ def cell(row: base.Row, column: base.Column, printed: base.Printed | None,
     planned: the cell's config, None where nobody of us runs it.
     runs: of that config.
     row_name: see `row_name`.
+    asked: see `row_of`.
     notes: workdir -> why it measured nothing, if somebody knows.
   """
   measure = measure_of(row, column)
@@ -274,8 +275,9 @@ def cell(row: base.Row, column: base.Column, printed: base.Printed | None,
     return Cell(printed, why_not=planned.why_not)
   if not runs:
     return Cell(printed, why_not=row.why_not or NOT_TRAINED)
-  last = [(run, _row(run, None, row_name)) for run in runs]
-  best = [(run, _row(run, step, row_name)) for run in runs if (step := best_step(run)) is not None]
+  last = [(run, row_of(run, None, row_name, asked)) for run in runs]
+  best = [(run, row_of(run, step, row_name, asked)) for run in runs
+          if (step := best_step(run, row_name)) is not None]
   known = [(run, r) for run, r in last if r and measures.is_number(r.get(measure))]
   if not known:
     told = [text for run in runs if (text := (notes or {}).get(run.workdir))]
@@ -285,8 +287,27 @@ def cell(row: base.Row, column: base.Column, printed: base.Printed | None,
                      measure, column.scale))
 
 
-def _row(run: Run, step: int | None, name: str) -> scores.Row | None:
-  return scores.latest(run.workdir, split=name, step=step)
+def row_of(run: Run, step: int | None, name: str, asked: Mapping[str, str] | None = None
+           ) -> scores.Row | None:
+  """A run's row of scores.csv, at `step` or the newest; None if it was measured otherwise.
+
+  Args:
+    run: whose.
+    step: of the checkpoint; None for the newest.
+    name: of the row, see `row_name`.
+    asked: what the row must say, such as {'distribution_settings': 'distribution.real=source'}.
+      What an evaluator did not measure at all does not count, nor which network, if none is asked
+      for.
+  """
+  row = scores.latest(run.workdir, split=name, step=step)
+  for key, text in (asked or {}).items():
+    if row and key in row:
+      parts = set(row[key].split('; '))
+      if '.network=' not in text:
+        parts = {part for part in parts if '.network=' not in part}
+      if parts != set(filter(None, text.split('; '))):
+        return None
+  return row
 
 
 def _value(known, measure, scale) -> Value | None:
@@ -295,9 +316,9 @@ def _value(known, measure, scale) -> Value | None:
     return None
   texts = [tuple(f'{key}: {text}' for key, text in row.items()
                  if isinstance(text, str) and key not in _NOT_PROVENANCE) for _, row in known]
-  if len(set(texts)) > 1:
-    odd = next(i for i, text in enumerate(texts) if text != texts[0])
-    parts = sorted(set(texts[0]) ^ set(texts[odd]))
+  alike = [{text for text in of_run if not text.startswith('speed_machine')} for of_run in texts]
+  if odd := next((i for i, of_run in enumerate(alike) if of_run != alike[0]), 0):
+    parts = sorted(alike[0] ^ alike[odd])
     raise errors.UserError(
         f'{known[0][0].workdir} and {known[odd][0].workdir} were not measured alike ({parts[0]}), '
         'so they have no mean; measure both again: add --again')

@@ -1,16 +1,15 @@
 """A filled table as Markdown, CSV and LaTeX, and tables as a list of their cells.
 
 Under each of the paper's rows that this project runs stand two of ours, the newest checkpoints and,
-where a config names what it ranks them by, the best ones. What follows ± is the deviation over
-pictures (of KID over subsets), as the papers have it; of several seeds the number is the mean, and
-their deviation and count stand in parentheses.
+where a config names what it ranks them by (of test pictures), the best ones. What follows ± is the
+deviation over pictures (of KID over subsets, of IS over parts); of several seeds the number is the
+mean, and their deviation and count stand in parentheses.
 """
 
 from collections.abc import Iterator, Sequence
 import csv
 import dataclasses
 import io
-import re
 
 from maskgan_jax.paper_tables import base
 from maskgan_jax.runs import table_cells
@@ -172,15 +171,15 @@ def _remarks(filled: Filled) -> Iterator[str]:
     yield f'{NOT_RUN} ({shown}): {why}'
   if missing and table.needs:
     yield f'it needs {table.needs}'
-  told: dict[tuple, str] = {}
+  told: dict[str, dict[str, None]] = {}  # what was measured -> the rows that it is in
   for row, cells in zip(table.rows, filled.cells, strict=True):
     for value in (value for cell in cells for value in (cell.last, cell.best) if value):
       for run, step in zip(value.runs, value.steps, strict=True):
         counts = [f'{count:,} {what}' for count, what in (
             (value.real, 'real pictures'), (value.generated, 'translations')) if count is not None]
-        told.setdefault((run, step, *counts),
-                        f'{row.name}: {run}, step {step:,}, ' + ' and '.join(counts))
-  yield from told.values()
+        told.setdefault(f'{run}, step {step:,}, {" and ".join(counts)}', {})[row.name] = None
+  for what, rows in told.items():
+    yield f'{", ".join(rows)}: {what}'
   texts = dict.fromkeys(text for cells in filled.cells for cell in cells if cell.last
                         for text in cell.last.provenance)
   yield from texts
@@ -195,11 +194,13 @@ def _escape_markdown(text):
   return _one_line(text).replace('|', '\\|')
 
 
+_LATEX = {'\\': r'\textbackslash{}', '^': r'\^{}', '~': r'\textasciitilde{}', '±': r'$\pm$',
+          '→': r'$\to$', 'λ': r'$\lambda$',
+          **{character: f'\\{character}' for character in '&%$#_{}'}}
+
+
 def _escape_latex(text):
-  text = re.sub(r'([&%$#_{}])', r'\\\1', _one_line(text))
-  for character, command in (('±', '$\\pm$'), ('→', '$\\to$'), ('λ', '$\\lambda$'), ('~', '\\~{}')):
-    text = text.replace(character, command)
-  return text
+  return ''.join(_LATEX.get(character, character) for character in _one_line(text))
 
 
 def _one_line(text):
