@@ -1,5 +1,7 @@
 """Accuracy of translations by a classifier whose answers are known: it looks at mean colours."""
 
+import dataclasses
+
 from data_samples import make_config as make_data_config
 from distribution_samples import export
 import jax.numpy as jnp
@@ -111,7 +113,13 @@ def test_sets_and_single_attributes_by_hand(network, batch_size):
   check(got, 'truth_ba', rows['truth_ba'], a, names)
   check(got, 'a', rows['a'], a, names)
   check(got, 'b', rows['b'], b, names)
-  assert len(got) == 8 * 3 + 2 and 'removal_accuracy' not in got  # a has no value of its own
+  changed = (a != b).any(axis=1)
+  forth = finds(translator(rows['a'], rows['b']).image, *names) == b
+  assert 2 < changed.sum() < 11
+  assert got['ab_accuracy_changed'] == pytest.approx(forth.all(axis=1)[changed].mean())
+  back = finds(translator(rows['b'], rows['a'], reverse=True).image, *names) == a
+  assert got['ba_accuracy_changed'] == pytest.approx(back.all(axis=1)[changed].mean())
+  assert len(got) == 8 * 3 + 2 + 2 and 'removal_accuracy' not in got  # a has no value of its own
   assert len({got[name] for name in got if 'accuracy' in name}) > 5
 
 
@@ -126,6 +134,7 @@ def test_without_labels_the_domain_decides(network):
   check(got, 'truth_removal', rows['truth_ba'], zero, ['Green'])
   check(got, 'a', rows['a'], zero, ['Green'])
   check(got, 'b', rows['b'], one, ['Green'])
+  assert got['ab_accuracy_changed'] == got['ab_accuracy']  # all of them have to change
   assert 'truth_ab_accuracy' not in got and got['removal_accuracy'] > got['b_accuracy']
   turned = measure(rows, make_config(network, a='Green', b='~Green'))
   assert turned['ab_accuracy'] == pytest.approx(1 - got['ab_accuracy'])
@@ -193,6 +202,53 @@ def test_pairs_of_one_set_are_turned(network, table):
       for batch in data.evaluation(split, **options):
         yield {name: value for name, value in batch.items() if 'attributes' not in name}
   assert measure(Bare(), config, Forth()) == got
+
+
+@pytest.mark.parametrize('a, b, plain', [
+    ('~G', 'G', True), ('~Male & ~G', 'Male & G', True), ('Red | Green', 'Red | Green', True),
+    ('(Young | Male) & ~G', 'G & (Young|Male)', True), ('~"A | B"', '"A | B"', True),
+    ("('A B' | C) & G", "('A D' | C) & G", False), ('~Red & ~Green', 'Red | Green', False),
+    ('Bald', '~Bald & (Black | Brown)', False), ('Red & Green', '~(Red & Green)', False),
+    ('Tall & Red | Old', 'Tall & Green | Old', False)])
+def test_what_differs_is_single_labels_or_not(a, b, plain):
+  assert accuracy._plain(a, b) == plain
+
+
+def test_compound_predicates_are_judged_by_the_domain(network, table):
+  """Content transfer's question; whatever the labels of the exemplars say."""
+  config = make_config(network, ('B', 'Red', 'Green'))
+  for fields in (dict(a='~Red', b='Red'), dict(a='', b='', attributes=('Red',))):
+    assert 'ab_accuracy[Red]' in measure(open_table(table, config, **fields), config)
+  data = open_table(table, config, a='~Red & ~Green', b='Red | Green')
+  got = measure(data, config)
+  records, (a, b) = data.records('test'), data.members('test')
+  before, exemplars = (np.stack([records.image(int(i)) for i in members[:7]]) for members in (a, b))
+  translator, one, zero = simple(Mixes()), np.ones((7, 1)), np.zeros((7, 1))
+  for task, images, wanted in (
+      ('ab', translator(before, exemplars).image, one), ('do_nothing_ab', before, one),
+      ('ba', translator(exemplars, before, reverse=True).image, zero), ('a', before, zero),
+      ('removal', translator.remove(exemplars).image, zero), ('b', exemplars, one)):
+    check(got, task, images, wanted, ['B'])  # this network says so where blue is above LEVEL
+  assert got['ab_accuracy_changed'] == got['ab_accuracy'] and 'ab_accuracy[Red]' not in got
+  assert measure({'a': before, 'b': exemplars}, config) == got  # nobody has any labels
+
+
+def test_a_classifier_of_the_domain_alone_and_of_other_domains(table, tmp_path):
+  path, notes = str(tmp_path / 'x.safetensors'), []
+  params, facts = drawn(('B',), image_shape=(SIZE, SIZE))
+  classifiers.write(path, params, dataclasses.replace(facts, domains=('~Red', 'Red')))
+  config = make_config(path, ())
+  got = measure(open_table(table, config, a='~Red', b='Red'), config, note=notes.append)
+  assert 'ab_accuracy[B]' in got and not notes
+  measure(open_table(table, config, a='~Green', b='Green'), config, note=notes.append)
+  assert notes == ["'accuracy' is by a classifier of other domains than these: a='~Red', b='Red'"]
+  data = open_table(table, config, a='', b='', attributes=('Red',))
+  assert measure(data, config, note=notes.append) == {}
+  assert 'knows B, and what is to change is Red; train_classifier --attributes=Red' in notes[-1]
+  config = make_config(export(tmp_path / 'one', lambda x: look(x)[:, :1]), ('Blue',))
+  data = open_table(table, config, a='~Red & ~Green', b='Red | Green')
+  assert measure(data, config, note=notes.append) == {}
+  assert 'what is to change is Red, Green; train_classifier --attributes=B makes' in notes[-1]
 
 
 def names_of(known=(), features=None, attributes=(), transfer=(), **domains):

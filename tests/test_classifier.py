@@ -191,11 +191,40 @@ def test_of_two_folders_it_learns_which(tmp_path):
   config.image_size = SIZE
   config.data.update(source='folder', path=folder)
   opened = train(config, tmp_path / 'x.safetensors', steps=1, batch_size=2)
-  assert opened.facts.attributes == ('B',)
+  assert opened.facts.attributes == ('B',) and opened.facts.domains == ()  # a label as any other
   assert opened.facts.held_out.positives == {'B': 50} and opened.facts.held_out.pictures == 87
+  asked = train(config, tmp_path / 'y.safetensors', steps=1, batch_size=2, attributes=('B',))
+  assert asked.facts == opened.facts
+
+
+def test_it_learns_the_domain_itself(table, tmp_path):
+  """b is what is red or bright, and not both: no single label says that."""
+  texts = '(Red & Bright) | (~Red & ~Bright)', '(Red & ~Bright) | (~Red & Bright)'
+  config = make_config(table, a=texts[0], b=texts[1], attributes=('Red',))
+  images, red, bright = draw('test')
+  opened = train(config, tmp_path / 'b.safetensors', attributes=('B',), steps=1)
+  assert opened.facts.attributes == ('B',) and opened.facts.domains == texts
+  held_out = opened.facts.held_out
+  assert held_out.positives == {'B': (red != bright).sum()} and held_out.pictures == 21
+  assert held_out.accuracy['B'] == pytest.approx(
+      ((opened(images)[0][:, 0] > 0) == (red != bright)).mean())
+  assert classifiers.read(str(tmp_path / 'b.safetensors')).facts == opened.facts
+  opened = train(make_config(table), tmp_path / 'c.safetensors', attributes=('Bright', 'B'))
+  answers = opened(images)[0] > 0
+  assert (answers[:, 0] == bright).mean() > 0.9 and (answers[:, 1] == red).mean() > 0.9
+  assert opened.facts.held_out.positives == {'Bright': bright.sum(), 'B': red.sum()}
+  assert opened.facts.domains == ('~Red & Square', 'Red & Square')
+  # It is no label of the data: neither a default nor in a config.
+  opened = train(make_config(table), tmp_path / 'd.safetensors', steps=1)
+  assert opened.facts.attributes == ('Red',) and opened.facts.domains == ()
 
 
 @pytest.mark.parametrize('fields, options, match', [
+    ({'a': '', 'b': ''}, dict(attributes=('Red', 'B')),
+     '^--attributes=B tells domain b from a, and 48 of the 48 train pictures are in both; change'),
+    ({'a': 'Red', 'b': 'Bright'}, dict(attributes=('B',)), 'and 16 of the 40 train pictures are'),
+    ({'test_a': 'Red'}, dict(attributes=('B',)), 'and 14 of the 14 test pictures are in both'),
+    ({'attributes': ('B',)}, {}, "config.data.attributes: there is no attribute 'B'"),
     ({}, dict(attributes=('Square',)), '^every picture has Square: nothing to learn$'),
     ({}, dict(attributes=('Red', 'Round')), '^no picture has Round: nothing to learn$'),
     ({}, dict(attributes=('Brihgt',)), r"--attributes: .* 'Brihgt' \(did you mean 'Bright'\?\)"),
@@ -257,6 +286,8 @@ def test_damaged_files_and_others(tmp_path):
       (lacking, {'kind': 'classifier', 'facts': text}, "lacks a tensor 'Linear_0.*again"),
       (params, {'kind': 'classifier', 'facts': json.dumps(broken)}, 'does not say what it'),
       (params, {'kind': 'classifier', 'facts': '{}'}, 'does not say what it classifies'),
+      (params, {'kind': 'classifier', 'facts': json.dumps(json.loads(text) | {'domains': ['a']})},
+       'does not say what it classifies'),
       (params, {'kind': 'classifier'}, 'does not say what it classifies')):
     rewritten(path, written, **metadata)
     with pytest.raises(errors.UserError, match=match):

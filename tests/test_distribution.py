@@ -63,6 +63,8 @@ def test_by_hand_with_a_network_of_the_users(folder, network, wanted, batch_size
     assert got[f'do_nothing_{direction}_frechet_distance'] == pytest.approx(nothing, rel=1e-5)
     assert got[f'{direction}_translations'] == 37
     assert got[f'{direction}_real_pictures'] == COUNTS[direction[1].upper()]
+    for domain, name in zip(direction, ('translations', 'real_pictures'), strict=True):
+      assert got[f'do_nothing_{direction}_{name}'] == COUNTS[domain.upper()]
   assert got['ab_frechet_distance'] != pytest.approx(got['ba_frechet_distance'], rel=0.01)
   assert not [name for name in got if 'fid' in name or 'kid' in name or '_is' in name]
   digest = features._digest(network)
@@ -101,6 +103,8 @@ def test_against_the_domain_that_translations_come_from(folder, network, wanted,
         frechet(wanted[direction], real), rel=1e-5)
     assert got[f'{direction}_real_pictures'] == len(real)
     one, two = halves(real)
+    assert [got[f'do_nothing_{direction}_{name}'] for name in ('translations', 'real_pictures')] \
+        == [len(one), len(two)]
     assert got[f'do_nothing_{direction}_frechet_distance'] == pytest.approx(
         frechet(one, two), rel=1e-5)
     kernel = distances.kernel_distance(one, two, subsets=20, subset_size=len(two))
@@ -244,6 +248,24 @@ def test_a_cache_that_cannot_be_written_is_said(folder, network, tmp_path):
   got = measure(open_data(folder), network, cache=str(tmp_path / 'file'), note=notes.append)
   assert 'ab_frechet_distance' in got
   assert 'will have to be looked at again: cannot write' in notes[0]
+
+
+def test_one_subset_of_all_pictures_has_no_deviation(folder, network):
+  notes, config = [], make_config(network)
+
+  def run():
+    return evaluators.run(simple(Adds()), open_data(folder), names=('distribution',), batch_size=16,
+                          note=notes.append, config=config)
+  assert {'ab_kernel_distance_std', 'ba_kernel_distance_std'} < run().keys()
+  config.distribution.kid.subset_size = 40
+  got = run()  # from b to a there are 37 of either: each subset of 37 would be all of them
+  assert 'ba_kernel_distance' in got and 'ba_kernel_distance_std' not in got
+  assert got['ab_kernel_distance_std'] > 0
+  assert [note.split('; ')[1] for note in notes if 'kid.subset_size=40' in note] == [
+      'its deviation then says little', 'it has no deviation']
+  assert 'b to a has a subset of 37 pictures' in notes[-1]
+  config.distribution.kid.subsets = 1
+  assert not [name for name in run() if name.endswith('_std')]
 
 
 def test_too_few_pictures_are_said(folder, network):

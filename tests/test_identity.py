@@ -42,8 +42,10 @@ def look(images):
   return seen(images) - jnp.array([[2, 2, 2, 2, 4]])
 
 
-def measure(rows, network='', method=None, batch_size=4, note=lambda line: None, accuracy=''):
+def measure(rows, network='', method=None, batch_size=4, note=lambda line: None, accuracy='',
+            **fields):
   config = run_config.default('content_transfer')
+  config.data.update(**fields)
   config.identity.network, config.accuracy.network = network, accuracy
   return evaluators.run(simple(method or Changes()), Data(test=rows), names=('identity',),
                         batch_size=batch_size, note=note, config=config)
@@ -119,6 +121,32 @@ def test_embedders_of_what_changes_are_no_judges(tmp_path):
   measure(rows | {'truth_ab': rows['a']}, path, Plain(), note=notes.append)
   measure(rows, path, Plain(), note=notes.append)
   assert not notes
+
+
+@pytest.mark.parametrize('learnt, fields, named', [
+    (('Eyeglasses', 'Wide'), {}, 'Eyeglasses'),
+    (('Wide', 'B'), {}, 'B'),
+    (('Wide', 'Red'), {}, ''),
+    (('Wide', 'Red'), dict(a='~Red & Tall', b='Red & Tall'), 'Red'),
+    (('Wide', 'Red'), dict(transfer=('Red',)), 'Red')])
+def test_a_classifier_of_what_changes_is_said_to_be_one(tmp_path, learnt, fields, named):
+  """Whether or not true answers are known."""
+  path, notes = str(tmp_path / 'x.safetensors'), []
+  classifiers.write(path, *drawn(learnt))
+  rows = {'a': pictures(3), 'b': pictures(3, 1)}
+  measure(rows, accuracy=path, method=Plain(), note=notes.append, **fields)
+  assert len(notes) == bool(named)
+  if named:
+    assert notes == ["'identity' is by config.accuracy.network, which has learnt what is to "
+                     f'change, {named}: name an embedder of what should stay in '
+                     'config.identity.network']
+    notes.clear()
+    measure(rows | {'truth_ab': rows['a']}, accuracy=path, method=Plain(), note=notes.append,
+            **fields)
+    assert len(notes) == 1 and f'{named}, even of true answers only 1.00: ' in notes[0]
+  notes.clear()
+  measure(rows, path, Plain(), note=notes.append, accuracy=path, **fields)
+  assert not notes  # it was chosen
 
 
 def test_vectors_of_zeros_are_like_nothing(tmp_path):

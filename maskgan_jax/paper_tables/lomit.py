@@ -73,16 +73,17 @@ _ICLR_1 = base.Table(
     protocol='An inception score is exp(mean KL divergence), which is never below 1; the paper '
              'follows "the procedure in MUNIT", whose published code has the exponential, and all '
              'of its scores are below 1: they are without it, or of something else. Over what '
-             'their deviations are it does not say. They are by an Inception fine-tuned on CelebA, '
-             "as is its classifier; neither is published. Here the score is ImageNet's and has a "
-             "column of its own. CA is the share of translations with every label as the "
-             "exemplar's, over the pairs in which a label has to change (ab_accuracy_changed): a "
-             'and b are any two test faces, whose labels agree by chance (Male about half of the '
-             "time), so that over all pairs doing nothing scores high. The paper does not say how "
-             "it paired them; DRIT's 21.1 % of gender takes pairs that differ. Rows of one "
-             "attribute: the paper's LOMIT is that of several, whose masks of input and exemplar "
-             'were edited by hand (section 5.3); its baselines were trained for each attribute. '
-             'Ours are trained for the one attribute as those are, and no hand edits their masks.')
+             'their deviations are it does not say. Its classifier is an Inception fine-tuned on '
+             "CelebA, presumably the scores' too; it is not published. Here the score is "
+             "ImageNet's and has a column of its own. CA is the share of translations with every "
+             "label as the exemplar's, over the pairs in which a label has to change "
+             '(ab_accuracy_changed): a and b are any two test faces, whose labels agree by chance '
+             '(Male about half of the time), so that over all pairs doing nothing scores high. '
+             "The paper does not say how it paired them; DRIT's 21.1 % of gender takes pairs that "
+             "differ. Rows of one attribute: the paper's LOMIT is that of several, whose masks of "
+             'input and exemplar were edited by hand (section 5.3); its baselines were trained '
+             'for each attribute. Ours are trained for the one attribute as those are, and no hand '
+             'edits their masks.')
 
 _ICLR_7 = base.Table(
     'ICLR Figure 7: the user study, brown hair without a smile to blond with one',

@@ -82,6 +82,7 @@ _MEANINGS = {
                           'from each other, by LPIPS: 0 if the exemplar does not matter.',
     'ab_accuracy': 'Share of the translations in which a classifier finds every attribute that is '
                    'to change as it should be.',
+    'ab_accuracy_changed': 'The same of the pairs in which source and exemplar differ in it.',
     'truth_ab_accuracy': 'The same for true translations: what a perfect one gets.',
     'removal_accuracy': 'Share of the pictures with the attribute removed in which a classifier '
                         'no longer finds it.',
