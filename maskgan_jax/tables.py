@@ -18,6 +18,7 @@ all of them: where data are, which weights measure. Scores of another protocol a
 """
 
 from collections.abc import Callable, Mapping, Sequence
+import contextlib
 import os
 import shlex
 import signal
@@ -50,12 +51,12 @@ def fill(name: str, workdir: str, *, add: str = '', overrides: Mapping[str, str]
     evaluate: measure what is there and was not measured.
     again: measure what was measured, too.
     command: to stand below the table.
-    strict: UserError if no config of the table takes `add` or has an override's key.
+    strict: UserError if no config of the table has an override's key.
     poll: called often; may raise to stop.
     note: told what is done.
   """
   table = paper_tables.get(name)
-  plans = table_cells.plan(table, add, overrides, strict)
+  plans = table_cells.plan(table, add, overrides, strict, note)
   row_name = table_cells.row_name(table, overrides)
   if train:
     _train(plans, workdir, tuple(seeds) or (0,), row_name, poll, note)
@@ -69,15 +70,22 @@ def fill(name: str, workdir: str, *, add: str = '', overrides: Mapping[str, str]
                 for column in table.columns if table_cells.spec_of(row, column) == own}
       for run in found:
         _measure(run, plans[own], asked[own], wanted, row_name, again, whys, poll, note)
+  unfinished = [f'{run.workdir} is at step {step:,} of {run.planned_steps:,}'
+                for found in runs.values() for run in found
+                if (step := table_cells.furthest(run.workdir)) not in (-1, run.planned_steps)]
+  for own, found in runs.items():
+    if lacking := sorted(set(seeds) - {run.seed for run in found}) if found else ():
+      unfinished.append(f'{plans[own].spec}: there is no run of seed '
+                        f'{", ".join(map(str, lacking))}')
+  if 'smoke' in add.split(','):
+    unfinished.append('SMOKE: a few steps on a few pictures, which shows that it runs; no number '
+                      'above says anything')
   specs = [[table_cells.spec_of(row, column) for column in table.columns] for row in table.rows]
   cells = [[table_cells.cell(row, column, row.printed[i] if row.printed else None,
                              plans.get(spec), runs.get(spec, ()), row_name, asked.get(spec), whys)
             for i, (column, spec) in enumerate(zip(table.columns, row_specs, strict=True))]
            for row, row_specs in zip(table.rows, specs, strict=True)]
   named = [[plans[spec].spec if spec else '' for spec in row_specs] for row_specs in specs]
-  unfinished = [f'{run.workdir} is at step {step:,} of {run.planned_steps:,}'
-                for found in runs.values() for run in found
-                if (step := table_cells.furthest(run.workdir)) not in (-1, run.planned_steps)]
   return table_formats.Filled(name, table, cells, named, row_name, command,
                               list(dict.fromkeys(unfinished)))
 
@@ -206,11 +214,12 @@ def main() -> None:
   filled, overrides = [], _pairs(given.override)
   for name in names:
     try:
-      filled.append(fill(
-          name, given.workdir, add=given.add, overrides=overrides, seeds=_seeds(given.seeds),
-          train=given.train, evaluate=given.evaluate, again=given.again,
-          command=_command(name, given), poll=poll, strict=len(names) == 1,
-          note=lambda line: print(line, file=sys.stderr, flush=True)))
+      with contextlib.redirect_stdout(sys.stderr):  # training tells its progress
+        filled.append(fill(
+            name, given.workdir, add=given.add, overrides=overrides, seeds=_seeds(given.seeds),
+            train=given.train, evaluate=given.evaluate, again=given.again,
+            command=_command(name, given), poll=poll, strict=len(names) == 1,
+            note=lambda line: print(line, file=sys.stderr, flush=True)))
     except errors.UserError as error:
       if len(names) == 1:
         raise

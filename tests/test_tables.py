@@ -161,8 +161,10 @@ def test_rows_measured_with_other_settings_do_not_count(tmp_path, table):
 def test_added_arguments_and_overrides(tmp_path, table):
   write_run(tmp_path, 'run', [(4, 'test', {'mask_iou': 0.25})], argument='smoke')
   assert fill(tmp_path, add='smoke').cells[1][0].last.mean == 25
-  with pytest.raises(errors.UserError, match="'smok' is unknown.*'smoke'"):
-    fill(tmp_path, add='smok')
+  told = []
+  tables.fill('any', str(tmp_path), add='smok', evaluate=False, note=told.append)
+  assert any("'smok' is unknown" in line and 'taken as they are' in line for line in told)
+  assert 'no run of seed 3' in table_formats.markdown(fill(tmp_path, add='smoke', seeds=(0, 3)))
   with pytest.raises(errors.UserError, match="key 'weights.cycl'.*weights.cycle"):
     fill(tmp_path, overrides={'weights.cycl': '1'})
   with pytest.raises(errors.UserError, match='whole number'):

@@ -105,7 +105,9 @@ class Evaluator:
     self._logits: dict[str, distances.Sample] = {}  # likewise
 
   def missing(self, batch, abilities):
-    return '' if self._network else f'no network is named ({_FIELD})'
+    return '' if self._network else (
+        f'no network is named ({_FIELD}); python -m maskgan_jax.import_weights inception FILE '
+        '--output=NAME.safetensors makes the one of FID, and any that gives features will do')
 
   def begin(self, data: Any, split: str, poll: Callable[[], None],
             note: Callable[[str], None]) -> None:

@@ -68,6 +68,6 @@ def _table(task: str, title: str) -> Table:
 
 
 TABLES = {
-    'glasses': _table('glasses', 'avatars, glasses after an exemplar, 2,000 test pairs'),
+    'glasses': _table('glasses', 'avatars, glasses after an exemplar'),
     'hair_color': _table('hair_color', 'avatars, hair colour after an exemplar'),
 }

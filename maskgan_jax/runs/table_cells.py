@@ -6,7 +6,7 @@ what the table and the command line ask of the measuring is part of the name und
 stands in scores.csv ('test, distribution.real=source').
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 import glob
 import math
@@ -24,11 +24,15 @@ from maskgan_jax.runs import measures, scores, sweep_plans
 _DEPTH = 4  # folders below the root in which runs are looked for
 # Groups of the config that say how something is measured; what lies elsewhere is a matter of
 # training, or of where things are.
-_MEASURING = ('accuracy', 'distribution', 'identity', 'lpips', 'segmentation', 'evaluation_pairs',
-              'data.erase', 'data.mask', 'data.transfer')
-_WHERE = ('distribution.cache',)
+_MEASURING = ('accuracy.', 'distribution.', 'identity.', 'lpips.', 'segmentation.',
+              'evaluation_pairs', 'data.apart', 'data.erase', 'data.mask', 'data.transfer')
+_WHERE = ('distribution.cache', 'data.masks_path')
 NOT_TRAINED = 'not trained'
-_NOT_PROVENANCE = ('split', 'time', 'speed_machine')
+_NOT_PROVENANCE = ('split', 'time')
+_TEXTS_OF = {'classifier': 'accuracy', 'embedder': 'identity', 'lpips_network': 'lpips',
+             'speed_machine': 'speed', 'fid_protocol': 'distribution',
+             'kid_kernel': 'distribution', 'frechet_distance_protocol': 'distribution',
+             'kernel_distance_kernel': 'distribution'}  # evaluators whose texts these are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,16 +118,17 @@ def measure_of(row: base.Row, column: base.Column) -> str:
 
 
 def plan(table: base.Table, add: str = '', overrides: Mapping[str, str] | None = None,
-         strict: bool = True) -> dict[str, Planned]:
+         strict: bool = True, note: Callable[[str], None] = print) -> dict[str, Planned]:
   """The configs of a table, by the cells' own spelling of them.
 
   Args:
     table: the table.
     add: arguments added to those of every config that takes them, e.g. 'quick'.
     overrides: dotted key -> text, for the configs that have the key.
-    strict: whether some config must take `add` and have each override's key.
+    strict: whether some config must have each override's key.
+    note: told in a line if no config takes `add`.
   Raises:
-    UserError: if there are configs and none does, or if an override's text is no value.
+    UserError: if there are configs and none has a key, or if an override's text is no value.
   """
   specs = dict.fromkeys(spec for row in table.rows for column in table.columns
                         if (spec := spec_of(row, column)))
@@ -153,8 +158,8 @@ def plan(table: base.Table, add: str = '', overrides: Mapping[str, str] | None =
         run_config.set_key(config, key, sweep_plans.parse_value(text, leaves[key], key))
     run_config.check_values(config)
     found[own] = Planned(spec, config)
-  if strict and found and not took:
-    raise refused
+  if found and not took:
+    note(f'no config of this table takes --add={add}, so they are taken as they are: {refused}')
   if strict and unknown and found:
     leaves = {key for p in found.values() if p.config for key, _ in run_config.flatten(p.config)}
     key = next(iter(unknown))
@@ -282,9 +287,10 @@ def cell(row: base.Row, column: base.Column, printed: base.Printed | None,
   if not known:
     told = [text for run in runs if (text := (notes or {}).get(run.workdir))]
     return Cell(printed, why_not=told[0] if told else 'trained, but not measured so')
-  return Cell(printed, _value(known, measure, column.scale),
+  told = [key.removesuffix('_settings') for key in asked or ()]
+  return Cell(printed, _value(known, measure, column.scale, told),
               _value([(run, r) for run, r in best if r and measures.is_number(r.get(measure))],
-                     measure, column.scale))
+                     measure, column.scale, told))
 
 
 def row_of(run: Run, step: int | None, name: str, asked: Mapping[str, str] | None = None
@@ -310,12 +316,16 @@ def row_of(run: Run, step: int | None, name: str, asked: Mapping[str, str] | Non
   return row
 
 
-def _value(known, measure, scale) -> Value | None:
+def _value(known, measure, scale, evaluators) -> Value | None:
   """The value of (run, row of scores.csv)s; UserError if they were not measured alike."""
   if not known:
     return None
+
+  def counts(key):
+    whose = _TEXTS_OF.get(key, key.removesuffix('_settings') if key.endswith('_settings') else '')
+    return key not in _NOT_PROVENANCE and (not evaluators or not whose or whose in evaluators)
   texts = [tuple(f'{key}: {text}' for key, text in row.items()
-                 if isinstance(text, str) and key not in _NOT_PROVENANCE) for _, row in known]
+                 if isinstance(text, str) and counts(key)) for _, row in known]
   alike = [{text for text in of_run if not text.startswith('speed_machine')} for of_run in texts]
   if odd := next((i for i, of_run in enumerate(alike) if of_run != alike[0]), 0):
     parts = sorted(alike[0] ^ alike[odd])

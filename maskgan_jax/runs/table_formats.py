@@ -107,6 +107,8 @@ def _record(one, row, column, cell, spec):
   record = {'table': one.name, 'row': row.name, 'column': column.name,
             'measure': table_cells.measure_of(row, column) if row.ours else '',
             'scores': one.row_name if spec else '', 'config': spec, 'not_run': cell.why_not}
+  if cell.why_not == table_cells.NOT_TRAINED and one.table.needs:
+    record['not_run'] += f'; needs {one.table.needs}'
   if cell.printed:
     record |= {'paper': cell.printed.mean, 'paper_deviation': cell.printed.deviation}
   for kind in ('last', 'best'):
@@ -171,6 +173,11 @@ def _remarks(filled: Filled) -> Iterator[str]:
     yield f'{NOT_RUN} ({shown}): {why}'
   if missing and table.needs:
     yield f'it needs {table.needs}'
+  configs = {row.name: dict.fromkeys(filter(None, specs))
+             for row, specs in zip(table.rows, filled.specs, strict=True)}
+  if any(configs.values()):
+    yield 'configs: ' + '; '.join(f'{name} {", ".join(f"`{spec}`" for spec in specs)}'
+                                  for name, specs in configs.items() if specs)
   told: dict[str, dict[str, None]] = {}  # what was measured -> the rows that it is in
   for row, cells in zip(table.rows, filled.cells, strict=True):
     for value in (value for cell in cells for value in (cell.last, cell.best) if value):
