@@ -29,6 +29,7 @@ from typing import Any
 from absl import flags
 
 from maskgan_jax import commandline, errors, paper_tables
+from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import measures, table_cells, table_formats
 
 FORMATS = ('markdown', 'csv', 'latex', 'cells')
@@ -196,12 +197,14 @@ def main() -> None:
     return
   if not given.table:
     raise errors.UserError('name a table: --table=egsc_it/2, say; --list names them all')
-  names = known if given.table == ['all'] else given.table
+  names = known if 'all' in given.table else list(dict.fromkeys(filter(None, given.table)))
   for name in names:
     paper_tables.get(name)  # a misspelt one is not for the end of training to find
   if '://' in given.workdir:
     raise errors.UserError(f'--workdir={given.workdir} is not a folder of this file system; mount '
                            'the bucket and name its folder')
+  if not given.workdir or os.path.exists(given.workdir) and not os.path.isdir(given.workdir):
+    raise errors.UserError(f'--workdir={given.workdir} is not a folder')
   if not os.path.isdir(given.workdir) and not given.train and flags.FLAGS['workdir'].present:
     raise errors.UserError(f'there is no folder {given.workdir}; --train makes it')
   asked = threading.Event()
@@ -212,6 +215,7 @@ def main() -> None:
     if asked.is_set():
       raise errors.Preempted('told to stop; the same command goes on with what is missing')
   filled, overrides = [], _pairs(given.override)
+  _check_used(names, given.add, overrides)
   for name in names:
     try:
       with contextlib.redirect_stdout(sys.stderr):  # training tells its progress
@@ -232,6 +236,23 @@ def main() -> None:
     print('\n'.join(write(one) for one in filled), end='')
 
 
+def _check_used(names: Sequence[str], add: str, overrides: Mapping[str, str]) -> None:
+  """UserError for an argument or a key that none of the tables' configs takes."""
+  refused, keys, configs = [], set(), 0
+  for name in names:
+    plans = table_cells.plan(paper_tables.get(name), add, strict=False, note=refused.append)
+    configs += bool(plans)
+    for planned in plans.values():
+      if planned.config is not None:
+        keys.update(key for key, _ in run_config.flatten(planned.config))
+  if add and refused and len(refused) == configs:
+    raise errors.UserError(refused[0].partition(': ')[2])
+  for key in overrides if keys else ():
+    if key not in keys:
+      raise errors.UserError(f'--override={key}=...: no config has that key'
+                             f'{errors.nearest(key, keys)}')
+
+
 def _command(name: str, given: Any) -> str:
   """The command that trains and prints a table."""
   options = [f'--override={text}' for text in given.override]
@@ -243,18 +264,28 @@ def _command(name: str, given: Any) -> str:
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:
   """KEY=VALUE as a dict; UserError for anything else."""
+  found: dict[str, str] = {}
   for text in texts:
-    if '=' not in text.strip('='):
+    key, equals, value = text.partition('=')
+    key = key.strip().removeprefix('config.')
+    if not key or not equals:
       raise errors.UserError(f'--override={text} is not KEY=VALUE')
-  return {key.strip().removeprefix('config.'): value
-          for key, _, value in (text.partition('=') for text in texts)}
+    if key == 'seed':
+      raise errors.UserError(f'--override={text}: seeds are given with --seeds={value}')
+    if found.setdefault(key, value) != value:
+      raise errors.UserError(f'--override={key} is given twice, as {found[key]!r} and {value!r}')
+  return found
 
 
 def _seeds(texts: Sequence[str]) -> tuple[int, ...]:
+  """Whole numbers from 0 to 2**31 - 1, each once; UserError for anything else."""
   try:
-    return tuple(int(text) for text in texts)
+    seeds = tuple(dict.fromkeys(int(text) for text in texts))
   except ValueError as error:
     raise errors.UserError(f'--seeds={",".join(texts)} are not whole numbers') from error
+  if bad := [seed for seed in seeds if not 0 <= seed < 2 ** 31]:
+    raise errors.UserError(f'--seeds={",".join(texts)}: {bad[0]} is not from 0 to 2147483647')
+  return seeds
 
 
 if __name__ == '__main__':

@@ -63,14 +63,15 @@ def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequenc
     UserError: an attribute that is unknown or that all or no training pictures have, 'B' where
       pictures are in both domains, data that cannot be opened, an `output` that exists.
   """
-  from maskgan_jax.runs import weights
+  from maskgan_jax.runs import classifiers, weights
   weights.require_new(output)
+  if not 0 < width <= classifiers.MOST_WIDTH:
+    raise errors.UserError(f'--width={width} must be from 1 to {classifiers.MOST_WIDTH}')
   if batch_size < 2 or batch_size % 2:
     raise errors.UserError(f'--batch_size={batch_size} must be even: half of a batch is of either '
                            'domain')
   _make_folder(output)
   data, names = _open(config, tuple(attributes), seed, note)
-  from maskgan_jax.runs import classifiers
   params = _fit(data, names, steps, batch_size, width, learning_rate, seed, poll, note)
 
   facts = classifiers.Facts(attributes=names, width=width, image_shape=data.image_shape,

@@ -66,7 +66,7 @@ def test_measures_what_scores_do_not_have(run, config, model, by_hand):
   assert [(row['step'], row['split']) for row in rows] == [(2, 'test'), (4, 'test')]
   for row in rows:
     want = by_hand[row['step']]
-    assert row.keys() == want.keys() | {'step', 'split'}
+    assert row.keys() == want.keys() | {'step', 'split', 'pairs_asked'}
     for name, value in want.items():
       np.testing.assert_allclose(row[name], value, rtol=1e-4, err_msg=name)
   assert abs(rows[0]['transfer_psnr'] - rows[1]['transfer_psnr']) > 1e-3

@@ -158,6 +158,40 @@ def test_rows_measured_with_other_settings_do_not_count(tmp_path, table):
   assert fill(tmp_path, overrides=other).cells[1][1].last is None
 
 
+def test_rows_of_another_number_of_pairs_do_not_count(tmp_path, table):
+  write_run(tmp_path, '0', [(1500, 'test', {'mask_iou': 0.5, 'pairs_asked': 3.0})])
+  write_run(tmp_path, '1', [(1500, 'test', {'mask_iou': 0.7, 'pairs_asked': 0.0})], seed=1)
+  assert fill(tmp_path).cells[1][0].last.mean == pytest.approx(70)
+  write_run(tmp_path, '2', [(1500, 'test', {'mask_iou': 0.7, 'pairs': 281.0})], seed=2)
+  with pytest.raises(errors.UserError, match='not measured alike .*28[12] pairs'):
+    fill(tmp_path)
+
+
+@pytest.mark.parametrize('texts, match', [
+    (['seed=3'], '--seeds=3'), (['x'], 'KEY=VALUE'), (['=3'], 'KEY=VALUE'),
+    (['num_steps=3', 'config.num_steps=4'], "twice, as '3' and '4'")])
+def test_bad_overrides(texts, match):
+  with pytest.raises(errors.UserError, match=match):
+    tables._pairs(texts)
+
+
+def test_pairs_and_seeds_of_a_command_line():
+  assert tables._pairs(['config.data.path=a=b', 'x=']) == {'data.path': 'a=b', 'x': ''}
+  assert tables._seeds(['1', '0', '1']) == (1, 0)
+  for wrong in (['-1'], ['2147483648'], ['a'], ['']):
+    with pytest.raises(errors.UserError, match='--seeds='):
+      tables._seeds(wrong)
+
+
+def test_what_no_config_takes_is_an_error_before_anything_is_done():
+  names = ['egsc_it/2', 'content_transfer/1']
+  tables._check_used(names, 'quick', {'data.path': 'x', 'model.perceptual': 'y'})
+  with pytest.raises(errors.UserError, match="'quik' is unknown.*'quick'"):
+    tables._check_used(names, 'quik', {})
+  with pytest.raises(errors.UserError, match="no config has that key.*'distribution.network'"):
+    tables._check_used(names, '', {'distribution.netwrk': 'x'})
+
+
 def test_added_arguments_and_overrides(tmp_path, table):
   write_run(tmp_path, 'run', [(4, 'test', {'mask_iou': 0.25})], argument='smoke')
   assert fill(tmp_path, add='smoke').cells[1][0].last.mean == 25
@@ -196,10 +230,16 @@ def test_damaged_runs_are_left_out(tmp_path, table):
   workdir = write_run(tmp_path, 'run', [(1500, 'test', {'mask_iou': 0.5})])
   with open(os.path.join(write_run(tmp_path, 'bad', []), 'config.json'), 'w') as file:
     file.write('{')
+  path = os.path.join(write_run(tmp_path, 'bad2', []), 'config.json')
+  with open(path) as file:
+    text = file.read()
+  with open(path, 'w') as file:
+    file.write(text.replace('"seed": 0', '"seed": "abc"'))
   told = []
   filled = tables.fill('any', str(tmp_path), evaluate=False, note=told.append)
   assert filled.cells[1][0].last.runs == (workdir,)
-  assert any('bad' in line and 'damaged' in line for line in told)
+  for name in ('bad', 'bad2'):
+    assert any(f'{name}/config.json is damaged' in line for line in told)
 
 
 def cells_of(line):

@@ -107,6 +107,8 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
                         config.evaluation_pairs, poll, note, config, draw)
   results.update((f'{name}_settings', text) for name in names if (text := protocol(name, config)))
   if results:
+    if config.evaluation_pairs:  # else all: then 'pairs' says enough
+      results['pairs_asked'] = float(config.evaluation_pairs)
     earlier = scores.latest(workdir, split=row_name, step=step) or {}
     if earlier.get('pairs', results['pairs']) != results['pairs']:
       note(f'step {step}: these are scores of {results["pairs"]:.0f} pairs; those of '

@@ -265,7 +265,7 @@ class Network:
   def __call__(self, images: np.ndarray) -> np.ndarray:
     """Logits [N, L] of uint8 [N, H, W, 3]; UserError where they are not that, or not finite."""
     logits = self._call(images)
-    if logits.shape != (len(images), len(self.attributes)) or logits.dtype.kind in 'OSU':
+    if logits.shape != (len(images), len(self.attributes)) or logits.dtype.kind in 'OSUcb':
       raise errors.UserError(f'{_FIELD} gives {logits.dtype} {list(logits.shape)}; expected logits '
                              f'[B, {len(self.attributes)}], for {", ".join(self.attributes)}')
     logits = logits.astype(np.float32)

@@ -54,6 +54,7 @@ from maskgan_jax.evaluators import distances, features, resizing
 _FIELD = 'config.distribution.network'
 _MOST = 20_000  # pictures of a set whose features are kept: 160 MB at 2048
 _BATCH = 32  # real pictures at once
+_MOST_SUBSETS = 10_000
 _SPLITS = 10  # of the inception score
 _FORMAT = 1  # of cached files
 _AGAINST = {  # what protocols say of it
@@ -87,6 +88,9 @@ class Evaluator:
       if not self._kid[name] >= least:
         raise errors.UserError(f'config.distribution.kid.{name}={self._kid[name]} must be at least '
                                f'{least}')
+    if self._kid['subsets'] > _MOST_SUBSETS:
+      raise errors.UserError(f'config.distribution.kid.subsets={self._kid["subsets"]} must be at '
+                             f'most {_MOST_SUBSETS}')
     resizing.require(settings['protocol'])
     self._against = settings['real']
     if self._against not in _AGAINST:
@@ -244,14 +248,21 @@ class Evaluator:
   def _compare(self, direction, one, two):
     """Yields both distances of two sets."""
     prefix = f'{direction}_'
-    yield prefix + self._frechet, distances.frechet_distance(one.statistics, two.statistics)
+    frechet = distances.frechet_distance(one.statistics, two.statistics)
     rows = one.sample.rows, two.sample.rows
     options = dict(self._kid)
     fewest, most = sorted(map(len, rows))
     options['subset_size'] = min(fewest, options['subset_size'])
     if options['subset_size'] == most:
       options['subsets'] = 1  # each would be all of both
-    mean, deviation = distances.kernel_distance(*rows, **options)
+    with np.errstate(over='ignore', invalid='ignore'):
+      mean, deviation = distances.kernel_distance(*rows, **options)
+    if not np.isfinite([frechet, mean, deviation]).all():
+      raise errors.UserError(
+          f'{self._frechet} is {frechet:g} and {self._kernel} {mean:g}: the features of {_FIELD} '
+          f'are too large for config.distribution.kid.degree={options["degree"]}; lower it or '
+          'gamma, or scale the features')
+    yield prefix + self._frechet, frechet
     yield prefix + self._kernel, mean
     if options['subsets'] > 1:
       yield f'{prefix}{self._kernel}_std', deviation

@@ -111,7 +111,8 @@ def _own(network, images):
   for output in network.outputs(images):
     if output.ndim == 4 and output.size == len(output) * max(output.shape[1:]):
       output = output.reshape(len(output), -1)  # [B, 1, 1, D], a mean that kept its axes
-    if output.ndim != 2 or output.dtype.kind != 'f' and output.dtype != jax.numpy.bfloat16:
+    floats = output.dtype.kind == 'f' or output.dtype == jax.numpy.bfloat16
+    if output.ndim != 2 or not output.shape[1] or not floats:
       raise errors.UserError(f'{network.field} gives {output.dtype} {list(output.shape)}; expected '
                              'features: float [B, D]')
     parts.append(output.astype(np.float32))

@@ -15,6 +15,7 @@ from maskgan_jax.networks import classifier
 from maskgan_jax.runs import weights
 
 KIND = 'classifier'
+MOST_WIDTH = 1_024
 _LARGEST_BATCH = 64  # pictures at once; fewer are padded to 1, 2, 4, ...
 
 
@@ -116,8 +117,13 @@ def read(path: str) -> Classifier:
       raise ValueError('no two domains')
     for name in facts.attributes:
       float(held_out.accuracy[name]), held_out.commoner(name)
-    if not facts.attributes or not 0 < facts.width < 10_000:
+      if not isinstance(held_out.accuracy[name], (int, float)):
+        raise TypeError('no accuracy')
+    if not facts.attributes or not 0 < int(facts.width) == facts.width <= MOST_WIDTH:
       raise ValueError('no attributes, or no width')
+    height, width = facts.image_shape
+    if not all(isinstance(n, int) for n in (height, width, facts.width)):
+      raise TypeError('no sizes')
   except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
     raise errors.UserError(f'{path} does not say what it classifies; train the classifier again '
                            'with this version') from error

@@ -105,7 +105,7 @@ _MEANINGS = {
 _HIGHER = ('iou', 'miou', 'psnr', 'ssim', 'accuracy', 'is', 'diversity', 'identity')
 _LOWER = ('error', 'fid', 'kid', 'lpips', 'l1', 'mse', 'distance')
 _NOTHING = 'do_nothing_'
-NOT_MEASURES = ('step', 'split', 'time')  # columns of scores.csv
+NOT_MEASURES = ('step', 'split', 'time', 'pairs_asked')  # columns of scores.csv
 
 
 def ordered(row: Mapping[str, Any]) -> list[str]:

@@ -58,11 +58,13 @@ class Run:
     seed: of its config.
     config: its own.
     planned_steps: what the table's config trains.
+    planned_pairs: its `evaluation_pairs`.
   """
   workdir: str
   seed: int
   config: ml_collections.ConfigDict
   planned_steps: int
+  planned_pairs: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +157,7 @@ def plan(table: base.Table, add: str = '', overrides: Mapping[str, str] | None =
     for key, text in overrides.items():
       if key in leaves:
         unknown.pop(key, None)
-        run_config.set_key(config, key, sweep_plans.parse_value(text, leaves[key], key))
+        run_config.set_key(config, key, _parsed(text, leaves[key], key))
     run_config.check_values(config)
     found[own] = Planned(spec, config)
   if found and not took:
@@ -166,6 +168,13 @@ def plan(table: base.Table, add: str = '', overrides: Mapping[str, str] | None =
     raise errors.UserError(f'no config of this table has a key {key!r}'
                            f'{errors.nearest(key, leaves)}')
   return found
+
+
+def _parsed(text: str, like: Any, key: str) -> Any:
+  """A value of the type that the config has; words with commas between where that is a tuple."""
+  if isinstance(like, tuple):
+    return tuple(part for part in text.split(',') if part)
+  return sweep_plans.parse_value(text, like, key)
 
 
 def _read(own: str, add: str) -> tuple[str, ml_collections.ConfigDict]:
@@ -209,8 +218,13 @@ def find(root: str, plans: Mapping[str, Planned], note=print) -> dict[str, list[
     except errors.UserError as error:
       note(f'left out: {error}')
       continue
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+      reason = ' '.join(str(error).split())[:200]
+      note(f'left out: {path} is damaged: {reason}; restore it or train in another folder')
+      continue
     for own in (own for own, wanted in keys.items() if wanted == key):
-      run = Run(workdir, config.seed, config, plans[own].config.num_steps)
+      planned = plans[own].config
+      run = Run(workdir, config.seed, config, planned.num_steps, planned.evaluation_pairs)
       other = found[own].get(run.seed)
       if other is None or furthest(workdir) > furthest(other.workdir):
         run, other = other, run
@@ -306,6 +320,8 @@ def row_of(run: Run, step: int | None, name: str, asked: Mapping[str, str] | Non
       for.
   """
   row = scores.latest(run.workdir, split=name, step=step)
+  if row and row.get('pairs_asked', run.planned_pairs) != run.planned_pairs:
+    return None
   for key, text in (asked or {}).items():
     if row and key in row:
       parts = set(row[key].split('; '))
@@ -326,7 +342,9 @@ def _value(known, measure, scale, evaluators) -> Value | None:
     return key not in _NOT_PROVENANCE and (not evaluators or not whose or whose in evaluators)
   texts = [tuple(f'{key}: {text}' for key, text in row.items()
                  if isinstance(text, str) and counts(key)) for _, row in known]
-  alike = [{text for text in of_run if not text.startswith('speed_machine')} for of_run in texts]
+  alike = [{text for text in of_run if not text.startswith('speed_machine')}
+           | {f'{row["pairs"]:.0f} pairs' for row in [row] if 'pairs' in row}
+           for of_run, (_, row) in zip(texts, known, strict=True)]
   if odd := next((i for i, of_run in enumerate(alike) if of_run != alike[0]), 0):
     parts = sorted(alike[0] ^ alike[odd])
     raise errors.UserError(

@@ -154,8 +154,8 @@ def _ours(value, why_not, column):
   text = f'{value.mean:.{column.digits}f}'
   if value.spread is not None:
     text += f' ± {value.spread:.{column.digits}f}'
-  return text if value.deviation is None else (
-      f'{text} (seeds ± {value.deviation:.{column.digits}f}, {len(value.runs)})')
+  return f'{text} (seeds ± {value.deviation:.{column.digits}f}, {len(value.runs)})' if (
+      value.deviation) else text
 
 
 def _remarks(filled: Filled) -> Iterator[str]:
