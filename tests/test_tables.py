@@ -218,11 +218,13 @@ def test_configs_without_a_short_version_are_taken_as_they_are(tmp_path, table):
 def test_cells_line_by_line(tmp_path, table):
   table(gap='half of the steps', needs='CelebA')
   write_run(tmp_path, 'run', [(1500, 'test', {'mask_iou': 0.5})])
-  lines = [cells_of(line) for line in table_formats.cells([fill(tmp_path)]).splitlines()[2:]]
+  text = table_formats.cells([fill(tmp_path)])
+  assert 'Needs CelebA.' in text and 'Suspected reason of the gaps: half of the steps.' in text
+  lines = [cells_of(line) for line in text.splitlines() if line.startswith('|')][2:]
   spelt = f'`{QUICKSTART}`'
-  assert lines[0] == ['any: Ours, IoU', '77.0 ± 13.0', '50.0', '-27.0', 'half of the steps', spelt]
-  assert lines[1][1:] == ['90.70', 'not run', '', 'trained, but not measured so', spelt]
-  assert lines[2][2:] == ['not run', '', 'needs CelebA', f'`{QUICKSTART}:smoke`']
+  assert lines[0] == ['Ours, IoU', '77.0 ± 13.0', '50.0', '-27.0', spelt]
+  assert lines[1] == ['Ours, FID', '90.70', 'not run: trained, but not measured so', '', spelt]
+  assert lines[2] == ['Ours, smaller, IoU', '', 'not run', '', f'`{QUICKSTART}:smoke`']
   assert len(lines) == 4  # neither other authors' nor what is known beforehand
 
 

@@ -66,23 +66,29 @@ def latex(filled: Filled) -> str:
 
 def cells(filled: Sequence[Filled]) -> str:
   """Every cell that this project runs, a line of Markdown each, as in REPRODUCING.md."""
-  lines = ['| cell | paper | ours | gap | suspected reason; why not run | config |',
-           '|---|---|---|---|---|---|']
+  lines = []
   for one in filled:
-    for row, row_cells, specs in zip(one.table.rows, one.cells, one.specs, strict=True):
-      for column, cell, spec in zip(one.table.columns, row_cells, specs, strict=True):
-        if not row.ours or not (spec or cell.why_not):
-          continue
-        gap = ''
-        if cell.printed and cell.last:
-          gap = f'{cell.last.mean - cell.printed.mean:+.{column.digits}f}'
-        reason = cell.why_not or (one.table.gap if gap else '')
-        if reason == table_cells.NOT_TRAINED and one.table.needs:
-          reason = f'needs {one.table.needs}'
-        texts = (f'{one.name}: {row.name}, {column.name}', _printed(cell.printed, column),
-                 _ours(cell.last, cell.why_not, column), gap, reason)
-        lines.append(f'| {" | ".join(map(_escape_markdown, texts))} | {f"`{spec}`" * bool(spec)} |')
-  return '\n'.join(lines) + '\n'
+    rows = [(row, column, cell, spec)
+            for row, row_cells, specs in zip(one.table.rows, one.cells, one.specs, strict=True)
+            for column, cell, spec in zip(one.table.columns, row_cells, specs, strict=True)
+            if row.ours and (spec or cell.why_not)]
+    if not rows:
+      continue
+    lines += [f'**{one.name}**, {_one_line(one.table.title)}.']
+    if one.table.needs and any(cell.why_not for _, _, cell, _ in rows):
+      lines += [f'Needs {_one_line(one.table.needs)}.']
+    if one.table.gap and any(cell.printed and cell.last for _, _, cell, _ in rows):
+      lines += [f'Suspected reason of the gaps: {_one_line(one.table.gap)}.']
+    lines += ['', '| cell | paper | ours | gap | config |', '|---|---|---|---|---|']
+    for row, column, cell, spec in rows:
+      gap = (f'{cell.last.mean - cell.printed.mean:+.{column.digits}f}'
+             if cell.printed and cell.last else '')
+      why = cell.why_not if cell.why_not not in ('', table_cells.NOT_TRAINED) else ''
+      texts = (f'{row.name}, {column.name}', _printed(cell.printed, column),
+               _ours(cell.last, cell.why_not, column) + (f': {why}' if why else ''), gap)
+      lines.append(f'| {" | ".join(map(_escape_markdown, texts))} | {f"`{spec}`" * bool(spec)} |')
+    lines.append('')
+  return '\n'.join(lines)
 
 
 CSV_COLUMNS = (
