@@ -134,6 +134,9 @@ def measuring_command(arguments: list[str]) -> str:
                       and name != 'config.data.data_dir'):
       kept.append(argument)
       takes_next = not takes_next and not equals
+  for key in ('accuracy', 'identity'):  # networks of whoever measures
+    if not any(f'config.{key}.network' in argument for argument in kept):
+      kept.append(f'--config.{key}.network=FILE')
   return shlex.join(['python', '-m', 'maskgan_jax.picture_benchmark', *kept])
 
 

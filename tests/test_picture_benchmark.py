@@ -141,7 +141,9 @@ def test_the_command_for_others_has_the_config_and_no_place_of_this_machine():
                '--config.data.data_dir=here', '--config.image_size=16']
   assert picture_benchmark.measuring_command(arguments) == (
       f'python -m maskgan_jax.picture_benchmark --config {PATH}:glasses --config.seed 3 '
-      '--config.image_size=16')
+      '--config.image_size=16 --config.accuracy.network=FILE --config.identity.network=FILE')
+  assert picture_benchmark.measuring_command(['--config.accuracy.network=x']).endswith(
+      '.picture_benchmark --config.accuracy.network=x --config.identity.network=FILE')
 
 
 def test_hair_colours_go_both_ways_and_have_labels(data_dir, tmp_path):
