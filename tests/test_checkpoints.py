@@ -216,7 +216,7 @@ def test_falls_back_from_damaged_arrays(tmp_path, caplog, item, damage):
     else:
       os.truncate(path, os.path.getsize(path) // 2 if damage == 'truncated' else 0)
   with Checkpoints(tmp_path) as checkpoints:
-    with pytest.raises(errors.UserError, match=r'can be restored: step 2 \('):
+    with pytest.raises(errors.UserError, match=r'2 cannot be restored: step 2 .* is at step 1'):
       checkpoints.restore(*_targets(), step=2)  # asked for by name: nothing else will do
     caplog.clear()
     step, *found = checkpoints.restore(*_targets())

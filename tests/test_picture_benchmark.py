@@ -6,9 +6,11 @@ import itertools
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 
 from distribution_samples import export
 import jax.numpy as jnp
@@ -292,12 +294,23 @@ def empty(folder):
   (folder / '00006.png').write_bytes(b'')
 
 
+def deepen(folder):
+  """A PNG of 16 bits a channel, from its chunks."""
+  def chunk(kind, content):
+    return (struct.pack('>I', len(content)) + kind + content
+            + struct.pack('>I', zlib.crc32(kind + content)))
+  (folder / '00004.png').write_bytes(
+      b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', SIZE, SIZE, 16, 2, 0, 0, 0))
+      + chunk(b'IDAT', zlib.compress((b'\0' + bytes(6 * SIZE)) * SIZE)) + chunk(b'IEND', b''))
+
+
 SPOILED = {
     remove: ['00002.png is missing (and 2 other files are missing)', '7 test pairs, 00000.png to '],
     truncate: ['00003.png is damaged or truncated'],
     resize: ['00001.png is 16 wide and 17 high, not 16 and 16 (and 1 other file is wrong)'],
     rename_jpeg: ['00000.png is not a PNG'],
     empty: ['00006.png is not a PNG'],
+    deepen: ['00004.png is of mode RGB', 'RGB with 8 bits a channel'],
     lambda folder: Image.new('RGBA', (SIZE, SIZE)).save(folder / '00005.png'): [
         '00005.png is of mode RGBA', 'RGB'],
     lambda folder: (folder / 'notes.txt').write_text('see'): ['notes.txt should not be there'],

@@ -197,7 +197,7 @@ class _Files:
         if image.size != (width, height):
           raise errors.UserError(f'{path} is {image.size[0]} wide and {image.size[1]} high, not '
                                  f'{width} and {height}')
-        if image.mode not in self._modes:
+        if image.mode not in self._modes or _deep(path):
           want = ('RGB with 8 bits a channel' if self._modes == _PICTURE else
                   'grey with 8 bits, or black and white')
           raise errors.UserError(f'{path} is of mode {image.mode}; save it as {want}')
@@ -216,6 +216,12 @@ class _Files:
   def masks(self, numbers: Sequence[int]) -> np.ndarray:
     """Returns float32 [B, H, W, 1] in [0, 1]."""
     return self.images(numbers)[..., None].astype(np.float32) / 255
+
+
+def _deep(path):
+  """Whether a PNG has 16 bits a channel, of which Pillow would drop half without a word."""
+  with open(path, 'rb') as file:
+    return file.read(25)[24:] == b'\x10'
 
 
 def _others(count: int, one: str, several: str, what: str) -> str:

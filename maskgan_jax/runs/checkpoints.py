@@ -203,6 +203,10 @@ class Checkpoints:
                         '; '.join(reasons), self._folder, candidate)
         return candidate, trees
       reasons.append(f'step {candidate} ({reason})')
+    if step is not None and len(steps) > 1:
+      raise errors.UserError(f'the checkpoint {self._folder / str(step)} cannot be restored: '
+                             f'{reasons[0]}; move that folder away, and the run is at step '
+                             f'{max(s for s in steps if s != step)}')
     raise errors.UserError(f'no checkpoint in {self._folder} can be restored: '
                            f'{"; ".join(reasons)}; move that folder away to begin anew')
 
