@@ -15,10 +15,12 @@ says why not.
 
 --add=quick takes the short version of every config, where it has one, and --override sets a key in
 all of them: where data are, which weights measure. Scores of another protocol are kept apart.
+--other=NAME=FILE puts below them what picture_benchmark measured of another program's pictures.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 import contextlib
+import dataclasses
 import os
 import shlex
 import signal
@@ -38,6 +40,7 @@ FORMATS = ('markdown', 'csv', 'latex', 'cells')
 def fill(name: str, workdir: str, *, add: str = '', overrides: Mapping[str, str] | None = None,
          seeds: Sequence[int] = (), train: bool = False, evaluate: bool = True,
          again: bool = False, command: str = '', strict: bool = True,
+         others: Mapping[str, str] | None = None,
          poll: Callable[[], None] = lambda: None,
          note: Callable[[str], None] = print) -> table_formats.Filled:
   """Fills a table; see the module's docstring.
@@ -53,6 +56,7 @@ def fill(name: str, workdir: str, *, add: str = '', overrides: Mapping[str, str]
     again: measure what was measured, too.
     command: to stand below the table.
     strict: UserError if no config of the table has an override's key.
+    others: name -> scores file of picture_benchmark: rows below the table's.
     poll: called often; may raise to stop.
     note: told what is done.
   """
@@ -86,6 +90,11 @@ def fill(name: str, workdir: str, *, add: str = '', overrides: Mapping[str, str]
                              plans.get(spec), runs.get(spec, ()), row_name, asked.get(spec), whys)
             for i, (column, spec) in enumerate(zip(table.columns, row_specs, strict=True))]
            for row, row_specs in zip(table.rows, specs, strict=True)]
+  for name_of, path in (others or {}).items():
+    row, found = table_cells.given(table, name_of, path)
+    table = dataclasses.replace(table, rows=(*table.rows, row))
+    cells.append(found)
+    specs.append([''] * len(found))
   named = [[plans[spec].spec if spec else '' for spec in row_specs] for row_specs in specs]
   return table_formats.Filled(name, table, cells, named, row_name, command,
                               list(dict.fromkeys(unfinished)))
@@ -180,6 +189,8 @@ def define_flags() -> None:
   flags.DEFINE_string('add', '', "Arguments added to every config's, e.g. quick.")
   flags.DEFINE_multi_string('override', [], 'KEY=VALUE for the configs of all cells, e.g. '
                             'data.path=data/celeba; may be given several times.')
+  flags.DEFINE_multi_string('other', [], "NAME=FILE: another program's row, FILE of "
+                            'picture_benchmark --output; may be given several times.')
   flags.DEFINE_list('seeds', [], 'Seeds that count, with commas between; by default all there are, '
                     'and 0 is trained.')
   flags.DEFINE_bool('train', False, 'Train what is missing first.')
@@ -223,6 +234,7 @@ def main() -> None:
             name, given.workdir, add=given.add, overrides=overrides, seeds=_seeds(given.seeds),
             train=given.train, evaluate=given.evaluate, again=given.again,
             command=_command(name, given), poll=poll, strict=len(names) == 1,
+            others=_named(given.other),
             note=lambda line: print(line, file=sys.stderr, flush=True)))
     except errors.UserError as error:
       if len(names) == 1:
@@ -275,6 +287,16 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
     if found.setdefault(key, value) != value:
       raise errors.UserError(f'--override={key} is given twice, as {found[key]!r} and {value!r}')
   return found
+
+
+def _named(texts: Sequence[str]) -> dict[str, str]:
+  """NAME=FILE as a dict; UserError for anything else."""
+  for text in texts:
+    name, _, path = text.partition('=')
+    if not name or not os.path.isfile(path):
+      raise errors.UserError(f'--other={text} is not NAME=FILE, a file of picture_benchmark '
+                             '--output')
+  return dict(text.split('=', 1) for text in texts)
 
 
 def _seeds(texts: Sequence[str]) -> tuple[int, ...]:

@@ -244,6 +244,21 @@ def test_damaged_runs_are_left_out(tmp_path, table):
     assert any(f'{name}/config.json is damaged' in line for line in told)
 
 
+def test_rows_of_other_programs(tmp_path, table):
+  path = tmp_path / 'theirs.csv'
+  path.write_text('step,split,pairs,mask_iou,mask_iou_std,classifier\n0,test,282.0,0.5,0.25,x\n')
+  filled = fill(tmp_path, others={'Theirs': str(path)})
+  assert filled.table.rows[-1].name == 'Theirs' and len(filled.cells) == len(ROWS) + 1
+  text = table_formats.markdown(filled)
+  assert '| Theirs | theirs | 50.0 ± 25.0 |  |' in text and f'Theirs: {path}' in text
+  path.write_text('step,split\n0,test\n')
+  with pytest.raises(errors.UserError, match='no measure of this table'):
+    fill(tmp_path, others={'Theirs': str(path)})
+  with pytest.raises(errors.UserError, match='is not NAME=FILE'):
+    tables._named([f'x={tmp_path}/absent.csv'])
+  assert tables._named([f'x={path}']) == {'x': str(path)}
+
+
 def cells_of(line):
   return [cell.strip() for cell in line.strip().strip('|').split('|')]
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+OTHER = 'other'  # the `config` of a row that another program made
+
 
 @dataclasses.dataclass(frozen=True)
 class Column:

@@ -40,15 +40,20 @@ def append(workdir: str | os.PathLike, row: Mapping[str, Any]) -> None:
 
 def read(workdir: str | os.PathLike) -> list[Row]:
   """Returns the rows, numbers as numbers; what a row did not measure is not in it."""
+  return read_file(os.path.join(workdir, FILE_NAME))
+
+
+def read_file(path: str | os.PathLike) -> list[Row]:
+  """The same of a file of any name, such as picture_benchmark's; none where there is no file."""
   try:
-    with open(os.path.join(workdir, FILE_NAME), newline='', encoding='utf-8') as file:
+    with open(path, newline='', encoding='utf-8') as file:
       found = [{name: _parse(text) for name, text in row.items() if name and text}
                for row in csv.DictReader(file)]
   except FileNotFoundError:
     return []
   except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise errors.UserError(f'{os.path.join(workdir, FILE_NAME)} is damaged ({error}); delete it '
-                           'and measure again with python -m maskgan_jax.evaluate') from error
+    raise errors.UserError(f'{path} is damaged ({error}); delete it and measure again with python '
+                           '-m maskgan_jax.evaluate') from error
   return [row for row in found if isinstance(row.get('step'), int) and 'split' in row]
 
 

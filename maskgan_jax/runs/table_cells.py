@@ -62,7 +62,7 @@ class Run:
   """
   workdir: str
   seed: int
-  config: ml_collections.ConfigDict
+  config: ml_collections.ConfigDict | None
   planned_steps: int
   planned_pairs: int
 
@@ -305,6 +305,23 @@ def cell(row: base.Row, column: base.Column, printed: base.Printed | None,
   return Cell(printed, _value(known, measure, column.scale, told),
               _value([(run, r) for run, r in best if r and measures.is_number(r.get(measure))],
                      measure, column.scale, told))
+
+
+def given(table: base.Table, name: str, path: str) -> tuple[base.Row, list[Cell]]:
+  """A row of a table and its cells from a scores file that is no run's, as picture_benchmark's.
+
+  UserError if it has none of the table's measures.
+  """
+  rows = scores.read_file(path)
+  row = base.Row(name, ours=True, config=base.OTHER)
+  known = [(Run(path, 0, None, 0, 0), rows[-1])] if rows else []
+  cells = [Cell(None, _value(known, column.measure, column.scale, table.evaluators))
+           if rows and measures.is_number(rows[-1].get(column.measure)) else Cell(None)
+           for column in table.columns]
+  if not any(cell.last for cell in cells):
+    raise errors.UserError(f'{path} has no measure of this table; make it with python -m '
+                           f'maskgan_jax.picture_benchmark --output={path}')
+  return row, cells
 
 
 def row_of(run: Run, step: int | None, name: str, asked: Mapping[str, str] | None = None

@@ -138,8 +138,9 @@ def _lines(filled: Filled) -> Iterator[tuple[str, str, list[str]]]:
                             for cell, column in zip(cells, filled.table.columns, strict=True)]
       name = ''
     if row.ours:
-      yield name, 'ours', [_ours(cell.last, cell.why_not, column)
-                           for cell, column in zip(cells, filled.table.columns, strict=True)]
+      whose = 'theirs' if row.config == base.OTHER else 'ours'
+      yield name, whose, [_ours(cell.last, cell.why_not, column)
+                          for cell, column in zip(cells, filled.table.columns, strict=True)]
       if any(cell.best for cell in cells):
         yield '', 'ours, best', [_ours(cell.best, '', column)
                                  for cell, column in zip(cells, filled.table.columns, strict=True)]
