@@ -4,6 +4,7 @@ from collections.abc import Callable
 import os
 import signal
 import sys
+import threading
 
 from absl import app, flags, logging
 
@@ -58,6 +59,21 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
       os._exit(75)  # the runtime's own exit handlers may wait for processes that are gone
 
   app.run(call, flags_parser=parse)
+
+
+def watch(message: str) -> tuple[threading.Event, Callable[[], None]]:
+  """From now on SIGTERM and Ctrl-C only set the event, and `poll()` then raises Preempted(message).
+
+  While training, the loop has handlers of its own.
+  """
+  asked = threading.Event()
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: asked.set())
+
+  def poll():
+    if asked.is_set():
+      raise errors.Preempted(message)
+  return asked, poll
 
 
 def require(*names: str) -> None:

@@ -10,8 +10,6 @@ evaluation_pairs, data.
 """
 
 from collections.abc import Callable
-import signal
-import threading
 from typing import Any
 
 from absl import flags
@@ -107,14 +105,8 @@ def main() -> None:
   given = flags.FLAGS
   commandline.require('workdir')
   config = run_config.from_flags()
-  asked = threading.Event()
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, lambda *_: asked.set())
-
-  def poll():
-    if asked.is_set():
-      raise errors.Preempted('told to stop; the same command goes on with what is not measured yet')
-
+  asked, poll = commandline.watch(
+      'told to stop; the same command goes on with what is not measured yet')
   evaluate(given.workdir, config, once=given.once, again=given.again, poll=poll,
            wait=lambda: asked.wait(given.interval), note=lambda line: print(line, flush=True))
 

@@ -26,10 +26,8 @@ either, e.g. --config.accuracy.network=FILE with the second.
 from collections.abc import Callable
 import os
 import shlex
-import signal
 import sys
 import tempfile
-import threading
 
 from absl import flags
 import ml_collections
@@ -181,14 +179,8 @@ def main() -> None:
 
 def _watch() -> Callable[[], None]:
   """From now on, being told to stop is found out by what this returns: files are then cleared."""
-  asked = threading.Event()
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, lambda *_: asked.set())
-
-  def poll():
-    if asked.is_set():
-      raise errors.Preempted('told to stop; nothing was written, and the same command begins anew')
-  return poll
+  return commandline.watch(
+      'told to stop; nothing was written, and the same command begins anew')[1]
 
 
 if __name__ == '__main__':

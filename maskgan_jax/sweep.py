@@ -15,9 +15,7 @@ from collections.abc import Callable, Sequence
 import math
 import os
 import shlex
-import signal
 import sys
-import threading
 from typing import Any
 
 from absl import flags
@@ -285,14 +283,7 @@ def main() -> None:
   if not values and not given.runs:
     raise errors.UserError(f'no values for {field}: add --values=0.01,1,10, say, or set '
                            'config.sweep.over')
-  asked = threading.Event()
-  for number in (signal.SIGTERM, signal.SIGINT):  # while training, the loop has its own
-    signal.signal(number, lambda *_: asked.set())
-
-  def poll():
-    if asked.is_set():
-      raise errors.Preempted('told to stop; the same command goes on with what is missing')
-
+  _, poll = commandline.watch('told to stop; the same command goes on with what is missing')
   sweep(config, given.workdir, field=field, values=values, runs=given.runs,
         baselines=given.baseline, train=given.train, pairs=given.pairs,
         distributed=given.distributed, poll=poll, note=lambda line: print(line, flush=True))

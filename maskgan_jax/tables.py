@@ -23,9 +23,7 @@ import contextlib
 import dataclasses
 import os
 import shlex
-import signal
 import sys
-import threading
 from typing import Any
 
 from absl import flags
@@ -111,6 +109,7 @@ def _asked(config, table) -> dict[str, str]:
 def _train(plans, workdir, seeds, row_name, poll, note) -> None:
   """Trains what is missing, or goes on with what is unfinished, wherever below `workdir` it is."""
   from maskgan_jax import evaluators, measured_run, methods  # slow
+  there = table_cells.find(workdir, plans, lambda line: None)
   planned = {}
   for own, plan in plans.items():
     if plan.config is None:
@@ -119,11 +118,9 @@ def _train(plans, workdir, seeds, row_name, poll, note) -> None:
     for name in plan.config.evaluators:
       evaluators.make(name, plan.config)
     methods.make(plan.config)
+    found = {run.seed: run.workdir for run in there[own]}
     for seed in seeds:
-      found = {run.seed: run for run in table_cells.find(workdir, {own: plan},
-                                                         lambda line: None)[own]}
-      folder = (found[seed].workdir if seed in found
-                else table_cells.folder(workdir, plan.spec, seed))
+      folder = found.get(seed) or table_cells.folder(workdir, plan.spec, seed)
       if table_cells.furthest(folder) < plan.config.num_steps:
         planned[folder] = plan, seed
   for i, (folder, (plan, seed)) in enumerate(planned.items(), 1):
@@ -218,13 +215,7 @@ def main() -> None:
     raise errors.UserError(f'--workdir={given.workdir} is not a folder')
   if not os.path.isdir(given.workdir) and not given.train and flags.FLAGS['workdir'].present:
     raise errors.UserError(f'there is no folder {given.workdir}; --train makes it')
-  asked = threading.Event()
-  for number in (signal.SIGTERM, signal.SIGINT):  # while training, the loop has its own
-    signal.signal(number, lambda *_: asked.set())
-
-  def poll():
-    if asked.is_set():
-      raise errors.Preempted('told to stop; the same command goes on with what is missing')
+  _, poll = commandline.watch('told to stop; the same command goes on with what is missing')
   filled, overrides = [], _pairs(given.override)
   _check_used(names, given.add, overrides)
   for name in names:

@@ -25,8 +25,6 @@ from collections.abc import Callable, Sequence
 import dataclasses
 import math
 import os
-import signal
-import threading
 import time
 
 from absl import flags
@@ -305,14 +303,7 @@ def main() -> None:
   given, began = flags.FLAGS, time.monotonic()
   commandline.require('output')
   config = run_config.from_flags()
-  asked = threading.Event()
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, lambda *_: asked.set())
-
-  def poll():
-    if asked.is_set():
-      raise errors.Preempted('told to stop; nothing is written, and the same command begins anew')
-
+  _, poll = commandline.watch('told to stop; nothing is written, and the same command begins anew')
   train(config, given.output, attributes=[name for name in given.attributes if name],
         steps=given.steps, batch_size=given.batch_size, width=given.width,
         learning_rate=given.learning_rate, seed=given.seed, poll=poll,

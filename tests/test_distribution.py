@@ -67,7 +67,7 @@ def test_by_hand_with_a_network_of_the_users(folder, network, wanted, batch_size
       assert got[f'do_nothing_{direction}_{name}'] == COUNTS[domain.upper()]
   assert got['ab_frechet_distance'] != pytest.approx(got['ba_frechet_distance'], rel=0.01)
   assert not [name for name in got if 'fid' in name or 'kid' in name or '_is' in name]
-  digest = features._digest(network)
+  digest = features.digest_of(network)
   assert got['frechet_distance_protocol'] == f'eyes, sha256 {digest}' and len(digest) == 64
   assert got['kernel_distance_kernel'] == (
       'degree 2, gamma 0.01, coefficient 0.5, 20 subsets of at most 25')
@@ -201,7 +201,7 @@ def test_other_pictures_and_networks_have_files_of_their_own(folder, network, tm
   assert values[2] == pytest.approx(4 * values[0], rel=1e-5)
   assert values[1] != pytest.approx(values[0], rel=1e-3)
   names = os.listdir(cache)
-  fingerprint, digest = open_data(folder).fingerprint, features._digest(network)[:16]
+  fingerprint, digest = open_data(folder).fingerprint, features.digest_of(network)[:16]
   for domain in 'ab':
     assert f'{fingerprint}-{domain}-test-own-features-{digest}.npz' in names
 

@@ -1,7 +1,6 @@
 """Measures of a trained model: one file each; `run` finds them by the names in the config."""
 
 from collections.abc import Callable, Iterable
-import hashlib
 import importlib
 import os
 import pkgutil
@@ -11,7 +10,7 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.evaluators import base, masks, result_table
+from maskgan_jax.evaluators import base, features, masks, result_table
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures, scores
 from maskgan_jax.translator import Translator
@@ -57,18 +56,17 @@ def protocol(name: str, config: ml_collections.ConfigDict) -> str:
     usual = dict(run_config.flatten(default[group]))
     for key, value in run_config.flatten(config[group]):
       if key == 'network' and value:
-        parts.append(f'{group}.network={os.path.basename(value)}@{_digest(value)}')
+        parts.append(f'{group}.network={os.path.basename(value)}@{_beginning(value)}')
       elif value != usual.get(key) and key != 'cache':
         parts.append(f'{group}.{key}={value}')
   return '; '.join(sorted(parts))
 
 
-def _digest(path: str) -> str:
+def _beginning(path: str) -> str:
   """The first 8 hexadecimal digits of a file's SHA-256; '' if it cannot be read."""
   try:
-    with open(os.path.expanduser(path), 'rb') as file:
-      return hashlib.file_digest(file, 'sha256').hexdigest()[:8]
-  except OSError:
+    return features.digest_of(os.path.expanduser(path))[:8]
+  except errors.UserError:
     return ''
 
 

@@ -38,7 +38,6 @@ logits [B, L] of pictures as they are, positive for yes, of `config.accuracy.att
 """
 
 from collections.abc import Callable, Iterator, Mapping
-import hashlib
 import os
 import re
 from typing import Any
@@ -47,7 +46,7 @@ import numpy as np
 
 from maskgan_jax import errors
 from maskgan_jax.data import default_config, evaluation, predicates, sources
-from maskgan_jax.evaluators import base, networks, similarity
+from maskgan_jax.evaluators import base, features, networks, similarity
 from maskgan_jax.runs import classifiers, weights
 
 _FIELD = 'config.accuracy.network'
@@ -258,9 +257,8 @@ class Network:
       self.attributes = attributes
       network = networks.open_network(path, _FIELD, 'logits [B, L]')
       self._call = lambda images: np.concatenate(list(network.outputs(images)))[:len(images)]
-    with open(path, 'rb') as file:
-      digest = hashlib.file_digest(file, 'sha256').hexdigest()
-    self.provenance = f'{os.path.basename(path)}, sha256 {digest[:16]}{described}'
+    self.provenance = (f'{os.path.basename(path)}, sha256 {features.digest_of(path)[:16]}'
+                       f'{described}')
 
   def __call__(self, images: np.ndarray) -> np.ndarray:
     """Logits [N, L] of uint8 [N, H, W, 3]; UserError where they are not that, or not finite."""

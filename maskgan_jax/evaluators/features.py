@@ -65,7 +65,7 @@ def open_network(path: str, field: str, *, protocol: str = 'pytorch_fid',
   """
   path = os.path.expanduser(path)
   if weights.kind(path) == classifiers.KIND:
-    classifier, digest = classifiers.read(path), _digest(path)
+    classifier, digest = classifiers.read(path), digest_of(path)
     return Features(lambda images: (classifier(images)[1], None), field,
                     f'{os.path.basename(path)}, a classifier of '
                     f'{", ".join(classifier.facts.attributes)}, sha256 {digest}',
@@ -75,12 +75,12 @@ def open_network(path: str, field: str, *, protocol: str = 'pytorch_fid',
     if tap not in TAPS:
       raise errors.UserError(f'config.distribution.tap={tap!r} is unknown; taps: {", ".join(TAPS)}')
     params, text = weights.read_inception(path)
-    digest = _digest(path)
+    digest = digest_of(path)
     return Features(_inception(params, protocol, tap), field,
                     f'protocol {protocol}, tap {tap}, {text}', f'{protocol}-{tap}-{digest[:16]}',
                     True)
   network = networks.open_network(path, field, 'features [B, D]')
-  digest = _digest(path)
+  digest = digest_of(path)
   return Features(functools.partial(_own, network), field,
                   f'{os.path.basename(path)}, sha256 {digest}', f'own-features-{digest[:16]}',
                   False)
@@ -119,7 +119,7 @@ def _own(network, images):
   return np.concatenate(parts)[:len(images)], None
 
 
-def _digest(path):
+def digest_of(path: str) -> str:
   """Returns the SHA-256 of a file."""
   try:
     with open(path, 'rb') as file:

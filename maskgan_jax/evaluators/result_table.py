@@ -72,11 +72,7 @@ def _translation_lines(results: Mapping[str, float | str]) -> list[str]:
                                   ('lpips_diversity', 'LPIPS over exemplars', 4)):
       name = f'{direction}_{measure}'
       if name in results:
-        cells = [f'{results[key]:.{digits}f}' if key in results else ''
-                 for key in (name, f'do_nothing_{name}')]
-        line = f'{title:<9} {what:<29} {cells[0]:>8} {cells[1]:>11}'
-        if f'{name}_std' in results:
-          line += f'   +- {results[f"{name}_std"]:.{digits}f}'
+        line = f'{title:<9} {_with_deviation(results, name, what, digits)}'
         if f'truth_{name}' in results:
           line += f'; perfect {results[f"truth_{name}"]:.{digits}f}'
           line += f' +- {results[f"truth_{name}_std"]:.{digits}f}'
@@ -95,6 +91,22 @@ def _translation_lines(results: Mapping[str, float | str]) -> list[str]:
   return lines
 
 
+def _compared(results: Mapping[str, float | str], name: str, what: str, digits: int,
+              scale: float = 1) -> str:
+  """A measure beside what doing nothing gets, if that is known."""
+  cells = [f'{scale * results[key]:.{digits}f}' if key in results else ''
+           for key in (name, f'do_nothing_{name}')]
+  return f'{what:<29} {cells[0]:>8} {cells[1]:>11}'
+
+
+def _with_deviation(results: Mapping[str, float | str], name: str, what: str, digits: int) -> str:
+  """The same, and its deviation."""
+  line = _compared(results, name, what, digits)
+  if f'{name}_std' in results:
+    line += f'   +- {results[f"{name}_std"]:.{digits}f}'
+  return line
+
+
 def _change_lines(results: Mapping[str, float | str], direction: str) -> list[str]:
   """What the evaluator `changes` found in a direction, but for its name."""
   lines = []
@@ -103,12 +115,7 @@ def _change_lines(results: Mapping[str, float | str], direction: str) -> list[st
                         ('error_outside', 'error elsewhere')):
     name = f'{direction}_{measure}'
     if name in results:
-      cells = [f'{results[key]:.4f}' if key in results else ''
-               for key in (name, f'do_nothing_{name}')]
-      line = f'{what:<29} {cells[0]:>8} {cells[1]:>11}'
-      if f'{name}_std' in results:
-        line += f'   +- {results[f"{name}_std"]:.4f}'
-      lines.append(line.rstrip())
+      lines.append(_with_deviation(results, name, what, 4).rstrip())
   if (name := f'{direction}_changed_share') in results:
     line = f'{"changed pixels (%)":<29} {100 * results[name]:>8.2f} {0:>11.2f}'
     if f'truth_{name}' in results:
@@ -126,9 +133,7 @@ def _judged_lines(results: Mapping[str, float | str], task: str) -> list[str]:
   names = [f'{task}_accuracy', *(found if len(found) > 1 else ())]
   for name in (name for name in names if name in results):
     what = f'as it should be (%){": " * (name in found)}{name[len(names[0]) + 1:-1]}'
-    cells = [f'{100 * results[key]:.1f}' if key in results else ''
-             for key in (name, f'do_nothing_{name}')]
-    line = f'{what:<29} {cells[0]:>8} {cells[1]:>11}'
+    line = _compared(results, name, what, 1, scale=100)
     if f'truth_{name}' in results:
       line += f'   perfect {100 * results[f"truth_{name}"]:.1f}'
     lines.append(line.rstrip())
@@ -148,12 +153,7 @@ def _distribution_lines(results: Mapping[str, float | str], direction: str) -> l
                                 ('kernel_distance', 'kernel distance', 5)):
     name = f'{direction}_{measure}'
     if name in results:
-      cells = [f'{results[key]:.{digits}f}' if key in results else ''
-               for key in (name, f'do_nothing_{name}')]
-      line = f'{what:<29} {cells[0]:>8} {cells[1]:>11}'
-      if f'{name}_std' in results:
-        line += f'   +- {results[f"{name}_std"]:.{digits}f}'
-      lines.append(line.rstrip())
+      lines.append(_with_deviation(results, name, what, digits).rstrip())
   if lines and (name := f'{direction}_translations') in results:
     lines.append(f'these of {results[name]:,.0f} translations and '
                  f'{results[f"{direction}_real_pictures"]:,.0f} real pictures')

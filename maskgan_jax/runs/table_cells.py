@@ -360,7 +360,7 @@ def _value(known, measure, scale, evaluators) -> Value | None:
   texts = [tuple(f'{key}: {text}' for key, text in row.items()
                  if isinstance(text, str) and counts(key)) for _, row in known]
   alike = [{text for text in of_run if not text.startswith('speed_machine')}
-           | {f'{row["pairs"]:.0f} pairs' for row in [row] if 'pairs' in row}
+           | ({f'{row["pairs"]:.0f} pairs'} if 'pairs' in row else set())
            for of_run, (_, row) in zip(texts, known, strict=True)]
   if odd := next((i for i, of_run in enumerate(alike) if of_run != alike[0]), 0):
     parts = sorted(alike[0] ^ alike[odd])
