@@ -49,7 +49,7 @@ class Translator:
     self.step = step
     self.threshold = threshold
     self._variables = _own(params, model_state)
-    self._calls = _compile(method)
+    self._calls = functions(method)
 
   @classmethod
   def from_workdir(cls, path: str | os.PathLike, step: int | None = None, *,
@@ -244,8 +244,9 @@ def _own(*trees: Any) -> tuple[Any, ...]:
   return jax.device_put(jax.tree.map(np.array, trees))
 
 
-def _compile(method: base.Method) -> dict[str, Callable[..., Any]]:
-  """The method's functions for uint8 or float images, jitted."""
+def functions(method: base.Method) -> dict[str, Callable[..., Any]]:
+  """The method's functions for uint8 or float images, jitted: `translate((params, model_state),
+  source, exemplar)` and so on."""
   def translate(variables, source, exemplar=None, source_mask=None, exemplar_mask=None, **options):
     # One key for ever: a method that draws noise gives the same translation each time.
     result = method.translate(*variables, _to_float(source), _to_float(exemplar),

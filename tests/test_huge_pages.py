@@ -1,0 +1,49 @@
+"""Commands that start once more with an environment that asks for large pages of memory."""
+
+import builtins
+import io
+import os
+import sys
+
+import pytest
+
+import maskgan_jax
+
+FILE = '/sys/kernel/mm/transparent_hugepage/enabled'
+
+
+@pytest.fixture
+def started(monkeypatch):
+  """Runs the hook as `python -m maskgan_jax.train --x=1` would; the arguments of execve, if any."""
+  def start(*, given='always [madvise] never', argv=('-m', '--x=1'), module='maskgan_jax.train',
+            **environment):
+    calls = []
+    real = builtins.open
+    monkeypatch.setattr(builtins, 'open', lambda path, *args, **options: (
+        io.StringIO(given) if path == FILE else real(path, *args, **options)))
+    monkeypatch.setattr(sys, 'platform', 'linux')
+    monkeypatch.setattr(sys, 'argv', list(argv))
+    monkeypatch.setattr(sys, 'orig_argv', ['python', '-W', 'error', '-m', module, '--x=1'])
+    monkeypatch.setattr(os, 'environ', environment)
+    monkeypatch.setattr(os, 'execve', lambda *arguments: calls.append(arguments))
+    maskgan_jax._with_huge_pages()
+    monkeypatch.undo()
+    return calls
+  return start
+
+
+def test_a_command_starts_again_as_it_was_with_one_variable_more(started):
+  (program, arguments, environment), = started(HOME='/root')
+  assert program == sys.executable
+  assert arguments == ['python', '-W', 'error', '-m', 'maskgan_jax.train', '--x=1']
+  assert environment == {'HOME': '/root', 'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
+
+
+@pytest.mark.parametrize('changes', [
+    dict(GLIBC_TUNABLES='glibc.malloc.hugetlb=1'),  # the second time, too
+    dict(GLIBC_TUNABLES=''),
+    dict(given='[always] madvise never'), dict(given='always madvise [never]'),
+    dict(argv=('train.py',)), dict(argv=('',)),  # a script, an interpreter: it was imported
+    dict(module='pytest')])
+def test_nothing_else_does(started, changes):
+  assert not started(**changes)
