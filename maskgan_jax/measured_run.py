@@ -7,7 +7,7 @@ import ml_collections
 
 from maskgan_jax import evaluators
 from maskgan_jax.runs import report, scores
-from maskgan_jax.training import loop
+from maskgan_jax.training import loop, stopping
 from maskgan_jax.translator import Translator
 
 
@@ -45,7 +45,15 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   if jax.process_index() == 0:
     last = {'split': row_name, 'step': trained.step}
     if config.evaluators and not scores.latest(workdir, **last):
-      make_evaluate(trained.method, trained.data, poll)(
-          trained.step, trained.params, trained.model_state)
+      stop = stopping.StopRequest() if poll is None else None
+      if stop:
+        stop.all_is_saved(trained.step)
+      evaluate = make_evaluate(trained.method, trained.data, poll or stop.poll)
+      parameters = trained.step, trained.params, trained.model_state
+      try:
+        stop.hearing(lambda: evaluate(*parameters)) if stop else evaluate(*parameters)
+      finally:
+        if stop:
+          stop.close()
     report.write(workdir)
   return trained

@@ -49,7 +49,8 @@ def test_slices_by_name(text, chips):
 @pytest.mark.parametrize('text, part', [
     ('v5:2x2', "did you mean 'v5"), ('v5e', '2 sides'), ('v5e:4', '2 sides'),
     ('v4:2x2', '3 sides, such as v4:2x2x4'), ('v5e:2x2x2', '2 sides'), ('v5e:3x4', 'even'),
-    ('v5e:axb', '2 sides'), ('v5e:0x4', '1 to 8,192'), ('v5e:-2x4', '2 sides'), ('', 'unknown chip')])
+    ('v5e:axb', '2 sides'), ('v5e:0x4', '1 to 8,192'), ('v5e:-2x4', '2 sides'),
+    ('', 'unknown chip')])
 def test_slices_that_are_none(text, part):
   with pytest.raises(errors.UserError, match=part):
     tpu_chips.parse(text)
@@ -103,11 +104,12 @@ TEXT = """HloModule jit_step, entry_computation_layout={(f32[2]{0})->f32[2]{0}}
 }
 
 ENTRY %main.9 (p0: f32[2]) -> f32[2] {
-  %all-reduce.1 = (f32[2,32]{1,0:T(2,128)S(1)}, bf16[16]{0}) all-reduce(%a, %b), channel_id=1, to_apply=%add
+  %all-reduce.1 = (f32[2,32]{1,0:T(2,128)S(1)}, bf16[16]{0}) all-reduce(%a, %b), to_apply=%add
   %all-reduce-start.2 = f32[100]{0} all-reduce-start(%c), channel_id=2, to_apply=%add
   %all-reduce-done.2 = f32[100]{0} all-reduce-done(%all-reduce-start.2)
   %all-gather.5 = f32[64]{0} all-gather(%d), channel_id=4, dimensions={0}
-  %while.1 = (s32[], f32[8,4]) while(%t), condition=%condition.1, body=%body.1, backend_config={"known_trip_count":{"n":"5"},"x":"y"}
+  %while.1 = (s32[], f32[8,4]) while(%t), condition=%condition.1, body=%body.1, \
+backend_config={"known_trip_count":{"n":"5"},"x":"y"}
   %fusion.1 = f32[2]{0} fusion(%p0), kind=kLoop, calls=%add
   ROOT %r = f32[2] get-tuple-element(%all-reduce.1), index=0
 }
@@ -130,8 +132,8 @@ def test_a_program_that_is_too_large_says_by_how_much():
 
 
 @pytest.mark.parametrize('memory_of, start, most', [
-    (lambda b: 1.0 + 0.5 * b, 4, 30), (lambda b: 1.0 + 0.5 * b, 64, 30), (lambda b: 10 + 5 * b, 1, 1),
-    (lambda b: 17.0 + b, 8, 0), (lambda b: 3.9 * b, 1, 4)])
+    (lambda b: 1.0 + 0.5 * b, 4, 30), (lambda b: 1.0 + 0.5 * b, 64, 30),
+    (lambda b: 10 + 5 * b, 1, 1), (lambda b: 17.0 + b, 8, 0), (lambda b: 3.9 * b, 1, 4)])
 def test_the_largest_batch_is_the_largest(monkeypatch, memory_of, start, most):
   """Chips of 16 GiB, memory in GiB by examples a chip."""
   config, where, tried = smoke('content_transfer'), tpu_chips.parse('v5e:2x2'), []

@@ -22,7 +22,7 @@ from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints, metric_writers, scores, sweep_plans, sweeps
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.training import parallel
+from maskgan_jax.training import stopping
 from maskgan_jax.translator import Translator
 
 SIZE, SCALE, GAP, MARGIN = 16, 7, 6, 12  # of pictures, and of the grids of runs/pictures.py
@@ -160,13 +160,13 @@ def test_a_signal_that_the_last_step_did_not_hear_is_passed_on():
   heard = []
   before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
   try:
-    stop = parallel.StopRequest()
-    stop.stepping = True
+    stop = stopping.StopRequest()
+    stop.unsaved = True
     os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.reached(1) and not heard
+    assert stop.reached(lambda told: told) and not heard
     stop.close()
     assert heard
-    parallel.StopRequest().close()
+    stopping.StopRequest().close()
     assert len(heard) == 1
   finally:
     signal.signal(signal.SIGTERM, before)

@@ -157,10 +157,6 @@ class Checkpoints:
     step, trees = self._restore({'model': model}, step)
     return step, trees['model']
 
-  def reached_preemption(self, step: int) -> bool:
-    """Returns whether the scheduler has told the processes of a `jax.distributed` run to stop."""
-    return self._manager.reached_preemption(step)
-
   def wait(self) -> None:
     """Returns when nothing is being written any more; UserError if the writing failed."""
     try:

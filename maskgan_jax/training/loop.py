@@ -24,7 +24,7 @@ from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints, metric_writers, samples, warm_start
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel as parallel_lib
-from maskgan_jax.training import train_step
+from maskgan_jax.training import stopping, train_step
 
 _IN_FLIGHT = 4  # steps dispatched ahead of the device; more would only hold memory
 
@@ -56,7 +56,7 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
     Preempted: SIGTERM or SIGINT came; the state is saved.
     UserError: a mistake in config, data or workdir, or a run that stays non-finite.
   """
-  stop = parallel_lib.StopRequest()  # before data are drawn, which may take long
+  stop = stopping.StopRequest()  # before data are drawn, which may take long
   try:
     return _train(config, workdir, make_evaluate, stop)
   finally:
@@ -143,6 +143,7 @@ class _Run:
     self.draws = train_step.draws_per_step(method)
     self.stride = config.steps_per_dispatch
     step, self.names = train_step.make_step(method, players, config)
+    self.cycle = step.cycle
     self.step_fn = parallel.compile(step, self.draws, self.stride)
     self.main = jax.process_index() == 0
     self.writer = metric_writers.MetricWriter(workdir, process_index=jax.process_index())
@@ -158,8 +159,6 @@ class _Run:
       if first == 0:
         self.writer.write_hparams(dict(run_config.flatten(config)))
         self.writer.write_texts(0, {'parameters': _overview(state.params)})
-    if first < config.num_steps:
-      self.progress.say('compiling, once for this config, machine and stage of the training')
     batches = self.data.train(
         batch_size=config.batch_size, draws=self.draws, start_step=first,
         process_index=jax.process_index(), process_count=jax.process_count())
@@ -170,13 +169,20 @@ class _Run:
       before = time.monotonic()
       batch = self.parallel.take(batches, self.draws, self.stride)
       waited += time.monotonic() - before
-      compiles, before = self.step_fn.new(step), time.monotonic()
+      if self.step_fn.new(step):  # the first step, or one that begins a stage of the training
+        before = time.monotonic()
+        if step > first:
+          self._log(unread, before - started, waited)
+          unread, waited = [], 0.0
+          self._save(step, state, None)
+          self.store.wait()
+          self.stop.all_is_saved(step)
+        self._compile(step, state, batch)
+        started += time.monotonic() - before  # which is not part of the pace
       state, metrics = self.step_fn(state, batch, config.seed, at=step)
       step += self.stride
-      if compiles:  # it has by now, and is not part of the pace
-        started += time.monotonic() - before
+      self.stop.unsaved = True
       if step == first + self.stride:
-        self.stop.stepping = True
         self.progress.start(step)
         started, waited = time.monotonic(), 0.0
       in_flight.append(metrics)
@@ -188,7 +194,7 @@ class _Run:
       # Lines are due one dispatch late, when the next is on the device already.
       due = (step - self.stride) % config.log_every == 0 and len(unread) > 1
       saves = last or step % config.checkpoint_every == 0
-      stopping = self.stop.reached(step)
+      stopping = self.stop.reached(self.parallel.any)
       if due or saves or stopping:
         ready = unread if saves or stopping else unread[:-1]
         seconds = time.monotonic() - started
@@ -200,12 +206,16 @@ class _Run:
       if stopping and not last:
         self._stop(step, state)
       # The checkpoint comes last: where it is, the step's pictures and scores are too.
-      if draws_samples and self.main:
-        self.sampler.write(step, *self._translating(state), self.workdir)
+      scores = None
       try:
-        scores = self._evaluate(step, state) if evaluates else None
+        if draws_samples and self.main:
+          self._sample(step, state)
+        if evaluates:
+          scores = self._evaluate(step, state)
       except errors.Preempted:
-        self._stop(step, state)
+        if jax.process_count() == 1:
+          self._stop(step, state)
+        # Else the others are steps ahead already; soon all agree on one to stop after.
       except errors.UserError:  # data or a network that cannot be measured with: nothing is lost
         self._save(step, state, None)
         self.store.wait()
@@ -236,8 +246,22 @@ class _Run:
   def _translating(self, state):
     return parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
 
+  def _compile(self, step, state, batch):
+    """All programs of the stage that begins with this step."""
+    self.progress.say('compiling, once for this config, machine and stage of the training')
+    steps = range(step, min(step + self.cycle, self.config.num_steps))
+    self.stop.hearing(lambda: self.step_fn.compile(steps, state, batch, self.config.seed),
+                      drop=False)  # what nobody has saved yet may not be dropped
+
+  def _sample(self, step, state):
+    parameters = self._translating(state)
+    self.stop.hearing(lambda: self.sampler.write(step, *parameters, self.workdir))
+
   def _evaluate(self, step, state):
-    return self.evaluate(step, *self._translating(state)) if self.evaluate else None
+    if not self.evaluate:
+      return None
+    parameters = self._translating(state)
+    return self.stop.hearing(lambda: self.evaluate(step, *parameters))
 
   def _save(self, step, state, scores):
     if not _finite(state.params):

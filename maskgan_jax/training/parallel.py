@@ -5,16 +5,13 @@ construction. 'pmap': one replica per device, gradients and statistics averaged 
 the state is a tree of replicated global arrays, so checkpoints, samples and the rest are the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import functools
 import os
-import signal
-import sys
-import threading
 from typing import Any
 
 import jax
-from jax.experimental import multihost_utils
+import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import numpy as np
 
@@ -60,6 +57,7 @@ class Parallel:
     self.mesh = jax.make_mesh((len(self.devices),), (DATA_AXIS,), axis_types=(AxisType.Auto,),
                               devices=self.devices)
     self.replicated = NamedSharding(self.mesh, PartitionSpec())
+    self._any = jax.jit(jnp.any, out_shardings=self.replicated)
 
   def check_batch(self, batch_size: int, accumulate: int = 1) -> None:
     """UserError unless the devices divide the batch."""
@@ -69,6 +67,12 @@ class Parallel:
           f' x {accumulate} micro-batches' if accumulate > 1 else '')
       raise errors.UserError(f'config.batch_size ({batch_size}) must be divisible by {parts}; '
                              f'use a multiple of {unit}')
+
+  def any(self, flag: bool) -> jax.Array:
+    """Whether the flag is true in any process; nobody waits, but all must ask equally often."""
+    here = sum(device.process_index == jax.process_index() for device in self.devices)
+    flags = jax.make_array_from_process_local_data(self.batch_sharding(), np.full(here, flag))
+    return self._any(flags)
 
   def batch_sharding(self, draws: int = 1, steps: int = 1) -> NamedSharding:
     """Of a batch under 'jit': examples over devices; steps and draws, if several, whole."""
@@ -138,6 +142,13 @@ class Programs:
     """Whether step `at` will have to compile first."""
     return self.game_of(at) not in self._compiled
 
+  def compile(self, steps: Iterable[int], state: Any, batch: Any, seed: Any) -> None:
+    """Compiles what these steps lack, for arguments like those given."""
+    for at in steps:
+      if self.new(at):
+        compiled = self.program(at).lower(state, batch, seed).compile()
+        self._compiled[self.game_of(at)] = compiled
+
   def program(self, at: int | None) -> Callable[..., Any]:
     """The jitted program of step `at`."""
     game = self.game_of(at)
@@ -172,59 +183,3 @@ def _scanned(step):
 def local_copy(tree: Any) -> Any:
   """This process' own copy of replicated arrays: usable without the other processes."""
   return jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)
-
-
-class StopRequest:
-  """Whether SIGTERM or SIGINT asked the run to stop; all processes agree on the step.
-
-  One process: a flag set by the handler. Several: JAX's preemption service, which hears SIGTERM;
-  SIGINT is passed on to it. A second SIGINT interrupts at once.
-
-  Attributes:
-    stepping: whether there is anything to save since the start; before that one process that is
-      told to stop exits at once, with 75, instead of compiling to the end.
-  """
-
-  def __init__(self):
-    self.stepping = False
-    self._asked = False
-    self._several = jax.process_count() > 1
-    self._before = {}
-    if threading.current_thread() is not threading.main_thread():
-      return  # notebooks and tests may train in a thread, where signals cannot be handled
-    self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
-    if not self._several:
-      self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
-
-  def _terminate(self, *_):
-    if not self.stepping:
-      print('told to stop before the first step; nothing is lost', file=sys.stderr, flush=True)
-      os._exit(75)
-    self._asked = True
-
-  def _interrupt(self, *_):
-    signal.signal(signal.SIGINT, self._before[signal.SIGINT])
-    if self._several:
-      os.kill(os.getpid(), signal.SIGTERM)
-    else:
-      self._terminate()
-
-  def reached(self, step: int) -> bool:
-    """True at the step after which every process must save and stop."""
-    if self._several:
-      return multihost_utils.reached_preemption_sync_point(step)
-    return self._asked
-
-  def poll(self) -> None:
-    """Raises Preempted if this process was told to stop; for long work between two steps."""
-    if self._asked:
-      raise errors.Preempted('told to stop')
-
-  def close(self) -> None:
-    """Gives the signals back, with a SIGTERM that came too late to stop the last step."""
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
-    earlier = self._before.get(signal.SIGTERM)
-    if self._asked and callable(earlier):  # of a sweep, say, which has more to train
-      earlier(signal.SIGTERM, None)
-    self._before = {}

@@ -85,7 +85,8 @@ def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
     step(state, batch, seed, game=None) -> (state, metrics): metrics is one float32 vector, NaN
     where a player did not play, whose names appear in the returned list once step has been traced.
     If any loss or gradient is not finite the whole iteration is undone, but for the counters. With
-    `game`, which must be step.game_of(state.step), nothing is compiled but who plays then.
+    `game`, which must be step.game_of(state.step), nothing is compiled but who plays then. Within a
+    stage of the training who plays repeats after `step.cycle` steps.
   """
   draws = draws_per_step(method)
   names: list[str] = []
@@ -161,6 +162,7 @@ def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
     return TrainState(state.step + 1, *new, state.skipped + bad, in_a_row), vector
 
   step.game_of = game_of
+  step.cycle = math.lcm(*(player.every for player in method.players))
   return step, names
 
 

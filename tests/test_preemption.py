@@ -1,0 +1,202 @@
+"""Told to stop at any moment of a training, and by any of its processes: saved, 75, and on."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from test_loop import assert_same, command, newest, start, start_together, wait_for_step
+
+from maskgan_jax import errors
+from maskgan_jax.runs import checkpoints, scores
+from maskgan_jax.training import parallel, stopping
+
+STEPS = 6
+FLAGS = (f'--config.num_steps={STEPS}', '--config.log_every=1', '--config.checkpoint_every=100',
+         '--config.sample_every=2', '--config.evaluate_every=4', '--config.evaluators=masks',
+         '--config.evaluation_pairs=4')
+LONG = 300  # seconds that nobody waits
+
+
+def script(where, workdir, data_dir, *flags, seconds=LONG):
+  """The command that takes so many seconds over something."""
+  return [sys.executable, 'tests/interrupted_run.py', where, str(seconds),
+          *command(workdir, data_dir, *FLAGS, *flags)[3:]]
+
+
+def wait_for(process, text):
+  for line in process.stdout:
+    if line.strip() == text:
+      return
+  raise AssertionError(process.stderr.read())
+
+
+def stopped(processes, seconds=60):
+  """What the processes say on stderr; all must exit with 75 soon."""
+  began, said = time.monotonic(), []
+  for process in processes:
+    try:
+      _, error = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+      for other in processes:
+        other.kill()
+      raise
+    assert process.returncode == 75, error
+    said.append(error)
+  return said, time.monotonic() - began
+
+
+def saved_step(workdir):
+  with checkpoints.Checkpoints(str(workdir), read_only=True) as saved:
+    return saved.latest()
+
+
+def run(workdir, data_dir, *flags, processes=1):
+  """A training to its end."""
+  args = command(workdir, data_dir, *FLAGS, *flags)
+  each = start_together(args, processes) if processes > 1 else [start(args)]
+  said = []
+  for process in each:
+    output, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    said.append(output)
+  return said[0]
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory, data_dir):
+  """A run that nobody disturbed."""
+  workdir = tmp_path_factory.mktemp('whole')
+  run(workdir, data_dir)
+  return str(workdir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('where, at', [('compiling', None), ('compiling a stage', 3),
+                                       ('sampling', 2), ('evaluating', 4),
+                                       ('measuring the end', STEPS)])
+def test_told_during_something_long(where, at, whole, tmp_path, data_dir):
+  quiet = {'sampling': (), 'evaluating': ()}.get(where, ('--config.evaluate_every=0',))
+  process = start(script(where, tmp_path / 'run', data_dir, *quiet))
+  wait_for(process, 'now')
+  process.send_signal(signal.SIGTERM)
+  (error,), seconds = stopped([process])
+  assert seconds < 30
+  assert error.count('\n') == 1 and ('nothing is lost' in error if at is None else
+                                     'goes on from there' in error)
+  assert saved_step(tmp_path / 'run') == at
+  said = run(tmp_path / 'run', data_dir)
+  assert at is None or f'resuming at step {at}' in said or f'{at} steps are done already' in said
+  assert_same(newest(str(tmp_path / 'run')), newest(whole))
+  assert scores.latest(str(tmp_path / 'run'))['step'] == STEPS
+
+
+@pytest.mark.slow
+def test_a_compiler_does_not_deafen(tmp_path, data_dir):
+  """Nothing is slowed down here: the real compiler, with nothing cached, told half-way."""
+  process = start(command(tmp_path, data_dir, *FLAGS, '--config.model.width=9'),
+                  JAX_ENABLE_COMPILATION_CACHE='false')
+  for line in process.stdout:
+    if line.startswith('compiling'):
+      break
+  time.sleep(0.5)
+  process.send_signal(signal.SIGTERM)
+  (error,), seconds = stopped([process])
+  assert seconds < 2 and error.count('\n') == 1 and 'nothing is lost' in error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('where, told', [('nothing', 0), ('nothing', 1), ('evaluating', 0),
+                                         ('sampling', 0), ('compiling', 1)])
+def test_two_processes_stop_together_whoever_is_told(where, told, tmp_path, data_dir):
+  # The other is not told; where process 0 alone is busy, it hears for both.
+  flags = ('--config.num_steps=100000', '--config.sample_every=4')
+  seconds = 5 if where == 'compiling' else LONG
+  processes = start_together(script(where, tmp_path, data_dir, *flags, seconds=seconds))
+  if where == 'nothing':
+    wait_for_step(processes[0], 8)
+  else:
+    wait_for(processes[told if where == 'compiling' else 0], 'now')
+  processes[told].send_signal(signal.SIGTERM)
+  said, _ = stopped(processes)
+  steps = {error.split('stopped at step ')[1].split(':')[0] for error in said}
+  assert steps == {str(saved_step(tmp_path))}
+
+
+@pytest.mark.slow
+def test_what_two_processes_saved_goes_on_with_one_and_with_four(tmp_path, data_dir):
+  flags = ('--config.sample_every=0', '--config.evaluate_every=0', '--config.evaluators=',
+           '--config.batch_size=4',  # and no Adam, which blows rounding up to its step size
+           *(f'--config.optimizers.{player}.{field}' for player in ('autoencoder', 'discriminator')
+             for field in ('name=sgd', 'learning_rate=0.01')))
+  run(tmp_path / '2', data_dir, *flags, processes=2)
+  before, found = newest(str(tmp_path / '2')), {}
+  assert before[0] == STEPS
+  for processes in (1, 4):
+    shutil.copytree(tmp_path / '2', tmp_path / str(processes))
+  for processes in (1, 2, 4):
+    workdir = tmp_path / str(processes)
+    said = run(workdir, data_dir, *flags, f'--config.num_steps={STEPS + 2}', processes=processes)
+    assert f'resuming at step {STEPS}' in said
+    step, *found[processes] = newest(str(workdir))
+    assert step == STEPS + 2
+  moved = jax.tree.map(lambda x, y: np.abs(x - y).max(), found[2][0]['params'], before[1]['params'])
+  assert max(jax.tree.leaves(moved)) > 1e-3
+  for processes in (1, 4):  # as with two, up to how sums are ordered
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5),
+                 found[processes][0], found[2][0])
+
+
+@pytest.fixture
+def told():
+  """What a StopRequest passes on when it is closed."""
+  heard = []
+  before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+  yield heard
+  signal.signal(signal.SIGTERM, before)
+
+
+def test_processes_agree_two_steps_later(told, monkeypatch):
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  stop, mine = stopping.StopRequest(), []
+
+  def any_process(flag):  # the other process is told before its third step
+    mine.append(flag)
+    return np.asarray(flag or len(mine) == 3)
+  assert [stop.reached(any_process) for _ in range(6)] == 4 * [False] + [True, False]
+  os.kill(os.getpid(), signal.SIGTERM)  # and is not left at once, though nothing is unsaved
+  assert mine == 6 * [False]
+  assert [stop.reached(any_process) for _ in range(3)] == [False, False, True]
+  with pytest.raises(errors.Preempted):
+    stop.poll()
+  stop.close()
+  assert told
+
+
+def test_any_over_devices():
+  engine = parallel.Parallel('jit')
+  assert [bool(engine.any(flag)) for flag in (False, True, False)] == [False, True, False]
+
+
+def test_a_stop_is_heard_beside_a_function(told):
+  stop = stopping.StopRequest()
+  stop.unsaved = True
+  assert stop.hearing(lambda: 7) == 7
+  with pytest.raises(ZeroDivisionError):
+    stop.hearing(lambda: 1 / 0)
+
+  def long():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(3)
+  began = time.monotonic()
+  with pytest.raises(errors.Preempted):
+    stop.hearing(long)
+  assert time.monotonic() - began < 2
+  assert stop.hearing(lambda: time.sleep(0.3) or 8, drop=False) == 8
+  stop.close()
+  assert told
