@@ -12,6 +12,7 @@ host, imports and compilation included; program_mb is what our compiled step tak
 import argparse
 import json
 import os
+import runpy
 import statistics
 import subprocess
 import sys
@@ -56,6 +57,27 @@ def egsc_it(config) -> dict:
   return {**{name: model[name] for name in names}, 'image_width': config.image_width}
 
 
+def read(path: str):
+  """The config of a command line's 'configs/NAME.py:ARGUMENT'."""
+  sys.path.insert(0, ROOT)
+  path, _, argument = path.partition(':')
+  return runpy.run_path(os.path.join(ROOT, path))['get_config'](argument)
+
+
+def sizes(config) -> dict:
+  """Arguments of the config's PyTorch twin; exits where there is none."""
+  if config.method not in TWINS:
+    sys.exit(f'error: there is no PyTorch twin of {config.method}')
+  return {'image_size': config.image_size, 'batch_size': config.batch_size,
+          **TWINS[config.method](config)}
+
+
+def run_twin(method: str, arguments: dict, steps: int, *more: str) -> tuple[str, float]:
+  """What the twin prints, and the megabytes that it took at most."""
+  return run(f'benchmarks/torch_{method}.py', f'--steps={steps}',
+             *(f'--{name}={value}' for name, value in arguments.items()), *more)
+
+
 TWINS = {'additional_mask': additional_mask, 'content_transfer': content_transfer,
          'egsc_it': egsc_it, 'lomit': lomit}
 
@@ -67,22 +89,15 @@ def main() -> None:
   parser.add_argument('--seconds', type=float, default=8, help='of each measurement of ours')
   parser.add_argument('--steps', type=int, default=6, help="of each measurement of PyTorch's")
   options = parser.parse_args()
-  sys.path.insert(0, ROOT)
-  import runpy
-  path, _, argument = options.config.partition(':')
-  config = runpy.run_path(os.path.join(ROOT, path))['get_config'](argument)
-  if config.method not in TWINS:
-    sys.exit(f'error: there is no PyTorch twin of {config.method}')
-  sizes = {'image_size': config.image_size, 'batch_size': config.batch_size,
-           **TWINS[config.method](config), 'steps': options.steps}
+  config = read(options.config)
+  arguments = sizes(config)
   ours, torchs, peaks = [], [], []
   for _ in range(options.rounds):
     printed, our_peak = run('-m', 'maskgan_jax.benchmark', f'--config={options.config}',
                             '--random_data', f'--seconds={options.seconds}')
     result = json.loads(printed)
     ours.append(result['step_ms'])
-    printed, torch_peak = run(f'benchmarks/torch_{config.method}.py',
-                              *(f'--{name}={value}' for name, value in sizes.items()))
+    printed, torch_peak = run_twin(config.method, arguments, options.steps)
     torchs.append(float(printed.split(' ms per step')[0]))
     peaks.append((our_peak, torch_peak))
   mine, theirs = statistics.median(ours), statistics.median(torchs)

@@ -263,7 +263,7 @@ def time_cycle(*, image_size, image_width, batch_size, dcgan, discriminator_laye
       discriminator_layers=int(math.log2(image_size)) - 2 if dcgan else discriminator_layers,
       scheme='supervised' if supervised else 'unsupervised',
       weights={'identity': 5.0 * identity}, switches={'addition': bool(addition)}, **sizes)
-  model.networks.to(device)
+  twin_command.place(model.networks.values(), device)
   shape = (batch_size, 3, image_size, image_width or image_size)
   images = [torch.rand(shape, device=device) * 2 - 1 for _ in range(2)]
   times = []

@@ -6,7 +6,6 @@ authors' code. Module names give state dicts the authors' checkpoint layout.
   python benchmarks/torch_content_transfer.py --image_size=32 --batch_size=32 --width=16 --depth=4
 """
 
-import argparse
 import statistics
 import time
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+import twin_command
 
 # The authors' loss weights for glasses, by the names that maskgan_jax gives the terms.
 GLASSES = {'recon1_a': 5.0, 'recon1_b': 7.0, 'cycle': 0.001, 'recon2_a': 0.7, 'recon2_b': 0.7,
@@ -206,36 +206,26 @@ def load(model, params, batch_stats, pixels):
                                              **statistics_of.get(network, {})})
 
 
-def time_step(*, image_size, batch_size, width, depth, separate_channels=25,
-              discriminator_width=512, steps=20, warmup=3, device='cpu'):
-  """Median milliseconds of a training step on random images that are on the device already."""
+def time_step(*, image_size, batch_size, steps, device, **sizes):
+  """Median milliseconds of a training step on random images that are on the device already; three
+  more come before them."""
   torch.manual_seed(0)
-  model = ContentTransfer(image_size=image_size, width=width, depth=depth,
-                          separate_channels=separate_channels,
-                          discriminator_width=discriminator_width)
-  model.networks.to(device)
+  model = ContentTransfer(image_size=image_size, **sizes)
+  twin_command.place(model.networks.values(), device)
   a, b = (torch.rand(batch_size, 3, image_size, image_size, device=device) * 2 - 1
           for _ in range(2))
   times = []
-  for _ in range(warmup + steps):
+  for _ in range(3 + steps):
     start = time.perf_counter()
     model.train_step(a, b)  # reads both losses, so it ends when the device has
     times.append(time.perf_counter() - start)
-  return 1000 * statistics.median(times[warmup:])
+  return 1000 * statistics.median(times[3:])
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-  for name, default in (('image_size', 128), ('batch_size', 32), ('width', 32), ('depth', 6),
-                        ('separate_channels', 25), ('discriminator_width', 512), ('steps', 20)):
-    parser.add_argument(f'--{name}', type=int, default=default)
-  parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-  arguments = vars(parser.parse_args())
-  milliseconds = time_step(**arguments)
-  print(f'{milliseconds:.1f} ms per step: PyTorch {torch.__version__}, eager, '
-        f'{torch.get_num_threads()} threads, '
-        + ', '.join(f'{name} {value}' for name, value in arguments.items()))
+  twin_command.main(__doc__, time_step, {
+      'image_size': 128, 'batch_size': 32, 'width': 32, 'depth': 6, 'separate_channels': 25,
+      'discriminator_width': 512, 'steps': 20})
 
 
 if __name__ == '__main__':

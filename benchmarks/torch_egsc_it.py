@@ -364,7 +364,7 @@ def time_cycle(*, image_size, image_width, batch_size, steps=5, device='cpu', **
   both players; `steps` is rounded up to whole cycles, and one more comes before them."""
   torch.manual_seed(0)
   model = EgscIt(**sizes)
-  model.networks.to(device)
+  twin_command.place(model.networks.values(), device)
   shape = (batch_size, 3, image_size, image_width or image_size)
   images = [torch.rand(shape, device=device) * 2 - 1 for _ in range(2)]
   times = []

@@ -329,8 +329,8 @@ def time_cycle(*, image_size, batch_size, attributes, critic_every, steps=5, dev
   players; `steps` is rounded up to whole cycles, and one more comes before them."""
   torch.manual_seed(0)
   model = Lomit(image_size=image_size, attributes=attributes, critic_every=critic_every, **sizes)
-  model.generator.to(device)
-  model.critic.to(device)
+  twin_command.place(model.generator.children(), device)
+  model.critic.to(device)  # whose gradient is differentiated again
   images = [torch.rand(batch_size, 3, image_size, image_size, device=device) * 2 - 1
             for _ in range(2)]
   labels = [torch.rand(batch_size, attributes, device=device).round() for _ in range(2)]

@@ -2,6 +2,8 @@
 
   python -m maskgan_jax.benchmark --config=configs/quickstart.py
   python -m maskgan_jax.benchmark --config=configs/celeba_glasses.py --random_data
+  python -m maskgan_jax.benchmark --config=configs/celeba_glasses.py --random_data --profile=trace
+  python -m maskgan_jax.benchmark --all
   python -m maskgan_jax.benchmark --mask_regularizer
 
 step_ms is the median time of a whole iteration (all players), batches at hand; images_per_second
@@ -12,6 +14,15 @@ measured here. With a schedule (`every`) step_ms is that of an average iteration
 has each of a cycle, and FLOPs and share_of_peak are those of the longest, in which most play. Where
 a training has stages the last is measured, or with --first_stage the first. With
 config.steps_per_dispatch several steps are one program, and step_ms is its time by their number.
+
+compile_s is with nothing cached; where compile_cached is true, some programs were, and it is not.
+
+With --profile=DIR some steps are traced into that folder, for TensorBoard or Perfetto; profile.md
+beside the trace has the time by kind of operation and the operations that take longest.
+
+With --all it is a table of all methods at their papers' settings, in float32 and bfloat16, beside
+the same networks and steps in PyTorch, eager and compiled, where there are both PyTorch and this
+project's benchmarks/ folder: see maskgan_jax/benchmark_table.py.
 
 With --mask_regularizer it is LOMIT's R1 instead, one line for each number of pixels: in linear time
 and pair by pair, ms of value and gradient and the temporaries that the compiler accounts for.
@@ -37,8 +48,30 @@ _FIRST = flags.DEFINE_bool('first_stage', False, 'Measures the first stage of th
 _REGULARIZER = flags.DEFINE_bool('mask_regularizer', False,
                                  'Measures the mask regulariser R1 instead; takes no config.')
 
+_PROFILE = flags.DEFINE_string('profile', None, 'A folder that gets a trace of some steps.')
+_ALL = flags.DEFINE_bool('all', False, "A table of all methods' papers' settings; takes no config.")
+_METHODS = flags.DEFINE_list('methods', [], 'With --all: only these, with commas between.')
+_PRECISIONS = flags.DEFINE_list('precisions', ['float32', 'bfloat16'], 'With --all: types that '
+                                'networks compute in.')
+_SMALL = flags.DEFINE_bool('small', False, 'With --all: tiny networks and pictures, to try it.')
+_FORMAT = flags.DEFINE_enum('format', 'markdown', ['markdown', 'json'], 'With --all: a table, or '
+                            'one JSON line a row.')
+
 
 def main() -> None:
+  if not _SECONDS.value > 0:
+    raise errors.UserError(f'--seconds={_SECONDS.value} must be more than 0')
+  if _ALL.value:
+    if flags.FLAGS.config is not None or _REGULARIZER.value or _PROFILE.value:
+      raise errors.UserError('--all measures every method: leave out --config, --mask_regularizer '
+                             'and --profile')
+    from maskgan_jax import benchmark_table
+    benchmark_table.show(_METHODS.value, _PRECISIONS.value, seconds=_SECONDS.value,
+                         small=_SMALL.value, as_json=_FORMAT.value == 'json')
+    return
+  if _PROFILE.value is not None:
+    from maskgan_jax import step_profile
+    step_profile.check_folder(_PROFILE.value)
   if _REGULARIZER.value:
     if flags.FLAGS.config is not None:
       raise errors.UserError('--mask_regularizer measures no config: leave out one or the other')
@@ -48,11 +81,11 @@ def main() -> None:
     return
   config = run_config.from_flags()
   print(json.dumps(measure(config, _SECONDS.value, random_data=_RANDOM.value,
-                           first_stage=_FIRST.value)), flush=True)
+                           first_stage=_FIRST.value, profile=_PROFILE.value)), flush=True)
 
 
-def measure(config, seconds: float, *, random_data: bool = False,
-            first_stage: bool = False) -> dict:
+def measure(config, seconds: float, *, random_data: bool = False, first_stage: bool = False,
+            profile: str | None = None) -> dict:
   """The figures, by name; see this module's docstring."""
   import jax
   import numpy as np
@@ -91,6 +124,9 @@ def measure(config, seconds: float, *, random_data: bool = False,
   state = state.replace(step=parallel.replicate(np.int32(start)))
   step, _ = train_step.make_step(method, players, config)
   programs = parallel.compile(step, draws, stride)
+  cached = []
+  jax.monitoring.register_event_listener(
+      lambda event, **_: cached.append(event) if event.endswith('/cache_hits') else None)
   began = time.perf_counter()
   phases = range(start, start + (cycle if stride == 1 else 1))
   compiled = {}
@@ -98,7 +134,8 @@ def measure(config, seconds: float, *, random_data: bool = False,
     game = programs.game_of(at)
     if game not in compiled:
       compiled[game] = programs.program(at).lower(state, batch, config.seed).compile()
-  result = {'config': config.name, 'compile_s': round(time.perf_counter() - began, 2)}
+  result = {'config': config.name, 'compile_s': round(time.perf_counter() - began, 2),
+            'compile_cached': bool(cached)}
   turns = [compiled[programs.game_of(at)] for at in phases]
 
   rounds = []  # the calls of each, in seconds a step; the first is to warm up
@@ -120,6 +157,18 @@ def measure(config, seconds: float, *, random_data: bool = False,
     result['step_ms_by_phase'] = [round(1e3 * float(x), 2) for x in by_phase]
   longest = turns[int(by_phase.argmax())]
   result.update(_memory(longest, jax), **_flops(longest, float(by_phase.max()), config, jax))
+  if profile is not None:
+    from maskgan_jax import step_profile
+    cycles = 2
+
+    def play():
+      nonlocal state
+      for program in turns * cycles:
+        state, metrics = program(state, batch, config.seed)
+      metrics.block_until_ready()
+    shares = step_profile.write(profile, play, cycles * len(turns) * stride,
+                                [program.as_text() for program in compiled.values()])
+    result.update(profile=profile, profile_shares=shares)
   if not random_data:
     result.update(_input(batches, parallel, draws, stride, turns, state, config, seconds))
   height, width = methods.base.image_shape(config)

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
@@ -173,28 +172,6 @@ def test_a_signal_saves_and_exits_75(number, tmp_path, data_dir):
   again = subprocess.run(command(tmp_path, data_dir, f'--config.num_steps={stopped + 1}'),
                          cwd=ROOT, env=environment(), text=True, capture_output=True, check=False)
   assert again.returncode == 0 and f'resuming at step {stopped}' in again.stdout, again.stderr
-
-
-@pytest.mark.slow
-def test_kill_9_at_any_moment_resumes_bitwise(tmp_path, data_dir):
-  steps, rng = 40, np.random.default_rng(0)
-  flags = (f'--config.num_steps={steps}', '--config.checkpoint_every=2', '--config.sample_every=0')
-  subprocess.run(command(tmp_path / 'whole', data_dir, *flags), cwd=ROOT, env=environment(),
-                 check=True, capture_output=True)
-  killed = 0
-  for _ in range(60):
-    process = start(command(tmp_path / 'killed', data_dir, *flags))
-    if killed < 4:
-      wait_for_step(process, 0)
-      time.sleep(rng.uniform(0, 1.0))
-      process.kill()
-    _, error = process.communicate(timeout=300)
-    if process.returncode == 0:
-      break
-    assert process.returncode == -signal.SIGKILL, error
-    killed += 1
-  assert killed >= 2 and process.returncode == 0
-  assert_same(newest(str(tmp_path / 'killed')), newest(str(tmp_path / 'whole')))
 
 
 def start_together(args, processes=2):

@@ -1,5 +1,6 @@
 """Told to stop at any moment of a training, and by any of its processes: saved, 75, and on."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,16 @@ import time
 import jax
 import numpy as np
 import pytest
-from test_loop import assert_same, command, newest, start, start_together, wait_for_step
+from test_loop import (
+    assert_same,
+    command,
+    environment,
+    newest,
+    ROOT,
+    start,
+    start_together,
+    wait_for_step,
+)
 
 from maskgan_jax import errors
 from maskgan_jax.runs import checkpoints, scores
@@ -150,6 +160,22 @@ def test_what_two_processes_saved_goes_on_with_one_and_with_four(tmp_path, data_
   for processes in (1, 4):  # as with two, up to how sums are ordered
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5),
                  found[processes][0], found[2][0])
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments_changes_no_bit(tmp_path, data_dir):
+  """benchmarks/kill_runs.py, with fewer kills than the README's."""
+  result = subprocess.run(
+      [sys.executable, 'benchmarks/kill_runs.py', '--config=configs/quickstart.py:smoke',
+       '--kills=5', '--steps=40', f'--log={tmp_path}/log', '--',
+       f'--config.data.data_dir={data_dir}'],
+      cwd=ROOT, env=environment(), text=True, capture_output=True, check=False)
+  assert result.returncode == 0, result.stderr
+  figures = json.loads(result.stdout)
+  assert figures['state_is_bitwise_equal'] and figures['metrics_are_equal']
+  assert sum(figures[f'while_{x}'] for x in ('starting', 'training', 'saving')) == 5
+  assert figures['while_saving'] >= 1 and figures['lost_steps'] <= 2 * figures['checkpoint_every']
+  assert len((tmp_path / 'log').read_text().splitlines()) == 5
 
 
 @pytest.fixture

@@ -224,6 +224,24 @@ def test_accumulation_gives_the_large_batch_where_examples_do_not_meet():
     assert state.model_state == {'p': 2, 'q': 2}
 
 
+def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples():
+  """Of a whole method, without batch normalisation: every player's gradients."""
+  config = small_config('additional_mask')
+  method = methods.make(config)
+  players = train_step.make_optimizers(method, config)
+  state = jax.jit(lambda: train_step.init_state(method, players, config))()
+  batch = train_step.normalize({k: jnp.asarray(v) for k, v in random_batch(config).items()})
+  for player in method.players:
+    owned = {g: state.params[g] for g in player.owns}
+    whole, parts = (jax.jit(train_step.gradients, static_argnums=(0, 6))(
+        player, state.params, owned, state.model_state, batch, jax.random.key(1), n)
+        for n in (1, 4))
+    assert float(optax.tree.norm(whole[3])) > 1e-3
+    assert whole[0] == pytest.approx(parts[0], rel=1e-5)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5), whole[3],
+                 parts[3])
+
+
 def test_accumulation_trains_content_transfer():
   state, history = run(small_config(accumulate=2), devices=jax.devices()[:2])
   assert all(np.isfinite(h['autoencoder/loss']) for h in history) and state.skipped == 0
