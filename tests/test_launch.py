@@ -210,6 +210,34 @@ def test_nothing_names_a_project_or_a_machine():
     assert '/root/' not in text and '/work/' not in text and 'gserviceaccount' not in text, name
 
 
+def test_a_worker_trains_stops_and_starts_again(tmp_path):
+  """run.sh with an environment that is there already, whose Python says what it is told to do."""
+  binary = tmp_path / 'venv' / 'bin'
+  binary.mkdir(parents=True)
+  (tmp_path / 'venv' / 'installed').touch()
+  (binary / 'python').write_text('#!/bin/bash\ntrap "exit 75" TERM\necho "$@"\n'
+                                 '[[ $3 == quick ]] && exit 2\nwhile :; do sleep 0.1; done\n')
+  (binary / 'python').chmod(0o755)
+  env = {**os.environ, 'HOME': str(tmp_path), 'MASKGAN_JAX_VENV': str(tmp_path / 'venv')}
+  script = os.path.join(LAUNCH, 'run.sh')
+
+  def start(*arguments):
+    process = subprocess.Popen([script, '--', *arguments], env=env, text=True,
+                               stdout=subprocess.PIPE)
+    assert process.stdout.readline() == f'-m maskgan_jax.train {" ".join(arguments)}\n'
+    return process
+
+  def ends(process, code):
+    out, _ = process.communicate(timeout=10)
+    assert process.returncode == code and out == f'worker exit {code}\n'
+  first = start('long', "it's two")
+  second = start('long')  # the connection to the first was lost
+  ends(first, 75)
+  second.send_signal(signal.SIGTERM)
+  ends(second, 75)
+  ends(start('quick'), 2)
+
+
 def jobset():
   yaml = pytest.importorskip('yaml')
   result = subprocess.run(
