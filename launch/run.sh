@@ -43,9 +43,11 @@ if [[ ! -e $environment/installed ]]; then
 fi
 
 cd "$root"  # where configs/ is
+trained='' told=''
+trap 'told=on; [[ -z $trained ]] || kill -TERM "$trained" 2>/dev/null || true' TERM INT HUP
 "$environment/bin/python" -m maskgan_jax.train "${rest[@]}" & trained=$!
 echo "$trained" > "$pid_file"
-trap 'kill -TERM "$trained" 2>/dev/null || true' TERM INT HUP
+[[ -z $told ]] || kill -TERM "$trained"
 code=0
 wait "$trained" || code=$?
 while kill -0 "$trained" 2>/dev/null; do  # `wait` ends at once when a signal comes
