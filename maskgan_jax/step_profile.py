@@ -102,9 +102,8 @@ def write(folder: str, play: Callable[[], None], steps: int, texts: Iterable[str
   shares = dict.fromkeys(KINDS, 0.0)
   for name, (seconds, _) in times.items():
     shares[known[name].kind] += seconds / total
-  rows = sorted(times.items(), key=lambda item: -item[1][0])[:_TOP]
   files.write_atomically(os.path.join(folder, 'profile.md'),
-                         _page(shares, rows, known, total, steps))
+                         _page(shares, times, known, total, steps))
   return {kind: round(share, 4) for kind, share in shares.items()}
 
 
@@ -123,12 +122,29 @@ def operations(data, known) -> dict[str, tuple[float, int]]:
   return times
 
 
-def _page(shares, rows, known, total, steps):
+def network(origin: str) -> str:
+  """'VGG19, backward' for the origin 'jit(step)/transpose(jvp(VGG19))/...'; 'losses, forward' and
+  'losses, backward' for what lies in no network, 'the rest' for what is not differentiated."""
+  found = re.search(r'/(transpose\()?jvp\(([\w]*)\)', origin)
+  if not found:
+    return 'the rest'
+  return f'{found[2] or "losses"}, {"backward" if found[1] else "forward"}'
+
+
+def _page(shares, times, known, total, steps):
   lines = [f'Operations of {steps} steps: {1e3 * total / steps:.1f} ms a step, added over threads '
            'and streams, which may run side by side.', '', '| kind | share | ms a step |',
            '|---|---:|---:|']
   lines += [f'| {kind} | {share:.1%} | {1e3 * share * total / steps:.2f} |'
             for kind, share in sorted(shares.items(), key=lambda item: -item[1])]
+  networks: dict[str, float] = {}
+  for name, (seconds, _) in times.items():
+    part = network(known[name].origin)
+    networks[part] = networks.get(part, 0.0) + seconds
+  lines += ['', '| network and pass | share | ms a step |', '|---|---:|---:|']
+  lines += [f'| {part} | {seconds / total:.1%} | {1e3 * seconds / steps:.2f} |'
+            for part, seconds in sorted(networks.items(), key=lambda item: -item[1])[:_TOP]]
+  rows = sorted(times.items(), key=lambda item: -item[1][0])[:_TOP]
   lines += ['', f'The {len(rows)} that take longest:', '',
             '| operation | kind | share | ms a step | times a step | comes from |',
             '|---|---|---:|---:|---:|---|']

@@ -61,6 +61,16 @@ def test_instructions_are_of_the_kind_that_costs_most():
   assert found['dot_fusion'].origin == 'jit(step)/Linear_0/dot_general'
 
 
+@pytest.mark.parametrize('origin, part', [
+    ('jit(step)/transpose(jvp(VGG19))/Conv_1/add_any', 'VGG19, backward'),
+    ('jit(step)/jvp(VGG19)/Conv_1/add', 'VGG19, forward'),
+    ('jit(step)/jvp()/abs', 'losses, forward'),
+    ('jit(step)/transpose(jvp())/mul', 'losses, backward'), ('jit(step)/add', 'the rest'),
+    ('', 'the rest')])
+def test_operations_are_of_a_network(origin, part):
+  assert step_profile.network(origin) == part
+
+
 def test_times_are_those_of_the_programs_operations():
   def event(name, milliseconds, **stats):
     return SimpleNamespace(name=name, duration_ns=1e6 * milliseconds, stats=list(stats.items()))

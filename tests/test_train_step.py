@@ -227,14 +227,15 @@ def test_accumulation_gives_the_large_batch_where_examples_do_not_meet():
 def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples():
   """Of a whole method, without batch normalisation: every player's gradients."""
   config = small_config('additional_mask')
+  config.model.pool_size = 0  # which draws at random, micro-batch by micro-batch
   method = methods.make(config)
   players = train_step.make_optimizers(method, config)
   state = jax.jit(lambda: train_step.init_state(method, players, config))()
   batch = train_step.normalize({k: jnp.asarray(v) for k, v in random_batch(config).items()})
   for player in method.players:
     owned = {g: state.params[g] for g in player.owns}
-    whole, parts = (jax.jit(train_step.gradients, static_argnums=(0, 6))(
-        player, state.params, owned, state.model_state, batch, jax.random.key(1), n)
+    whole, parts = (jax.device_get(jax.jit(train_step.gradients, static_argnums=(0, 6))(
+        player, state.params, owned, state.model_state, batch, jax.random.key(1), n))
         for n in (1, 4))
     assert float(optax.tree.norm(whole[3])) > 1e-3
     assert whole[0] == pytest.approx(parts[0], rel=1e-5)
