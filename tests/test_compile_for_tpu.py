@@ -198,7 +198,8 @@ def test_a_chip_does_the_same_on_any_number_of_chips(libtpu, tmp_path):
     assert program['reduced'] == found[0]['reduced']
     assert program['reductions'] == found[0]['reductions']
     assert program['flops'] == pytest.approx(found[0]['flops'], rel=0.02)
-    assert program['memory'] == pytest.approx(found[0]['memory'], rel=0.05)
+    # Of so small a program the all-reduces' own buffers are a part.
+    assert program['memory'] == pytest.approx(found[0]['memory'], rel=0.2)
 
 
 @pytest.mark.slow
