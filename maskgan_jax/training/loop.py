@@ -172,7 +172,8 @@ class _Run:
       if self.step_fn.new(step):  # the first step, or one that begins a stage of the training
         before = time.monotonic()
         if step > first:
-          self._log(unread, before - started, waited)
+          if unread:
+            self._log(unread, before - started, waited)
           unread, waited = [], 0.0
           self._save(step, state, None)
           self.store.wait()
