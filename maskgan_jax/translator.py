@@ -1,10 +1,11 @@
 """A trained model as one object: the door that commands, notebooks, demo and tests go through."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import copy
 import os
 from typing import Any
 
+import flax.errors
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -13,7 +14,7 @@ import numpy as np
 from maskgan_jax import errors, files, methods
 from maskgan_jax.methods import base
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import checkpoints, scores
+from maskgan_jax.runs import checkpoints, pretrained, scores
 from maskgan_jax.runs import config as run_config
 
 _LARGEST_BATCH = 64  # examples computed at once; more are taken in chunks
@@ -75,6 +76,44 @@ class Translator:
     if like:
       return like.at(params, model['model_state'], step, threshold=threshold)
     return cls(method, params, model['model_state'], config, step, threshold=threshold)
+
+  @classmethod
+  def from_pretrained(cls, name: str | os.PathLike) -> 'Translator':
+    """Opens a model that comes with the package, or a folder that `save` wrote.
+
+    Args:
+      name: 'content_transfer_avatars', say: `runs.pretrained.names()` are all; or a folder.
+    Raises:
+      UserError: there is no such model, or its files are damaged.
+    """
+    folder = pretrained.find(name)
+    config = run_config.load(folder)
+    method = methods.make(config)
+    variables, step, threshold = pretrained.read(folder, config,
+                                                 base.abstract_model(method, config))
+    return cls(method, variables['params'], variables['model_state'], config, step,
+               threshold=threshold)
+
+  def save(self, folder: str | os.PathLike, *, card: str = '',
+           examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
+    """Writes what translating needs as a folder for `from_pretrained`: no code, no optimizer.
+
+    Args:
+      folder: of model.safetensors, config.json, and README.md and examples where given.
+      card: the README.md.
+      examples: 'source' and 'exemplar', pictures to try it on, uint8 [H, W, 3] each.
+    Raises:
+      UserError: there is a model already, or the disk refuses.
+    """
+    def works(params, model_state):
+      try:
+        _trace(self.method, self.config, (params, model_state))
+      except (KeyError, flax.errors.FlaxError):
+        return False
+      return True
+    variables = pretrained.needed(*jax.device_get(self._variables), works)
+    pretrained.write(folder, variables, self.config, step=self.step, threshold=self.threshold,
+                     card=card, examples=examples)
 
   def at(self, params: base.Params, model_state: base.ModelState, step: int | None = None, *,
          threshold: float | None = None) -> 'Translator':
@@ -237,6 +276,19 @@ def in_sequence(translators: Sequence[Translator], source: Any,
     results.append(translator(source, exemplar))
     source = results[-1].image
   return results
+
+
+def _trace(method: base.Method, config: ml_collections.ConfigDict, variables: Any) -> None:
+  """Traces all that the method can do; KeyError or FlaxError where variables are missing."""
+  image = jax.ShapeDtypeStruct((1, *base.image_shape(config), 3), jnp.uint8)
+  pair = [image] * (2 if 'exemplar' in method.abilities else 1)
+  calls = {'translate': (pair, {}), 'reverse': (pair, {}), 'segment': ([image], {}),
+           'remove': ([image], {'threshold': 0.5}), 'interpolate': ([image] * 3, {'weight': 0.5})}
+  for name, (images, options) in calls.items():
+    if name in method.abilities | {'translate'}:
+      call = functions(method)['translate_back' if name == 'reverse' else name]
+      jax.eval_shape(lambda *given, call=call, options=options: call(*given, **options),
+                     variables, *images)
 
 
 def _own(*trees: Any) -> tuple[Any, ...]:

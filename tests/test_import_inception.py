@@ -64,7 +64,7 @@ def test_it_gives_the_same_features(model, state, tmp_path, capsys):
 
 def test_every_number_is_used_once(arrays):
   params = convert.convert('x', arrays)
-  used = dict(weights._flat(params))
+  used = dict(weights.flat(params))
   assert len(used) == 94 * 5 + 2
   for name, array in used.items():
     folder, _, leaf = name.rpartition('.')

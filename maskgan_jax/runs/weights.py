@@ -3,7 +3,7 @@
 `import_weights` writes them. A tensor is named after its place in the tree, 'conv1_1.kernel'.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import os
 from typing import Any
 
@@ -29,7 +29,7 @@ def require_new(path: str) -> None:
 def write(path: str, params: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
   """Writes the tree `params` of float32 arrays, whole or not at all; UserError if `path` exists."""
   require_new(path)
-  arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in _flat(params)}
+  arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in flat(params)}
   files.write_atomically(path, safetensors_numpy.save(arrays, dict(metadata)))
 
 
@@ -67,7 +67,7 @@ def read_inception(path: str) -> tuple[dict[str, Any], str]:
     results, with the whole SHA-256 of the file that they were imported from.
   """
   arrays, metadata = _read(path, 'inception')
-  params = tree(path, arrays, dict(_flat(inception.shapes())), 'import Inception-v3 again')
+  params = tree(path, arrays, dict(flat(inception.shapes())), 'import Inception-v3 again')
   for name, array in arrays.items():
     if name.endswith('.variance') and (array < 0).any():
       raise errors.UserError(f'{path}: {name} is below zero; import Inception-v3 again')
@@ -165,9 +165,10 @@ def read(path: str, kind: str, command: str, hint: str = ''
     raise errors.UserError(f'{path} is no safetensors file, or a damaged one ({reason})') from error
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = ''):
+def flat(tree: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """(dotted name, leaf) of each leaf of a tree of mappings."""
   for name, value in tree.items():
     if isinstance(value, Mapping):
-      yield from _flat(value, f'{prefix}{name}.')
+      yield from flat(value, f'{prefix}{name}.')
     else:
       yield prefix + name, value

@@ -1,0 +1,108 @@
+"""Models to take away: what is written is what translates, and what does not fit is said."""
+
+import json
+import os
+import re
+
+from jax import tree
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors_numpy
+from test_train_step import small_config
+
+from maskgan_jax import errors, methods
+from maskgan_jax.data import images
+from maskgan_jax.methods import base
+from maskgan_jax.runs import config as run_config
+from maskgan_jax.runs import pretrained
+from maskgan_jax.translator import Translator
+
+
+def drawn(name):
+  """A translator of a method with drawn weights."""
+  config = small_config(name)
+  config.data.update(attributes=('Black_Hair',), path='/secret/place')
+  method = methods.make(config)
+  rng = np.random.default_rng(0)
+  abstract = base.abstract_model(method, config)
+  params = tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype) * 0.2, abstract['params'])
+  state = tree.map(lambda x: np.ones(x.shape, x.dtype), abstract['model_state'])
+  return Translator(method, params, state, config, 7, threshold=0.25)
+
+
+def picture(seed, translator, count=2):
+  shape = (count, *base.image_shape(translator.config), 3)
+  return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize('name', methods.names())
+def test_what_was_saved_does_the_same(name, tmp_path):
+  before = drawn(name)
+  before.save(tmp_path / 'it', card='# It\n', examples={'source': picture(2, before)})
+  after = Translator.from_pretrained(tmp_path / 'it')
+  pair = [picture(0, before)] + [picture(1, before)] * ('exemplar' in before.abilities)
+  for options in ({},) + (({'reverse': True},) if 'reverse' in before.abilities else ()):
+    tree.map(np.testing.assert_array_equal, before(*pair, **options), after(*pair, **options))
+  for ability in {'remove', 'segment'} & before.abilities:
+    tree.map(np.testing.assert_array_equal, getattr(before, ability)(pair[0]),
+             getattr(after, ability)(pair[0]))
+  assert (after.step, after.threshold) == (7, 0.25)
+  with pytest.raises(errors.UserError, match='exists'):
+    after.save(tmp_path / 'it')
+  assert 'secret' not in (tmp_path / 'it' / 'config.json').read_text()
+  assert (tmp_path / 'it' / 'README.md').read_text() == '# It\n'
+  saved = [images.load_image(path) for path in pretrained.examples(tmp_path / 'it', 'source')]
+  np.testing.assert_array_equal(saved, picture(2, before))
+  assert not pretrained.examples(tmp_path / 'it', 'exemplar')
+  # What only training needs is not carried along.
+  names = safetensors_numpy.load_file(tmp_path / 'it' / 'model.safetensors')
+  for word in ('discriminator', 'critic', 'perceptual', 'pool'):
+    assert not [n for n in names if word in n], word
+  assert names
+
+
+def test_what_does_not_fit_is_said(tmp_path):
+  with pytest.raises(errors.UserError, match="no pretrained model 'nothing'"):
+    Translator.from_pretrained('nothing')
+  drawn('content_transfer').save(tmp_path)
+  path = tmp_path / 'model.safetensors'
+  whole = path.read_bytes()
+  path.write_bytes(whole[:-100])
+  with pytest.raises(errors.UserError, match='damaged'):
+    Translator.from_pretrained(tmp_path)
+  path.write_bytes(whole)
+  config = json.loads((tmp_path / 'config.json').read_text())
+  config['model']['width'] *= 2
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(errors.UserError, match='expected finite float32'):
+    Translator.from_pretrained(tmp_path)
+  arrays = safetensors_numpy.load(whole)
+  path.write_bytes(safetensors_numpy.save(arrays, {'kind': 'translator', 'facts': '{}'}))
+  config['model']['width'] //= 2
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(errors.UserError, match='facts are damaged'):
+    Translator.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize('name', pretrained.names())
+def test_every_model_that_comes_along(name):
+  """It opens, is small, has a card, and changes its own examples; machine paths are in none."""
+  folder = pretrained.find(name)
+  size = sum(os.path.getsize(os.path.join(root, file))
+             for root, _, files in os.walk(folder) for file in files)
+  assert size < 8e6
+  translator = Translator.from_pretrained(name)
+  given = [np.stack([images.load_image(p) for p in pretrained.examples(folder, role)])
+           for role in ('source', 'exemplar')[:1 + ('exemplar' in translator.abilities)]]
+  result = translator(*given).image
+  assert result.shape == given[0].shape and (result != given[0]).any(axis=(1, 2, 3)).all()
+  with open(os.path.join(folder, 'README.md'), encoding='utf-8') as file:
+    card = file.read()
+  for heading in ('## Data', '## Measures', '## Limits', '## Licence'):
+    assert heading in card
+  assert not re.search(r'/(root|work|home|tmp)/', card + run_config.to_json(translator.config))
+
+
+def test_the_methods_all_have_one():
+  made = {run_config.load(pretrained.find(name)).method for name in pretrained.names()}
+  assert made == set(methods.names())
