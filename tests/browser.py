@@ -1,5 +1,6 @@
 """A headless Chromium, driven through chromedriver's own HTTP protocol: W3C WebDriver."""
 
+import base64
 import json
 import re
 import shutil
@@ -94,6 +95,29 @@ class Browser:
     actions = [{'type': 'pointerMove', 'x': round(x), 'y': round(y)},
                {'type': 'pointerDown', 'button': 0}, {'type': 'pointerUp', 'button': 0}]
     self._post('/actions', {'actions': [{'type': 'pointer', 'id': 'mouse', 'actions': actions}]})
+
+  def drag(self, selector, *places):
+    """Presses at the first place and moves over the others; shares of width and height."""
+    left, top, width, height = self.run(
+        'const e = document.querySelector(arguments[0]); e.scrollIntoView({block: "center"}); '
+        'const r = e.getBoundingClientRect(); return [r.left, r.top, r.width, r.height]', selector)
+    moves = [{'type': 'pointerMove', 'duration': 60, 'x': round(left + x * width),
+              'y': round(top + y * height)} for x, y in places]
+    actions = [moves[0], {'type': 'pointerDown', 'button': 0}, *moves[1:],
+               {'type': 'pointerUp', 'button': 0}]
+    self._post('/actions', {'actions': [{'type': 'pointer', 'id': 'mouse', 'actions': actions}]})
+
+  def upload(self, selector, *paths):
+    """Gives files to an input of type file."""
+    found = self._post('/element', {'using': 'css selector', 'value': selector})
+    self._post(f'/element/{next(iter(found.values()))}/value', {'text': '\n'.join(map(str, paths))})
+
+  def screenshot(self, path, whole=True):
+    """Saves a picture of the page, of all of it or of what is in the window."""
+    answer = self._post('/goog/cdp/execute', {'cmd': 'Page.captureScreenshot', 'params': {
+        'captureBeyondViewport': whole}})
+    with open(path, 'wb') as file:
+      file.write(base64.b64decode(answer['data']))
 
   def complaints(self):
     """What the browser's console says of errors."""
