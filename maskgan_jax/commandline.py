@@ -83,6 +83,20 @@ def require(*names: str) -> None:
     raise errors.UserError(f'{", ".join(missing)} must be given; see --help')
 
 
+def translator():
+  """The Translator that --workdir and --step name, or --pretrained; UserError unless one does."""
+  from maskgan_jax.translator import Translator
+  given = flags.FLAGS
+  if bool(given.workdir) == bool(given.pretrained):
+    raise errors.UserError('--workdir or --pretrained must be given, '
+                           f'{"not both" if given.workdir else "see --help"}')
+  if not given.pretrained:
+    return Translator.from_workdir(given.workdir, given.step)
+  if given.step is not None:
+    raise errors.UserError('--step is of a run in --workdir; a pretrained model has one step only')
+  return Translator.from_pretrained(given.pretrained)
+
+
 def _cache_compilations() -> None:
   """Keeps compiled programs between commands, where JAX_COMPILATION_CACHE_DIR or XDG says."""
   import jax

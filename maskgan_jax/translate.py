@@ -2,6 +2,8 @@ r"""Translates pictures with a trained model: files or folders in, PNG pictures 
 
   python -m maskgan_jax.translate --workdir=RUN --source=me.jpg --exemplar=you.jpg --output=o.png
   python -m maskgan_jax.translate --workdir=RUN --source=faces --exemplar=glasses --output=out
+  python -m maskgan_jax.translate --pretrained=content_transfer_avatars --source=faces \
+      --exemplar=glasses --output=out
   python -m maskgan_jax.translate --workdir=RUN --source=faces --exemplar=glasses --output=o.png \
       --grid --save_masks
   python -m maskgan_jax.translate --workdir=RUN --source=glasses --output=out --remove
@@ -325,6 +327,8 @@ def _check_outputs(outputs: Sequence[str], inputs: Sequence[str]) -> None:
 def define_flags() -> None:
   """The command's flags."""
   flags.DEFINE_string('workdir', '', 'Folder of a trained run.')
+  flags.DEFINE_string('pretrained', '', 'In its place: a model that comes with the package, such '
+                      'as content_transfer_avatars, or a folder that Translator.save wrote.')
   flags.DEFINE_string('source', '', 'Picture to change, or a folder of them.')
   flags.DEFINE_string('exemplar', '', 'Picture to take from, or a folder of them; for methods that '
                       'are guided by exemplars.')
@@ -357,13 +361,13 @@ def define_flags() -> None:
 def main() -> None:
   """The command."""
   given = flags.FLAGS
-  commandline.require('workdir', 'source', 'output')
+  commandline.require('source', 'output')
   if given.remove:
     unused = [n for n in ('exemplar', 'exemplar_mask', 'erase_exemplar', 'reverse')
               if given[n].value]
     if unused:
       raise errors.UserError(f'--remove takes no exemplar; leave out --{unused[0]}')
-  translator = Translator.from_workdir(given.workdir, given.step)
+  translator = commandline.translator()
   edits = Edits(given.source_mask, given.erase_source)
   options = {'save_masks': given.save_masks, 'grid': given.grid,
              'note': lambda line: print(line, file=sys.stderr)}

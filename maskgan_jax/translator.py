@@ -94,12 +94,13 @@ class Translator:
     return cls(method, variables['params'], variables['model_state'], config, step,
                threshold=threshold)
 
-  def save(self, folder: str | os.PathLike, *, card: str = '',
+  def save(self, folder: str | os.PathLike, *, half: bool = False, card: str = '',
            examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
     """Writes what translating needs as a folder for `from_pretrained`: no code, no optimizer.
 
     Args:
       folder: of model.safetensors, config.json, and README.md and examples where given.
+      half: rounds the weights to float16, for half of the size; they come back as float32.
       card: the README.md.
       examples: 'source' and 'exemplar', pictures to try it on, uint8 [H, W, 3] each.
     Raises:
@@ -113,7 +114,7 @@ class Translator:
       return True
     variables = pretrained.needed(*jax.device_get(self._variables), works)
     pretrained.write(folder, variables, self.config, step=self.step, threshold=self.threshold,
-                     card=card, examples=examples)
+                     half=half, card=card, examples=examples)
 
   def at(self, params: base.Params, model_state: base.ModelState, step: int | None = None, *,
          threshold: float | None = None) -> 'Translator':

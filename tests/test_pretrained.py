@@ -54,6 +54,11 @@ def test_what_was_saved_does_the_same(name, tmp_path):
   saved = [images.load_image(path) for path in pretrained.examples(tmp_path / 'it', 'source')]
   np.testing.assert_array_equal(saved, picture(2, before))
   assert not pretrained.examples(tmp_path / 'it', 'exemplar')
+  before.save(tmp_path / 'half', half=True)
+  assert (os.path.getsize(tmp_path / 'half' / 'model.safetensors')
+          < 0.8 * os.path.getsize(tmp_path / 'it' / 'model.safetensors'))
+  near = Translator.from_pretrained(tmp_path / 'half')(*pair).image.astype(int)
+  assert np.abs(near - before(*pair).image).mean() < 2
   # What only training needs is not carried along.
   names = safetensors_numpy.load_file(tmp_path / 'it' / 'model.safetensors')
   for word in ('discriminator', 'critic', 'perceptual', 'pool'):

@@ -1,6 +1,6 @@
 """Models to take away: a folder with weights, config, model card and a few pictures to try.
 
-  NAME/model.safetensors   what translating needs of parameters and statistics, float32
+  NAME/model.safetensors   what translating needs of parameters and statistics, float32 or float16
   NAME/config.json         of the run, without the machine's paths
   NAME/README.md           the model card
   NAME/examples/source/*.png, NAME/examples/exemplar/*.png   pictures that it was not trained on
@@ -55,7 +55,8 @@ def find(name: str | os.PathLike) -> str:
 
 def write(folder: str | os.PathLike, variables: Mapping[str, Any],
           config: ml_collections.ConfigDict, *, step: int | None, threshold: float | None,
-          card: str = '', examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
+          half: bool = False, card: str = '',
+          examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
   """Writes a model's folder, the weights last; UserError if it has some already.
 
   Args:
@@ -64,6 +65,7 @@ def write(folder: str | os.PathLike, variables: Mapping[str, Any],
     config: of the run.
     step: of the weights.
     threshold: of masks, see Translator.
+    half: rounds to float16: half of the size.
     card: Markdown.
     examples: 'source' and 'exemplar', uint8 [H, W, 3] each.
   """
@@ -80,7 +82,8 @@ def write(folder: str | os.PathLike, variables: Mapping[str, Any],
     for i, picture in enumerate(pictures):
       images.save_png(os.path.join(folder, 'examples', role, f'{i}.png'), picture)
   weights.write(path, variables, {
-      'kind': KIND, 'facts': json.dumps({'step': step, 'threshold': threshold})})
+      'kind': KIND, 'facts': json.dumps({'step': step, 'threshold': threshold})},
+                np.float16 if half else np.float32)
 
 
 def read(folder: str, config: ml_collections.ConfigDict, shapes: Mapping[str, Any]
@@ -95,6 +98,8 @@ def read(folder: str, config: ml_collections.ConfigDict, shapes: Mapping[str, An
   """
   path = os.path.join(folder, WEIGHTS)
   arrays, metadata = weights.read(path, KIND, 'export --workdir=RUN')
+  arrays = {name: array.astype(np.float32) if array.dtype == np.float16 else array
+            for name, array in arrays.items()}
   groups = set(map(group, arrays))
   wanted = {name: leaf.shape for name, leaf in weights.flat(shapes) if group(name) in groups}
   variables = weights.tree(path, arrays, wanted, 'write it again')

@@ -26,10 +26,11 @@ def require_new(path: str) -> None:
     raise errors.UserError(f'{path} exists; choose another --output')
 
 
-def write(path: str, params: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+def write(path: str, params: Mapping[str, Any], metadata: Mapping[str, str],
+          dtype: Any = np.float32) -> None:
   """Writes the tree `params` of float32 arrays, whole or not at all; UserError if `path` exists."""
   require_new(path)
-  arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in flat(params)}
+  arrays = {name: np.ascontiguousarray(array, dtype) for name, array in flat(params)}
   files.write_atomically(path, safetensors_numpy.save(arrays, dict(metadata)))
 
 

@@ -1,0 +1,171 @@
+"""Makes a model of this folder from a run: weights, config, card, examples; README.md's table.
+
+  python pretrained/build.py content_transfer_avatars runs/avatars_glasses
+  python pretrained/build.py
+
+The second makes README.md alone. A model that is there is replaced. `MODELS` says how each was
+trained; what the run measured (`scores.csv`) goes into the card.
+"""
+
+import os
+import shutil
+import sys
+import textwrap
+
+import numpy as np
+
+from maskgan_jax import files
+from maskgan_jax.demo import open_run
+from maskgan_jax.runs import pretrained, scores
+from maskgan_jax.translator import Translator
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+_DRAWN = ('Drawn by python-avatars (MIT) and resvg-py, with the parts that AVATARS.md names; no '
+          'real person is shown.')
+_SHAPES = 'Circles and squares, drawn here; no two pictures show one scene.'
+
+# name: what it does, data, how to train it, where it fails, columns of scores.csv for the card.
+MODELS = {
+    'content_transfer_avatars': dict(
+        does="Puts one cartoon face's glasses on another, takes them off, finds them. Mask-based "
+             'content transfer (ICLR 2020), 64x64.',
+        data=_DRAWN,
+        command='python -m maskgan_jax.train --config=configs/avatars_glasses.py:narrow '
+                '--workdir=runs/avatars_glasses',
+        limits='It knows these cartoon faces and nothing else; on photographs it makes smudges. '
+               'Dark glasses go over well, the colours of thin and of white frames fade.',
+        scores={'mask_iou': 'mask IoU with the truth', 'transfer_psnr': 'transfer, PSNR in dB',
+                'transfer_error_inside': 'transfer, error where it should change',
+                'transfer_error_outside': 'transfer, error elsewhere',
+                'removal_error_inside': 'removal, error where it should change',
+                'removal_error_outside': 'removal, error elsewhere'}),
+    'lomit_avatars': dict(
+        does="Gives a cartoon face another's hair colour. LOMIT (IJCAI 2019), 64x64.",
+        data=_DRAWN,
+        command='python -m maskgan_jax.train --config=configs/avatars_hair_color.py '
+                '--workdir=runs/avatars_hair_color',
+        limits='It draws the whole picture anew, and not sharply, also where the mask is 0. It '
+               'knows six hair colours.',
+        scores={'mask_iou': 'mask IoU with the true hair',
+                'transfer_error_inside': 'error where the hair is',
+                'transfer_error_outside': 'error elsewhere', 'transfer_psnr': 'PSNR in dB'}),
+    'egsc_it_digits': dict(
+        does='Gives a black or white digit the colours of a coloured one, and back. EGSC-IT (ICLR '
+             '2019), 28x28.',
+        data="MNIST's digits (LeCun, Cortes and Burges; CC BY-SA 3.0), coloured as the paper says.",
+        command='python -m maskgan_jax.train --config=configs/digits_single.py:quick '
+                '--workdir=runs/digits_single --config.data.path=DIRECTORY_WITH_MNIST',
+        limits='Not more than half way: red backgrounds swallow black digits, green digits often '
+               'come out red.',
+        scores={'ab_ssim': 'SSIM to the true translation, a to b',
+                'ba_ssim': 'SSIM to the true translation, b to a',
+                'ab_exemplar_ssim': 'SSIM with the exemplar, a to b',
+                'ba_exemplar_ssim': 'SSIM with the exemplar, b to a'}),
+} | {
+    f'additional_mask_shapes{suffix}': dict(
+        does='Makes squares of circles and circles of squares by what it adds to them, lambda_r = '
+             f'{value}. Additional mask (IEEE Access 2023), 64x64.',
+        data=_SHAPES,
+        command='python -m maskgan_jax.train --config=configs/circle_square.py:quick '
+                f'--config.weights.mask={value} --workdir=runs/circles',
+        limits="The circle's edge shows through, and the corners are a little too dark.",
+        scores={'changed_share': 'changed share of the pixels', 'change_iou':
+                'IoU with the pixels that truly change', 'truth_error': 'error to the true square'})
+    for suffix, value in (('', '1'), ('_weight_0.01', '0.01'), ('_weight_10', '10'))
+}
+
+
+def build(name: str, workdir: str) -> None:
+  """Writes the folder of a model from a run."""
+  model = open_run(workdir)
+  folder = os.path.join(HERE, name)
+  shutil.rmtree(folder, ignore_errors=True)
+  row = scores.latest(workdir, split='test', step=model.translator.step)
+  model.translator.save(folder, half=True, examples=model.examples)
+  # Rounded to float16: what that does to results stands in the card.
+  given = [np.stack(model.examples[role]) for role in model.roles]
+  before, after = (t(*given).image.astype(int) for t in (
+      model.translator, Translator.from_pretrained(folder)))
+  text = card(name, row, np.abs(before - after).max())
+  files.write_atomically(os.path.join(folder, pretrained.CARD), text)
+
+
+def card(name: str, row: scores.Row, levels: int) -> str:
+  """The model card; rounding changes no pixel of the examples' results by more than `levels`."""
+  facts = MODELS[name]
+  measures = '\n'.join(f'| {text} | {row[column]:.3f} |'
+                       for column, text in facts['scores'].items())
+  data = textwrap.fill(f"{facts['data']} `config.json` says which and how many. The pictures in "
+                       '`examples/` are of the test split.', 100)
+  return f"""# {name}
+
+{textwrap.fill(facts['does'], 100)}
+
+```python
+from maskgan_jax.translator import Translator
+model = Translator.from_pretrained('{name}')
+```
+
+## Data
+
+{data}
+
+## Training
+
+{row['step']:,} steps on one CPU core, from this repository:
+
+```
+{facts['command']}
+```
+
+## Measures
+
+On {row['pairs']:,.0f} pairs of the test split, which training did not see:
+
+| measure | value |
+|---|---|
+{measures}
+
+Of the weights as they were trained. Those here are rounded to float16, which changes no pixel of
+the examples' translations by more than {levels} of 255 levels.
+
+## Limits
+
+{textwrap.fill(facts['limits'], 100)}
+
+## Licence
+
+Apache-2.0, as the code.
+"""
+
+
+def readme() -> None:
+  """Writes README.md: the models and their sizes."""
+  rows = []
+  for name in pretrained.names():
+    size = sum(os.path.getsize(os.path.join(root, file))
+               for root, _, inside in os.walk(os.path.join(HERE, name)) for file in inside)
+    rows.append(f'| [`{name}`]({name}/README.md) | {MODELS[name]["does"]} | {size / 1e6:.1f} MB |')
+  lines = '\n'.join(rows)
+  with open(os.path.join(HERE, 'README.md'), 'w', encoding='utf-8') as file:
+    file.write(f"""# Models to take away
+
+Small ones, trained on a CPU on pictures that are drawn, to show at once what each method does:
+`Translator.from_pretrained(NAME)`, `translate --pretrained=NAME`, `export --pretrained=NAME`, and
+`demo`, which opens all of them. Cards have data, measures, limits and licence.
+
+| model | what it does | size |
+|---|---|---|
+{lines}
+
+`python pretrained/build.py NAME RUN` makes one from a run; `Translator.save` makes such a folder of
+any model.
+""")
+
+
+if __name__ == '__main__':
+  if len(sys.argv) == 3 and sys.argv[1] in MODELS:
+    build(*sys.argv[1:])
+  elif len(sys.argv) != 1:
+    sys.exit(f'usage: python pretrained/build.py [NAME RUN]; NAME is one of {", ".join(MODELS)}')
+  readme()
