@@ -230,6 +230,7 @@ class _Page:
       on(side['gallery'].select, self._picker(role), state, self.shown)
       on(side['upload'].upload, functools.partial(self._upload, role), [*state, side['upload']],
          self.shown)
+      on(side['editor'].clear, functools.partial(self._cleared, role), state, self.shown)
       on(side['predict'].click, functools.partial(self._predict, role), state, self.shown)
       for button, value in (('erase', 0.0), ('fill', 1.0)):
         on(side[button].click, functools.partial(self._rectangle, role, value),
@@ -331,6 +332,11 @@ class _Page:
 
   def _predict(self, role, session, webgl):
     return self._show(self.demo.forget(session, role), webgl, role)
+
+  def _cleared(self, role, session, webgl):
+    # The editor's button clears the picture too, which then comes back.
+    session = self.demo.edit(session, role, np.zeros(self.demo.model(session).shape, np.float32))
+    return self._show(self.demo.translate(session), webgl, role)
 
   def _edited(self, session, webgl, source, exemplar):
     """The session with the masks as they were painted."""

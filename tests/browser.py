@@ -14,16 +14,22 @@ import pytest
 KEYS = {'Enter': '\ue007', 'Left': '\ue012', 'Right': '\ue014', 'Tab': '\ue004'}
 
 
+def available():
+  """(chromedriver, chromium), or None where there is one lacking."""
+  driver = shutil.which('chromedriver')
+  chromium = shutil.which('chromium') or shutil.which('google-chrome')
+  return (driver, chromium) if driver and chromium else None
+
+
 class Browser:
   """One browser with one page; closes at the end of a `with`."""
 
   def __init__(self, downloads, *options):
     """Starts it, or skips the test where there is none; files are saved in `downloads`."""
     self._driver = self._session = None
-    driver = shutil.which('chromedriver')
-    chromium = shutil.which('chromium') or shutil.which('google-chrome')
-    if not driver or not chromium:
+    if not available():
       pytest.skip('no chromium with chromedriver')
+    driver, chromium = available()
     self._profile = tempfile.TemporaryDirectory()
     self._driver = subprocess.Popen([driver, '--port=0'], stdout=subprocess.PIPE,
                                     stderr=subprocess.DEVNULL, text=True)
@@ -32,6 +38,7 @@ class Browser:
                   if (found := re.search(r'started successfully on port (\d+)', line)))
       self._url = f'http://127.0.0.1:{port}/session'
       arguments = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
+                   '--enable-unsafe-swiftshader',
                    f'--user-data-dir={self._profile.name}', '--window-size=1000,800', *options]
       chrome = {'binary': chromium, 'args': arguments,
                 'prefs': {'download.default_directory': str(downloads)}}
