@@ -216,7 +216,10 @@ class _Page:
     state = [self.session, self.webgl]
 
     def on(event, function, inputs, outputs, **options):
-      event(_clear(function), inputs, outputs, api_visibility='private', **options)
+      # The editors stay in sight while the result is on its way.
+      watched = [self.translation] if outputs in (self.shown, self.fresh) else outputs[-1:]
+      event(_clear(function), inputs, outputs, api_visibility='private',
+            show_progress_on=watched, **options)
 
     on(blocks.load, self._start, [self.session, self.webgl], self.fresh, js=f"""(session, _) => [
         session, ({_HAS_WEBGL})()[0]]""")

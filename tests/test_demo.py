@@ -152,7 +152,7 @@ def page(tmp_path_factory):
   assert found, process.wait()
   yield found[0]
   os.killpg(process.pid, signal.SIGINT)
-  process.wait(60)
+  process.communicate(timeout=60)
 
 
 class Visitor(browser.Browser):
@@ -164,7 +164,7 @@ class Visitor(browser.Browser):
     self.open(url)
     self.wait("document.querySelector('#translation img')?.complete", 60)
     self.wait("document.querySelector('#source-examples img')", 60)
-    time.sleep(1.5)  # the editor fades in
+    self.rest()
 
   def address(self, name='translation'):
     return self.run(f"return document.querySelector('#{name} img')?.src")
@@ -176,11 +176,17 @@ class Visitor(browser.Browser):
     return image[::5, ::5]  # 64 pixels, enlarged to 320
 
   def after(self, action, name='translation'):
-    """Does something, waits until the page has a new picture, and returns it."""
-    before = self.address(name)
+    """Does something, waits until the page is at rest, and returns the picture it then has."""
     action()
-    self.wait(f"document.querySelector('#{name} img')?.src !== {json.dumps(before)}", 60)
+    self.rest()
     return self.picture(name)
+
+  def rest(self):
+    """Waits until nothing is being worked out."""
+    busy = "document.querySelector('[data-testid=status-tracker]:not(.hide)')"
+    time.sleep(0.4)
+    self.wait(f'!{busy}', 90)
+    time.sleep(0.8)  # what came is drawn
 
   def tool(self, role, name):
     self.click(f'#{role}-editor button[aria-label={name}]')
@@ -192,7 +198,7 @@ class Visitor(browser.Browser):
                   e.dispatchEvent(new Event(kind, {bubbles: true}))""", selector, str(value))
 
   def rectangle(self, role, button, *corners):
-    if not self.run(f"return document.querySelector('#{role}-erase')?.offsetParent !== null"):
+    if not self.run(f"return Boolean(document.querySelector('#{role}-erase')?.offsetParent)"):
       self.click(f'#{role}-rectangle button')
       self.wait(f"document.querySelector('#{role}-erase')?.offsetParent")
       time.sleep(0.5)
@@ -228,7 +234,7 @@ def fresh(visitor):
   """The first examples with their predicted masks."""
   for role in demo_session.ROLES:
     visitor.click(f'#{role}-examples button[aria-label="Thumbnail 1 of 6"]')
-    time.sleep(1)
+    visitor.rest()
 
 
 @pytest.mark.slow
@@ -238,7 +244,6 @@ def test_painting_changes_the_picture_there_and_only_there(visitor, translator):
   np.testing.assert_array_equal(visitor.picture(), translator(source, example('exemplar')).image)
   erased = visitor.after(lambda: visitor.rectangle('source', 'erase', 0, 0, 64, 64))
   np.testing.assert_array_equal(erased, source)
-  time.sleep(1)
   visitor.tool('source', 'Brush')
   # A stroke over the middle of the picture, which is 64 pixels in the middle of a wide canvas.
   visitor.drag('#source-editor canvas', (0.45, 0.5), (0.5, 0.5), (0.55, 0.5))
