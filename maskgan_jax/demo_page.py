@@ -1,9 +1,11 @@
 """The demo as a Gradio page: choose two pictures, paint on their masks, translate. See demo.py."""
 
 from collections.abc import Callable, Mapping
+import contextlib
 import functools
 import os
 import tempfile
+import time
 from typing import Any
 import uuid
 
@@ -16,21 +18,14 @@ from maskgan_jax.runs import pictures
 os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
 try:
   import gradio as gr
+
+  from maskgan_jax import demo_layout
 except ImportError as error:
   raise errors.UserError("the page needs Gradio: pip install 'gradio>=6.30,<7'") from error
 
 _MOST_BYTES = '10mb'  # of an uploaded file
-_MOST_WAITING = 32  # clicks in the queue
 _MOST_SESSIONS = 200
-_KINDS = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.avif']
-_AN = {'source': 'a source', 'exemplar': 'an exemplar'}
-_CSS = """
-.pixels img { image-rendering: pixelated; }
-.examples .grid-container { grid-template-columns: repeat(6, minmax(0, 1fr)) !important; }
-.examples .thumbnail-item { width: 100%; }
-#title p { margin: 0; }
-footer { display: none !important; }
-"""
+_ARCHIVE = 'translation.zip'
 # The editor draws with WebGL; without it, masks are edited as rectangles.
 _HAS_WEBGL = """() => {
   const canvas = document.createElement('canvas');
@@ -58,8 +53,9 @@ def launch(blocks: gr.Blocks, **options: Any) -> Any:
   """Serves the page on 127.0.0.1 with safe settings; options as of `gradio.Blocks.launch`."""
   settings = dict(
       server_name='127.0.0.1', share=False, max_file_size=_MOST_BYTES, enable_monitoring=False,
-      state_session_capacity=_MOST_SESSIONS, footer_links=[], run_history=False, css=_CSS,
-      ssr_mode=False, mcp_server=False, pwa=False, quiet=True, max_threads=4)
+      state_session_capacity=_MOST_SESSIONS, footer_links=[], run_history=False,
+      ssr_mode=False, mcp_server=False, pwa=False, quiet=True, max_threads=4,
+      css=demo_layout.CSS)
   return blocks.launch(**(settings | options))
 
 
@@ -74,137 +70,13 @@ def _clear(function: Callable[..., Any]) -> Callable[..., Any]:
   return wrapped
 
 
-class _Page:
-  """Components by name, and what happens on a click."""
+class _Page(demo_layout.Layout):
+  """What happens on a click, and what the page then shows."""
 
-  def __init__(self, demo: core.Demo, folder: str):
-    self.demo, self.folder = demo, folder
-    first = demo.start(next(iter(demo.models)))
-    with gr.Blocks(title='maskgan_jax', analytics_enabled=False,
-                   delete_cache=(600, 3600)) as blocks:
-      self.session = gr.State(first, time_to_live=3600)
-      self.webgl = gr.Checkbox(True, visible=False, label='WebGL')
-      gr.Markdown('# Change one local thing in a picture after the example of another',
-                  elem_id='title')
-      with gr.Row():
-        self.model = gr.Dropdown(list(demo.models), value=first.model, label='Model',
-                                 elem_id='model', filterable=False)
-        self.reverse = gr.Checkbox(False, label='The other way: from b to a', elem_id='reverse')
-      self.about = gr.Markdown(elem_id='about')
-      self.sides = {}
-      with gr.Row():
-        for role in core.ROLES:
-          self.sides[role] = self._side(role)
-      self.go = gr.Button('Translate', variant='primary', elem_id='translate')
-      with gr.Row():
-        image = functools.partial(gr.Image, format='png', interactive=False, height=340,
-                                  elem_classes='pixels', buttons=['fullscreen'])
-        self.translation = image(label='Translation', elem_id='translation',
-                                 alt_text='The source after the exemplar')
-        self.difference = image(label='Difference to the source: grey is none',
-                                elem_id='difference', alt_text='What has changed')
-        self.used = image(label='Masks that were used', elem_id='used',
-                          alt_text='The masks of source and exemplar')
-      with gr.Row():
-        self.carry = gr.Button('Go on with the result as the source', elem_id='carry')
-        self.download = gr.DownloadButton('Download pictures and masks', elem_id='download')
-      self.tabs = {}
-      with gr.Tabs() as self.all_tabs:
-        for name, make in (('Several exemplars', self._several), ('Interpolate', self._between),
-                           ('Remove and swap', self._removal), ('Segment', self._segmentation),
-                           ('Compare models', self._comparison)):
-          with gr.Tab(name, id=name, elem_id=name.split()[0].lower()) as self.tabs[name]:
-            make()
-      self._wire(blocks)
-    blocks.queue(max_size=_MOST_WAITING, default_concurrency_limit=2)
-    self.blocks = blocks
-
-  def _side(self, role):
-    """One picture: examples, upload, editor, rectangles."""
-    parts = {}
-    with gr.Column(elem_id=role) as parts['column']:
-      with gr.Row():
-        parts['upload'] = gr.UploadButton(f'Upload {role}', type='binary', file_types=_KINDS,
-                                          elem_id=f'{role}-upload')
-        parts['predict'] = gr.Button('Predicted mask again', elem_id=f'{role}-predict')
-      parts['editor'] = gr.ImageEditor(
-          label=f'{role.capitalize()} and its mask', elem_id=f'{role}-editor', image_mode='RGBA',
-          type='numpy', sources=(), transforms=(), layers=gr.LayerOptions(disabled=True),
-          brush=gr.Brush(default_size=24, colors=[(_hex(core.COLOUR), core.LAYER)],
-                         default_color=(_hex(core.COLOUR), core.LAYER), color_mode='fixed'),
-          eraser=gr.Eraser(default_size=24), buttons=[], height=460,
-          canvas_size=(core.CANVAS, core.CANVAS), format='png')
-      parts['preview'] = gr.Image(
-          label=f'{role.capitalize()} and its mask', elem_id=f'{role}-preview', visible=False,
-          format='png', interactive=False, elem_classes='pixels', buttons=[],
-          alt_text=f'The {role}, its mask coloured')
-      parts['meaning'] = gr.Markdown(elem_id=f'{role}-meaning')
-      parts['strength'] = gr.Slider(0, 1, 1, step=0.05, label=f'Strength of the {role} mask',
-                                    elem_id=f'{role}-strength')
-      with gr.Accordion('Rectangle, in pixels of the model', open=False,
-                        elem_id=f'{role}-rectangle') as parts['accordion']:
-        with gr.Row():
-          parts['corners'] = [gr.Number(0, label=label, precision=0, minimum=0, min_width=60,
-                                        elem_id=f'{role}-{label.lower()}')
-                              for label in ('Top', 'Left', 'Bottom', 'Right')]
-        with gr.Row():
-          parts['erase'] = gr.Button('Erase rectangle', elem_id=f'{role}-erase')
-          parts['fill'] = gr.Button('Fill rectangle', elem_id=f'{role}-fill')
-      parts['gallery'] = gr.Gallery(label=f'Click {_AN[role]}', columns=6, height=125, format='png',
-                                    interactive=False, allow_preview=False, buttons=[],
-                                    object_fit='contain', elem_classes=['pixels', 'examples'],
-                                    elem_id=f'{role}-examples')
-    return parts
-
-  def _several(self):
-    with gr.Row():
-      self.many = gr.UploadButton('Upload exemplars', type='binary', file_count='multiple',
-                                  file_types=_KINDS, elem_id='many-upload')
-      self.make_grid = gr.Button('Translate after each', elem_id='make-grid')
-    self.grid = gr.Image(label='The source after each exemplar', format='png', interactive=False,
-                         elem_id='grid', alt_text='The source after each exemplar')
-
-  def _between(self):
-    with gr.Row():
-      self.other_upload = gr.UploadButton('Upload second exemplar', type='binary',
-                                          file_types=_KINDS, elem_id='other-upload')
-      self.make_frames = gr.Button('Interpolate', elem_id='make-frames')
-    self.others = gr.Gallery(label='Click a second exemplar', columns=6, height=125, format='png',
-                             interactive=False, allow_preview=False, buttons=[],
-                             object_fit='contain', elem_classes=['pixels', 'examples'],
-                             elem_id='other-examples')
-    self.place = gr.Slider(0, core.FRAMES - 1, 0, step=1, elem_id='place',
-                           label='From the first exemplar (0) to the second')
-    with gr.Row():
-      image = functools.partial(gr.Image, format='png', interactive=False, height=340,
-                                elem_classes='pixels', buttons=['fullscreen'])
-      self.other = image(label='Second exemplar', elem_id='other', alt_text='The second exemplar')
-      self.frame = image(label='Between', elem_id='frame', alt_text='A frame of the interpolation')
-
-  def _removal(self):
-    with gr.Row():
-      self.remove = {role: gr.Button(f'Remove from the {role}', elem_id=f'remove-{role}')
-                     for role in core.ROLES}
-      self.swap = gr.Button("Swap: the source's own for the exemplar's", elem_id='swap')
-    self.removed = gr.Image(label='Without', format='png', interactive=False, height=340,
-                            elem_classes='pixels', elem_id='removed', alt_text='The result')
-
-  def _segmentation(self):
-    self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label='Threshold', elem_id='threshold')
-    with gr.Row():
-      self.segments = {role: gr.Image(
-          label=f'Found in the {role}', format='png', interactive=False, height=340,
-          elem_classes='pixels', elem_id=f'segment-{role}', alt_text=f'Found in the {role}')
-          for role in core.ROLES}
-
-  def _comparison(self):
-    self.make_comparison = gr.Button('Translate with each model of this kind', elem_id='compare-go')
-    self.comparison = gr.Image(label='Models side by side', format='png', interactive=False,
-                               elem_id='comparison', alt_text='The source by each model')
-
-  def _wire(self, blocks):
+  def wire(self, blocks):
     """Which click does what."""
-    self.shown = [self.session, self.about, self.translation, self.difference, self.used]
+    self.shown = [self.session, self.about, self.translation, self.difference, self.used,
+                  self.download]
     for role in core.ROLES:
       self.shown += [self.sides[role][part] for part in ('column', 'editor', 'preview')]
     self.fresh = [*self.shown, *(self.sides[role]['gallery'] for role in core.ROLES), self.others,
@@ -227,7 +99,6 @@ class _Page:
     on(self.reverse.input, self._choose_model, [*state, self.model, self.reverse], self.fresh)
     on(self.go.click, self._translate, [*state, *editors, *strengths], self.shown)
     on(self.carry.click, self._carry, state, self.shown)
-    on(self.download.click, self._archive, [self.session], [self.download])
     for role in core.ROLES:
       side = self.sides[role]
       on(side['gallery'].select, self._picker(role), state, self.shown)
@@ -268,7 +139,8 @@ class _Page:
       used.append(core.as_picture(added))
     outputs = [session, self._about(session), core.enlarged(result.image),
                core.enlarged(core.difference(session.pictures['source'], result.image)),
-               core.enlarged(np.concatenate(used, axis=1)) if used else None]
+               core.enlarged(np.concatenate(used, axis=1)) if used else None,
+               self._archive(session)]
     for role in core.ROLES:
       if role not in model.roles:
         outputs += [gr.update(visible=False), gr.skip(), gr.skip()]
@@ -364,9 +236,15 @@ class _Page:
     return self._show(self.demo.carry_on(session), webgl, 'source')
 
   def _archive(self, session):
+    """The file that the download button gives; those of an hour ago are deleted."""
+    for entry in os.scandir(self.folder):
+      old = os.path.join(entry.path, _ARCHIVE)
+      with contextlib.suppress(OSError):
+        if time.time() - os.stat(old).st_mtime > demo_layout.HOUR:
+          os.remove(old)
     folder = os.path.join(self.folder, uuid.uuid4().hex)
     os.makedirs(folder)
-    path = os.path.join(folder, 'translation.zip')
+    path = os.path.join(folder, _ARCHIVE)
     with open(path, 'wb') as file:
       file.write(self.demo.archive(session))
     return path
@@ -411,7 +289,3 @@ class _Page:
 
   def _compare(self, session, webgl, source, exemplar):
     return self.demo.compare(self._edited(session, webgl, source, exemplar))
-
-
-def _hex(colour):
-  return '#' + ''.join(f'{channel:02x}' for channel in colour)

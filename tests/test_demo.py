@@ -217,7 +217,9 @@ class Visitor(browser.Browser):
 
 @pytest.fixture(scope='module')
 def visitor(page, tmp_path_factory):
-  with Visitor(page, tmp_path_factory.mktemp('downloads')) as visitor:
+  folder = tmp_path_factory.mktemp('downloads')
+  with Visitor(page, folder) as visitor:
+    visitor.folder = folder
     yield visitor
 
 
@@ -252,6 +254,12 @@ def test_painting_changes_the_picture_there_and_only_there(visitor, translator):
   rows, columns = np.nonzero(changed)
   assert changed.sum() > 20
   assert rows.min() > 20 and rows.max() < 44 and columns.min() > 10 and columns.max() < 54
+  visitor.click('#download')
+  while not (found := list(visitor.folder.glob('*.zip'))):
+    time.sleep(0.1)
+  with zipfile.ZipFile(found[0]) as archive:
+    np.testing.assert_array_equal(images.load_image(archive.read('translation.png')),
+                                  visitor.picture())
   # Undone, it is the source again.
   visitor.tool('source', 'Undo')
   undone = visitor.after(lambda: visitor.click('#translate'))

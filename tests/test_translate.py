@@ -363,8 +363,20 @@ def test_the_command(model, a, b, tmp_path):
   source_mask[:4], source_mask[8] = 0, 0
   assert close(read(tmp_path / 'one.png'), t(source, exemplar, source_mask, mask).image)
 
+  t.save(tmp_path / 'taken')
+  two = command(f'--pretrained={tmp_path}/taken', f'--source={a}', f'--exemplar={b}',
+                f'--output={tmp_path}/two.png')
+  two.communicate(timeout=300)
+  assert two.returncode == 0
+  assert close(read(tmp_path / 'two.png'), t(source, exemplar).image)
+
   bad = {
       '--source, --output must be given': (f'--workdir={workdir}',),
+      '--workdir or --pretrained must be given, see --help': (f'--source={a}', '--output=x.png'),
+      'must be given, not both': (f'--source={a}', '--output=x.png', f'--workdir={workdir}',
+                                  '--pretrained=lomit_avatars'),
+      '--step is of a run': (f'--source={a}', '--output=x.png', '--step=3',
+                             '--pretrained=lomit_avatars'),
       'needs an exemplar; add --exemplar': (f'--workdir={workdir}', f'--source={a}',
                                             '--output=x.png'),
       'no checkpoint of step 8': (f'--workdir={workdir}', f'--source={a}', f'--exemplar={b}',
