@@ -140,6 +140,8 @@ assert len(close) > 10 and all(close.values())
 assert spread[1] < spread[0]  # R1 makes masks even
 assert sorted(sizes, reverse=True) == sizes  # a larger lambda_r adds less
 assert style_of_mirrored < 1e-5
+assert slope_inside < 0 < slope_outside  # the mask is to grow where the glasses are
+assert m_a.min() >= eta
 ''',
     'your_own_folder': '''
 assert not found['usable'] or found['problems']

@@ -1,0 +1,217 @@
+# %% [markdown]
+# # Bring your own folder
+#
+# Two folders of pictures that differ in one thing are enough: no pairs, no masks. Here the pictures
+# are drawn and written to files first, so that everything runs as it stands; with your own, skip
+# that cell and set `FOLDER`. Hundreds of pictures of each kind are the least.
+
+# %%
+# Installs the package with what it needs: from the clone that this notebook lies in or, where there
+# is none (Colab), from SOURCE, which is what `git clone` takes. The JAX that is there stays.
+SOURCE = ''  # @param {type: "string"}
+
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+SMOKE = bool(os.environ.get('MASKGAN_SMOKE'))  # everything tiny, which is how tests run this
+
+
+def run(*command, folder=None):
+  """Runs a command in a folder, by default the clone; what it prints appears here."""
+  with subprocess.Popen([str(part) for part in command], cwd=folder or ROOT, text=True,
+                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    for line in process.stdout:
+      print(line, end='')
+  if process.returncode:
+    raise RuntimeError(f'{command[0]} ended with exit code {process.returncode}')
+
+
+def find_root():
+  """The clone: around the package that is installed, or around this folder, or a new one."""
+  spec = importlib.util.find_spec('maskgan_jax')
+  here = pathlib.Path.cwd()
+  places = [pathlib.Path(spec.origin)] if spec and spec.origin else []
+  for place in (*places, here / 'clone' / 'colabs', here / 'colabs'):
+    for folder in place.parents:
+      if (folder / 'configs' / 'quickstart.py').is_file():
+        return folder
+  if not SOURCE:
+    raise RuntimeError('there is no clone here: write its address into SOURCE')
+  run('git', 'clone', '--quiet', '--depth=1', SOURCE, 'clone', folder=here)
+  return here / 'clone'
+
+
+def install():
+  """Installs the clone; JAX, its plugins, Flax and NumPy stay as they are."""
+  found = {d.metadata['Name'].lower(): d.version for d in importlib.metadata.distributions()}
+  kept = pathlib.Path('kept.txt')
+  kept.write_text(''.join(
+      f'{name}=={version}\n' for name, version in sorted(found.items())
+      if re.fullmatch(r'jax|jaxlib|jax[-_](cuda|rocm|tpu).*|libtpu|flax|numpy', name)))
+  run(sys.executable, '-m', 'pip', 'install', '--quiet', '--constraint', kept.resolve(),
+      f'{ROOT}[demo]')
+  kept.unlink()
+  importlib.invalidate_caches()
+
+
+ROOT = find_root()
+if not all(map(importlib.util.find_spec, ('maskgan_jax', 'grain', 'orbax', 'python_avatars'))):
+  install()
+RUNS = (pathlib.Path.cwd() if SMOKE else ROOT) / 'runs'  # git does not look there
+
+# %%
+import csv
+import runpy
+
+from IPython.display import display
+import numpy as np
+from PIL import Image
+
+from maskgan_jax import check_data, measured_run, translate
+from maskgan_jax.data import avatar_faces
+from maskgan_jax.data.images import load_image
+from maskgan_jax.runs import pictures
+from maskgan_jax.translator import Translator
+
+
+def show(image, **options):
+  """An array as a picture below the cell; a list of lists as a grid with names."""
+  image = pictures.grid(image, **options) if isinstance(image, list) else image
+  display(Image.fromarray(pictures.to_uint8(image)))
+
+
+# %% [markdown]
+# ## The folder
+#
+# `trainA` and `testA` hold pictures without the thing, `trainB` and `testB` with it. Any size and
+# any format that Pillow reads. The same pictures can lie in one folder with a table of attributes
+# beside it: file names first, then a column of 0 and 1 for each.
+
+# %%
+FOLDER = ''  # @param {type: "string"}
+
+folder = pathlib.Path(FOLDER) if FOLDER else RUNS / 'my_faces'
+counts = {'train': 24, 'test': 6} if SMOKE else {'train': 1_200, 'test': 60}
+rows = []
+for split, count in () if FOLDER else counts.items():
+  for index in range(count):
+    face = avatar_faces.recipe(7, split, index)
+    glasses = avatar_faces.attributes_of(face)['Eyeglasses']
+    path = folder / f'{split}{"B" if glasses else "A"}' / f'{index:04}.jpg'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(avatar_faces.render(face, 48)).save(path, quality=95)
+    rows.append((str(path.relative_to(folder)), int(glasses)))
+if rows:
+  with open(folder / 'attributes.csv', 'w', newline='') as file:
+    csv.writer(file).writerows([('file', 'Glasses'), *rows])
+for name in ('trainA', 'trainB', 'testA', 'testB'):
+  print(name, len(list((folder / name).iterdir())), 'files')
+
+# %% [markdown]
+# ## Look at it before training
+#
+# `check_data` reads everything as training would: what cannot be read, copies of one picture, a
+# test picture that is in training too, sizes. To see what it says, one file is broken here, and one
+# copied from the test set into the training set; both are taken out again.
+
+# %%
+config = runpy.run_path(str(ROOT / 'configs' / 'quickstart.py'))['get_config'](
+    'smoke' if SMOKE else '')
+config.data.update(source='folder', path=str(folder), a='~B', b='B')
+config.evaluators = ()  # nobody knows the true masks of your pictures
+
+if not FOLDER:
+  broken, copy = folder / 'trainA' / 'broken.jpg', folder / 'trainB' / 'copy.jpg'
+  broken.write_bytes(next((folder / 'trainA').iterdir()).read_bytes()[:400])
+  copy.write_bytes(min((folder / 'testB').iterdir()).read_bytes())
+
+
+def check(sheet=''):
+  """What check_data says of the config's data; a contact sheet if a file is named."""
+  return check_data.check(config.data, config.image_size, config.seed, str(sheet))
+
+
+found = check()
+print('\n'.join(check_data.lines(found)))
+if not FOLDER:
+  broken.unlink()
+  copy.unlink()
+
+# %%
+clean = check(RUNS / 'check_data.png')
+print('\n'.join(check_data.lines(clean)))
+show(load_image(RUNS / 'check_data.png'))
+
+# %% [markdown]
+# The same pictures by the table. Domains are predicates over its columns: `~Glasses`,
+# `Glasses & ~Hat`.
+
+# %%
+if (folder / 'attributes.csv').exists():
+  table = config.data.copy_and_resolve_references()
+  table.update(source='csv', path=str(folder), attributes_file=str(folder / 'attributes.csv'),
+               a='~Glasses', b='Glasses')
+  by_table = check_data.check(table, config.image_size, config.seed, '')
+  print('\n'.join(check_data.lines(by_table)))
+
+# %% [markdown]
+# ## Train, briefly
+#
+# 600 steps are two minutes or less, and too few: the quickstart takes 1,500 and 4,800 faces. With
+# photographs give it more of everything: `configs/handbags.py` has the paper's size, 128x128.
+#
+# Interrupting the cell saves; running it again goes on from there. More steps later: a larger
+# `num_steps` and the cell again.
+
+# %%
+if not SMOKE:
+  config.num_steps, config.checkpoint_every, config.sample_every = 600, 300, 300
+  config.optimizers.autoencoder.schedule_start = 300
+workdir = str(RUNS / 'my_faces_run')
+trained = measured_run.train(config, workdir)
+show(load_image(max(pathlib.Path(workdir, 'samples').glob('*.png'))))
+
+# %% [markdown]
+# ## Translate
+#
+# Every test picture without, after every test picture with: files in, one picture out.
+
+# %%
+model = Translator.from_workdir(workdir)
+
+
+def few(name, count=4):
+  """A folder with the first files of another."""
+  target = RUNS / f'few_{name}'
+  target.mkdir(parents=True, exist_ok=True)
+  for path in sorted((folder / name).iterdir())[:count]:
+    (target / path.name).write_bytes(path.read_bytes())
+  return str(target)
+
+
+grid, = translate.translate(model, few('testA'), few('testB'), str(RUNS / 'grid.png'), grid=True)
+show(load_image(grid))
+
+# %% [markdown]
+# The same as commands:
+#
+# ```
+# python -m maskgan_jax.check_data --config=configs/quickstart.py --config.data.source=folder \
+#     --config.data.path=DIR --config.data.a=~B --config.data.b=B --output=check_data.png
+# python -m maskgan_jax.train --config=configs/quickstart.py --workdir=runs/mine \
+#     --config.data.source=folder --config.data.path=DIR --config.data.a=~B --config.data.b=B
+# python -m maskgan_jax.translate --workdir=runs/mine --source=DIR/testA --exemplar=DIR/testB \
+#     --output=grid.png --grid
+# ```
+
+# %%
+example = load_image(sorted((folder / 'testB').iterdir())[0])
+size = (model.config.image_size,) * 2
+mine = np.asarray(Image.fromarray(example).resize(size, Image.Resampling.BILINEAR))
+removed = model.remove(mine)
+show([[mine, model.segment(mine), removed.image]], column_names=['picture', 'mask', 'removed'])
