@@ -10,11 +10,15 @@ import shlex
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 
-from maskgan_jax import errors, methods
+from maskgan_jax import errors, evaluate, measured_run, methods, translate
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.runs import config as run_config
+from maskgan_jax.runs import metric_writers, scores
+from maskgan_jax.translator import Translator
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCS = sorted(os.path.relpath(path, ROOT)
@@ -27,6 +31,7 @@ ADDED = 'configs/avatars_recolor.py'  # docs/adding_a_method.md makes it
 
 
 def read(page):
+  """Of a path below the root, or of any."""
   with open(os.path.join(ROOT, page), encoding='utf-8') as file:
     return file.read()
 
@@ -142,15 +147,17 @@ print(json.dumps(found))
 '''
 
 
+def there():
+  """Commands that exist."""
+  paths = sorted(glob.glob(os.path.join(ROOT, 'maskgan_jax', '*.py')))
+  return [os.path.basename(path)[:-3] for path in paths
+          if re.search(r'^  commandline\.run\(', read(path), re.MULTILINE)]
+
+
 @pytest.fixture(scope='module')
 def known():
   """Command -> its flags, which of them are yes or no, and whether it takes a run's config."""
-  names = sorted({name for page in PAGES for name, _ in commands(read(page))} - NOT_THERE_YET)
-  names += [name for name in sorted(NOT_THERE_YET)
-            if os.path.exists(os.path.join(ROOT, 'maskgan_jax', f'{name}.py'))]
-  for name in names:
-    assert os.path.exists(os.path.join(ROOT, 'maskgan_jax', f'{name}.py')), f'no command {name}'
-  result = subprocess.run([sys.executable, '-c', _FLAGS], input=' '.join(names), cwd=ROOT,
+  result = subprocess.run([sys.executable, '-c', _FLAGS], input=' '.join(there()), cwd=ROOT,
                           text=True, capture_output=True, check=False)
   assert result.returncode == 0, result.stderr
   return json.loads(result.stdout.splitlines()[-1])
@@ -174,7 +181,7 @@ def key_exists(key, config):
 def test_commands_have_these_flags_and_configs_these_keys(page, known):
   for name, arguments in commands(read(page)):
     if name not in known:
-      assert name in NOT_THERE_YET
+      assert name in NOT_THERE_YET, f'no command {name}'
       continue
     config = None
     for argument in arguments:
@@ -218,14 +225,20 @@ def test_overrides_in_prose_are_keys():
 def test_every_command_is_in_the_contract():
   table = read('docs/contract.md')
   named = set(re.findall(r'^\| `(\w+)` \|', table.partition('## Exit codes')[0], re.MULTILINE))
-  there = {os.path.basename(path)[:-3] for path in glob.glob(os.path.join(ROOT, 'maskgan_jax/*.py'))
-           if 'commandline.run(' in open_text(path)}
-  assert there <= named and named - there <= NOT_THERE_YET
+  assert set(there()) <= named and named - set(there()) <= NOT_THERE_YET
 
 
-def open_text(path):
-  with open(path, encoding='utf-8') as file:
-    return file.read()
+@pytest.mark.parametrize('page', ['README.md', *DOCS])
+def test_flags_in_prose_are_those_of_some_command(page, known):
+  flags = {flag for command in known.values() for flag in command['flags']}
+  named = set(re.findall(r'`--([a-z_]+)', prose(read(page))))
+  assert named <= flags | {'help'}
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_overrides_of_tables_are_keys(page):
+  for key in re.findall(r'--override=([\w.]+)=', read(page)):
+    assert key_exists(key, None), key
 
 
 # Tables of switches, settings and weights.
@@ -330,7 +343,71 @@ def fifth(tmp_path, monkeypatch):
 def test_the_fifth_methods_files_are_in_style(fifth):
   assert set(fifth) == {'maskgan_jax/methods/recolor.py', ADDED}
   for path in fifth.values():
-    assert all(len(line) <= 100 for line in open_text(path).splitlines())
+    assert all(len(line) <= 100 for line in read(path).splitlines())
   document = runpy.run_path(fifth[ADDED])['__doc__']
   assert all(part in document for part in ('paper:', 'ours:', 'hours and hardware:', 'command:'))
   assert 'recolor' in methods.names()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('compile_quickly')
+def test_the_fifth_method_trains_resumes_measures_and_translates(fifth, tmp_path, data_dir):
+  workdir = str(tmp_path / 'run')
+  config = load_fifth(fifth, data_dir)
+  config.num_steps = 2
+  measured_run.train(config, workdir)
+  assert scores.latest(workdir)['step'] == 2
+  config.num_steps = 4
+  measured_run.train(config, workdir)
+  row = scores.latest(workdir)
+  assert row['step'] == 4 and 0 <= row['mask_iou'] <= 1 and row['transfer_error_inside'] > 0
+  assert [line['step'] for line in metric_writers.read(workdir) if 'generator/loss' in line
+          ] == [2, 4]
+  assert set(evaluate.evaluate(workdir, config, again=True, note=lambda line: None)) == {2, 4}
+
+  model = Translator.from_workdir(workdir)
+  rng = np.random.default_rng(0)
+  source, exemplar, other = rng.integers(0, 256, (3, 5, 16, 16, 3), np.uint8)
+  result = model(source, exemplar)
+  assert result.image.shape == source.shape and result.image.dtype == np.uint8
+  for mask in (result.source_mask, result.exemplar_mask, model.segment(source)):
+    assert mask.shape == (5, 16, 16, 1) and mask.min() >= 0 and mask.max() <= 1
+  unchanged = model(source, exemplar, source_mask=np.zeros((16, 16), np.float32))
+  np.testing.assert_array_equal(unchanged.image, source)
+  half = np.zeros((16, 16), bool)
+  half[:, 8:] = True
+  assert (model(source, exemplar, source_mask=half).image[:, :, :8] == source[:, :, :8]).all()
+  frames = model.interpolate(source, exemplar, other, 3).image
+  np.testing.assert_allclose(frames[0].astype(int), result.image, atol=1)
+  with pytest.raises(errors.UserError, match='segment'):
+    model.remove(source)
+  written = translate.translate(model, os.path.join(ROOT, 'docs/hair'),
+                                os.path.join(ROOT, 'docs/glasses'), str(tmp_path / 'grid.png'),
+                                grid=True, save_masks=True)
+  assert [os.path.basename(path) for path in written] == [
+      'grid.png', 'grid_source_mask.png', 'grid_exemplar_mask.png']
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('compile_quickly')
+def test_what_the_fifth_method_is_tested_for_without_a_new_test(fifth, tmp_path, data_dir):
+  """The tests that docs/adding_a_method.md promises, as far as they take a method's name."""
+  import test_configs
+  import test_methods_on_devices
+  import test_train_step
+  name, path = 'recolor', fifth[ADDED]
+  test_train_step.test_a_loss_has_no_gradient_for_groups_that_its_player_does_not_own(name)
+  test_methods_on_devices.test_a_run_resumed_at_any_step_is_bitwise_the_whole_one(
+      name, tmp_path, data_dir)
+  test_methods_on_devices.test_eight_devices_compute_what_one_does(
+      name, 'pmap', lambda name: test_methods_on_devices.steps(name, devices=jax.devices()[:1]))
+  test_configs.test_a_config_is_a_document(path)
+  test_configs.test_a_config_loads_and_survives_its_file(path)
+  test_configs.test_switches_set_one_by_one(name)
+
+
+def load_fifth(fifth, data_dir):
+  config = runpy.run_path(fifth[ADDED])['get_config']('smoke')
+  config.name = 'recolor'
+  config.data.data_dir = data_dir
+  return config
