@@ -18,6 +18,7 @@ from maskgan_jax import errors, evaluate, measured_run, methods, translate
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import metric_writers, scores
+from maskgan_jax.training import loop
 from maskgan_jax.translator import Translator
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -352,6 +353,7 @@ def test_the_fifth_methods_files_are_in_style(fifth):
 @pytest.mark.slow
 @pytest.mark.usefixtures('compile_quickly')
 def test_the_fifth_method_trains_resumes_measures_and_translates(fifth, tmp_path, data_dir):
+  import test_loop
   workdir = str(tmp_path / 'run')
   config = load_fifth(fifth, data_dir)
   config.num_steps = 2
@@ -359,6 +361,10 @@ def test_the_fifth_method_trains_resumes_measures_and_translates(fifth, tmp_path
   assert scores.latest(workdir)['step'] == 2
   config.num_steps = 4
   measured_run.train(config, workdir)
+  whole = load_fifth(fifth, data_dir)
+  whole.evaluators = ()
+  loop.train(whole, str(tmp_path / 'whole'))
+  test_loop.assert_same(test_loop.newest(workdir), test_loop.newest(str(tmp_path / 'whole')))
   row = scores.latest(workdir)
   assert row['step'] == 4 and 0 <= row['mask_iou'] <= 1 and row['transfer_error_inside'] > 0
   assert [line['step'] for line in metric_writers.read(workdir) if 'generator/loss' in line
@@ -390,15 +396,13 @@ def test_the_fifth_method_trains_resumes_measures_and_translates(fifth, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.usefixtures('compile_quickly')
-def test_what_the_fifth_method_is_tested_for_without_a_new_test(fifth, tmp_path, data_dir):
-  """The tests that docs/adding_a_method.md promises, as far as they take a method's name."""
+def test_what_the_fifth_method_is_tested_for_without_a_new_test(fifth):
+  """Tests that docs/adding_a_method.md promises; resuming and `jit` are in the one above."""
   import test_configs
   import test_methods_on_devices
   import test_train_step
   name, path = 'recolor', fifth[ADDED]
   test_train_step.test_a_loss_has_no_gradient_for_groups_that_its_player_does_not_own(name)
-  test_methods_on_devices.test_a_run_resumed_at_any_step_is_bitwise_the_whole_one(
-      name, tmp_path, data_dir)
   test_methods_on_devices.test_eight_devices_compute_what_one_does(
       name, 'pmap', lambda name: test_methods_on_devices.steps(name, devices=jax.devices()[:1]))
   test_configs.test_a_config_is_a_document(path)
