@@ -79,7 +79,7 @@ def test_links_and_pictures_lead_somewhere(page):
 def test_functions_that_pages_name_exist(page):
   text = read(page)
   references = re.findall(r'`((?:\w+/)+\w+\.py):([A-Za-z_][\w.]*)`', text)
-  assert references or 'README' in page
+  assert references or page not in (*PAGE_OF.values(), 'docs/data.md', 'docs/adding_a_method.md')
   for path, name in references:
     if path.startswith('configs/'):
       continue
@@ -98,7 +98,8 @@ def test_functions_that_pages_name_exist(page):
 def test_the_index_names_every_page_and_pages_every_config():
   index = read('docs/README.md')
   for page in DOCS:
-    assert page == 'docs/README.md' or f'({os.path.basename(page)})' in index
+    assert page == 'docs/README.md' or f'({os.path.basename(page)})' in index, (
+        f'docs/README.md has no link to {page}')
   everything = ''.join(map(read, PAGES))
   for path in glob.glob(os.path.join(ROOT, 'configs', '*.py')):
     assert os.path.basename(path) in everything
