@@ -75,6 +75,16 @@ def test_links_and_pictures_lead_somewhere(page):
       assert anchor in anchors(read(path)), target
 
 
+@pytest.mark.parametrize('page', ['README.md', 'AVATARS.md', *DOCS])
+def test_tables_are_whole(page):
+  lines = prose(read(page)).splitlines()
+  for line, after in zip(lines, [*lines[1:], ''], strict=True):
+    if line.startswith('|'):
+      assert after.startswith('|') or not after.strip(), 'a line after a table becomes a row of it'
+      if after.startswith('|'):
+        assert len(re.findall(r'(?<!\\)\|', line)) == len(re.findall(r'(?<!\\)\|', after)), after
+
+
 @pytest.mark.parametrize('page', DOCS)
 def test_functions_that_pages_name_exist(page):
   text = read(page)
