@@ -6,7 +6,9 @@ for 3x3 kernels, of patches or of taps elsewhere. Accelerators get the plain con
 compute the same numbers (tests/test_convolutions.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
+import contextvars
 
 import jax
 from jax import lax
@@ -15,6 +17,27 @@ import jax.numpy as jnp
 _NHWC = ('NHWC', 'HWIO', 'NHWC')
 _THIN = 4  # channels of an image or a map: too few for products of their own
 _SMALL = 4_500  # numbers in a kernel: with fewer, compiling takes longer than anything saves
+
+
+_PORTABLE = contextvars.ContextVar('portable', default=False)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+  """What is traced inside computes the same in one way for all platforms: for other runtimes."""
+  token = _PORTABLE.set(True)
+  try:
+    yield
+  finally:
+    _PORTABLE.reset(token)
+
+
+def by_platform(*arguments: jax.Array, cpu: Callable[..., jax.Array],
+                default: Callable[..., jax.Array]) -> jax.Array:
+  """`cpu` of the arguments where a program is compiled for CPUs, else `default`."""
+  if _PORTABLE.get():
+    return default(*arguments)
+  return lax.platform_dependent(*arguments, cpu=cpu, default=default)
 
 
 def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
@@ -78,7 +101,7 @@ def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     fast = _by_taps
   else:
     fast = _by_rows
-  return lax.platform_dependent(x, kernel, cpu=fast, default=_plain)
+  return by_platform(x, kernel, cpu=fast, default=_plain)
 
 
 def _plain(x, kernel):

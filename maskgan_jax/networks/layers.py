@@ -37,7 +37,7 @@ def conv4x4_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') 
   `padding` is a mode of jnp.pad: 'constant' (zeros) or 'reflect'.
   """
   def compute(x, kernel):
-    return lax.platform_dependent(convolutions.pad(x, 1, padding), kernel,
+    return convolutions.by_platform(convolutions.pad(x, 1, padding), kernel,
                                   cpu=_conv4x4_as_products, default=_conv4x4_plain)
   return convolutions.recomputed(compute)(x, kernel)
 
@@ -73,7 +73,7 @@ def conv4x4_stride2_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
   `kernel` is [4, 4, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s - 1, 2j + t - 1), as
   in PyTorch.
   """
-  return lax.platform_dependent(x, kernel, cpu=_transposed_as_product, default=_transposed_plain)
+  return convolutions.by_platform(x, kernel, cpu=_transposed_as_product, default=_transposed_plain)
 
 
 def _transposed_plain(x, kernel):
@@ -107,7 +107,7 @@ def conv3x3_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') 
   def compute(x, kernel):
     def as_4x4(x, kernel):  # a fourth row and column of zeros
       return _conv4x4_as_products(x, jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0))))
-    return lax.platform_dependent(convolutions.pad(x, 1, padding), kernel,
+    return convolutions.by_platform(convolutions.pad(x, 1, padding), kernel,
                                   cpu=as_4x4, default=_conv4x4_plain)
   return convolutions.recomputed(compute)(x, kernel)
 
@@ -134,7 +134,7 @@ def conv3x3_stride2_transposed(x: jax.Array, kernel: jax.Array, padding: int = 0
     y = y.reshape(batch, 2 * height, width, 3, out)
     y = jnp.stack(_phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 2, padding), axis=3)
     return y.reshape(batch, 2 * height, 2 * width, out)
-  return lax.platform_dependent(x, kernel, cpu=as_product, default=plain)
+  return convolutions.by_platform(x, kernel, cpu=as_product, default=plain)
 
 
 def _phases(first, middle, last, axis, padding):
