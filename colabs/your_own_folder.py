@@ -96,6 +96,7 @@ def show(image, **options):
 FOLDER = ''  # @param {type: "string"}
 
 folder = pathlib.Path(FOLDER) if FOLDER else RUNS / 'my_faces'
+out = RUNS / 'my_faces_pictures'  # what is drawn here
 counts = {'train': 24, 'test': 6} if SMOKE else {'train': 1_200, 'test': 60}
 rows = []
 for split, count in () if FOLDER else counts.items():
@@ -143,9 +144,9 @@ if not FOLDER:
   copy.unlink()
 
 # %%
-clean = check(RUNS / 'check_data.png')
+clean = check(out / 'check_data.png')
 print('\n'.join(check_data.lines(clean)))
-show(load_image(RUNS / 'check_data.png'))
+show(load_image(out / 'check_data.png'))
 
 # %% [markdown]
 # The same pictures by the table. Domains are predicates over its columns: `~Glasses`,
@@ -187,14 +188,14 @@ model = Translator.from_workdir(workdir)
 
 def few(name, count=4):
   """A folder with the first files of another."""
-  target = RUNS / f'few_{name}'
+  target = out / name
   target.mkdir(parents=True, exist_ok=True)
   for path in sorted((folder / name).iterdir())[:count]:
     (target / path.name).write_bytes(path.read_bytes())
   return str(target)
 
 
-grid, = translate.translate(model, few('testA'), few('testB'), str(RUNS / 'grid.png'), grid=True)
+grid, = translate.translate(model, few('testA'), few('testB'), str(out / 'grid.png'), grid=True)
 show(load_image(grid))
 
 # %% [markdown]
