@@ -101,8 +101,10 @@ class Model:
       mask = np.ones(self.shape, np.float32)
       masks = [{}] + [{f'{role}_mask': mask} for role in self.roles if self.can(f'{role}_mask')]
       for chosen in masks + ([masks[1] | masks[2]] if len(masks) > 2 else []):
-        self.translator(*given, **chosen)
-    thread = threading.Thread(target=work, daemon=True)
+        if threading.main_thread().is_alive():  # else the process is on its way out
+          self.translator(*given, **chosen)
+    # No daemon: one that is killed while it compiles takes the process down with a message.
+    thread = threading.Thread(target=work)
     thread.start()
     return thread
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from maskgan_jax import errors, files, methods
+from maskgan_jax import errors, exporting, methods
 from maskgan_jax.methods import base
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints, pretrained, scores
@@ -197,36 +197,31 @@ class Translator:
     """`image` with the exemplar's content in place of its own: removed first, then added."""
     return self(self.remove(image).image, exemplar)
 
-  def export(self, path: str | os.PathLike, *, reverse: bool = False) -> None:
-    """Writes the translation as one file that needs JAX but nothing of this package.
+  def export(self, path: str | os.PathLike, *, what: str = 'translate', masks: bool = False,
+             reverse: bool = False) -> tuple[list[str], list[str]]:
+    """Writes what the model does as one file that needs nothing of this package.
 
+    NAME.onnx is ONNX (needs jax2onnx); any other name a blob for CPU, CUDA and TPU:
     `jax.export.deserialize(bytes).call(source, exemplar)`, or `call(source)` of a method without
-    exemplars: uint8 [B, H, W, 3] in, any B, H and W as trained, on CPU, CUDA or TPU; a dict of
-    `image` (uint8) and the masks (float32) out.
+    exemplars. uint8 [B, H, W, 3] in, any B, H and W as trained; out come `image` (uint8) and the
+    masks (float32 [B, H, W, 1]) by name. docs/export.md shows both.
 
     Args:
       path: of the file.
+      what: 'translate', 'remove' or 'segment'.
+      masks: masks are inputs too, after the images, float32 [B, H, W, 1]: source_mask and then
+        exemplar_mask as far as the method takes them, or a removal's mask. An example whose mask
+        holds a value below 0 gets the predicted one.
       reverse: the translation from domain b to a, as in a call.
+    Returns:
+      What the inputs and the outputs are called.
     """
-    if reverse:
-      self._require('reverse')
-    compute = self._calls['translate_back' if reverse else 'translate']
-    shape = (*jax.export.symbolic_shape('b'), *base.image_shape(self.config), 3)
-    images = [jax.ShapeDtypeStruct(shape, jnp.uint8)]
-    images *= 2 if 'exemplar' in self.abilities else 1
-    variables = jax.device_get(self._variables)
-
-    def translate(source, exemplar=None):
-      result = compute(variables, source, exemplar)
-      parts = {name: getattr(result, name) for name in ('image', 'source_mask', 'exemplar_mask')}
-      return {name: part for name, part in parts.items() if part is not None}
-
-    exported = jax.export.export(jax.jit(translate), platforms=('cpu', 'cuda', 'tpu'))(*images)
-    try:
-      data = exported.serialize()
-    except ImportError as error:
-      raise errors.UserError('exporting needs flatbuffers: pip install flatbuffers') from error
-    files.write_atomically(path, bytes(data))
+    exporting.check(what)
+    for ability in [what] * (what != 'translate') + ['reverse'] * reverse:
+      self._require(ability)
+    return exporting.write(path, functions(self.method), jax.device_get(self._variables),
+                           self.method, self.config, what=what, masks=masks, reverse=reverse,
+                           threshold=self.threshold)
 
   def _require(self, ability: str) -> None:
     if ability not in self.abilities:
@@ -302,9 +297,11 @@ def functions(method: base.Method) -> dict[str, Callable[..., Any]]:
   source, exemplar)` and so on."""
   def translate(variables, source, exemplar=None, source_mask=None, exemplar_mask=None, **options):
     # One key for ever: a method that draws noise gives the same translation each time.
+    with jax.ensure_compile_time_eval():
+      key = jax.random.key(0)
     result = method.translate(*variables, _to_float(source), _to_float(exemplar),
                               source_mask=source_mask, exemplar_mask=exemplar_mask,
-                              rng=jax.random.key(0), **options)
+                              rng=key, **options)
     return _as(source.dtype, result)
 
   def translate_back(variables, source, exemplar=None, source_mask=None, exemplar_mask=None):

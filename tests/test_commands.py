@@ -28,7 +28,8 @@ def fails(result, *parts):
 
 @pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',
                                   'import_weights', 'benchmark', 'sweep', 'user_study', 'tables',
-                                  'train_classifier', 'picture_benchmark', 'compile_for_tpu'])
+                                  'train_classifier', 'picture_benchmark', 'compile_for_tpu',
+                                  'demo', 'export'])
 def test_help(verb):
   result = run(verb, '--help')
   assert result.returncode == 0 and f'python -m maskgan_jax.{verb}' in result.stdout

@@ -26,7 +26,7 @@ DOCS = sorted(os.path.relpath(path, ROOT)
               for path in glob.glob(os.path.join(ROOT, 'docs', '*.md')))
 PAGES = ['README.md', 'REPRODUCING.md', 'AVATARS.md', 'CHANGELOG.md', 'launch/README.md', *DOCS]
 PAGE_OF = {name: f'docs/{name}.md' for name in methods.names()}
-NOT_THERE_YET = {'export'}  # commands that pages may name before they exist
+NOT_THERE_YET = set()  # commands that pages may name before they exist
 PART_OF_A_NAME = {'configs/CONFIG', 'configs/NAME.py'}  # stand for any config
 ADDED = 'configs/avatars_recolor.py'  # docs/adding_a_method.md makes it
 

@@ -286,7 +286,7 @@ class AdditionalMask:
     predicted = jnp.minimum(jnp.abs(change).max(-1, keepdims=True) / most, 1)
     if source_mask is not None:
       limited = jnp.minimum(source_mask, predicted)
-      share = jnp.where(limited < predicted, limited / jnp.maximum(predicted, 1e-6), 1)
+      share = jnp.where(limited < predicted, limited / jnp.where(predicted > 0, predicted, 1), 1)
       image, predicted = source + share * change, limited
       if mask is not None:
         extras['added_mask'] = share * mask

@@ -1,8 +1,10 @@
 """The contract between a method and everything that trains, evaluates, serves or compiles it.
 
 A method is a game between players. A file here with `get_default() -> ConfigDict` (its part of a
-config: `model`, `weights`, `optimizers`) and `make(config) -> Method` is a whole method: training,
-resuming, evaluation, translation and the tests find the rest through this contract.
+config: `variant`, `model`, `weights`, `optimizers`), `shrink(config)` (for `:smoke`), `make(config)
+-> Method` and `VARIANTS` (its named switches; the method has those chosen as `switches`) is a whole
+method: training, resuming, evaluation, translation and the tests find the rest through this
+contract.
 
 Images inside a method are float32 [B, H, W, C] in [-1, 1], masks float32 [B, H, W, 1] in [0, 1].
 """

@@ -373,9 +373,10 @@ class EgscIt:
     mean = self._apply('shared_encoder', params,
                        self._apply(f'encoder_{domains[0]}', params, source))
     if self.switches.inference_noise:
-      # One draw for every image, so that none depends on where in a batch it stands.
-      noise = jax.random.normal(jax.random.key(0) if rng is None else rng,
-                                (1, *mean.shape[1:]))
+      # One draw for every image, so that none depends on where in a batch it stands; a constant
+      # where the key is one, for runtimes that cannot draw.
+      with jax.ensure_compile_time_eval():
+        noise = jax.random.normal(jax.random.key(0) if rng is None else rng, (1, *mean.shape[1:]))
       mean = mean + noise.astype(mean.dtype)
     content = self._apply('shared_generator', params, mean)
     extras = {}
