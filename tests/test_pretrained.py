@@ -18,9 +18,10 @@ from maskgan_jax.runs import pretrained
 from maskgan_jax.translator import Translator
 
 
-def drawn(name):
+def drawn(name, **switches):
   """A translator of a method with drawn weights."""
   config = small_config(name)
+  config.model.update(switches)
   config.data.update(attributes=('Black_Hair',), path='/secret/place')
   method = methods.make(config)
   rng = np.random.default_rng(0)
