@@ -67,6 +67,8 @@ def main() -> None:
     if name in models:
       raise errors.UserError(f'two models are called {name!r}; show one of them')
     models[name] = open_it(place)
+  if not (given.pretrained or given.workdir):  # what can do most is there to see first
+    models = dict(sorted(models.items(), key=lambda item: -len(item[1].translator.abilities)))
   port = _port(given.port)
   from maskgan_jax import demo_page  # Gradio takes seconds, and may be absent
   blocks = demo_page.build(models)

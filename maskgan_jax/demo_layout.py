@@ -12,11 +12,18 @@ _KINDS = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.a
 _AN = {'source': 'a source', 'exemplar': 'an exemplar'}
 CSS = """
 .pixels img { image-rendering: pixelated; }
-.examples .grid-container { grid-template-columns: repeat(6, minmax(0, 1fr)) !important; }
+.examples .grid-container { grid-template-columns: repeat(6, minmax(0, 88px)) !important; }
 .examples .thumbnail-item { width: 100%; }
+/* A mistake is told by its message; the picture stays. */
+[data-testid=status-tracker]:has(> .error) { display: none !important; }
 #title p { margin: 0; }
 footer { display: none !important; }
 """
+
+
+# Gradio's own choice of buttons has one that shares, on a machine elsewhere.
+_image = functools.partial(gr.Image, format='png', interactive=False,
+                           buttons=['download', 'fullscreen'])
 
 
 class Layout:
@@ -28,7 +35,8 @@ class Layout:
     with gr.Blocks(title='maskgan_jax', analytics_enabled=False,
                    delete_cache=(600, HOUR)) as blocks:
       self.session = gr.State(first, time_to_live=HOUR)
-      self.webgl = gr.Checkbox(True, visible=False, label='WebGL')
+      self.webgl = gr.State(True, time_to_live=HOUR)  # whether the editors can be shown
+      self.has_webgl = gr.Checkbox(True, visible=False, label='WebGL')
       gr.Markdown('# Change one local thing in a picture after the example of another',
                   elem_id='title')
       with gr.Row():
@@ -42,8 +50,7 @@ class Layout:
           self.sides[role] = self._side(role)
       self.go = gr.Button('Translate', variant='primary', elem_id='translate')
       with gr.Row():
-        image = functools.partial(gr.Image, format='png', interactive=False, height=340,
-                                  elem_classes='pixels', buttons=['fullscreen'])
+        image = functools.partial(_image, height=340, elem_classes='pixels')
         self.translation = image(label='Translation', elem_id='translation',
                                  alt_text='The source after the exemplar')
         self.difference = image(label='Difference to the source: grey is none',
@@ -106,8 +113,8 @@ class Layout:
       self.many = gr.UploadButton('Upload exemplars', type='binary', file_count='multiple',
                                   file_types=_KINDS, elem_id='many-upload')
       self.make_grid = gr.Button('Translate after each', elem_id='make-grid')
-    self.grid = gr.Image(label='The source after each exemplar', format='png', interactive=False,
-                         elem_id='grid', alt_text='The source after each exemplar')
+    self.grid = _image(label='The source after each exemplar', elem_id='grid',
+                       alt_text='The source after each exemplar')
 
   def _between(self):
     with gr.Row():
@@ -121,8 +128,7 @@ class Layout:
     self.place = gr.Slider(0, core.FRAMES - 1, 0, step=1, elem_id='place',
                            label='From the first exemplar (0) to the second')
     with gr.Row():
-      image = functools.partial(gr.Image, format='png', interactive=False, height=340,
-                                elem_classes='pixels', buttons=['fullscreen'])
+      image = functools.partial(_image, height=340, elem_classes='pixels')
       self.other = image(label='Second exemplar', elem_id='other', alt_text='The second exemplar')
       self.frame = image(label='Between', elem_id='frame', alt_text='A frame of the interpolation')
 
@@ -131,21 +137,21 @@ class Layout:
       self.remove = {role: gr.Button(f'Remove from the {role}', elem_id=f'remove-{role}')
                      for role in core.ROLES}
       self.swap = gr.Button("Swap: the source's own for the exemplar's", elem_id='swap')
-    self.removed = gr.Image(label='Without', format='png', interactive=False, height=340,
-                            elem_classes='pixels', elem_id='removed', alt_text='The result')
+    self.removed = _image(label='Without', height=340, elem_classes='pixels', elem_id='removed',
+                          alt_text='The result')
 
   def _segmentation(self):
     self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label='Threshold', elem_id='threshold')
     with gr.Row():
-      self.segments = {role: gr.Image(
-          label=f'Found in the {role}', format='png', interactive=False, height=340,
-          elem_classes='pixels', elem_id=f'segment-{role}', alt_text=f'Found in the {role}')
+      self.segments = {role: _image(
+          label=f'Found in the {role}', height=340, elem_classes='pixels',
+          elem_id=f'segment-{role}', alt_text=f'Found in the {role}')
           for role in core.ROLES}
 
   def _comparison(self):
     self.make_comparison = gr.Button('Translate with each model of this kind', elem_id='compare-go')
-    self.comparison = gr.Image(label='Models side by side', format='png', interactive=False,
-                               elem_id='comparison', alt_text='The source by each model')
+    self.comparison = _image(label='Models side by side', elem_id='comparison',
+                             alt_text='The source by each model')
 
   def wire(self, blocks: gr.Blocks) -> None:
     """Connects components with functions."""

@@ -31,6 +31,8 @@ _HAS_WEBGL = """() => {
   const canvas = document.createElement('canvas');
   return [Boolean(canvas.getContext('webgl2') || canvas.getContext('webgl'))];
 }"""
+
+
 def build(models: Mapping[str, Any]) -> gr.Blocks:
   """The page.
 
@@ -89,12 +91,12 @@ class _Page(demo_layout.Layout):
 
     def on(event, function, inputs, outputs, **options):
       # The editors stay in sight while the result is on its way.
-      watched = [self.translation] if outputs in (self.shown, self.fresh) else outputs[-1:]
+      watched = [self.translation] if self.translation in outputs else outputs[-1:]
       event(_clear(function), inputs, outputs, api_visibility='private',
             show_progress_on=watched, **options)
 
-    on(blocks.load, self._start, [self.session, self.webgl], self.fresh, js=f"""(session, _) => [
-        session, ({_HAS_WEBGL})()[0]]""")
+    on(blocks.load, self._start, [self.session, self.has_webgl], [*self.fresh, self.webgl],
+       js=f"""(session, _) => [session, ({_HAS_WEBGL})()[0]]""")
     on(self.model.change, self._choose_model, [*state, self.model, self.reverse], self.fresh)
     on(self.reverse.input, self._choose_model, [*state, self.model, self.reverse], self.fresh)
     on(self.go.click, self._translate, [*state, *editors, *strengths], self.shown)
@@ -183,7 +185,7 @@ class _Page(demo_layout.Layout):
   # What clicks do.
 
   def _start(self, session, webgl):
-    return self._fresh(session, webgl)
+    return [*self._fresh(session, webgl), webgl]
 
   def _choose_model(self, session, webgl, name, reverse):
     return self._fresh(self.demo.start(name, reverse=reverse, before=session), webgl)

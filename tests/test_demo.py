@@ -352,9 +352,13 @@ def test_without_webgl_rectangles_do(page, tmp_path, translator):
   with Visitor(page, tmp_path, '--disable-3d-apis') as visitor:
     visitor.wait("document.querySelector('#source-preview img')")
     assert not visitor.run("return document.querySelector('#source-editor')?.offsetParent")
+    predicted = visitor.picture('source-preview')
     half = visitor.after(lambda: visitor.rectangle('source', 'erase', 0, 0, 64, 32))
     np.testing.assert_array_equal(half[:, :32], example('source')[:, :32])
     assert (half[:, 32:] != example('source')[:, 32:]).any()
+    shown = visitor.picture('source-preview')  # with what is left of the mask
+    np.testing.assert_array_equal(shown[:, :32], example('source')[:, :32])
+    np.testing.assert_array_equal(shown[:, 32:], predicted[:, 32:])
 
 
 @pytest.mark.slow
