@@ -93,7 +93,7 @@ class _Page(demo_layout.Layout):
       # The editors stay in sight while the result is on its way.
       watched = [self.translation] if self.translation in outputs else outputs[-1:]
       event(_clear(function), inputs, outputs, api_visibility='private',
-            show_progress_on=watched, **options)
+            show_progress='minimal', show_progress_on=watched, **options)
 
     on(blocks.load, self._start, [self.session, self.has_webgl], [*self.fresh, self.webgl],
        js=f"""(session, _) => [session, ({_HAS_WEBGL})()[0]]""")
@@ -151,10 +151,12 @@ class _Page(demo_layout.Layout):
       mask = (self.demo.mask(session, role) if role in session.shown
               else np.zeros(model.shape, np.float32))
       new = role in (roles or core.ROLES)
+      # An editor that is told anything sends all of itself again.
       outputs += [gr.update(visible=True),
-                  gr.update(value=core.to_editor(image, mask), visible=True) if webgl and new
-                  else gr.update(visible=webgl),
-                  gr.update(visible=not webgl, value=core.enlarged(pictures.overlay(image, mask)))]
+                  gr.skip() if not new else gr.update(visible=False) if not webgl
+                  else gr.update(value=core.to_editor(image, mask), visible=True),
+                  gr.update(visible=False) if webgl else
+                  gr.update(visible=True, value=core.enlarged(pictures.overlay(image, mask)))]
     return outputs
 
   def _about(self, session):

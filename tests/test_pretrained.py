@@ -19,9 +19,13 @@ from maskgan_jax.translator import Translator
 
 
 def drawn(name, **switches):
-  """A translator of a method with drawn weights."""
+  """A translator of a method with drawn weights, tiny."""
   config = small_config(name)
   config.model.update(switches)
+  return with_weights(config)
+
+
+def with_weights(config):
   config.data.update(attributes=('Black_Hair',), path='/secret/place')
   method = methods.make(config)
   rng = np.random.default_rng(0)
