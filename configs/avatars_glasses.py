@@ -7,7 +7,7 @@ learning rate, falling linearly from the middle; `pretrained/content_transfer_av
 
   paper: none; the CelebA counterpart is configs/celeba_glasses.py
   ours: `:narrow` on 282 test pairs: mask IoU 0.813, transfer 31.4 dB, error 0.043 where it should
-      change and 0.010 elsewhere, removal 0.119 and 0.003; 4,000 steps, 32 min on one CPU core. The
+      change and 0.010 elsewhere, removal 0.119 and 0.003; 4,000 steps, 36 min on one CPU core. The
       others are not trained yet (configs/quickstart.py is the 32x32 one)
   hours: 128x128 at batch 32 takes about what `benchmark` prints for it, times num_steps
   command: python -m maskgan_jax.train --config=configs/avatars_glasses.py \\
