@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from maskgan_jax import errors, exporting, methods
+from maskgan_jax import arguments, errors, exporting, methods
 from maskgan_jax.methods import base
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints, pretrained, scores
 from maskgan_jax.runs import config as run_config
 
 _LARGEST_BATCH = 64  # examples computed at once; more are taken in chunks
-_TOLERANCE = 1e-3  # by which a float image may leave [-1, 1], a mask [0, 1]: resizing overshoots
 
 
 class Translator:
@@ -165,7 +164,7 @@ class Translator:
         last evaluation, or else the method's.
     """
     self._require('remove')
-    threshold = _threshold(self.threshold if threshold is None else threshold)
+    threshold = arguments.check_threshold(self.threshold if threshold is None else threshold)
     return self._run('remove', {'image': image}, {'mask': mask}, threshold=threshold)
 
   def segment(self, image: Any, threshold: float | str | None = None) -> np.ndarray:
@@ -179,7 +178,7 @@ class Translator:
     self._require('segment')
     if threshold == 'best':
       threshold = 0.5 if self.threshold is None else self.threshold
-    threshold = _threshold(threshold)
+    threshold = arguments.check_threshold(threshold)
     mask = self._run('segment', {'image': image}, {})
     return mask if threshold is None else mask > threshold
 
@@ -231,10 +230,10 @@ class Translator:
   def _run(self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any) -> Any:
     """Checks, broadcasts, and computes in chunks; returns NumPy arrays."""
     shape = base.image_shape(self.config)
-    arrays = {role: _check_images(role, value, shape) for role, value in images.items()}
+    arrays = {role: arguments.check_images(role, value, shape) for role, value in images.items()}
     single = all(array.ndim == 3 for array in arrays.values())
     arrays = {role: array[None] if array.ndim == 3 else array for role, array in arrays.items()}
-    arrays |= {role: _check_mask(role, value, shape) for role, value in masks.items()
+    arrays |= {role: arguments.check_mask(role, value, shape) for role, value in masks.items()
                if value is not None}
     counts = {role: len(array) for role, array in arrays.items()}
     count = max(counts.values())
@@ -335,89 +334,6 @@ def _as(dtype, result: Translation) -> Translation:
       return jnp.clip(jnp.round((x.astype(jnp.float32) + 1) * 127.5), 0, 255).astype(jnp.uint8)
     return x.astype(jnp.float32)
   return jax.tree.map(convert, result)
-
-
-def _check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
-  """The image or images as uint8 or float32 NumPy array."""
-  array = _array(role, value)
-  if array.ndim not in (3, 4) or array.shape[-1] != 3:
-    hint = ''
-    if array.ndim in (3, 4) and array.shape[-3] == 3:
-      hint = '; channels come last'
-    elif array.ndim in (3, 4) and array.shape[-1] == 4:
-      hint = '; drop the alpha channel'
-    raise errors.UserError(f'{role} has shape {list(array.shape)}, images are [height, width, 3] '
-                           f'or [batch, height, width, 3]{hint}')
-  if array.shape[-3:-1] != shape:
-    raise errors.UserError(f'{role} is {array.shape[-3]}x{array.shape[-2]} pixels, the model was '
-                           f'trained at {shape[0]}x{shape[1]}; resize it first')
-  if not len(array):
-    raise errors.UserError(f'{role} holds no image')
-  if array.dtype == np.uint8:
-    return array
-  if not jnp.issubdtype(array.dtype, jnp.floating):
-    raise errors.UserError(f'{role} is of type {array.dtype}; images are uint8, or float in '
-                           '[-1, 1]')
-  return _check_range(role, array, -1, 'images of floats lie in [-1, 1], bytes are uint8')
-
-
-def _check_mask(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
-  """The mask or masks as float32 [B, *shape, 1] in [0, 1]."""
-  mask = _array(role, value)
-  given = list(mask.shape)
-  if mask.ndim in (3, 4) and mask.shape[-1] == 1:
-    mask = mask[..., 0]
-  if mask.ndim == 2:
-    mask = mask[None]
-  if mask.ndim != 3 or not mask.size or not _proportional(mask.shape[1:], shape):
-    are = 'square' if shape[0] == shape[1] else f'{shape[0]}x{shape[1]} or in that proportion'
-    raise errors.UserError(f'{role} has shape {given}; masks are {are}, like the images: [height, '
-                           'width], [batch, height, width] or [batch, height, width, 1]')
-  if mask.dtype == np.uint8:
-    if mask.max() == 1:  # as 1/255 it would do nothing, and nobody would know why
-      raise errors.UserError(f'{role} is uint8 and holds only 0 and 1; use bool, or 255 for 1')
-    mask = mask / np.float32(255)
-  elif mask.dtype == bool:
-    mask = mask.astype(np.float32)
-  elif jnp.issubdtype(mask.dtype, jnp.floating):
-    mask = np.clip(_check_range(role, mask, 0, 'masks of floats lie in [0, 1]'), 0, 1)
-  else:
-    raise errors.UserError(f'{role} is of type {mask.dtype}; masks are bool, uint8, or float in '
-                           '[0, 1]')
-  if mask.shape[1:] != shape:
-    mask = np.asarray(jax.image.resize(mask, (len(mask), *shape), 'bilinear'))
-  return mask[..., None]
-
-
-def _proportional(size: tuple[int, int], shape: tuple[int, int]) -> bool:
-  """Whether one is the other made larger or smaller, its sides rounded to whole pixels."""
-  excess = size[1] * shape[0] - size[0] * shape[1]
-  return 2 * abs(excess) <= max(shape)
-
-
-def _array(role: str, value: Any) -> np.ndarray:
-  try:
-    return np.asarray(value)
-  except ValueError as error:
-    raise errors.UserError(f'{role}: pictures of different sizes make no batch; resize them '
-                           'first') from error
-
-
-def _check_range(role: str, array: np.ndarray, low: float, rule: str) -> np.ndarray:
-  array = array.astype(np.float32)
-  if not np.isfinite(array).all():
-    raise errors.UserError(f'{role} holds NaN or infinite values')
-  if array.min() < low - _TOLERANCE or array.max() > 1 + _TOLERANCE:
-    raise errors.UserError(f'{role} has values from {array.min():g} to {array.max():g}; {rule}')
-  return array
-
-
-def _threshold(value: float | None) -> np.float32 | None:
-  if value is None:
-    return None
-  if isinstance(value, str) or not 0 <= value <= 1:
-    raise errors.UserError(f'threshold is {value!r}; it lies in [0, 1]')
-  return np.float32(value)
 
 
 def _stored_threshold(rows: Sequence[dict[str, Any]], step: int) -> float | None:
