@@ -205,7 +205,7 @@ show([[exemplars[0], *frames.image, exemplars[1]]],
 HAIR = 'lomit_avatars'  # @param {type: "string"}
 
 if HAIR in pretrained.names():
-  hair = load_image(pretrained.examples(pretrained.find(HAIR), 'exemplar')[0])
+  hair = load_image(pretrained.examples(pretrained.find(HAIR), 'exemplar')[3])
   steps = in_sequence([Translator.from_pretrained(HAIR), model], source, [hair, exemplar])
   show([[source, hair, steps[0].image, exemplar, steps[1].image]],
        column_names=['source', 'hair of', 'first', 'glasses of', 'second'])
