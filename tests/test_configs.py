@@ -180,7 +180,9 @@ def test_an_older_config_file_gets_todays_defaults(tmp_path):
   assert run_config.from_json(older).ema_decay == 0.0
 
 
-@pytest.mark.parametrize('damage', [b'', b'{', b'[]', b'{"method": "nothing"}', b'\xff\xfe'])
+@pytest.mark.parametrize('damage', [
+    b'', b'{', b'[]', b'{"method": "nothing"}', b'\xff\xfe',
+    b'{"method": "lomit", "image_size": "big"}', b'{"method": "lomit", "model": {"width": [4]}}'])
 def test_a_damaged_config_file_is_said(tmp_path, damage):
   (tmp_path / 'config.json').write_bytes(damage)
   with pytest.raises(errors.UserError, match='config.json is damaged'):

@@ -315,8 +315,13 @@ def from_json(text: str) -> ml_collections.ConfigDict:
     return tuple(tuples(v) for v in value) if isinstance(value, list) else value
   stored = tuples(json.loads(text))
   config = default(stored['method'])
+  numbers = [key for key, value in flatten(config) if type(value) in (int, float)]
   with config.unlocked(), config.ignore_type():
     config.update(stored)
+  given = dict(flatten(config))
+  for key in numbers:
+    if not isinstance(given.get(key), int | float | None):
+      raise ValueError(f'{key} is {given[key]!r}, not a number')
   return config
 
 
