@@ -25,6 +25,8 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
   def parse(argv):
     if any(argument in ('--help', '-help', '-h', '--helpshort') for argument in argv[1:]):
       module = sys.modules['__main__']
+      if hasattr(signal, 'SIGPIPE'):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` is no error
       print((module.__doc__ or '').strip() + '\n\nFlags:')
       print(flags.FLAGS.main_module_help() + flags.FLAGS.module_help('maskgan_jax.runs.config'))
       sys.exit(0)

@@ -35,6 +35,13 @@ def test_help(verb):
   assert result.returncode == 0 and f'python -m maskgan_jax.{verb}' in result.stdout
 
 
+def test_help_may_be_cut_short():
+  process = subprocess.Popen([sys.executable, '-m', 'maskgan_jax.train', '--help'],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+  process.stdout.close()
+  assert b'Traceback' not in process.communicate(timeout=120)[1]
+
+
 @pytest.mark.parametrize('flags, parts', [
     (['--workdir=w'], ['no config given', '--config=configs/quickstart.py']),
     (['--config=configs/quikstart.py', '--workdir=w'], ["did you mean 'configs/quickstart.py'"]),
