@@ -127,11 +127,13 @@ def _blob(function, inputs) -> tuple[bytes, list[str]]:
     data = bytes(exported.serialize())
   except ImportError as error:
     raise errors.UserError('exporting needs flatbuffers: pip install flatbuffers') from error
-  return data, list(jax.eval_shape(function, *_examples(inputs)))
+  return data, _outputs(function, inputs)
 
 
-def _examples(inputs):
-  return [jax.ShapeDtypeStruct((1, *i.shape[1:]), i.dtype) for i in inputs]
+def _outputs(function, inputs):
+  """Names, the picture's first."""
+  examples = [jax.ShapeDtypeStruct((1, *i.shape[1:]), i.dtype) for i in inputs]
+  return sorted(jax.eval_shape(function, *examples), key=lambda name: (name != 'image', name))
 
 
 def _onnx(function, inputs) -> tuple[bytes, list[str]]:
@@ -141,7 +143,7 @@ def _onnx(function, inputs) -> tuple[bytes, list[str]]:
   except ImportError as error:
     raise errors.UserError(f'writing ONNX needs {error.name}: {INSTALL}') from error
   with convolutions.portable():
-    names = list(jax.eval_shape(function, *_examples(inputs)))
+    names = _outputs(function, inputs)
     outputs = [_output(name, inputs) for name in names]
 
     def ordered(*arrays):
