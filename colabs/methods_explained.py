@@ -189,8 +189,10 @@ print('at a logit of -1000:', adversarial.binary_cross_entropy(jnp.array([-1000.
 # \lambda_4 L_{Recon2}^A + \lambda_5 L_{Recon2}^B$$
 #
 # (8) is what keeps masks small: what is painted is never quite the picture, so where nothing needs
-# to change, the best mask is 0. `ContentTransfer.autoencoder_loss` computes them all; its metrics
-# are the terms, and the weighted sum of these is the loss:
+# to change, the best mask is 0. `ContentTransfer.autoencoder_loss` computes them, here as the
+# authors' code has them (`config.variant`): the target in (3) is 0, $z(a,a)$ in (8) gets zeros for
+# $E_s(a)$, and of (9) only the second term counts; `VARIANTS['paper']` has all three as written.
+# Its metrics are the terms, and the weighted sum of these is the loss:
 
 # %%
 config, method, batch, params, state = small('quickstart')
@@ -391,8 +393,8 @@ display(Markdown('\n'.join(lines)))
 # The style of the exemplar is the mean and the spread of each channel of its features $f_B$:
 #
 # $$\mathrm{AdaIN}(c_A, \gamma_B, \beta_B) = \gamma_B\,\frac{c_A - \mu(c_A)}{\delta(c_A)} + \beta_B
-# \tag{1}$$
-# $$\gamma_B = \delta(f_B),\qquad \beta_B = \mu(f_B) \tag{2}$$
+# \tag{2}$$
+# $$\gamma_B = \delta(f_B),\qquad \beta_B = \mu(f_B) \tag{1}$$
 #
 # `normalization.adain` with `normalization.moments`; on pictures' own three channels it is colour
 # transfer. The paper says that $\delta$ is the variance; in Huang and Belongie's AdaIN it is the

@@ -160,7 +160,7 @@ class Translator:
     Args:
       image: image or images with it.
       mask: where to remove, in place of the predicted mask.
-      threshold: the mask, predicted or given, is 1 above it and 0 elsewhere. Default: that of the
+      threshold: the mask, predicted or given, is 1 from it on and 0 below. Default: that of the
         last evaluation, or else the method's.
     """
     self._require('remove')
