@@ -9,6 +9,7 @@ The same source makes the same bytes: a cell's id comes from its text. Needs jup
 import argparse
 import collections
 import hashlib
+import importlib.util
 import pathlib
 import sys
 
@@ -51,6 +52,9 @@ def main() -> None:
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--check', action='store_true', help='write nothing')
   check = parser.parse_args().check
+  if not importlib.util.find_spec('jupytext'):
+    print("error: making notebooks needs jupytext: pip install -e '.[colabs]'", file=sys.stderr)
+    sys.exit(2)
   different = []
   for source in sources():
     target, text = source.with_suffix('.ipynb'), notebook(source)
@@ -58,7 +62,10 @@ def main() -> None:
       different.append(target.name)
       if not check:
         target.write_text(text, encoding='utf-8')
-  print(', '.join(different) if different else 'nothing', 'to write' if check else 'written')
+  if different:
+    print(', '.join(different), 'to write' if check else 'written')
+  else:
+    print('every notebook is what its source makes')
   sys.exit(1 if check and different else 0)
 
 
