@@ -6,6 +6,7 @@ holds a value below 0, the model predicts that mask.
 
 from collections.abc import Callable, Mapping
 import dataclasses
+import logging
 import os
 from typing import Any
 import warnings
@@ -142,6 +143,7 @@ def _onnx(function, inputs) -> tuple[bytes, list[str]]:
     import onnx
   except ImportError as error:
     raise errors.UserError(f'writing ONNX needs {error.name}: {INSTALL}') from error
+  logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it warns of types that nobody needs
   with convolutions.portable():
     names = _outputs(function, inputs)
     outputs = [_output(name, inputs) for name in names]
