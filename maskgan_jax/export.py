@@ -39,6 +39,8 @@ def main() -> None:
   exporting.check(given.what)
   output = given.output
   folder = output.endswith('/') or os.path.isdir(output)
+  if folder and output.lower().endswith('.onnx'):
+    raise errors.UserError(f'--output={output} is a folder; choose another name for the file')
   unused = [name for name in (('what', 'masks', 'reverse') if folder else ('half',))
             if given[name].present]
   if unused:

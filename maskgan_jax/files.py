@@ -33,11 +33,16 @@ def held(folder: str | os.PathLike, what: str) -> Iterator[None]:
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
-  """Writes `data` beside `path` and renames it into place; UserError if the disk refuses."""
-  path = os.fspath(path)
-  folder = os.path.dirname(path) or '.'
-  temporary = None
+  """Writes `data` beside `path` and renames it into place; UserError if the disk refuses.
+
+  A link is followed. What is no ordinary file, a device say, is never replaced.
+  """
+  given, temporary = os.fspath(path), None
   try:
+    path = os.path.realpath(given)
+    folder = os.path.dirname(path)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+      raise errors.UserError(f'{given} is no ordinary file; choose another name')
     os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path) + '.')
     with os.fdopen(handle, 'wb') as file:
@@ -48,8 +53,9 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
     os.umask(umask)
     os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would hide results from other readers
     os.replace(temporary, path)
-  except OSError as error:
+  except (OSError, ValueError) as error:  # the latter of a name that no file can have
     if temporary:
       with contextlib.suppress(OSError):
         os.unlink(temporary)
-    raise errors.UserError(f'cannot write {path}: {error.strerror or error}') from error
+    reason = getattr(error, 'strerror', None) or error
+    raise errors.UserError(f'cannot write {given}: {reason}') from error

@@ -90,6 +90,11 @@ class Translator:
     method = methods.make(config)
     variables, step, threshold = pretrained.read(folder, config,
                                                  base.abstract_model(method, config))
+    try:
+      _trace(method, config, (variables['params'], variables['model_state']))
+    except (KeyError, flax.errors.FlaxError) as error:
+      raise errors.UserError(f'{folder} lacks weights that {config.method} needs '
+                             f'({str(error).splitlines()[0][:100]}); write it again') from error
     return cls(method, variables['params'], variables['model_state'], config, step,
                threshold=threshold)
 

@@ -11,7 +11,7 @@ import pytest
 import test_pretrained
 from test_pretrained import picture
 
-from maskgan_jax import errors, methods
+from maskgan_jax import errors, files, methods
 from maskgan_jax.methods import base
 from maskgan_jax.translator import Translator
 
@@ -127,6 +127,18 @@ def test_what_cannot_be_exported_is_said(tmp_path):
   with pytest.raises(errors.UserError, match='cannot write'):
     content.export('/proc/nowhere/x', what='segment')
   assert not list(tmp_path.iterdir())
+
+
+def test_links_are_followed_and_devices_left_alone(tmp_path):
+  (tmp_path / 'target').write_text('old')
+  (tmp_path / 'link').symlink_to(tmp_path / 'target')
+  files.write_atomically(tmp_path / 'link', 'new')
+  assert (tmp_path / 'link').is_symlink() and (tmp_path / 'target').read_text() == 'new'
+  os.mkfifo(tmp_path / 'pipe')
+  for name, message in (('pipe', 'no ordinary file'), ('a\0b', 'cannot write')):
+    with pytest.raises(errors.UserError, match=message):
+      files.write_atomically(f'{tmp_path}/{name}', 'x')
+  assert (tmp_path / 'pipe').is_fifo() and len(list(tmp_path.iterdir())) == 3
 
 
 def test_onnx_without_jax2onnx(monkeypatch, tmp_path):

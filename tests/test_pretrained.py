@@ -8,6 +8,7 @@ from jax import tree
 import numpy as np
 import pytest
 from safetensors import numpy as safetensors_numpy
+from safetensors import safe_open
 from test_train_step import small_config
 
 from maskgan_jax import errors, methods
@@ -69,6 +70,35 @@ def test_what_was_saved_does_the_same(name, tmp_path):
   for word in ('discriminator', 'critic', 'perceptual', 'pool'):
     assert not [n for n in names if word in n], word
   assert names
+
+
+def test_nothing_that_is_there_is_overwritten(tmp_path):
+  t = drawn('additional_mask')
+  for name, text in (('config.json', '{"method": "lomit"}'), ('README.md', 'mine')):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / name).write_text(text)
+    with pytest.raises(errors.UserError, match=f'holds another {name}'):
+      t.save(folder, card='# It')
+    assert (folder / name).read_text() == text and len(list(folder.iterdir())) == 1
+  t.save(tmp_path / 'killed', card='# It')
+  (tmp_path / 'killed' / 'model.safetensors').unlink()  # which comes last
+  t.save(tmp_path / 'killed', card='# It')
+  Translator.from_pretrained(tmp_path / 'killed')
+
+
+@pytest.mark.parametrize('name', methods.names())
+def test_a_file_without_a_network_is_said(name, tmp_path):
+  drawn(name).save(tmp_path / 'it')
+  path = tmp_path / 'it' / 'model.safetensors'
+  arrays = safetensors_numpy.load_file(path)
+  with safe_open(path, framework='numpy') as file:
+    metadata = file.metadata()
+  lost = next(n for n in sorted(arrays) if n.startswith('params.')).split('.')[1]
+  left = {n: array for n, array in arrays.items() if not n.startswith(f'params.{lost}.')}
+  safetensors_numpy.save_file(left, path, metadata)
+  with pytest.raises(errors.UserError, match='lacks weights'):
+    Translator.from_pretrained(tmp_path / 'it')
 
 
 def test_what_does_not_fit_is_said(tmp_path):

@@ -344,7 +344,8 @@ def load(workdir: str) -> ml_collections.ConfigDict:
     raise errors.UserError(f'{workdir} is not a run: {what}{hint}') from error
   try:
     return from_json(data.decode())
-  except (ValueError, KeyError, TypeError, AttributeError, errors.UserError) as error:
+  except (ValueError, KeyError, TypeError, AttributeError, RecursionError,
+          errors.UserError) as error:
     raise errors.UserError(f'{path} is damaged: {error}; restore it or train in another '
                            'folder') from error
 

@@ -57,7 +57,7 @@ def write(folder: str | os.PathLike, variables: Mapping[str, Any],
           config: ml_collections.ConfigDict, *, step: int | None, threshold: float | None,
           half: bool = False, card: str = '',
           examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
-  """Writes a model's folder, the weights last; UserError if it has some already.
+  """Writes a model's folder, the weights last; UserError if it holds a model or a run already.
 
   Args:
     folder: to write.
@@ -75,9 +75,12 @@ def write(folder: str | os.PathLike, variables: Mapping[str, Any],
   config = ml_collections.ConfigDict(config.to_dict())
   for key in _MACHINE:
     run_config.set_key(config, key, '')
-  run_config.save(config, folder)
-  if card:
-    files.write_atomically(os.path.join(folder, CARD), card)
+  texts = {run_config.FILE_NAME: run_config.to_json(config)} | ({CARD: card} if card else {})
+  for name, text in texts.items():  # what a writing that was killed has left is the same
+    if _text(os.path.join(folder, name)) not in (None, text):
+      raise errors.UserError(f'{folder} holds another {name}; choose another folder')
+  for name, text in texts.items():
+    files.write_atomically(os.path.join(folder, name), text)
   for role, pictures in (examples or {}).items():
     for i, picture in enumerate(pictures):
       images.save_png(os.path.join(folder, 'examples', role, f'{i}.png'), picture)
@@ -111,7 +114,7 @@ def read(folder: str, config: ml_collections.ConfigDict, shapes: Mapping[str, An
     if not (step is None or isinstance(step, int)) or not (
         threshold is None or 0 <= threshold <= 1):
       raise ValueError('step or threshold')
-  except (KeyError, TypeError, ValueError) as error:
+  except (KeyError, TypeError, ValueError, RecursionError) as error:
     raise errors.UserError(f'{path}: its facts are damaged ({error}); write it again') from error
   return {'params': params, 'model_state': model_state}, step, threshold
 
@@ -144,6 +147,16 @@ def examples(folder: str, role: str) -> list[str]:
   folder = os.path.join(folder, 'examples', role)
   found = os.listdir(folder) if os.path.isdir(folder) else []
   return [os.path.join(folder, name) for name in sorted(found) if images.is_image_name(name)]
+
+
+def _text(path: str) -> str | None:
+  try:
+    with open(path, encoding='utf-8', errors='replace') as file:
+      return file.read()
+  except FileNotFoundError:
+    return None
+  except OSError as error:
+    raise errors.UserError(f'cannot read {path}: {error.strerror or error}') from error
 
 
 def _home() -> str | None:

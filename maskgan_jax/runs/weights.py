@@ -161,7 +161,7 @@ def read(path: str, kind: str, command: str, hint: str = ''
         raise errors.UserError(f'{path} is no {kind} file of {command.split()[0]} (its kind: '
                                f'{metadata.get("kind", "none")}){hint}')
       return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-  except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
+  except (OSError, ValueError, TypeError, AttributeError, safetensors.SafetensorError) as error:
     reason = (str(error).splitlines() or [''])[0][:100]
     raise errors.UserError(f'{path} is no safetensors file, or a damaged one ({reason})') from error
 
