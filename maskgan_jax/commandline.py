@@ -58,7 +58,9 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
       print(stop, file=sys.stderr)
       sys.stdout.flush()
       sys.stderr.flush()
-      os._exit(75)  # the runtime's own exit handlers may wait for processes that are gone
+      from maskgan_jax.training import parallel
+      parallel.leave_processes()
+      os._exit(75)  # not by exit handlers, which may wait for threads and for other processes
 
   app.run(call, flags_parser=parse)
 

@@ -45,12 +45,13 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   if jax.process_index() == 0:
     last = {'split': row_name, 'step': trained.step}
     if config.evaluators and not scores.latest(workdir, **last):
-      stop = stopping.StopRequest() if poll is None else None
+      stop = stopping.StopRequest(trained.told) if poll is None else None
       if stop:
         stop.all_is_saved(trained.step)
       evaluate = make_evaluate(trained.method, trained.data, poll or stop.poll)
       parameters = trained.step, trained.params, trained.model_state
       try:
+        (poll or stop.poll)()
         stop.hearing(lambda: evaluate(*parameters)) if stop else evaluate(*parameters)
       finally:
         if stop:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -66,6 +67,10 @@ def saved_step(workdir):
     return saved.latest()
 
 
+def samples(workdir):
+  return {path.name: path.read_bytes() for path in (pathlib.Path(workdir) / 'samples').iterdir()}
+
+
 def run(workdir, data_dir, *flags, processes=1):
   """A training to its end."""
   args = command(workdir, data_dir, *FLAGS, *flags)
@@ -103,6 +108,7 @@ def test_told_during_something_long(where, at, whole, tmp_path, data_dir):
   said = run(tmp_path / 'run', data_dir)
   assert at is None or f'resuming at step {at}' in said or f'{at} steps are done already' in said
   assert_same(newest(str(tmp_path / 'run')), newest(whole))
+  assert samples(tmp_path / 'run') == samples(whole)
   assert scores.latest(str(tmp_path / 'run'))['step'] == STEPS
 
 
@@ -122,13 +128,13 @@ def test_a_compiler_does_not_deafen(tmp_path, data_dir):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('where, told', [('nothing', 0), ('nothing', 1), ('evaluating', 0),
-                                         ('sampling', 0), ('compiling', 1)])
+                                         ('sampling', 0), ('compiling', 1), ('leaving', 0)])
 def test_two_processes_stop_together_whoever_is_told(where, told, tmp_path, data_dir):
   # The other is not told; where process 0 alone is busy, it hears for both.
   flags = ('--config.num_steps=100000', '--config.sample_every=4')
-  seconds = 5 if where == 'compiling' else LONG
+  seconds = {'compiling': 5, 'leaving': 3}.get(where, LONG)
   processes = start_together(script(where, tmp_path, data_dir, *flags, seconds=seconds))
-  if where == 'nothing':
+  if where in ('nothing', 'leaving'):
     wait_for_step(processes[0], 8)
   else:
     wait_for(processes[told if where == 'compiling' else 0], 'now')
@@ -136,6 +142,21 @@ def test_two_processes_stop_together_whoever_is_told(where, told, tmp_path, data
   said, _ = stopped(processes)
   steps = {error.split('stopped at step ')[1].split(':')[0] for error in said}
   assert steps == {str(saved_step(tmp_path))}
+
+
+@pytest.mark.slow
+def test_the_first_of_two_processes_is_told_in_the_last_step(tmp_path, data_dir):
+  """The other has nothing left to do; what was left out is done by the next run."""
+  processes = start_together(script('sampling', tmp_path, data_dir, '--config.sample_every=0'))
+  wait_for(processes[0], 'now')
+  processes[0].send_signal(signal.SIGTERM)
+  errors_said = [process.communicate(timeout=60)[1] for process in processes]
+  assert [process.returncode for process in processes] == [75, 0], errors_said
+  assert f'all {STEPS} steps so far are saved' in errors_said[0]
+  assert saved_step(tmp_path) == STEPS and not scores.latest(str(tmp_path), step=STEPS)
+  run(tmp_path, data_dir, '--config.sample_every=0', processes=2)
+  assert list(samples(tmp_path)) == [f'{STEPS:08d}.png']
+  assert scores.latest(str(tmp_path), step=STEPS)
 
 
 @pytest.mark.slow

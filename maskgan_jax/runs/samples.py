@@ -34,6 +34,11 @@ _MEANINGS_ALONE = _MEANINGS | {  # of methods without exemplars
 }
 
 
+def path(workdir: str, step: int) -> str:
+  """Of the grid of a step."""
+  return os.path.join(workdir, 'samples', f'{step:08d}.png')
+
+
 class Sampler:
   """Translates a fixed batch of validation pairs and draws what came of it.
 
@@ -64,7 +69,7 @@ class Sampler:
 
   def write(self, step: int, params: base.Params, model_state: base.ModelState,
             workdir: str) -> None:
-    """Writes samples/<step>.png."""
+    """Writes samples/<step>.png, if there are validation pairs."""
     if self.batch is None:
       return
     batch = {name: np.asarray(value)[self.batch['valid']] for name, value in self.batch.items()}
@@ -75,7 +80,7 @@ class Sampler:
     rows = [list(images) for images in zip(*columns.values(), strict=True)]
     picture = pictures.grid(rows, column_names=list(columns),
                             title=f'{self.name}, step {step:,}, validation pairs')
-    pictures.save(os.path.join(workdir, 'samples', f'{step:08d}.png'), picture,
+    pictures.save(path(workdir, step), picture,
                   description=' '.join(f'{name}: {meanings[name]}.' for name in columns))
 
 

@@ -39,6 +39,7 @@ class Trained:
   params: base.Params
   model_state: base.ModelState
   data: pipeline.Data
+  told: bool = False  # to stop, during the last step
 
 
 def train(config: ml_collections.ConfigDict, workdir: str, *,
@@ -78,7 +79,7 @@ def _train(config, workdir, make_evaluate, stop):
   with files.held(workdir, 'trains') if main else contextlib.nullcontext():
     state = _run(config, workdir, method, players, data, parallel, given, make_evaluate, stop)
   local = parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
-  return Trained(int(state.step), method, *local, data)
+  return Trained(int(state.step), method, *local, data, stop.told)
 
 
 def _run(config, workdir, method, players, data, parallel, given, make_evaluate, stop):
@@ -159,6 +160,9 @@ class _Run:
       if first == 0:
         self.writer.write_hparams(dict(run_config.flatten(config)))
         self.writer.write_texts(0, {'parameters': _overview(state.params)})
+      elif self._draws(first) and not os.path.exists(samples.path(self.workdir, first)):
+        with contextlib.suppress(errors.Preempted):  # by several processes a few steps later
+          self._sample(first, state)  # which a stop cut short
     batches = self.data.train(
         batch_size=config.batch_size, draws=self.draws, start_step=first,
         process_index=jax.process_index(), process_count=jax.process_count())
@@ -202,14 +206,13 @@ class _Run:
         self._log(ready, seconds, waited)
         unread = [] if ready is unread else unread[-1:]
         started, waited = time.monotonic(), 0.0
-      draws_samples = last or (config.sample_every and step % config.sample_every == 0)
       evaluates = config.evaluate_every and step % config.evaluate_every == 0
       if stopping and not last:
         self._stop(step, state)
       # The checkpoint comes last: where it is, the step's pictures and scores are too.
       scores = None
       try:
-        if draws_samples and self.main:
+        if self._draws(step) and self.main:
           self._sample(step, state)
         if evaluates:
           scores = self._evaluate(step, state)
@@ -223,10 +226,14 @@ class _Run:
         raise
       if saves or evaluates:
         self._save(step, state, scores)
-      if saves or evaluates or draws_samples:
+      if saves or evaluates or self._draws(step):
         started = time.monotonic()
     self.store.wait()
     return state
+
+  def _draws(self, step):
+    every = self.config.sample_every
+    return step == self.config.num_steps or (every and step % every == 0)
 
   def check_stride(self, first: int) -> None:
     """UserError unless everything that is to happen at some step happens between two dispatches."""

@@ -6,8 +6,10 @@ the state is a tree of replicated global arrays, so checkpoints, samples and the
 """
 
 from collections.abc import Callable, Iterable, Iterator
+import contextlib
 import functools
 import os
+import threading
 from typing import Any
 
 import jax
@@ -37,6 +39,24 @@ def initialize_processes(detect: bool = False) -> None:
                            'which of how many processes this is')
   elif detect:
     jax.distributed.initialize()
+
+
+def leave_processes(seconds: float = 10) -> None:
+  """Tells the other processes that this one ends, and returns when they do too, or after so long.
+
+  For a process that then ends without the runtime's own exit handlers, which may wait minutes for
+  processes that are gone. Without this, the end of process 0, which all others are connected to,
+  would abort those that have not quite ended.
+  """
+  if not jax.distributed.is_initialized():
+    return
+
+  def leave():
+    with contextlib.suppress(Exception):  # of processes that are gone
+      jax.distributed.shutdown()
+  thread = threading.Thread(target=leave, daemon=True)
+  thread.start()
+  thread.join(seconds)
 
 
 class Parallel:

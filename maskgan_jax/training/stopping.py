@@ -25,13 +25,14 @@ class StopRequest:
   at once.
 
   Attributes:
+    told: whether this process was told to stop.
     unsaved: whether something was done that no checkpoint has; while nothing was, a process that is
       alone exits at once with 75.
   """
 
-  def __init__(self, saved: str = 'told to stop before the first step; nothing is lost'):
-    self._saved = saved
-    self._asked = False
+  def __init__(self, told: bool = False):
+    self._saved = 'told to stop before the first step; nothing is lost'
+    self.told = told
     self._several = jax.process_count() > 1
     self._agreed: deque[jax.Array] = deque()
     self._before = {}
@@ -45,7 +46,7 @@ class StopRequest:
     if not self.unsaved and not self._several:
       print(self._saved, file=sys.stderr, flush=True)
       os._exit(75)
-    self._asked = True
+    self.told = True
 
   def _interrupt(self, *_):
     signal.signal(signal.SIGINT, self._before[signal.SIGINT])
@@ -64,14 +65,14 @@ class StopRequest:
       any_process: `Parallel.any`.
     """
     if not self._several:
-      return self._asked
-    self._agreed.append(any_process(self._asked))
+      return self.told
+    self._agreed.append(any_process(self.told))
     return len(self._agreed) > _LAG and bool(self._agreed.popleft())
 
   def poll(self) -> None:
     """Raises Preempted if this process was told to stop; for long work between two steps."""
-    if self._asked:
-      raise errors.Preempted('told to stop')
+    if self.told:
+      raise errors.Preempted(self._saved)
 
   def hearing(self, function: Callable[[], Any], *, drop: bool = True) -> Any:
     """function(), in a thread of its own: a compiler, say, holds off the signals of the thread that
@@ -104,6 +105,6 @@ class StopRequest:
     for number, handler in self._before.items():
       signal.signal(number, handler)
     earlier = self._before.get(signal.SIGTERM)
-    if self._asked and callable(earlier):  # of a sweep, say, which has more to train
+    if self.told and callable(earlier):  # of a sweep, say, which has more to train
       earlier(signal.SIGTERM, None)
     self._before = {}
