@@ -24,6 +24,7 @@ footer { display: none !important; }
 # Gradio's own choice of buttons has one that shares, on a machine elsewhere.
 _image = functools.partial(gr.Image, format='png', interactive=False,
                            buttons=['download', 'fullscreen'])
+_picture = functools.partial(_image, height=340, elem_classes='pixels')
 
 
 class Layout:
@@ -50,13 +51,12 @@ class Layout:
           self.sides[role] = self._side(role)
       self.go = gr.Button('Translate', variant='primary', elem_id='translate')
       with gr.Row():
-        image = functools.partial(_image, height=340, elem_classes='pixels')
-        self.translation = image(label='Translation', elem_id='translation',
-                                 alt_text='The source after the exemplar')
-        self.difference = image(label='Difference to the source: grey is none',
-                                elem_id='difference', alt_text='What has changed')
-        self.used = image(label='Masks that were used', elem_id='used',
-                          alt_text='The masks of source and exemplar')
+        self.translation = _picture(label='Translation', elem_id='translation',
+                                    alt_text='The source after the exemplar')
+        self.difference = _picture(label='Difference to the source: grey is none',
+                                   elem_id='difference', alt_text='What has changed')
+        self.used = _picture(label='Masks that were used', elem_id='used',
+                             alt_text='The masks of source and exemplar')
       with gr.Row():
         self.carry = gr.Button('Go on with the result as the source', elem_id='carry')
         self.download = gr.DownloadButton('Download pictures and masks', elem_id='download')
@@ -128,25 +128,23 @@ class Layout:
     self.place = gr.Slider(0, core.FRAMES - 1, 0, step=1, elem_id='place',
                            label='From the first exemplar (0) to the second')
     with gr.Row():
-      image = functools.partial(_image, height=340, elem_classes='pixels')
-      self.other = image(label='Second exemplar', elem_id='other', alt_text='The second exemplar')
-      self.frame = image(label='Between', elem_id='frame', alt_text='A frame of the interpolation')
+      self.other = _picture(label='Second exemplar', elem_id='other',
+                            alt_text='The second exemplar')
+      self.frame = _picture(label='Between', elem_id='frame',
+                            alt_text='A frame of the interpolation')
 
   def _removal(self):
     with gr.Row():
       self.remove = {role: gr.Button(f'Remove from the {role}', elem_id=f'remove-{role}')
                      for role in core.ROLES}
       self.swap = gr.Button("Swap: the source's own for the exemplar's", elem_id='swap')
-    self.removed = _image(label='Without', height=340, elem_classes='pixels', elem_id='removed',
-                          alt_text='The result')
+    self.removed = _picture(label='Without', elem_id='removed', alt_text='The result')
 
   def _segmentation(self):
     self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label='Threshold', elem_id='threshold')
     with gr.Row():
-      self.segments = {role: _image(
-          label=f'Found in the {role}', height=340, elem_classes='pixels',
-          elem_id=f'segment-{role}', alt_text=f'Found in the {role}')
-          for role in core.ROLES}
+      self.segments = {role: _picture(label=f'Found in the {role}', elem_id=f'segment-{role}',
+                                      alt_text=f'Found in the {role}') for role in core.ROLES}
 
   def _comparison(self):
     self.make_comparison = gr.Button('Translate with each model of this kind', elem_id='compare-go')

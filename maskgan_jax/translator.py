@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import copy
+import functools
 import os
 from typing import Any
 
@@ -90,13 +91,12 @@ class Translator:
     method = methods.make(config)
     variables, step, threshold = pretrained.read(folder, config,
                                                  base.abstract_model(method, config))
-    try:
-      _trace(method, config, (variables['params'], variables['model_state']))
-    except (KeyError, flax.errors.FlaxError) as error:
-      raise errors.UserError(f'{folder} lacks weights that {config.method} needs '
-                             f'({str(error).splitlines()[0][:100]}); write it again') from error
-    return cls(method, variables['params'], variables['model_state'], config, step,
-               threshold=threshold)
+    translator = cls(method, variables['params'], variables['model_state'], config, step,
+                     threshold=threshold)
+    if lacking := translator._lacking(translator._variables):
+      raise errors.UserError(f'{folder} lacks weights that {config.method} needs ({lacking}); '
+                             'write it again')
+    return translator
 
   def save(self, folder: str | os.PathLike, *, half: bool = False, card: str = '',
            examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
@@ -110,13 +110,8 @@ class Translator:
     Raises:
       UserError: there is a model already, or the disk refuses.
     """
-    def works(params, model_state):
-      try:
-        _trace(self.method, self.config, (params, model_state))
-      except (KeyError, flax.errors.FlaxError):
-        return False
-      return True
-    variables = pretrained.needed(*jax.device_get(self._variables), works)
+    variables = pretrained.needed(*jax.device_get(self._variables),
+                                  lambda *variables: not self._lacking(variables))
     pretrained.write(folder, variables, self.config, step=self.step, threshold=self.threshold,
                      half=half, card=card, examples=examples)
 
@@ -232,6 +227,21 @@ class Translator:
       raise errors.UserError(f'{self.config.method} cannot do {ability!r}; it can do '
                              f'{", ".join(sorted(self.abilities)) or "nothing but translate"}')
 
+  def _lacking(self, variables: Any) -> str:
+    """What the method misses among the variables as it traces all that it can do; '' if nothing."""
+    image = jax.ShapeDtypeStruct((1, *base.image_shape(self.config), 3), jnp.uint8)
+    pair = [image] * (2 if 'exemplar' in self.abilities else 1)
+    calls = {'translate': (pair, {}), 'reverse': (pair, {}), 'segment': ([image], {}),
+             'remove': ([image], {'threshold': 0.5}), 'interpolate': ([image] * 3, {'weight': 0.5})}
+    try:
+      for name, (images, numbers) in calls.items():
+        if name in self.abilities | {'translate'}:
+          call = self._calls['translate_back' if name == 'reverse' else name]
+          jax.eval_shape(functools.partial(call, **numbers), variables, *images)
+    except (KeyError, flax.errors.FlaxError) as error:
+      return str(error).splitlines()[0][:100]
+    return ''
+
   def _run(self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any) -> Any:
     """Checks, broadcasts, and computes in chunks; returns NumPy arrays."""
     shape = base.image_shape(self.config)
@@ -276,19 +286,6 @@ def in_sequence(translators: Sequence[Translator], source: Any,
     results.append(translator(source, exemplar))
     source = results[-1].image
   return results
-
-
-def _trace(method: base.Method, config: ml_collections.ConfigDict, variables: Any) -> None:
-  """Traces all that the method can do; KeyError or FlaxError where variables are missing."""
-  image = jax.ShapeDtypeStruct((1, *base.image_shape(config), 3), jnp.uint8)
-  pair = [image] * (2 if 'exemplar' in method.abilities else 1)
-  calls = {'translate': (pair, {}), 'reverse': (pair, {}), 'segment': ([image], {}),
-           'remove': ([image], {'threshold': 0.5}), 'interpolate': ([image] * 3, {'weight': 0.5})}
-  for name, (images, options) in calls.items():
-    if name in method.abilities | {'translate'}:
-      call = functions(method)['translate_back' if name == 'reverse' else name]
-      jax.eval_shape(lambda *given, call=call, options=options: call(*given, **options),
-                     variables, *images)
 
 
 def _own(*trees: Any) -> tuple[Any, ...]:

@@ -315,13 +315,16 @@ def from_json(text: str) -> ml_collections.ConfigDict:
     return tuple(tuples(v) for v in value) if isinstance(value, list) else value
   stored = tuples(json.loads(text))
   config = default(stored['method'])
-  numbers = [key for key, value in flatten(config) if type(value) in (int, float)]
+  expected = dict(flatten(config))
   with config.unlocked(), config.ignore_type():
     config.update(stored)
   given = dict(flatten(config))
-  for key in numbers:
-    if not isinstance(given.get(key), int | float | None):
-      raise ValueError(f'{key} is {given[key]!r}, not a number')
+  for key, value in expected.items():
+    if key not in given:
+      raise ValueError(f'{key} has keys of its own, and should be like {value!r}')
+    kinds = (int, float) if isinstance(value, float) else type(value)
+    if None not in (value, given[key]) and not isinstance(given[key], kinds):
+      raise ValueError(f'{key} is {given[key]!r}, and should be like {value!r}')
   return config
 
 
