@@ -59,7 +59,7 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
       sys.stdout.flush()
       sys.stderr.flush()
       from maskgan_jax.training import parallel
-      parallel.leave_processes()
+      parallel.leave_processes(seconds=10)  # of the 30 that a spot machine gives, say
       os._exit(75)  # not by exit handlers, which may wait for threads and for other processes
 
   app.run(call, flags_parser=parse)

@@ -145,6 +145,22 @@ def test_two_processes_stop_together_whoever_is_told(where, told, tmp_path, data
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('told', [(0, 1), (1, 0), (0,)])
+def test_two_processes_are_told_while_the_first_measures_the_end(told, tmp_path, data_dir):
+  processes = start_together(script('measuring the end', tmp_path, data_dir,
+                                    '--config.evaluate_every=0'))
+  wait_for(processes[0], 'now')
+  time.sleep(2)  # until the other has nothing left to do
+  for i in told:
+    processes[i].send_signal(signal.SIGTERM)
+    time.sleep(1)
+  began = time.monotonic()
+  said = [process.communicate(timeout=60)[1] for process in processes]
+  assert [process.returncode for process in processes] == [75, 0], said
+  assert time.monotonic() - began < 8 and f'all {STEPS} steps so far are saved' in said[0]
+
+
+@pytest.mark.slow
 def test_the_first_of_two_processes_is_told_in_the_last_step(tmp_path, data_dir):
   """The other has nothing left to do; what was left out is done by the next run."""
   processes = start_together(script('sampling', tmp_path, data_dir, '--config.sample_every=0'))

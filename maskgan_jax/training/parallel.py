@@ -29,24 +29,24 @@ def initialize_processes(detect: bool = False) -> None:
   With JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID set, as they say; with
   `detect`, as the cluster says (Cloud TPU, Slurm, Kubernetes). Otherwise this process is alone.
   """
+  patience = {'shutdown_timeout_seconds': 7 * 86400}  # the others wait while the first measures
   names = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
   values = [os.environ.get(name) for name in names]
   if all(values):
-    jax.distributed.initialize(values[0], int(values[1]), int(values[2]))
+    jax.distributed.initialize(values[0], int(values[1]), int(values[2]), **patience)
   elif any(values):
     missing = [name for name, value in zip(names, values, strict=True) if not value]
     raise errors.UserError(f'{", ".join(missing)} must be set too: the three together say '
                            'which of how many processes this is')
   elif detect:
-    jax.distributed.initialize()
+    jax.distributed.initialize(**patience)
 
 
-def leave_processes(seconds: float = 10) -> None:
+def leave_processes(seconds: float | None = None) -> None:
   """Tells the other processes that this one ends, and returns when they do too, or after so long.
 
-  For a process that then ends without the runtime's own exit handlers, which may wait minutes for
-  processes that are gone. Without this, the end of process 0, which all others are connected to,
-  would abort those that have not quite ended.
+  Without this, the end of process 0, which all others are connected to, would abort those that have
+  not quite ended; the runtime's own exit handlers do the same, but deaf to signals.
   """
   if not jax.distributed.is_initialized():
     return
