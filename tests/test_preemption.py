@@ -157,7 +157,7 @@ def test_two_processes_are_told_while_the_first_measures_the_end(told, tmp_path,
   began = time.monotonic()
   said = [process.communicate(timeout=60)[1] for process in processes]
   assert [process.returncode for process in processes] == [75, 0], said
-  assert time.monotonic() - began < 8 and f'all {STEPS} steps so far are saved' in said[0]
+  assert time.monotonic() - began < 30 and f'all {STEPS} steps so far are saved' in said[0]
 
 
 @pytest.mark.slow
