@@ -7,7 +7,7 @@ import ml_collections
 
 from maskgan_jax import evaluators
 from maskgan_jax.runs import report, scores
-from maskgan_jax.training import loop, stopping
+from maskgan_jax.training import loop, parallel, stopping
 from maskgan_jax.translator import Translator
 
 
@@ -42,19 +42,20 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
     return evaluate
 
   trained = loop.train(config, workdir, make_evaluate=make_evaluate)
-  if jax.process_index() == 0:
-    last = {'split': row_name, 'step': trained.step}
-    if config.evaluators and not scores.latest(workdir, **last):
-      stop = stopping.StopRequest(trained.told) if poll is None else None
-      if stop:
-        stop.all_is_saved(trained.step)
-      evaluate = make_evaluate(trained.method, trained.data, poll or stop.poll)
-      parameters = trained.step, trained.params, trained.model_state
-      try:
+  stop = stopping.StopRequest(trained.told) if poll is None else None
+  if stop:
+    stop.all_is_saved(trained.step)
+  try:
+    if jax.process_index() == 0:
+      last = {'split': row_name, 'step': trained.step}
+      if config.evaluators and not scores.latest(workdir, **last):
+        evaluate = make_evaluate(trained.method, trained.data, poll or stop.poll)
+        parameters = trained.step, trained.params, trained.model_state
         (poll or stop.poll)()
         stop.hearing(lambda: evaluate(*parameters)) if stop else evaluate(*parameters)
-      finally:
-        if stop:
-          stop.close()
-    report.write(workdir)
-  return trained
+      report.write(workdir)
+    return trained
+  finally:
+    parallel.wait_for_processes('measured')
+    if stop:
+      stop.close()

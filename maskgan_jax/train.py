@@ -34,7 +34,6 @@ def main() -> None:
 
   from maskgan_jax import evaluators, measured_run
   from maskgan_jax.runs import report, scores
-  from maskgan_jax.training import stopping
   workdir = _WORKDIR.value
   trained = measured_run.train(config, workdir)
   if jax.process_index() == 0:
@@ -45,10 +44,6 @@ def main() -> None:
     print(f'{trained.step:,} steps; this command took {time.monotonic() - began:.0f} s. '
           f'Pictures: {os.path.join(workdir, "samples")}. '
           f'Report: {os.path.join(workdir, report.FILE_NAME)}')
-  else:  # the first one measures; told to stop, it leaves, and this one with it
-    stop = stopping.StopRequest()
-    parallel.leave_processes()
-    stop.close()
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import numpy as np
@@ -29,24 +30,30 @@ def initialize_processes(detect: bool = False) -> None:
   With JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID set, as they say; with
   `detect`, as the cluster says (Cloud TPU, Slurm, Kubernetes). Otherwise this process is alone.
   """
-  patience = {'shutdown_timeout_seconds': 7 * 86400}  # the others wait while the first measures
   names = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
   values = [os.environ.get(name) for name in names]
   if all(values):
-    jax.distributed.initialize(values[0], int(values[1]), int(values[2]), **patience)
+    jax.distributed.initialize(values[0], int(values[1]), int(values[2]))
   elif any(values):
     missing = [name for name, value in zip(names, values, strict=True) if not value]
     raise errors.UserError(f'{", ".join(missing)} must be set too: the three together say '
                            'which of how many processes this is')
   elif detect:
-    jax.distributed.initialize(**patience)
+    jax.distributed.initialize()
 
 
-def leave_processes(seconds: float | None = None) -> None:
+def wait_for_processes(name: str) -> None:
+  """Returns when all processes have come to this point, which has a name; they may take hours."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+def leave_processes(seconds: float) -> None:
   """Tells the other processes that this one ends, and returns when they do too, or after so long.
 
-  Without this, the end of process 0, which all others are connected to, would abort those that have
-  not quite ended; the runtime's own exit handlers do the same, but deaf to signals.
+  For a process that then ends without the runtime's exit handlers, which may wait minutes. Without
+  this, the end of process 0, which all others are connected to, would abort those that have not
+  quite ended.
   """
   if not jax.distributed.is_initialized():
     return
