@@ -8,6 +8,7 @@ import pytest
 
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import base
+from maskgan_jax.networks import replicas
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import optimizers, train_step
 from maskgan_jax.training import parallel as parallel_lib
@@ -224,10 +225,12 @@ def test_accumulation_gives_the_large_batch_where_examples_do_not_meet():
     assert state.model_state == {'p': 2, 'q': 2}
 
 
-def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples():
+@pytest.mark.parametrize('name', ['additional_mask', 'egsc_it'])
+def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples(name):
   """Of a whole method, without batch normalisation: every player's gradients."""
-  config = small_config('additional_mask')
-  config.model.pool_size = 0  # which draws at random, micro-batch by micro-batch
+  config = small_config(name)
+  if name == 'additional_mask':
+    config.model.pool_size = 0  # which sees the examples in another order
   method = methods.make(config)
   players = train_step.make_optimizers(method, config)
   state = jax.jit(lambda: train_step.init_state(method, players, config))()
@@ -241,6 +244,26 @@ def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples():
     assert whole[0] == pytest.approx(parts[0], rel=1e-5)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5), whole[3],
                  parts[3])
+
+
+@pytest.mark.parametrize('count', [1, 2])
+def test_micro_batches_draw_what_the_whole_batch_does(count):
+  """Two rows for each of 12 examples, in 3 micro-batches on each replica."""
+  key, number = jax.random.key(0), 3
+  examples = 12 // count // number
+  whole = jax.random.normal(key, (24, 5))
+
+  def parts(_):
+    def one(index):
+      with replicas.micro_batch(index, number, examples):
+        drawn = replicas.draw(lambda n: jax.random.normal(key, (n, 5)), 2 * examples)
+        return drawn, jax.random.key_data(replicas.own_key(key))
+    return jax.lax.map(one, jnp.arange(number))
+  drawn, keys = jax.pmap(parts, replicas.DATA_AXIS, devices=jax.devices()[:count])(
+      jnp.arange(count))
+  drawn = drawn.reshape(count, number, examples, 2, 5).swapaxes(1, 2).reshape(24, 5)
+  np.testing.assert_array_equal(drawn, whole)
+  assert len(np.unique(keys[0], axis=0)) == number
 
 
 def test_accumulation_trains_content_transfer():

@@ -8,7 +8,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from maskgan_jax.networks.replicas import DATA_AXIS
+from maskgan_jax.networks import replicas
 
 Pool = dict[str, jax.Array]
 
@@ -29,8 +29,8 @@ def query(pool: Pool, images: jax.Array, rng: jax.Array) -> tuple[jax.Array, Poo
   if size == 0:
     return images, pool
   try:  # replicas keep one pool between them: each sees all images and returns its own
-    replica = lax.axis_index(DATA_AXIS)
-    everything = lax.all_gather(images, DATA_AXIS, tiled=True)
+    replica = lax.axis_index(replicas.DATA_AXIS)
+    everything = lax.all_gather(images, replicas.DATA_AXIS, tiled=True)
   except NameError:
     replica, everything = 0, images
 
@@ -45,5 +45,6 @@ def query(pool: Pool, images: jax.Array, rng: jax.Array) -> tuple[jax.Array, Poo
     pool = {'images': pool['images'].at[slot].set(kept), 'count': pool['count'] + filling}
     return pool, jnp.where(swaps, stored, image)
 
-  pool, seen = lax.scan(one, pool, (everything, jax.random.split(rng, len(everything))))
+  keys = jax.random.split(replicas.own_key(rng), len(everything))
+  pool, seen = lax.scan(one, pool, (everything, keys))
   return lax.dynamic_slice_in_dim(seen, replica * len(images), len(images)), pool

@@ -51,7 +51,8 @@ def default(method: str) -> ml_collections.ConfigDict:
   config.num_steps = 150_000
   config.compute_dtype = 'float32'  # or 'bfloat16'; parameters, statistics and losses stay float32
   config.remat = False  # recompute activations in the backward pass: less memory, more time
-  config.accumulate = 1  # micro-batches per update; batch statistics are then the micro-batch's
+  config.accumulate = 1  # micro-batches per update, with the large batch's noise; batch statistics
+  # are then the micro-batch's, and a replay pool sees the examples in another order
   config.steps_per_dispatch = 1  # steps that one program does; more where small steps starve a GPU
   config.parallel = 'jit'  # 'jit' over a mesh, or 'pmap' per replica; the same numbers
   config.init_from = ''  # a run whose parameters this one begins with, instead of fresh ones:

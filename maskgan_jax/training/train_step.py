@@ -203,12 +203,14 @@ def gradients(player, params, owned, model_state, batch, rng, accumulate):
   else:
     micro = {k: jnp.moveaxis(v.reshape(-1, accumulate, *v.shape[1:]), 1, 0)
              for k, v in batch.items()}
-    keys = jax.random.split(rng, accumulate)
 
     def body(model_state, inputs):
-      (loss, (metrics, model_state)), grads = grad_fn(owned, model_state, *inputs)
+      batch, index = inputs
+      examples = len(jax.tree.leaves(batch)[0])
+      with replicas.micro_batch(index, accumulate, examples):
+        (loss, (metrics, model_state)), grads = grad_fn(owned, model_state, batch, rng)
       return model_state, (loss, metrics, grads)
-    inputs = (micro, keys)
+    inputs = (micro, jnp.arange(accumulate))
     one = jax.eval_shape(body, model_state, jax.tree.map(lambda x: x[0], inputs))[1]
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), one)
 
