@@ -86,6 +86,8 @@ class Layout:
                          default_color=(_hex(core.COLOUR), core.LAYER), color_mode='fixed'),
           eraser=gr.Eraser(default_size=24), buttons=[], height=460,
           canvas_size=(core.CANVAS, core.CANVAS), format='png')
+      # The editor's layers, on their way to whatever needs the mask (see demo_page).
+      parts['painted'] = gr.File(file_count='multiple', type='binary', visible=False)
       parts['preview'] = gr.Image(
           label=f'{role.capitalize()} and its mask', elem_id=f'{role}-preview', visible=False,
           format='png', interactive=False, elem_classes='pixels', buttons=[],

@@ -31,6 +31,7 @@ _HAS_WEBGL = """() => {
   const canvas = document.createElement('canvas');
   return [Boolean(canvas.getContext('webgl2') || canvas.getContext('webgl'))];
 }"""
+_LAYERS = '(...editors) => editors.map(value => value?.layers ?? [])'
 
 
 def build(models: Mapping[str, Any]) -> gr.Blocks:
@@ -85,7 +86,8 @@ class _Page(demo_layout.Layout):
                   self.reverse, *(self.sides[role]['strength'] for role in core.ROLES),
                   self.all_tabs, *self.tabs.values(),
                   *(self.sides[role]['meaning'] for role in core.ROLES)]
-    editors = [self.sides[role]['editor'] for role in core.ROLES]
+    editors, painted = ([self.sides[role][part] for role in core.ROLES]
+                        for part in ('editor', 'painted'))
     strengths = [self.sides[role]['strength'] for role in core.ROLES]
     state = [self.session, self.webgl]
 
@@ -95,11 +97,18 @@ class _Page(demo_layout.Layout):
       event(_clear(function), inputs, outputs, api_visibility='private',
             show_progress='minimal', show_progress_on=watched, **options)
 
+    def on_painted(event, function, inputs, outputs):
+      # The browser alone reads the editors first: inputs of a function send all that they hold
+      # again with every word of its progress.
+      read = event(None, editors, painted, js=_LAYERS, api_visibility='private',
+                   show_progress='hidden')
+      on(read.then, function, inputs, outputs)
+
     on(blocks.load, self._start, [self.session, self.has_webgl], [*self.fresh, self.webgl],
        js=f"""(session, _) => [session, ({_HAS_WEBGL})()[0]]""")
     on(self.model.change, self._choose_model, [*state, self.model, self.reverse], self.fresh)
     on(self.reverse.input, self._choose_model, [*state, self.model, self.reverse], self.fresh)
-    on(self.go.click, self._translate, [*state, *editors, *strengths], self.shown)
+    on_painted(self.go.click, self._translate, [*state, *painted, *strengths], self.shown)
     on(self.carry.click, self._carry, state, self.shown)
     for role in core.ROLES:
       side = self.sides[role]
@@ -109,13 +118,13 @@ class _Page(demo_layout.Layout):
       on(side['editor'].clear, functools.partial(self._cleared, role), state, self.shown)
       on(side['predict'].click, functools.partial(self._predict, role), state, self.shown)
       for button, value in (('erase', 0.0), ('fill', 1.0)):
-        on(side[button].click, functools.partial(self._rectangle, role, value),
-           [*state, *editors, *side['corners']], self.shown)
-      on(self.remove[role].click, functools.partial(self._remove, role),
-         [self.session, self.webgl, *editors], [self.removed])
+        on_painted(side[button].click, functools.partial(self._rectangle, role, value),
+                   [*state, *painted, *side['corners']], self.shown)
+      on_painted(self.remove[role].click, functools.partial(self._remove, role),
+                 [*state, *painted], [self.removed])
     on(self.swap.click, self._swap, [self.session], [self.removed])
     on(self.many.upload, self._add_exemplars, [self.session, self.many], [self.session, self.grid])
-    on(self.make_grid.click, self._grid, [self.session, self.webgl, *editors], [self.grid])
+    on_painted(self.make_grid.click, self._grid, [*state, *painted], [self.grid])
     on(self.others.select, self._pick_other, [self.session], [self.session, self.other])
     on(self.other_upload.upload, self._upload_other, [self.session, self.other_upload],
        [self.session, self.other])
@@ -125,8 +134,7 @@ class _Page(demo_layout.Layout):
     segments = list(self.segments.values())
     for event in (self.threshold.release, self.tabs['Segment'].select):
       on(event, self._segment, [self.session, self.threshold], segments)
-    on(self.make_comparison.click, self._compare, [self.session, self.webgl, *editors],
-       [self.comparison])
+    on_painted(self.make_comparison.click, self._compare, [*state, *painted], [self.comparison])
 
   # What the page shows of a session.
 
@@ -150,13 +158,14 @@ class _Page(demo_layout.Layout):
       image = session.pictures[role]
       mask = (self.demo.mask(session, role) if role in session.shown
               else np.zeros(model.shape, np.float32))
-      new = role in (roles or core.ROLES)
-      # An editor that is told anything sends all of itself again.
+      preview = None if webgl else core.enlarged(pictures.overlay(image, mask))
+      if roles and role not in roles:  # an editor that is told anything sends all of itself again
+        outputs += [gr.skip(), gr.skip(), gr.skip() if webgl else preview]
+        continue
       outputs += [gr.update(visible=True),
-                  gr.skip() if not new else gr.update(visible=False) if not webgl
-                  else gr.update(value=core.to_editor(image, mask), visible=True),
-                  gr.update(visible=False) if webgl else
-                  gr.update(visible=True, value=core.enlarged(pictures.overlay(image, mask)))]
+                  gr.update(value=core.to_editor(image, mask), visible=True) if webgl
+                  else gr.update(visible=False),
+                  gr.update(visible=not webgl, value=preview)]
     return outputs
 
   def _about(self, session):

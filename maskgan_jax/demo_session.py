@@ -356,17 +356,19 @@ def to_editor(image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
   return {'background': enlarged(image), 'layers': [enlarged(layer)], 'composite': None}
 
 
-def from_editor(value: Mapping[str, Any] | None, shape: tuple[int, int]) -> np.ndarray | None:
-  """The mask that was painted, float32 [H, W]; None where the editor has none of this picture."""
-  layers = [np.asarray(layer) for layer in (value or {}).get('layers') or [] if layer is not None]
-  layers = [layer for layer in layers if layer.ndim == 3 and layer.shape[-1] == 4]
+def from_editor(files: Sequence[bytes] | None, shape: tuple[int, int]) -> np.ndarray | None:
+  """The mask that was painted, float32 [H, W], of an editor's layers as files.
+
+  None where the editor has none of this picture; UserError for a file that is no picture.
+  """
+  layers = [images.load_mask(data, name='the painted mask') for data in files or ()]
   height, width = shape
-  if not layers or any(layer.shape[:2] != layers[0].shape[:2] for layer in layers):
+  if not layers or any(layer.shape != layers[0].shape for layer in layers):
     return None
-  tall, wide = layers[0].shape[:2]
+  tall, wide = layers[0].shape
   if tall % height or wide % width or tall // height != wide // width:
     return None
-  alpha = np.max([layer[..., 3] for layer in layers], axis=0) / np.float32(255 * LAYER)
   factor = tall // height
-  cells = alpha.clip(0, 1).reshape(height, factor, width, factor)
+  opacity = np.max(layers, axis=0) / np.float32(LAYER)
+  cells = opacity.clip(0, 1).reshape(height, factor, width, factor)
   return cells.mean(axis=(1, 3), dtype=np.float32)

@@ -1,7 +1,10 @@
 """Eight CPU devices, strict promotion of ranks, tiny sizes."""
 
 import os
+import signal
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background, and then
+  signal.signal(signal.SIGINT, signal.default_int_handler)  # all that tests start and interrupt
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 

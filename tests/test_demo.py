@@ -51,7 +51,8 @@ def test_a_mask_goes_to_the_editor_and_back(side):
   image = np.zeros((side, side, 3), np.uint8)
   value = demo_session.to_editor(image, mask)
   assert min(value['background'].shape[:2]) >= demo_session.CANVAS
-  back = demo_session.from_editor(value, (side, side))
+  layers = [images.encode_png(layer) for layer in value['layers']]
+  back = demo_session.from_editor(layers, (side, side))
   assert np.abs(back - mask).max() <= 0.5 / (255 * demo_session.LAYER) + 1e-6
 
 
@@ -59,10 +60,15 @@ def test_the_editors_layers_are_laid_over_each_other_and_foreign_ones_refused():
   layer = np.zeros((320, 320, 4), np.uint8)
   one, two = layer.copy(), layer.copy()
   one[:160, ..., 3], two[160:, ..., 3] = 255, 255
-  assert (demo_session.from_editor({'layers': [one, two]}, (16, 16)) == 1).all()
-  for value in (None, {}, {'layers': []}, {'layers': [layer[:300]]}, {'layers': [layer[..., :3]]},
-                {'layers': [layer, layer[:160, :160]]}):
-    assert demo_session.from_editor(value, (16, 16)) is None
+
+  def from_editor(*layers):
+    return demo_session.from_editor([images.encode_png(layer) for layer in layers], (16, 16))
+  assert (from_editor(one, two) == 1).all() and (from_editor(layer) == 0).all()
+  for layers in ((), (layer[:300],), (layer[:, :300],), (layer, layer[:160, :160])):
+    assert from_editor(*layers) is None
+  assert demo_session.from_editor(None, (16, 16)) is None
+  with pytest.raises(errors.UserError, match='the painted mask'):
+    demo_session.from_editor([b'nothing'], (16, 16))
 
 
 @pytest.mark.parametrize('name', methods.names())
@@ -75,7 +81,8 @@ def test_what_the_page_does_is_what_the_translator_does(demo, name):
   # What the editor shows comes back as it was: nothing is edited.
   for role in session.shown:
     shown = demo_session.to_editor(session.pictures[role], demo.mask(session, role))
-    session = demo.edit(session, role, demo_session.from_editor(shown, model.shape))
+    layers = [images.encode_png(layer) for layer in shown['layers']]
+    session = demo.edit(session, role, demo_session.from_editor(layers, model.shape))
   assert not session.edited
   session = demo.rectangle(session, 'source', (0, 0, *model.shape), 0)
   edited = demo.translate(session).result
@@ -380,15 +387,20 @@ def test_nothing_else_is_contacted_and_no_file_is_given_away(page, visitor):
     assert refused.value.code in (403, 404)
   # Each button's number in the page's own list: none reads a path that a browser made up.
   with urllib.request.urlopen(f'{page}/config', timeout=60) as answer:
-    events = json.load(answer)['dependencies']
-  uploads = [e['id'] for e in events if any(target[1] == 'upload' for target in e['targets'])]
-  assert len(uploads) == 4
-  for event in uploads:
-    forged = {'path': '/etc/passwd', 'meta': {'_type': 'gradio.FileData'}}
-    inputs = [None, True, forged][:3]
+    config = json.load(answer)
+  kinds = {component['id']: component['type'] for component in config['components']}
+  forged = {'path': '/etc/passwd', 'meta': {'_type': 'gradio.FileData'}}
+  guesses = {'uploadbutton': forged, 'file': [forged], 'state': True, 'slider': 1, 'number': 1}
+  tried = {'uploadbutton': 0, 'file': 0}
+  for event in config['dependencies']:
+    inputs = [kinds[component] for component in event['inputs']]
+    read = next((kind for kind in tried if kind in inputs), None)
+    if not read or not event['backend_fn']:
+      continue
+    tried[read] += 1
     request = urllib.request.Request(
         f'{page}/gradio_api/queue/join', json.dumps({
-            'data': inputs[:len(events[event]['inputs']) - 1] + [forged], 'fn_index': event,
+            'data': [guesses.get(kind) for kind in inputs], 'fn_index': event['id'],
             'session_hash': 'forged', 'event_data': None, 'trigger_id': None}).encode(),
         {'Content-Type': 'application/json'})
     try:
@@ -400,6 +412,7 @@ def test_nothing_else_is_contacted_and_no_file_is_given_away(page, visitor):
       text = stream.read().decode()
     assert 'root:' not in text and '"success": false' in text.replace('"success":false',
                                                                       '"success": false')
+  assert tried == {'uploadbutton': 4, 'file': 9}
 
 
 @pytest.mark.slow
