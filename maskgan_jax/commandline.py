@@ -55,6 +55,7 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
     except errors.UserError as error:
       _fail(error)
     except errors.Preempted as stop:
+      signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told already; the exit code is to say so
       print(stop, file=sys.stderr)
       sys.stdout.flush()
       sys.stderr.flush()

@@ -93,9 +93,10 @@ class _Page(demo_layout.Layout):
 
     def on(event, function, inputs, outputs, **options):
       # The editors stay in sight while the result is on its way.
-      watched = [self.translation] if self.translation in outputs else outputs[-1:]
-      event(_clear(function), inputs, outputs, api_visibility='private',
-            show_progress='minimal', show_progress_on=watched, **options)
+      watched = ([self.translation] if self.translation in outputs or outputs[-1] in editors
+                 else outputs[-1:])
+      return event(_clear(function), inputs, outputs, api_visibility='private',
+                   show_progress='minimal', show_progress_on=watched, **options)
 
     def on_painted(event, function, inputs, outputs):
       # The browser alone reads the editors first: inputs of a function send all that they hold
@@ -104,17 +105,24 @@ class _Page(demo_layout.Layout):
                    show_progress='hidden')
       on(read.then, function, inputs, outputs)
 
+    def on_choice(event, role, function, inputs):
+      # The other picture's mask may be predicted from both.
+      other = core.ROLES[1 - core.ROLES.index(role)]
+      on_painted(on(event, function, inputs, self.shown).then,
+                 functools.partial(self._catch_up, other), [*state, *painted],
+                 [self.session, self.sides[other]['editor']])
+
     on(blocks.load, self._start, [self.session, self.has_webgl], [*self.fresh, self.webgl],
        js=f"""(session, _) => [session, ({_HAS_WEBGL})()[0]]""")
     on(self.model.change, self._choose_model, [*state, self.model, self.reverse], self.fresh)
     on(self.reverse.input, self._choose_model, [*state, self.model, self.reverse], self.fresh)
     on_painted(self.go.click, self._translate, [*state, *painted, *strengths], self.shown)
-    on(self.carry.click, self._carry, state, self.shown)
+    on_choice(self.carry.click, 'source', self._carry, state)
     for role in core.ROLES:
       side = self.sides[role]
-      on(side['gallery'].select, self._picker(role), state, self.shown)
-      on(side['upload'].upload, functools.partial(self._upload, role), [*state, side['upload']],
-         self.shown)
+      on_choice(side['gallery'].select, role, self._picker(role), state)
+      on_choice(side['upload'].upload, role, functools.partial(self._upload, role),
+                [*state, side['upload']])
       on(side['editor'].clear, functools.partial(self._cleared, role), state, self.shown)
       on(side['predict'].click, functools.partial(self._predict, role), state, self.shown)
       for button, value in (('erase', 0.0), ('fill', 1.0)):
@@ -140,6 +148,8 @@ class _Page(demo_layout.Layout):
 
   def _show(self, session, webgl, *roles):
     """The outputs `shown`, with the editors of `roles`, or of all, new."""
+    if webgl:
+      session = self.demo.tell(session, *(roles or core.ROLES))
     model, result = self.demo.model(session), session.result
     used = [pictures.overlay(session.pictures[role], mask) for role in model.roles
             if (mask := getattr(result, f'{role}_mask')) is not None]
@@ -234,6 +244,16 @@ class _Page(demo_layout.Layout):
         if mask is not None:
           session = self.demo.edit(session, role, mask)
     return session
+
+  def _catch_up(self, role, session, webgl, *painted):
+    """The session, and the editor of a role where it shows an earlier prediction."""
+    shape = self.demo.model(session).shape
+    if not webgl or role not in session.shown or not self.demo.outdated(
+        session, role, core.from_editor(painted[core.ROLES.index(role)], shape)):
+      return gr.skip(), gr.skip()
+    session = self.demo.tell(session, role)
+    mask = self.demo.mask(session, role)
+    return session, gr.update(value=core.to_editor(session.pictures[role], mask))
 
   def _translate(self, session, webgl, source, exemplar, *strengths):
     session = self._edited(session, webgl, source, exemplar)

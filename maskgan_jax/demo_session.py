@@ -119,6 +119,7 @@ class Session:
     shown: role -> the mask that the model predicts, float32 [H, W]; all of the picture where the
       method takes one and predicts none.
     edited: role -> the mask in its place; only what was edited.
+    told: role -> the mask that its editor was last given, and whether that was an edited one.
     reverse: pictures of domain b become such of a.
     result: the last translation.
     exemplars: several, for a grid.
@@ -130,6 +131,7 @@ class Session:
   pictures: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   shown: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   edited: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  told: Mapping[str, tuple[np.ndarray, bool]] = dataclasses.field(default_factory=dict)
   reverse: bool = False
   result: Translation | None = None
   exemplars: Sequence[np.ndarray] = ()
@@ -200,11 +202,27 @@ class Demo:
     return dataclasses.replace(session, shown=shown, result=result)
 
   def edit(self, session: Session, role: str, mask: np.ndarray) -> Session:
-    """A mask in place of the predicted one, or none where it is the same."""
+    """A mask in place of the predicted one; what the editor was given is no edit of it."""
     edited = {name: other for name, other in session.edited.items() if name != role}
-    if np.abs(mask - session.shown[role]).max() > _TOLERANCE:
+    before, was_edited = session.told.get(role, (session.shown[role], False))
+    if _same(mask, before):
+      edited |= {role: before} if was_edited else {}
+    elif not _same(mask, session.shown[role]):
       edited[role] = mask
     return dataclasses.replace(session, edited=edited)
+
+  def tell(self, session: Session, *roles: str) -> Session:
+    """The session whose editors of these roles are given the masks that hold."""
+    told = {role: (self.mask(session, role), role in session.edited)
+            for role in roles if role in session.shown}
+    return dataclasses.replace(session, told={**session.told, **told})
+
+  def outdated(self, session: Session, role: str, painted: np.ndarray | None) -> bool:
+    """Whether an editor that nobody has painted in shows an earlier prediction."""
+    if painted is None or role not in session.told:
+      return False
+    told = session.told[role][0]
+    return _same(painted, told) and not _same(self.mask(session, role), told)
 
   def rectangle(self, session: Session, role: str, corners: Sequence[float], value: float
                 ) -> Session:
@@ -329,6 +347,10 @@ class Demo:
         if part is not None:
           archive.writestr(f'{name}.png', images.encode_png(part))
     return buffer.getvalue()
+
+
+def _same(mask, other):
+  return np.abs(mask - other).max() <= _TOLERANCE
 
 
 def difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -183,8 +183,8 @@ def test_an_older_config_file_gets_todays_defaults(tmp_path):
 @pytest.mark.parametrize('damage', [
     b'', b'{', b'[]', b'{"method": "nothing"}', b'\xff\xfe', b'[' * 100_000,
     b'{"method": "lomit", "image_size": "big"}', b'{"method": "lomit", "model": {"width": [4]}}',
-    b'{"method": "lomit", "image_size": 1.5}', b'{"method": "lomit", "image_size": {}}',
-    b'{"method": "lomit", "data": {"resize": 3}}'])
+    b'{"method": "lomit", "image_size": 1.5}', b'{"method": "lomit", "image_size": null}',
+    b'{"method": "lomit", "image_size": {}}', b'{"method": "lomit", "data": {"resize": 3}}'])
 def test_a_damaged_config_file_is_said(tmp_path, damage):
   (tmp_path / 'config.json').write_bytes(damage)
   with pytest.raises(errors.UserError, match='config.json is damaged'):

@@ -97,6 +97,22 @@ def test_what_the_page_does_is_what_the_translator_does(demo, name):
     np.testing.assert_array_equal(back.pictures['source'], model.examples['exemplar'][0])
 
 
+def test_an_editor_with_an_earlier_prediction_is_no_edit(translator):
+  examples = {role: [example(role)] for role in demo_session.ROLES}
+  demo = demo_session.Demo({'faces': demo_session.Model(translator, examples)})
+  session = demo.tell(demo.start('faces'), *demo_session.ROLES)
+  before = demo.mask(session, 'source')
+  later = demo.choose(session, 'exemplar', example('exemplar', 1))
+  assert demo.outdated(later, 'source', before) and not demo.outdated(session, 'source', before)
+  assert not demo.edit(later, 'source', before).edited
+  painted = before.copy()
+  painted[:4] = 1 - np.rint(painted[:4])
+  assert not demo.outdated(later, 'source', painted)
+  edited = demo.tell(demo.edit(later, 'source', painted), 'source')
+  np.testing.assert_array_equal(demo.edit(edited, 'source', painted).edited['source'], painted)
+  assert not demo.edit(edited, 'source', edited.shown['source']).edited
+
+
 def test_results_become_sources_also_of_other_models(demo):
   session = demo.carry_on(demo.start('content_transfer'))
   carried = session.pictures['source']
@@ -178,6 +194,13 @@ class Visitor(browser.Browser):
     super().__init__(folder, '--window-size=1300,1500', '--no-proxy-server',
                      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', *options)
     self.open(url)
+    self.watch()
+
+  def watch(self):
+    """Counts from now on what is being sent, and waits until the page is there."""
+    self.run("""const plain = window.fetch; window.sending = 0;
+                window.fetch = (...all) => { window.sending++;
+                  return plain.apply(window, all).finally(() => window.sending--); }""")
     self.wait("document.querySelector('#translation img')?.complete", 60)
     self.wait("document.querySelector('#source-examples img')", 60)
     self.rest()
@@ -199,10 +222,12 @@ class Visitor(browser.Browser):
 
   def rest(self):
     """Waits until nothing is being worked out."""
-    busy = "document.querySelector('[data-testid=status-tracker]:not(.hide)')"
-    time.sleep(0.4)
-    self.wait(f'!{busy}', 90)
-    time.sleep(0.8)  # what came is drawn
+    busy = "document.querySelector('[data-testid=status-tracker]:not(.hide)') || window.sending"
+    end, quiet = time.monotonic() + 90, 0
+    while quiet < 12:  # times in a row: one thing follows another, and what came is drawn
+      assert time.monotonic() < end, 'never at rest'
+      quiet = 0 if self.run(f'return Boolean({busy})') else quiet + 1
+      time.sleep(0.1)
 
   def tool(self, role, name):
     self.click(f'#{role}-editor button[aria-label={name}]')
@@ -378,41 +403,66 @@ def test_without_webgl_rectangles_do(page, tmp_path, translator):
 
 
 @pytest.mark.slow
-def test_nothing_else_is_contacted_and_no_file_is_given_away(page, visitor):
+def test_another_exemplar_is_not_held_to_the_first_ones_mask(visitor):
+  fresh(visitor)
+  first = visitor.picture('used')
+  visitor.after(lambda: visitor.click(
+      '#exemplar-examples button[aria-label="Thumbnail 2 of 6"]'))
+  image, used = visitor.picture(), visitor.picture('used')
+  assert (used[:, :64] != first[:, :64]).any(), 'the mask on the source is another'
+  visitor.after(lambda: visitor.click('#translate'))
+  np.testing.assert_array_equal(visitor.picture(), image)
+  np.testing.assert_array_equal(visitor.picture('used'), used)
+
+
+def ask(url, data, kind='application/json'):
+  with urllib.request.urlopen(urllib.request.Request(url, data, {'Content-Type': kind}),
+                              timeout=60) as answer:
+    return json.load(answer)
+
+
+def click(page, event, inputs, path):
+  """Whether an event works, by its number in the page's list, on a file and the first session."""
+  file = {'path': path, 'meta': {'_type': 'gradio.FileData'}}
+  values = {('uploadbutton', 'single'): file, ('uploadbutton', 'multiple'): [file],
+            ('file', 'multiple'): [file], ('state', None): True, ('slider', None): 1}
+  data = [values.get(part, int(i > 5)) for i, part in enumerate(inputs)]  # corners 0, 0, 1, 1
+  ask(f'{page}/gradio_api/queue/join', json.dumps({
+      'data': data, 'fn_index': event, 'session_hash': 'forged', 'event_data': None,
+      'trigger_id': None}).encode())
+  with urllib.request.urlopen(f'{page}/gradio_api/queue/data?session_hash=forged',
+                              timeout=60) as stream:
+    told = [json.loads(line[5:]) for line in stream if line.startswith(b'data:')]
+  return next(message['success'] for message in told if message['msg'] == 'process_completed')
+
+
+@pytest.mark.slow
+def test_nothing_else_is_contacted_and_no_file_is_given_away(page, visitor, tmp_path):
   places = visitor.run("return performance.getEntriesByType('resource').map(e => e.name)")
   assert places and all(place.startswith((page, 'data:', 'blob:')) for place in places)
   for path in ('/etc/passwd', os.path.abspath(methods.__file__), '../../etc/passwd'):
     with pytest.raises(urllib.error.HTTPError) as refused:
       urllib.request.urlopen(f'{page}/gradio_api/file={path}', timeout=60)
     assert refused.value.code in (403, 404)
-  # Each button's number in the page's own list: none reads a path that a browser made up.
+  # Each button reads what was uploaded, and no path that a browser made up.
+  outside = tmp_path / 'mask.png'
+  outside.write_bytes(images.encode_png(np.full((320, 320, 4), 77, np.uint8)))
+  head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="mask.png"\r\n\r\n'
+  inside, = ask(f'{page}/gradio_api/upload', head + outside.read_bytes() + b'\r\n--x--\r\n',
+                'multipart/form-data; boundary=x')
   with urllib.request.urlopen(f'{page}/config', timeout=60) as answer:
     config = json.load(answer)
-  kinds = {component['id']: component['type'] for component in config['components']}
-  forged = {'path': '/etc/passwd', 'meta': {'_type': 'gradio.FileData'}}
-  guesses = {'uploadbutton': forged, 'file': [forged], 'state': True, 'slider': 1, 'number': 1}
+  parts = {part['id']: (part['type'], part['props'].get('file_count'))
+           for part in config['components']}
   tried = {'uploadbutton': 0, 'file': 0}
   for event in config['dependencies']:
-    inputs = [kinds[component] for component in event['inputs']]
-    read = next((kind for kind in tried if kind in inputs), None)
-    if not read or not event['backend_fn']:
-      continue
-    tried[read] += 1
-    request = urllib.request.Request(
-        f'{page}/gradio_api/queue/join', json.dumps({
-            'data': [guesses.get(kind) for kind in inputs], 'fn_index': event['id'],
-            'session_hash': 'forged', 'event_data': None, 'trigger_id': None}).encode(),
-        {'Content-Type': 'application/json'})
-    try:
-      urllib.request.urlopen(request, timeout=60).close()
-    except urllib.error.HTTPError:
-      continue
-    with urllib.request.urlopen(f'{page}/gradio_api/queue/data?session_hash=forged',
-                                timeout=60) as stream:
-      text = stream.read().decode()
-    assert 'root:' not in text and '"success": false' in text.replace('"success":false',
-                                                                      '"success": false')
-  assert tried == {'uploadbutton': 4, 'file': 9}
+    inputs = [parts[number] for number in event['inputs']]
+    read = next((kind for kind in tried if kind in dict(inputs)), None)
+    if read and event['backend_fn']:
+      tried[read] += 1
+      assert click(page, event['id'], inputs, inside)
+      assert not click(page, event['id'], inputs, str(outside))
+  assert tried == {'uploadbutton': 4, 'file': 14}
 
 
 @pytest.mark.slow

@@ -324,7 +324,7 @@ def from_json(text: str) -> ml_collections.ConfigDict:
     if key not in given:
       raise ValueError(f'{key} has keys of its own, and should be like {value!r}')
     kinds = (int, float) if isinstance(value, float) else type(value)
-    if None not in (value, given[key]) and not isinstance(given[key], kinds):
+    if value is not None and not isinstance(given[key], kinds):
       raise ValueError(f'{key} is {given[key]!r}, and should be like {value!r}')
   return config
 

@@ -221,7 +221,7 @@ class _Run:
           self._stop(step, state)
         # Else the others are steps ahead already; soon all agree on one to stop after.
       except errors.UserError:  # data or a network that cannot be measured with: nothing is lost
-        if jax.process_count() == 1:  # the others do not save now
+        if jax.process_count() == 1 or saves or evaluates:  # else the others do not save now
           self._save(step, state, None)
           self.store.wait()
         raise

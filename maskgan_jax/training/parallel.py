@@ -43,7 +43,10 @@ def initialize_processes(detect: bool = False) -> None:
 
 
 def wait_for_processes(name: str) -> None:
-  """Returns when all processes have come to this point, which has a name; they may take hours."""
+  """Returns when all processes have come to this point, which has a name.
+
+  They may take hours; on CPUs half an hour, after which XLA gives up.
+  """
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
