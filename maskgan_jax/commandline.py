@@ -53,15 +53,12 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
     try:
       main(*([argv[1:]] if positional else []))
     except errors.UserError as error:
+      jax = sys.modules.get('jax')
+      if jax and jax.distributed.is_initialized():
+        _leave(2, f'error: {error}')
       _fail(error)
     except errors.Preempted as stop:
-      signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told already; the exit code is to say so
-      print(stop, file=sys.stderr)
-      sys.stdout.flush()
-      sys.stderr.flush()
-      from maskgan_jax.training import parallel
-      parallel.leave_processes(seconds=10)  # of the 30 that a spot machine gives, say
-      os._exit(75)  # not by exit handlers, which may wait for threads and for other processes
+      _leave(75, stop)
 
   app.run(call, flags_parser=parse)
 
@@ -108,6 +105,17 @@ def _cache_compilations() -> None:
   if jax.config.jax_compilation_cache_dir is None:
     root = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
     jax.config.update('jax_compilation_cache_dir', os.path.join(root, 'maskgan_jax', 'xla'))
+
+
+def _leave(code: int, message: object):
+  """Ends at once, but for other processes: exit handlers may wait minutes for them, or threads."""
+  from maskgan_jax.training import parallel
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told already; the exit code is to say so
+  print(message, file=sys.stderr)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  parallel.leave_processes(seconds=10)  # of the 30 that a spot machine gives, say
+  os._exit(code)
 
 
 def _fail(error: Exception):

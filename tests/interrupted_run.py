@@ -3,8 +3,8 @@
   python tests/interrupted_run.py WHERE SECONDS FLAG...
 
 WHERE is 'compiling', 'compiling a stage' (which this script makes begin with step 3), 'sampling',
-'evaluating', 'measuring the end', 'leaving' (as process 1) or 'nothing'; the flags are those of the
-command `train`. 'now' is printed when the long part begins.
+'evaluating', 'measuring the end', 'leaving' (as process 1), 'failing' (as it is measured) or
+'nothing'; the flags are those of the command `train`. 'now' is printed when the long part begins.
 """
 
 import sys
@@ -12,7 +12,7 @@ import time
 
 import jax
 
-from maskgan_jax import commandline, evaluators, train
+from maskgan_jax import commandline, errors, evaluators, train
 from maskgan_jax.runs import checkpoints, samples
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel
@@ -45,6 +45,10 @@ def main() -> None:
     slow(samples.Sampler, 'write', seconds)
   elif where in ('evaluating', 'measuring the end'):
     slow(evaluators, 'measure', seconds)
+  elif where == 'failing':
+    def fail(*args, **kwargs):
+      raise errors.UserError('it cannot be measured')
+    evaluators.measure = fail
   elif where == 'leaving':
     slow(checkpoints.Checkpoints, 'close', seconds, lambda *_: jax.process_index() == 1)
   else:

@@ -176,6 +176,17 @@ def test_the_first_of_two_processes_is_told_in_the_last_step(tmp_path, data_dir)
 
 
 @pytest.mark.slow
+def test_what_only_the_first_of_two_processes_cannot_do_ends_both(tmp_path, data_dir):
+  began = time.monotonic()
+  first, second = start_together(script('failing', tmp_path, data_dir))
+  error = first.communicate(timeout=120)[1]
+  assert first.returncode == 2 and 'error: it cannot be measured' in error
+  second.communicate(timeout=60)
+  assert second.returncode != 0 and time.monotonic() - began < 150
+  assert saved_step(tmp_path) == 4  # all that was done
+
+
+@pytest.mark.slow
 def test_what_two_processes_saved_goes_on_with_one_and_with_four(tmp_path, data_dir):
   flags = ('--config.sample_every=0', '--config.evaluate_every=0', '--config.evaluators=',
            '--config.batch_size=4',  # and no Adam, which blows rounding up to its step size
