@@ -29,7 +29,7 @@ done
 tell() { local i; for i in "${!pids[@]}"; do [[ -z ${running[i]} ]] || kill "-$1" "${pids[i]}" 2>/dev/null || true; done; }
 trap 'tell TERM' TERM INT HUP
 
-left=$count told=''
+left=$count failed='' told=''
 while ((left)); do
   for i in "${!pids[@]}"; do
     [[ ${running[i]} ]] || continue
@@ -37,8 +37,10 @@ while ((left)); do
     code=0
     wait "${pids[i]}" || code=$?
     running[i]='' codes[i]=$code left=$((left - 1))
-    if ((code && !${told:-0})); then tell TERM; told=$SECONDS; ((told)) || told=1; fi
+    if ((code)) && [[ ! $failed ]]; then failed=$SECONDS; fi
   done
+  # The others may be about to end by themselves, with a code that says more.
+  if [[ $failed && ! $told ]] && ((left && SECONDS - failed > 1)); then tell TERM; told=$SECONDS; fi
   if [[ $told ]] && ((left && SECONDS - told > patience)); then tell KILL; fi
   ((left == 0)) || sleep 0.2 || true
 done
