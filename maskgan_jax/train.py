@@ -7,6 +7,7 @@ with code 75.
 """
 
 import os
+import signal
 import time
 
 from absl import flags
@@ -36,6 +37,7 @@ def main() -> None:
   from maskgan_jax.runs import report, scores
   workdir = _WORKDIR.value
   trained = measured_run.train(config, workdir)
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is done, but other processes may take longer
   if jax.process_index() == 0:
     row = scores.latest(workdir, split=evaluators.SPLIT, step=trained.step)
     print()
