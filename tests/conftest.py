@@ -1,6 +1,8 @@
 """Eight CPU devices, strict promotion of ranks, tiny sizes."""
 
+import gc
 import os
+import pathlib
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background, and then
@@ -16,6 +18,26 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 _CACHE = os.environ.get('JAX_COMPILATION_CACHE_DIR')
 if _CACHE:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def pytest_collection_modifyitems(config, items):
+  """Leaves out what the file that $TESTS_PASSED names lists: what passed a moment ago."""
+  path = os.environ.get('TESTS_PASSED')
+  if path:
+    passed = set(pathlib.Path(path).read_text(encoding='utf-8').splitlines())
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+    items[:] = [item for item in items if item.nodeid not in passed]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _forget_programs():
+  """Of a process' 65530 memory mappings, which Linux allows, a program of XLA's for CPUs takes up
+  to a hundred; whoever asks for more is ended by a signal."""
+  yield
+  mappings = pathlib.Path('/proc/self/maps')
+  if mappings.exists() and mappings.read_bytes().count(b'\n') > 20_000:
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope='session')
