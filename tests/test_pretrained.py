@@ -122,6 +122,9 @@ def test_what_does_not_fit_is_said(tmp_path):
   (tmp_path / 'config.json').write_text(json.dumps(config))
   with pytest.raises(errors.UserError, match='facts are damaged'):
     Translator.from_pretrained(tmp_path)
+  (tmp_path / 'config.json').unlink()
+  with pytest.raises(errors.UserError, match='has model.safetensors and no config.json'):
+    Translator.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize('name', pretrained.names())

@@ -218,6 +218,8 @@ def test_sizes_and_names_are_checked():
     transforms.Transform(8, resize='bicubik')
   with pytest.raises(errors.UserError, match='load_size=7 is smaller than image_size=8'):
     transforms.Transform(8, load_size=7)
+  with pytest.raises(errors.UserError, match='load_size=129 is more than 16 times image_size=8'):
+    transforms.Transform(8, load_size=129)
   with pytest.raises(errors.UserError, match='image_size=0'):
     transforms.Transform(0)
   with pytest.raises(errors.UserError, match='image_width=-1 must be at least 0'):

@@ -15,6 +15,7 @@ RESIZE = {
 }
 NUM_UNIFORMS = 3  # what one random draw needs: flip, top, left
 NUM_ZOOM_UNIFORMS = 4  # and what a zoom does: whether, scale, top, left
+_LARGEST_LOAD = 16  # crops of a larger picture would show next to nothing; a slip of the keyboard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,10 @@ class Transform:
     if self.load_size and self.load_size < self.image_size:
       raise errors.UserError(f'config.data.load_size={self.load_size} is smaller than '
                              f'image_size={self.image_size}; make it larger, or 0')
+    if self.load_size > _LARGEST_LOAD * self.image_size:
+      raise errors.UserError(f'config.data.load_size={self.load_size} is more than {_LARGEST_LOAD} '
+                             f'times image_size={self.image_size}, which is cropped from it; make '
+                             'it smaller')
     _parse_crop(self.crop)
 
   @property

@@ -47,6 +47,9 @@ def find(name: str | os.PathLike) -> str:
   if home and name in names():
     return os.path.join(home, name)
   if os.path.isfile(os.path.join(name, WEIGHTS)):
+    if not os.path.isfile(os.path.join(name, run_config.FILE_NAME)):
+      raise errors.UserError(f'{name} has {WEIGHTS} and no {run_config.FILE_NAME}, which says '
+                             'what they are of; copy it from where the weights come from')
     return name
   known = names()
   raise errors.UserError(f'there is no pretrained model {name!r}{errors.nearest(name, known)}; '
