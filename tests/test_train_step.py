@@ -262,7 +262,7 @@ def test_micro_batches_draw_what_the_whole_batch_does(count):
   drawn, keys = jax.pmap(parts, replicas.DATA_AXIS, devices=jax.devices()[:count])(
       jnp.arange(count))
   drawn = drawn.reshape(count, number, examples, 2, 5).swapaxes(1, 2).reshape(24, 5)
-  np.testing.assert_array_equal(drawn, whole)
+  np.testing.assert_allclose(drawn, whole, atol=1e-6)  # two programs: not to the last bit
   assert len(np.unique(keys[0], axis=0)) == number
 
 
