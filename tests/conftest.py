@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope='module', autouse=True)
 def _forget_programs():
-  """Of a process' 65530 memory mappings, which Linux allows, a program of XLA's for CPUs takes up
-  to a hundred; whoever asks for more is ended by a signal."""
+  """Linux allows a process 65530 memory mappings. XLA's programs for CPUs take three and more each,
+  tests of one file up to 16,000, and JAX keeps programs; beyond the limit a process is ended."""
   yield
   mappings = pathlib.Path('/proc/self/maps')
   if mappings.exists() and mappings.read_bytes().count(b'\n') > 20_000:
