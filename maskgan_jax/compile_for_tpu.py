@@ -16,7 +16,7 @@ all-reduces after it, none of it hidden behind the other. An all-reduce sends 2 
 bytes over all links of its chip at once and waits for 1 us a hop to the farthest chip and back.
 
 The weak-scaling table has the same share of the batch on each of 1 to 256 chips. What a chip
-computes and reduces is then the same on any number (tests/test_compile_for_tpu.py), so one
+computes and reduces is then the same on any number (tests/pods/test_compile_for_tpu.py), so one
 compilation serves for all. Compiling takes minutes at a paper's size; what was once compiled is
 known from then on, in ~/.cache/maskgan_jax/tpu_programs or below XDG_CACHE_HOME.
 """

@@ -226,8 +226,8 @@ class Lomit:
   def _exchange(self, params, stats, batch, order):
     """Both translations: what the critic's and the generator's step have in common.
 
-    Where both play, XLA computes this once (tests/test_lomit_cost.py). Returns the interleaved
-    images, contents, masks, foreground and background codes, and translations (ab, ba).
+    Where both play, XLA computes this once (tests/methods/test_lomit_cost.py). Returns the
+    interleaved images, contents, masks, foreground and background codes, and translations (ab, ba).
     """
     images = interleave(batch['a'], batch['b'])
     content = self._apply('content_encoder', params, images)

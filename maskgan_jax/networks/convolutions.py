@@ -3,7 +3,7 @@
 XLA's CPU backend reaches a fifth of the machine's matrix products in its own convolutions and less
 in their gradients. There the functions below are matrix products: of Winograd's transformed tiles
 for 3x3 kernels, of patches or of taps elsewhere. Accelerators get the plain convolution. All forms
-compute the same numbers (tests/test_convolutions.py).
+compute the same numbers (tests/networks/test_convolutions.py).
 """
 
 from collections.abc import Callable, Iterator

@@ -3,7 +3,7 @@
 XLA's CPU backend runs a transposed convolution and convolutions on tiny maps an order of magnitude
 below the machine's matrix products, and their gradients further below. On the CPU the layers here
 are therefore matrix products with shifted sums; accelerators get the plain convolution. Both forms
-compute the same numbers (tests/test_layers.py).
+compute the same numbers (tests/networks/test_layers.py).
 """
 
 import math

@@ -1,0 +1,179 @@
+"""What check_data finds in good data and bad, its contact sheet and its exit codes."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from helpers import data_samples
+from maskgan_jax import check_data, errors
+from maskgan_jax.data import images
+
+_PLAIN, _FACES = data_samples.faces()
+
+
+def _check(root, output='', **fields):
+  config = data_samples.make_config('folder', path=str(root), validation_fraction=0.0, **{
+      'masks_path': '', **fields})
+  return check_data.check(config, 16, 0, str(output))
+
+
+def test_good_data(tmp_path):
+  root = data_samples.write_domains(tmp_path / 'p', num_train=(8, 10), num_test=(3, 4))
+  for i in range(4):
+    images.save_png(tmp_path / 'm' / 'testB' / f'{i:03d}.png', _FACES[50 + i, ..., 0])
+  output = tmp_path / 'out' / 'sheet.png'
+  report = _check(root, output, masks_path=str(tmp_path / 'm'))
+  assert report['usable'] and not report['duplicates']
+  assert [problem for problem in report['problems'] if 'validation' not in problem] == []
+  train_b = report['splits']['train']['b']
+  assert (train_b['count'], train_b['read'], train_b['sizes']) == (10, 10, {'25x25': 10})
+  assert report['splits']['test']['b']['masks'] == 4
+  assert report['labels'] == {'B': [0.0, 1.0]}
+  text = '\n'.join(check_data.lines(report))
+  assert '  b: 4 pictures, 4 read, 4 masks; 25x25 (4)' in text and f'wrote {output}' in text
+  sheet = images.load_image(output)
+  # The pictures themselves are in the sheet, enlarged a whole number of times.
+  first = np.asarray(Image.fromarray(_FACES[50]).resize((16, 16), Image.Resampling.BILINEAR))
+  scale = round(112 / 16)
+  assert _contains(sheet, first.repeat(scale, 0).repeat(scale, 1))
+
+
+def _contains(sheet, picture):
+  return bool(_places(sheet, picture))
+
+
+def _places(sheet, picture):
+  """Row and column of every place where the sheet shows the picture."""
+  height, width = picture.shape[:2]
+  rows, columns = np.nonzero((sheet == picture[0, 0]).all(axis=-1))
+  return [(y, x) for y, x in zip(rows, columns, strict=True)
+          if np.array_equal(sheet[y:y + height, x:x + width], picture)]
+
+
+def test_everything_that_is_wrong_is_said(tmp_path):
+  root = tmp_path / 'p'
+  data_samples.write_domains(root, num_train=(8, 10), num_test=(3, 4))
+  (root / 'trainA' / '000.png').write_bytes(b'no picture')
+  whole = (root / 'trainB' / '001.png').read_bytes()
+  (root / 'trainB' / '001.png').write_bytes(whole[:60])
+  images.save_png(root / 'trainA' / '001.png', np.full((25, 25, 3), 200, np.uint8))
+  shutil.copy(root / 'trainA' / '002.png', root / 'trainA' / '100.png')
+  shutil.copy(root / 'trainB' / '003.png', root / 'testB' / '100.png')
+  images.save_png(root / 'testA' / '050.png', _PLAIN[90, :9, :12])
+  images.save_png(tmp_path / 'm' / 'testB' / '000.png', np.zeros((25, 25), np.uint8))
+  images.save_png(tmp_path / 'm' / 'testB' / '001.png', np.zeros((25, 31), np.uint8))
+  report = _check(root, tmp_path / 'sheet.png', masks_path=str(tmp_path / 'm'))
+  text = '\n'.join(report['problems'])
+  for problem in [
+      'train a: 1 pictures cannot be read: ' + str(root / 'trainA' / '000.png'),
+      'train b: 1 pictures cannot be read: ' + str(root / 'trainB' / '001.png'),
+      'train a: 1 pictures are of one colour: trainA/001.png',
+      'validation a has no pictures',
+      'test b: 1 pictures have a mask that does not fit',
+      'test b: only 1 of 5 pictures have a mask',
+      'test b: every mask is empty',
+      'test a: 1 pictures are smaller than the input',
+      '2 pictures are copies of others: test: testB/100.png = train: trainB/003.png, ',
+      'train: trainA/002.png = train: trainA/100.png',
+      '1 pictures are both in training and in validation or test',
+  ]:
+    assert problem in text
+  assert report['duplicates'] == [['test: testB/100.png', 'train: trainB/003.png'],
+                                  ['train: trainA/002.png', 'train: trainA/100.png']]
+  assert report['usable'] and report['output']
+  assert all('\n' not in line for line in check_data.lines(report))
+
+
+def test_pictures_smaller_than_the_crop_are_unfit(tmp_path):
+  data_samples.write_domains(tmp_path, num_train=(3, 4))
+  images.save_png(tmp_path / 'trainB' / '000.png', _PLAIN[0, :20])
+  report = _check(tmp_path, crop='center:24')
+  assert len(report['splits']['train']['b']['unfit']) == 1 and report['usable']
+  assert any('train b: 1 pictures are smaller than the crop' in p for p in report['problems'])
+  assert not _check(tmp_path, crop='center:26')['usable']
+
+
+def test_overlapping_domains_are_pointed_out(tmp_path):
+  data_samples.write_domains(tmp_path)
+  report = _check(tmp_path, a='', b='B')
+  assert 'train: 10 pictures are in both domains' in report['problems']
+  assert not report['duplicates']  # the same record, not a copy of it
+
+
+def test_one_set_for_both_domains_is_no_problem(tmp_path):
+  data_samples.write_domains(tmp_path, num_train=(8, 10), num_test=(3, 4))
+  output = tmp_path / 'sheet.png'
+  report = _check(tmp_path, output, a='B | ~B', b='B | ~B', transfer=('B',))
+  assert not any('both domains' in problem for problem in report['problems'])
+  assert report['splits']['train']['a'] == report['splits']['train']['b']
+  # No picture stands below itself: below the first is the second.
+  cells = [np.asarray(Image.fromarray(image).resize((16, 16), Image.Resampling.BILINEAR))
+           for image in (_PLAIN[50], _PLAIN[51])]
+  sheet = images.load_image(output)
+  [(top, left)], seconds = (_places(sheet, cell.repeat(7, 0).repeat(7, 1)) for cell in cells)
+  assert len(seconds) == 2 and (top + 112 + 6, left) in seconds
+
+
+def test_nothing_usable(tmp_path):
+  data_samples.write_domains(tmp_path, num_train=(2, 3))
+  for i in range(2):
+    (tmp_path / 'trainA' / f'{i:03d}.png').write_bytes(b'')
+  report = _check(tmp_path)
+  assert not report['usable']
+  report = _check(tmp_path, b='B & ~B')
+  assert not report['usable'] and 'train b has no pictures' in report['problems']
+  assert '  B  a   0%  b    -' in check_data.lines(report)
+
+
+def test_large_sets_are_sampled_evenly(tmp_path):
+  data_samples.write_domains(tmp_path, num_train=(40, 50))
+  config = data_samples.make_config('folder', path=str(tmp_path))
+  report = check_data.check(config, 16, 0, '', max_images=5)
+  found = report['splits']['train']['a']
+  assert found['read'] == 5 and found['count'] > 30
+
+
+def test_what_cannot_be_opened_is_a_user_error(tmp_path):
+  with pytest.raises(errors.UserError, match='is empty; expected trainA'):
+    _check(tmp_path)
+
+
+_CONFIG = '''
+import ml_collections
+from maskgan_jax.data import default_config
+
+def get_config(argument=''):
+  data = default_config.get_default()
+  data.source, data.path = 'folder', {path!r}
+  return ml_collections.ConfigDict({{'name': 'x', 'image_size': 16, 'image_width': 0, 'seed': 0,
+                                    'data': data}})
+'''
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path):
+  root = data_samples.write_domains(tmp_path / 'p')
+  (tmp_path / 'config.py').write_text(_CONFIG.format(path=root))
+
+  def run(*arguments):
+    return subprocess.run([sys.executable, '-m', 'maskgan_jax.check_data', *arguments],
+                          capture_output=True, text=True, cwd=tmp_path, check=False,
+                          env=os.environ | {'JAX_PLATFORMS': 'cpu'})
+
+  done = run(f'--config={tmp_path / "config.py"}')
+  assert done.returncode == 0, done.stderr
+  assert 'a: 8 pictures' in done.stdout or 'a: 7 pictures' in done.stdout
+  assert images.load_image(tmp_path / 'check_data.png').shape[0] > 200
+  for arguments, problem in [
+      ((f'--config={tmp_path / "config.py"}', '--config.data.path=/nowhere'), 'does not exist'),
+      ((f'--config={tmp_path / "config.py"}', '--config.data.b=B & ~B'), 'no usable training'),
+      ((f'--config={tmp_path / "confi.py"}',), 'config.py'),
+  ]:
+    done = run(*arguments)
+    assert done.returncode == 2 and problem in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and 'Traceback' not in done.stderr

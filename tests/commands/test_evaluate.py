@@ -1,0 +1,218 @@
+"""The evaluate command: which checkpoints it measures, what it writes, when it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from helpers.tiny_model import make_config, make_model, SIZE
+from maskgan_jax import errors, evaluate, evaluators, methods
+from maskgan_jax.data import pipeline
+from maskgan_jax.methods import content_transfer
+from maskgan_jax.runs import checkpoints, scores
+from maskgan_jax.runs import config as run_config
+from maskgan_jax.translator import Translator
+
+
+@pytest.fixture(scope='module')
+def config(data_dir):
+  return make_config(num_steps=6, ema_decay=0.9, data__data_dir=data_dir, data__num_train=4)
+
+
+@pytest.fixture(scope='module')
+def model(config):
+  return make_model(config)[1:]
+
+
+def save(workdir, model, *steps, scale=1.0):
+  """Checkpoints whose averaged parameters differ from step to step, and from the others."""
+  params, model_state = model
+  with checkpoints.Checkpoints(workdir, keep_last=9) as saved:
+    for step in steps:
+      averaged = jax.tree.map(lambda x, step=step: x * (scale + step / 4), params)
+      saved.save(step, {'params': params, 'model_state': model_state, 'ema_params': averaged},
+                 {'step': jnp.int32(step)})
+
+
+@pytest.fixture
+def run(tmp_path, config, model):
+  workdir = str(tmp_path / 'run')
+  run_config.save(config, workdir)
+  save(workdir, model, 2, 4)
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def by_hand(config, model):
+  """step -> what its weights measure."""
+  params, model_state = model
+  data = pipeline.make(config.data, image_size=SIZE, seed=config.seed)
+  t = Translator(methods.make(config), params, model_state, config)
+  return {step: evaluators.run(
+      t.at(jax.tree.map(lambda x, step=step: x * (1 + step / 4), params), model_state), data,
+      names=('masks', 'truth'), batch_size=8, max_pairs=8) for step in (2, 4)}
+
+
+def test_measures_what_scores_do_not_have(run, config, model, by_hand):
+  said = []
+  measured = evaluate.evaluate(run, config, note=said.append)
+  assert list(measured) == [2, 4]
+  rows = scores.read(run)
+  assert [(row['step'], row['split']) for row in rows] == [(2, 'test'), (4, 'test')]
+  for row in rows:
+    want = by_hand[row['step']]
+    assert row.keys() == want.keys() | {'step', 'split', 'pairs_asked'}
+    for name, value in want.items():
+      np.testing.assert_allclose(row[name], value, rtol=1e-4, err_msg=name)
+  assert abs(rows[0]['transfer_psnr'] - rows[1]['transfer_psnr']) > 1e-3
+  with open(os.path.join(run, 'report.html'), encoding='utf-8') as file:
+    assert 'transfer_psnr' in file.read()
+  assert said[0].startswith('step 2\n') and 'do nothing' in said[0]
+
+  again = os.stat(os.path.join(run, 'scores.csv')).st_mtime_ns
+  assert evaluate.evaluate(run, config, note=said.append) == {}
+  assert os.stat(os.path.join(run, 'scores.csv')).st_mtime_ns == again
+  assert '--again' in said[-1]
+  save(run, model, 5)
+  assert list(evaluate.evaluate(run, config)) == [5]
+  assert list(evaluate.evaluate(run, config, again=True)) == [2, 4, 5]
+  assert [row['step'] for row in scores.read(run)] == [2, 4, 5]
+
+
+def test_a_translator_knows_the_threshold_of_its_step(run, config):
+  assert Translator.from_workdir(run).threshold is None
+  measured = evaluate.evaluate(run, config)
+  for step in (2, 4):
+    assert Translator.from_workdir(run, step).threshold == measured[step]['mask_threshold']
+  assert Translator.from_workdir(run).step == 4
+  scores.append(run, {'step': 4, 'split': 'validation', 'mask_threshold': 'damaged'})
+  assert Translator.from_workdir(run).threshold == measured[4]['mask_threshold']
+
+
+def test_averaged_parameters_translate_where_there_are_any(tmp_path, run, config, model):
+  params, model_state = model
+  images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
+  t = Translator.from_workdir(run)
+  averaged = jax.tree.map(lambda x: x * 2, params)
+  np.testing.assert_array_equal(t(images, images).image,
+                                t.at(averaged, model_state)(images, images).image)
+  other = str(tmp_path / 'plain')
+  plain = config.copy_and_resolve_references()
+  plain.ema_decay = 0.0
+  run_config.save(plain, other)
+  with checkpoints.Checkpoints(other) as saved:
+    saved.save(1, {'params': params, 'model_state': model_state, 'ema_params': {}},
+               {'step': jnp.int32(1)})
+  u = Translator.from_workdir(other)
+  np.testing.assert_array_equal(u(images, images).image,
+                                t.at(params, model_state)(images, images).image)
+  assert (u(images, images).image != t(images, images).image).any()
+
+
+def test_watches_until_the_last_step_and_compiles_once(run, config, model, monkeypatch):
+  traces = []
+  original = content_transfer.ContentTransfer.translate
+  monkeypatch.setattr(content_transfer.ContentTransfer, 'translate',
+                      lambda *args, **kw: traces.append(1) or original(*args, **kw))
+  waited = []
+
+  def wait():
+    assert len(waited) < 3
+    waited.append([row['step'] for row in scores.read(run)])
+    save(run, model, 4 + len(waited))
+  measured = evaluate.evaluate(run, config, once=False, wait=wait)
+  assert list(measured) == [2, 4, 5, 6] and waited == [[2, 4], [2, 4, 5]]
+  assert len(traces) == 1
+  assert evaluate.evaluate(run, config, once=False, wait=wait) == {}
+
+
+def test_waits_for_the_first_checkpoint(tmp_path, config, model):
+  workdir = str(tmp_path / 'new')
+  run_config.save(config, workdir)
+  with pytest.raises(errors.UserError, match='has no checkpoint yet'):
+    evaluate.evaluate(workdir, config)
+  measured = evaluate.evaluate(workdir, config, once=False, wait=lambda: save(workdir, model, 6))
+  assert list(measured) == [6]
+
+
+def damage(workdir, step):
+  for folder, _, names in os.walk(os.path.join(workdir, 'checkpoints', str(step))):
+    for name in names:
+      with open(os.path.join(folder, name), 'r+b') as file:
+        file.truncate(os.path.getsize(os.path.join(folder, name)) // 2)
+
+
+def test_damaged_checkpoints_are_left_out_aloud(run, config):
+  damage(run, 2)
+  said = []
+  assert list(evaluate.evaluate(run, config, note=said.append)) == [4]
+  assert said[0].startswith('step 2 is left out: ') and '\n' not in said[0]
+  damage(run, 4)
+  with pytest.raises(errors.UserError, match='step'):
+    evaluate.evaluate(run, config, again=True)
+
+
+def test_checkpoints_that_go_away_meanwhile_are_nobodys_fault(run, config, monkeypatch):
+  original = Translator.from_workdir.__func__
+
+  def slow(cls, path, step=None, **options):
+    if step == 2:
+      with checkpoints.Checkpoints(path) as saved:
+        saved._manager.delete(2)
+    return original(cls, path, step, **options)
+  monkeypatch.setattr(Translator, 'from_workdir', classmethod(slow))
+  said = []
+  assert list(evaluate.evaluate(run, config, note=said.append)) == [4]
+  assert not any('left out' in line for line in said)
+
+
+def test_a_misspelt_evaluator_is_heard_of_first(run, config):
+  wrong = config.copy_and_resolve_references()
+  wrong.evaluators = ('maks',)
+  with pytest.raises(errors.UserError, match="'maks'.*did you mean 'masks'"):
+    evaluate.evaluate(run, wrong)
+
+
+def command(*arguments):
+  return subprocess.Popen([sys.executable, '-m', 'maskgan_jax.evaluate', *arguments], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**os.environ, 'JAX_PLATFORMS': 'cpu'})
+
+
+def test_the_command(run, config, model):
+  process = command(f'--workdir={run}', '--once', '--config.evaluators=masks',
+                    '--config.evaluation_pairs=3')
+  out, err = process.communicate(timeout=300)
+  assert process.returncode == 0 and out.startswith('step 2\nmask IoU at'), err
+  rows = scores.read(run)
+  assert [row['step'] for row in rows] == [2, 4]
+  assert all(row['pairs'] == 3 and 'mask_iou' in row and 'transfer_psnr' not in row for row in rows)
+
+  bad = {'--workdir must be given': (), 'is not a run': ('--workdir=/nothing',),
+         "'maks'": (f'--workdir={run}', '--config.evaluators=maks'),
+         'no key': (f'--workdir={run}', '--config.evaluaters=masks'),
+         'interval': (f'--workdir={run}', '--interval=0')}
+  for message, arguments in bad.items():
+    process = command(*arguments)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 2 and message in err and err.count('\n') == 1, err
+    assert out == '' and err.startswith('error: ')
+
+
+def test_the_command_can_be_told_to_stop(run, config):
+  process = command(f'--workdir={run}', '--interval=100')
+  try:
+    for line in process.stdout:
+      if line.startswith('step 4'):
+        break
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+  finally:
+    process.kill()
+  assert process.returncode == 75 and 'told to stop' in err
+  assert [row['step'] for row in scores.read(run)] == [2, 4]

@@ -1,0 +1,428 @@
+"""The documentation is true: links, commands, flags, config keys, functions, tables, examples."""
+
+import ast
+import glob
+import json
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from helpers import config_checks, method_checks
+from helpers.paths import ROOT
+from helpers.training import assert_same, newest
+from maskgan_jax import errors, evaluate, measured_run, methods, translate
+from maskgan_jax.methods import content_transfer
+from maskgan_jax.runs import config as run_config
+from maskgan_jax.runs import metric_writers, scores
+from maskgan_jax.training import loop
+from maskgan_jax.translator import Translator
+
+DOCS = sorted(os.path.relpath(path, ROOT)
+              for path in glob.glob(os.path.join(ROOT, 'docs', '*.md')))
+PAGES = ['README.md', 'REPRODUCING.md', 'AVATARS.md', 'CHANGELOG.md', 'launch/README.md', *DOCS]
+PAGE_OF = {name: f'docs/{name}.md' for name in methods.names()}
+NOT_THERE_YET = set()  # commands that pages may name before they exist
+PART_OF_A_NAME = {'configs/CONFIG', 'configs/NAME.py'}  # stand for any config
+ADDED = 'configs/avatars_recolor.py'  # docs/adding_a_method.md makes it
+
+
+def read(page):
+  """Of a path below the root, or of any."""
+  with open(os.path.join(ROOT, page), encoding='utf-8') as file:
+    return file.read()
+
+
+def fenced(text, language=r'\w*'):
+  """Contents of the fenced blocks of a language, '' for none."""
+  return re.findall(rf'^```{language}\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
+
+
+def prose(text):
+  """Without fenced blocks and comments."""
+  text = re.sub(r'^```.*?^```$', '', text, flags=re.MULTILINE | re.DOTALL)
+  return re.sub(r'<!--.*?-->', '', text, flags=re.DOTALL)
+
+
+def anchors(text):
+  """The anchors that GitHub gives to a page's headings."""
+  found = set()
+  for heading in re.findall(r'^#+ +(.*?) *$', prose(text), re.MULTILINE):
+    heading = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', heading).lower()
+    anchor = re.sub(r'[^\w\- ]', '', heading).replace(' ', '-')
+    number = sum(other == anchor or re.fullmatch(rf'{re.escape(anchor)}-\d+', other) is not None
+                 for other in found)
+    found.add(f'{anchor}-{number}' if number else anchor)
+  return found
+
+
+# Links, pictures, names of functions and of files.
+
+@pytest.mark.parametrize('page', PAGES)
+def test_links_and_pictures_lead_somewhere(page):
+  text = read(page)
+  for target in re.findall(r'\]\(([^)\s]+)\)', prose(text)):
+    if '://' in target:
+      continue
+    path, _, anchor = target.partition('#')
+    path = os.path.normpath(os.path.join(os.path.dirname(page), path)) if path else page
+    assert os.path.exists(os.path.join(ROOT, path)), target
+    if anchor:
+      assert anchor in anchors(read(path)), target
+
+
+@pytest.mark.parametrize('page', ['README.md', 'AVATARS.md', *DOCS])
+def test_tables_are_whole(page):
+  lines = prose(read(page)).splitlines()
+  for line, after in zip(lines, [*lines[1:], ''], strict=True):
+    if line.startswith('|'):
+      assert after.startswith('|') or not after.strip(), 'a line after a table becomes a row of it'
+      if after.startswith('|'):
+        assert len(re.findall(r'(?<!\\)\|', line)) == len(re.findall(r'(?<!\\)\|', after)), after
+
+
+@pytest.mark.parametrize('page', DOCS)
+def test_functions_that_pages_name_exist(page):
+  text = read(page)
+  references = re.findall(r'`((?:\w+/)+\w+\.py):([A-Za-z_][\w.]*)`', text)
+  assert references or page not in (*PAGE_OF.values(), 'docs/data.md', 'docs/adding_a_method.md')
+  for path, name in references:
+    if path.startswith('configs/'):
+      continue
+    where = path if path.startswith('maskgan_jax/') else f'maskgan_jax/{path}'
+    members = ast.parse(read(where)).body
+    for part in name.split('.'):
+      found = [node for node in members
+               if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == part]
+      assert found, f'{path} has no {name}'
+      members = found[0].body
+  # The text of a link to a file is that file.
+  for shown, target in re.findall(r'\[`([^`]+\.py)(?::[\w.]+)?`\]\(([^)]+)\)', text):
+    assert os.path.normpath(os.path.join('docs', target)) == shown
+
+
+def test_the_index_names_every_page_and_pages_every_config():
+  index = read('docs/README.md')
+  for page in DOCS:
+    assert page == 'docs/README.md' or f'({os.path.basename(page)})' in index, (
+        f'docs/README.md has no link to {page}')
+  everything = ''.join(map(read, PAGES))
+  for path in glob.glob(os.path.join(ROOT, 'configs', '*.py')):
+    assert os.path.basename(path) in everything
+  for method, page in PAGE_OF.items():
+    named = set(re.findall(r'\b(\w+\.py)`', prose(read(page))))
+    for path in glob.glob(os.path.join(ROOT, 'configs', '*.py')):
+      if runpy.run_path(path)['get_config']().method == method:
+        assert os.path.basename(path) in named, f'{page} does not name it'
+
+
+# Commands.
+
+def commands(text):
+  """(command, arguments) of all `python -m maskgan_jax.X` of a page, in blocks and in prose."""
+  # `...` inline may go on on the next line of the paragraph; blocks use backslashes.
+  pieces = [' '.join(piece.split()) for piece in re.findall(r'(?<!`)`([^`]+)`(?!`)', prose(text))]
+  for block in fenced(text):
+    pieces += block.replace('\\\n', ' ').splitlines()
+  for piece in pieces:
+    for found in re.finditer(r'python3? -m maskgan_jax\.(\w+)(.*)', piece):
+      rest = re.split(r' (?:#|&&|\|) ', found[2])[0].strip().removesuffix('&&')
+      if found[1] != 'COMMAND':
+        yield found[1], shlex.split(rest, comments=True)
+
+
+# In a process of its own, since all commands define their flags in one place: what each defines on
+# being imported and in its last lines, which are run but for the command itself.
+_FLAGS = '''
+import importlib, inspect, json, sys
+from absl import flags
+from maskgan_jax import commandline
+given = {}
+commandline.run = lambda main, **options: given.update(options)
+found, sys.argv = {}, ['docs']
+for name in sys.stdin.read().split():
+  before = set(flags.FLAGS)
+  given.clear()
+  module = importlib.import_module('maskgan_jax.' + name)
+  last = inspect.getsource(module).partition("if __name__ == '__main__':\\n")[2]
+  exec(inspect.cleandoc(last), dict(vars(module)))
+  own = sorted(set(flags.FLAGS) - before)
+  found[name] = {'flags': own, 'yes_or_no': [f for f in own if flags.FLAGS[f].boolean],
+                 'config_of_workdir': given.get('config_of_workdir', False)}
+  for flag in own:
+    delattr(flags.FLAGS, flag)
+print(json.dumps(found))
+'''
+
+
+def there():
+  """Commands that exist."""
+  paths = sorted(glob.glob(os.path.join(ROOT, 'maskgan_jax', '*.py')))
+  return [os.path.basename(path)[:-3] for path in paths
+          if re.search(r'^  commandline\.run\(', read(path), re.MULTILINE)]
+
+
+@pytest.fixture(scope='module')
+def known():
+  """Command -> its flags, which of them are yes or no, and whether it takes a run's config."""
+  result = subprocess.run([sys.executable, '-c', _FLAGS], input=' '.join(there()), cwd=ROOT,
+                          text=True, capture_output=True, check=False)
+  assert result.returncode == 0, result.stderr
+  return json.loads(result.stdout.splitlines()[-1])
+
+
+def load(value):
+  """The config of FILE.py:ARGUMENT below the root; None for a stand-in or one not made yet."""
+  if any(value.startswith(part) for part in PART_OF_A_NAME) or value.startswith(ADDED):
+    return None
+  path, _, argument = value.partition(':')
+  return runpy.run_path(os.path.join(ROOT, path))['get_config'](argument)
+
+
+def key_exists(key, config):
+  """Whether a config has a dotted key; where none is named, whether that of some method has."""
+  configs = [config] if config else [run_config.default(name) for name in methods.names()]
+  return any(key in dict(run_config.flatten(c)) for c in configs)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_commands_have_these_flags_and_configs_these_keys(page, known):
+  for name, arguments in commands(read(page)):
+    if name not in known:
+      assert name in NOT_THERE_YET, f'no command {name}'
+      continue
+    config = None
+    for argument in arguments:
+      if argument.startswith('--config='):
+        value = argument.partition('=')[2]
+        if value.startswith('configs/') and value.partition(':')[0].endswith('.py'):
+          config = load(value)
+    for argument in arguments:
+      if not argument.startswith('--') or argument in ('--help', '--config=...'):
+        continue
+      flag, _, value = argument[2:].partition('=')
+      if flag == 'config':
+        assert 'config' in known[name]['flags'], f'{name} takes no --config'
+      elif flag.startswith('config.'):
+        assert 'config' in known[name]['flags'] or known[name]['config_of_workdir']
+        assert key_exists(flag[len('config.'):], config), f'{name} {argument}'
+      elif flag == 'override':
+        assert key_exists(value.partition('=')[0], config), f'{name} {argument}'
+      else:
+        no = flag.startswith('no') and flag[2:] in known[name]['yes_or_no']
+        assert no or flag in known[name]['flags'], f'{name} has no --{flag}'
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_configs_that_pages_name_load(page):
+  named = re.findall(r'configs/\w+\.py(?::[\w=.,]*\w)?', read(page))
+  for value in sorted(set(named)):
+    if value not in ('configs/x.py', 'configs/mine.py'):
+      load(value)
+
+
+def test_overrides_in_prose_are_keys():
+  for page in DOCS:
+    for key in re.findall(r'`config\.([a-z_][\w.]*)`', read(page)):
+      some = any(known_key == key or known_key.startswith(f'{key}.')
+                 for name in methods.names()
+                 for known_key, _ in run_config.flatten(run_config.default(name)))
+      assert some or key == 'json', f'{page}: config.{key}'
+
+
+def test_every_command_is_in_the_contract():
+  table = read('docs/contract.md')
+  named = set(re.findall(r'^\| `(\w+)` \|', table.partition('## Exit codes')[0], re.MULTILINE))
+  assert set(there()) <= named and named - set(there()) <= NOT_THERE_YET
+
+
+@pytest.mark.parametrize('page', ['README.md', *DOCS])
+def test_flags_in_prose_are_those_of_some_command(page, known):
+  flags = {flag for command in known.values() for flag in command['flags']}
+  named = set(re.findall(r'`--([a-z_]+)', prose(read(page))))
+  assert named <= flags | {'help'}
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_overrides_of_tables_are_keys(page):
+  for key in re.findall(r'--override=([\w.]+)=', read(page)):
+    assert key_exists(key, None), key
+
+
+# Tables of switches, settings and weights.
+
+def tables(page, first):
+  """(header cells, {name: cells}) of tables whose first column is headed so, names in backticks."""
+  for block in re.findall(r'(?:^\|.*\n)+', read(page), re.MULTILINE):
+    rows = [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]]
+            for line in block.splitlines()]
+    if rows[0][0] == first:
+      yield rows[0], {row[0].strip('`'): row for row in rows[2:]}
+
+
+@pytest.mark.parametrize('method', methods.names())
+def test_switches_are_in_their_table_with_their_values(method):
+  (header, rows), = tables(PAGE_OF[method], 'switch')
+  variants = {cell.strip('`'): column for column, cell in enumerate(header) if '`' in cell}
+  found = methods.module(method).VARIANTS
+  distinct = {name for name, values in found.items()
+              if name in variants or not any(found[other] is values for other in variants)}
+  assert distinct == set(variants), 'a column for each variant'
+  for name, column in variants.items():
+    assert {switch: ast.literal_eval(row[column].strip('`')) for switch, row in rows.items()
+            } == dict(found[name])
+
+
+@pytest.mark.parametrize('method', methods.names())
+@pytest.mark.parametrize('first, part', [('setting', 'model'), ('weight', 'weights')])
+def test_defaults_are_in_their_tables(method, first, part):
+  (header, rows), = tables(PAGE_OF[method], first)
+  assert header[1] == 'default'
+  module = methods.module(method)
+  switches = next(iter(module.VARIANTS.values()))
+  defaults = {name: value for name, value in module.get_default()[part].items()
+              if part == 'weights' or name not in switches}
+  assert {name: ast.literal_eval(row[1].strip('`')) for name, row in rows.items()} == defaults
+
+
+def test_content_transfers_weights_by_task():
+  (_, rows), = tables(PAGE_OF['content_transfer'], 'task')
+  assert {task: tuple(map(float, row[1:])) for task, row in rows.items()
+          } == content_transfer.WEIGHTS
+
+
+@pytest.mark.parametrize('method', methods.names())
+def test_abilities_are_in_their_table(method):
+  (_, rows), = tables(PAGE_OF[method], 'ability')
+  config = run_config.default(method)
+  with config.unlocked():
+    config.data.update(a='~Eyeglasses', b='Eyeglasses')
+  assert set(rows) == methods.make(config).abilities
+
+
+# Examples.
+
+def runnable(page):
+  return re.findall(r'<!-- runnable -->\n```python\n(.*?)^```$', read(page),
+                    re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize('page', [page for page in PAGES if runnable(page)])
+def test_blocks_marked_runnable_run(page, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for folder in ('docs', 'pretrained'):  # as from a clone, which stays as it is
+    os.symlink(os.path.join(ROOT, folder), folder)
+  for block in runnable(page):
+    namespace = {'__name__': 'docs'}
+    exec(compile(block, page, 'exec'), namespace)  # noqa: S102
+    if 'get_config' in namespace:
+      config = namespace['get_config']()
+      methods.make(config)
+      config = namespace['get_config']('smoke')
+      methods.make(config)
+
+
+def test_errors_in_the_docs_are_user_errors():
+  """What data.md and contract.md say of misspelt names."""
+  config = run_config.default('lomit')
+  config.variant = 'oficial'
+  with pytest.raises(errors.UserError, match="did you mean 'official'"):
+    methods.make(config)
+  with pytest.raises(errors.UserError, match='known: .*smoke'):
+    load('configs/quickstart.py:smokke')
+
+
+# The fifth method.
+
+@pytest.fixture
+def fifth(tmp_path, monkeypatch):
+  """The files of docs/adding_a_method.md, where `methods` finds them: {name: path}."""
+  written = {}
+  for block in fenced(read('docs/adding_a_method.md'), 'python'):
+    name = re.match(r'# (\S+\.py)\n', block)[1]
+    written[name] = str(tmp_path / name)
+    os.makedirs(os.path.dirname(written[name]), exist_ok=True)
+    (tmp_path / name).write_text(block)
+  monkeypatch.setattr(methods, '__path__', [*methods.__path__,
+                                            str(tmp_path / 'maskgan_jax' / 'methods')])
+  yield written
+  sys.modules.pop('maskgan_jax.methods.recolor', None)
+  vars(methods).pop('recolor', None)
+
+
+def test_the_fifth_methods_files_are_in_style(fifth):
+  assert set(fifth) == {'maskgan_jax/methods/recolor.py', ADDED}
+  for path in fifth.values():
+    assert all(len(line) <= 100 for line in read(path).splitlines())
+  document = runpy.run_path(fifth[ADDED])['__doc__']
+  assert all(part in document for part in ('paper:', 'ours:', 'hours and hardware:', 'command:'))
+  assert 'recolor' in methods.names()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('compile_quickly')
+def test_the_fifth_method_trains_resumes_measures_and_translates(fifth, tmp_path, data_dir):
+  workdir = str(tmp_path / 'run')
+  config = load_fifth(fifth, data_dir)
+  config.num_steps = 2
+  measured_run.train(config, workdir)
+  assert scores.latest(workdir)['step'] == 2
+  config.num_steps = 4
+  measured_run.train(config, workdir)
+  whole = load_fifth(fifth, data_dir)
+  whole.evaluators = ()
+  loop.train(whole, str(tmp_path / 'whole'))
+  assert_same(newest(workdir), newest(str(tmp_path / 'whole')))
+  row = scores.latest(workdir)
+  assert row['step'] == 4 and 0 <= row['mask_iou'] <= 1 and row['transfer_error_inside'] > 0
+  assert [line['step'] for line in metric_writers.read(workdir) if 'generator/loss' in line
+          ] == [2, 4]
+  assert set(evaluate.evaluate(workdir, config, again=True, note=lambda line: None)) == {2, 4}
+
+  model = Translator.from_workdir(workdir)
+  rng = np.random.default_rng(0)
+  source, exemplar, other = rng.integers(0, 256, (3, 5, 16, 16, 3), np.uint8)
+  result = model(source, exemplar)
+  assert result.image.shape == source.shape and result.image.dtype == np.uint8
+  for mask in (result.source_mask, result.exemplar_mask, model.segment(source)):
+    assert mask.shape == (5, 16, 16, 1) and mask.min() >= 0 and mask.max() <= 1
+  unchanged = model(source, exemplar, source_mask=np.zeros((16, 16), np.float32))
+  np.testing.assert_array_equal(unchanged.image, source)
+  half = np.zeros((16, 16), bool)
+  half[:, 8:] = True
+  assert (model(source, exemplar, source_mask=half).image[:, :, :8] == source[:, :, :8]).all()
+  frames = model.interpolate(source, exemplar, other, 3).image
+  np.testing.assert_allclose(frames[0].astype(int), result.image, atol=1)
+  with pytest.raises(errors.UserError, match='segment'):
+    model.remove(source)
+  written = translate.translate(model, os.path.join(ROOT, 'docs/hair'),
+                                os.path.join(ROOT, 'docs/glasses'), str(tmp_path / 'grid.png'),
+                                grid=True, save_masks=True)
+  assert [os.path.basename(path) for path in written] == [
+      'grid.png', 'grid_source_mask.png', 'grid_exemplar_mask.png']
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('compile_quickly')
+def test_what_the_fifth_method_is_tested_for_without_a_new_test(fifth):
+  """Tests that docs/adding_a_method.md promises; resuming and `jit` are in the one above."""
+  name, path = 'recolor', fifth[ADDED]
+  method_checks.check_gradients_by_owner(name)
+  one_device = method_checks.steps(name, devices=jax.devices()[:1])
+  method_checks.check_same_on_eight_devices(name, 'pmap', one_device)
+  config_checks.check_document(path)
+  config_checks.check_loading(path)
+  config_checks.check_switches(name)
+
+
+def load_fifth(fifth, data_dir):
+  config = runpy.run_path(fifth[ADDED])['get_config']('smoke')
+  config.name = 'recolor'
+  config.data.data_dir = data_dir
+  return config

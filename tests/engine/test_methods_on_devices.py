@@ -1,0 +1,43 @@
+"""Every method in the engine: the same numbers on any devices, resumed at any step."""
+
+import jax
+import pytest
+
+from helpers.method_checks import check_same_on_eight_devices, LABELS, STEPS, steps
+from helpers.training import assert_same, newest, small_config
+from maskgan_jax import methods
+from maskgan_jax.training import loop
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def one_device():
+  found = {}
+
+  def of(name):
+    if name not in found:
+      found[name] = steps(name, devices=jax.devices()[:1])
+    return found[name]
+  return of
+
+
+@pytest.mark.parametrize('parallel', ['jit', 'pmap'])
+@pytest.mark.parametrize('name', methods.names())
+def test_eight_devices_compute_what_one_does(name, parallel, one_device):
+  check_same_on_eight_devices(name, parallel, one_device(name))
+
+
+@pytest.mark.parametrize('name', methods.names())
+def test_a_run_resumed_at_any_step_is_bitwise_the_whole_one(name, tmp_path, data_dir):
+  def train(folder, num_steps):
+    config = small_config(name, num_steps=num_steps, evaluators=())
+    config.data.update(data_dir=data_dir, attributes=LABELS)
+    for player in config.optimizers.values():
+      player.schedule = 'constant'  # others depend on num_steps
+    loop.train(config, str(tmp_path / folder))
+    return newest(str(tmp_path / folder))
+  whole = train('whole', STEPS)
+  for num_steps in range(1, STEPS):
+    train('parts', num_steps)
+  assert_same(train('parts', STEPS), whole)

@@ -1,0 +1,63 @@
+"""What holds of every config file, also of one that a test adds."""
+
+import itertools
+import os
+import re
+import runpy
+
+import pytest
+
+from maskgan_jax import errors, methods
+from maskgan_jax.runs import config as run_config
+
+
+def name(path):
+  return os.path.splitext(os.path.basename(path))[0]
+
+
+def load(path, argument=''):
+  return runpy.run_path(path)['get_config'](argument)
+
+
+def arguments(path):
+  """What a config file takes after its colon, as it says itself when it is given anything else."""
+  with pytest.raises(errors.UserError, match='smoke') as caught:
+    load(path, 'smokke')
+  return str(caught.value).rpartition('known: ')[2].split(', ')
+
+
+def variants(method):
+  """Variant -> its switches; a second name for the same ones is left out."""
+  found = {}
+  for variant, switches in methods.module(method).VARIANTS.items():
+    if all(switches is not other for other in found.values()):
+      found[variant] = switches
+  return found
+
+
+def check_document(path):
+  document = runpy.run_path(path)['__doc__']
+  for part in ('paper:', 'ours:' if name(path) != 'quickstart' else 'README.md', 'command:'):
+    assert part in document
+  command = document.split('command:')[1]
+  assert f'--config=configs/{name(path)}.py' in command
+  for argument in re.findall('`:([^`]+)`', document):
+    assert set(argument.split(',')) <= set(arguments(path)), 'the document promises too much'
+
+
+def check_loading(path):
+  chosen = arguments(path)
+  for argument in ('', *chosen, *(f'{choice},smoke' for choice in chosen)):
+    config = load(path, argument)
+    again = run_config.from_json(run_config.to_json(config))
+    assert dict(run_config.flatten(again)) == dict(run_config.flatten(config))
+    assert run_config.fingerprint(again) == run_config.fingerprint(config)
+    methods.make(config)
+
+
+def check_switches(method):
+  for (variant, mine), (_, others) in itertools.permutations(variants(method).items(), 2):
+    for switch in mine:
+      config = run_config.default(method)
+      config.variant, config.model[switch] = variant, others[switch]
+      assert dict(methods.make(config).switches) == {**mine, switch: others[switch]}

@@ -1,0 +1,62 @@
+"""What holds of every method, also of one that a test adds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from helpers.training import assert_close, random_batch, run, small_config
+from maskgan_jax import methods
+from maskgan_jax.training import train_step
+
+STEPS = 4  # in which every player of a shrunken config plays
+LABELS = ('Black_Hair', 'Smiling')
+
+
+def check_gradients_by_owner(name):
+  """A player's loss has gradients for the groups that the player owns; each group has one owner."""
+  config = small_config(name)
+  method = methods.make(config)
+  players = train_step.make_optimizers(method, config)
+  before = jax.jit(lambda: train_step.init_state(method, players, config))()
+  batch = train_step.normalize({k: jnp.asarray(v) for k, v in random_batch(config).items()})
+  for player in method.players:
+    owned = {g: before.params[g] for g in player.owns}
+    _, _, _, grads = jax.jit(train_step.gradients, static_argnums=(0, 6))(
+        player, before.params, owned, before.model_state, batch, jax.random.key(1), 1)
+    assert set(grads) == set(player.owns)
+    for group, tree in grads.items():
+      assert float(optax.tree.norm(tree)) > 0, f'{player.name} does not train {group}'
+  assert sorted(g for p in method.players for g in p.owns) == sorted(before.params)
+
+
+def batches(config):
+  rng = np.random.default_rng(0)
+  for i in range(STEPS):
+    labels = {f'{d}_attributes': rng.integers(0, 2, (config.batch_size, len(LABELS))).astype('f4')
+              for d in 'ab'}
+    yield {**random_batch(config, i), **labels}
+
+
+def steps(name, parallel='jit', devices=None):
+  """Plain gradient steps: Adam would blow rounding up wherever the true gradient is zero."""
+  config = small_config(name, parallel=parallel, batch_size=8)
+  config.data.attributes = LABELS
+  if name == 'lomit':
+    # The authors' deviation of rows has slopes of 1e3 on maps of 4x4, which blow rounding up too.
+    config.variant = 'ijcai'
+    config.weights.total_variation = 0.01  # the one term that is a sum over the batch
+  for player in config.optimizers.values():
+    player.update(name='sgd', learning_rate=1e-5)
+  return run(config, devices=devices, steps=STEPS, batches=list(batches(config)))
+
+
+def check_same_on_eight_devices(name, parallel, one_device):
+  """Eight devices compute what one does; `one_device` is what `steps` returned there."""
+  state, history = steps(name, parallel)
+  reference, expected = one_device
+  assert_close(state.params, reference.params)
+  assert_close(state.model_state, reference.model_state)
+  assert_close(history, expected, rtol=1e-3, atol=1e-4)
+  for metric in history[0]:
+    assert any(np.isfinite(h[metric]) for h in history), f'{metric}: its player never played'

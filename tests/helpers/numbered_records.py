@@ -1,0 +1,118 @@
+"""Records whose pictures tell their number, and the pipeline over them."""
+
+import itertools
+
+import numpy as np
+
+from helpers import data_samples
+from maskgan_jax.data import pipeline, sources, transforms
+
+NAMES = ('Glasses', 'Old')
+
+
+class NumberedRecords:
+  """Pictures that tell their number (red + 256 green) and which half is left (blue).
+
+  Even records are without glasses; every third is old. True answers are as easy to recognise. The
+  mask of `masks` tells the number too, and with `truths` that of the other attribute is one pixel.
+  """
+
+  attribute_names = NAMES
+
+  def __init__(self, count, *, side=8, masks='', truths=False):
+    numbers = np.arange(count)
+    self.attributes = np.stack([numbers % 2 == 1, numbers % 3 == 0], axis=1)
+    self.fingerprint = f'{count} {side}'
+    self._side, self._masks = side, masks
+    self.reads = []
+    if truths:
+      self.answers = 0
+      self.transfer_truth, self.removal_truth = self._transfer_truth, self._removal_truth
+      self.erased_truth = self._erased_truth
+
+  def __len__(self):
+    return len(self.attributes)
+
+  def name(self, index):
+    return f'picture {index}'
+
+  def image(self, index):
+    assert isinstance(index, int)
+    self.reads.append(index)
+    image = np.zeros((self._side, self._side, 3), np.uint8)
+    image[..., 0], image[..., 1] = index % 256, index // 256
+    image[:, self._side // 2:, 2] = 255
+    return image
+
+  def mask(self, index, attribute):
+    if not self._masks:
+      return None
+    if attribute == self._masks:
+      return np.full((self._side, self._side), index / len(self), np.float32)
+    assert attribute in NAMES
+    mask = np.zeros((self._side, self._side), np.float32)
+    mask[index % self._side, 3] = 0.5
+    return mask
+
+  def _transfer_truth(self, a_index, b_index, attributes):
+    assert attributes in (('Glasses',), NAMES)
+    self.answers += 1
+    image = self.image(a_index)
+    image[..., 2] = b_index
+    return image, np.full((self._side, self._side), 0.25, np.float32)
+
+  def _erased_truth(self, a_index, b_index, attributes, erased):
+    assert (attributes, erased) == (NAMES, 'Old')
+    image = self.image(a_index)
+    image[..., 2] = b_index + 100
+    return image, np.full((self._side, self._side), 0.75, np.float32)
+
+  def _removal_truth(self, b_index, attributes):
+    image = self.image(b_index)
+    image[..., 2] = 7
+    return image
+
+
+class Gradient(NumberedRecords):
+  """Every picture says at each pixel where the pixel is."""
+
+  def __init__(self):
+    super().__init__(20)
+
+  def image(self, index):
+    rows, columns = np.mgrid[:16, :16].astype(np.uint8)
+    return np.stack([rows, columns, rows * 0], axis=-1)
+
+
+def make_data(count=23, *, seed=0, image_size=8, image_width=0, records=None, **fields
+              ) -> pipeline.Data:
+  """Data over these records, or over `count` numbered ones, with fields of config.data."""
+  config = data_samples.make_config('folder', **{'a': '~Glasses', 'b': 'Glasses', **fields})
+  records = records or {split: NumberedRecords(count) for split in sources.SPLITS}
+  source = sources.Source(records, sources.domains_of(config, NAMES),
+                          dict.fromkeys(sources.SPLITS, 'own'))
+  transform = transforms.Transform(image_size, crop=config.crop, keep_aspect=config.keep_aspect,
+                                   load_size=config.load_size, flip=config.flip,
+                                   image_width=image_width, zoom_least=config.zoom_least,
+                                   zoom_probability=config.zoom_probability)
+  return pipeline.Data(config, source, transform, seed)
+
+
+def numbers_of(images_):
+  """Which records a stack shows, and which of them are mirrored."""
+  levels = images_[..., 0, 0, :].astype(int)
+  numbers = levels[..., 0] + 256 * levels[..., 1]
+  return numbers, levels[..., 2] > 0
+
+
+def take(iterator, count) -> list:
+  """The next `count` of an iterator."""
+  return list(itertools.islice(iterator, count))
+
+
+def assert_same(left, right):
+  """Two batches have the same arrays, bit for bit."""
+  assert left.keys() == right.keys()
+  for name in left:
+    assert left[name].dtype == right[name].dtype
+    np.testing.assert_array_equal(left[name], right[name])

@@ -1,0 +1,177 @@
+"""Exported files: they compute what the translator does, with masks or without, and need no code of
+ours."""
+
+import os
+import subprocess
+import sys
+
+import jax.export
+import numpy as np
+import pytest
+
+from helpers import models
+from helpers.models import picture
+from maskgan_jax import errors, files, methods
+from maskgan_jax.methods import base
+from maskgan_jax.translator import Translator
+
+ALONE = """
+import sys
+sys.modules['maskgan_jax'] = None  # importing it is an error
+import numpy as np
+path, given, to = sys.argv[1:]
+given = dict(np.load(given))
+if path.endswith('.onnx'):
+  import onnxruntime
+  session = onnxruntime.InferenceSession(path)
+  names = [output.name for output in session.get_outputs()]
+  inputs = {i.name: given[i.name] for i in session.get_inputs()}
+  results = dict(zip(names, session.run(None, inputs)))
+else:
+  import jax.export
+  call = jax.export.deserialize(open(path, 'rb').read()).call
+  results = call(*given.values())
+np.savez(to, **{name.removeprefix('used_'): np.asarray(x) for name, x in results.items()})
+"""
+
+
+def alone(path, given, tmp_path):
+  """What a process without our code computes with the file."""
+  np.savez(tmp_path / 'given.npz', **given)
+  subprocess.run([sys.executable, '-c', ALONE, str(path), str(tmp_path / 'given.npz'),
+                  str(tmp_path / 'to.npz')], check=True, timeout=300,
+                 env={**os.environ, 'XLA_FLAGS': ''})
+  return dict(np.load(tmp_path / 'to.npz'))
+
+
+def assert_near(results, translation, rows=slice(None)):
+  levels = results['image'][rows].astype(int) - np.asarray(translation.image, int)
+  assert results['image'].dtype == np.uint8 and np.abs(levels).max() <= 1
+  for name in ('source_mask', 'exemplar_mask'):
+    mask = getattr(translation, name)
+    if mask is not None:
+      np.testing.assert_allclose(results[name][rows], mask, atol=1e-4)
+
+
+def mixed(translator, names, count):
+  """Masks of which the first example's are drawn and the others' left to the model."""
+  shape = (count, *base.image_shape(translator.config), 1)
+  masks = {}
+  for i, name in enumerate(names):
+    mask = np.random.default_rng(i).random(shape, np.float32)
+    mask[1:] = -1
+    masks[name] = mask
+  return masks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['bin', 'onnx'])
+@pytest.mark.parametrize('name', methods.names())
+def test_a_file_does_what_the_translator_does(name, kind, tmp_path):
+  if kind == 'onnx':
+    pytest.importorskip('jax2onnx')
+    pytest.importorskip('onnxruntime')
+  # With statistics of the batch at hand, an example is not the same in another batch.
+  switches = {'inference_statistics': 'running'} if name == 'lomit' else {}
+  t = models.drawn(name, **switches)
+  path = tmp_path / f'model.{kind}'
+  inputs, outputs = t.export(path, masks=True)
+  roles = ['source'] + ['exemplar'] * ('exemplar' in t.abilities)
+  names = [f'{role}_mask' for role in roles if f'{role}_mask' in t.abilities]
+  assert [text.split()[0] for text in inputs] == roles + names and outputs[0] == 'image'
+  pair = {role: picture(i, t, 3) for i, role in enumerate(roles)}
+  masks = mixed(t, names, 3)
+  results = alone(path, pair | masks, tmp_path)
+  first = {role: x[:1] for role, x in pair.items()}
+  assert_near(results, t(*first.values(), **{name: mask[:1] for name, mask in masks.items()}),
+              slice(0, 1))
+  assert_near(results, t(*(x[1:] for x in pair.values())), slice(1, 3))
+  if kind == 'onnx':  # and a batch of one, by the same file
+    single = alone(path, {name: x[:1] for name, x in (pair | masks).items()}, tmp_path)
+    assert np.abs(single['image'].astype(int) - results['image'][:1]).max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['bin', 'onnx'])
+def test_removal_and_segmentation(kind, tmp_path):
+  if kind == 'onnx':
+    pytest.importorskip('jax2onnx')
+    pytest.importorskip('onnxruntime')
+  t = models.drawn('content_transfer')
+  source = picture(0, t)
+  t.export(tmp_path / f's.{kind}', what='segment')
+  found = alone(tmp_path / f's.{kind}', {'source': source}, tmp_path)
+  np.testing.assert_allclose(found['mask'], t.segment(source), atol=1e-4)
+  t.export(tmp_path / f'r.{kind}', what='remove', masks=True)
+  masks = mixed(t, ['source_mask'], 2)
+  results = alone(tmp_path / f'r.{kind}', {'source': source} | masks, tmp_path)
+  assert_near(results, t.remove(source[:1], masks['source_mask'][:1]), slice(0, 1))
+  # A mask near the threshold may fall on either side of it.
+  expected = t.remove(source[1:])
+  near = np.abs(expected.source_mask - t.threshold) < 1e-3
+  same = np.abs(results['image'][1:].astype(int) - expected.image) <= 1
+  assert (same | near).all()
+
+
+def test_what_cannot_be_exported_is_said(tmp_path):
+  t = models.drawn('egsc_it')
+  for options, message in (({'what': 'erase'}, "what is 'erase'"), ({'what': 'remove'}, 'cannot'),
+                           ({'what': 'segment'}, 'cannot do')):
+    with pytest.raises(errors.UserError, match=message):
+      t.export(tmp_path / 'x', **options)
+  content = models.drawn('content_transfer')
+  with pytest.raises(errors.UserError, match="cannot do 'reverse'"):
+    content.export(tmp_path / 'x', reverse=True)
+  with pytest.raises(errors.UserError, match='takes no mask'):
+    content.export(tmp_path / 'x', what='segment', masks=True)
+  with pytest.raises(errors.UserError, match='cannot write'):
+    content.export('/proc/nowhere/x', what='segment')
+  assert not list(tmp_path.iterdir())
+
+
+def test_links_are_followed_and_devices_left_alone(tmp_path):
+  (tmp_path / 'target').write_text('old')
+  (tmp_path / 'link').symlink_to(tmp_path / 'target')
+  files.write_atomically(tmp_path / 'link', 'new')
+  assert (tmp_path / 'link').is_symlink() and (tmp_path / 'target').read_text() == 'new'
+  os.mkfifo(tmp_path / 'pipe')
+  for name, message in (('pipe', 'no ordinary file'), ('a\0b', 'cannot write')):
+    with pytest.raises(errors.UserError, match=message):
+      files.write_atomically(f'{tmp_path}/{name}', 'x')
+  assert (tmp_path / 'pipe').is_fifo() and len(list(tmp_path.iterdir())) == 3
+
+
+def test_onnx_without_jax2onnx(monkeypatch, tmp_path):
+  monkeypatch.setitem(sys.modules, 'jax2onnx', None)
+  with pytest.raises(errors.UserError, match='needs jax2onnx: pip install'):
+    models.drawn('content_transfer').export(tmp_path / 'x.onnx', what='segment')
+
+
+def command(*flags):
+  return subprocess.run([sys.executable, '-m', 'maskgan_jax.export', *flags], capture_output=True,
+                        text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path):
+  t = models.drawn('content_transfer')
+  t.save(tmp_path / 'model')
+  model = f'--pretrained={tmp_path}/model'
+  done = command(model, f'--output={tmp_path}/segment.bin', '--what=segment')
+  assert done.returncode == 0, done.stderr
+  assert 'source uint8[b, 16, 16, 3] -> mask' in done.stdout
+  call = jax.export.deserialize((tmp_path / 'segment.bin').read_bytes()).call
+  source = picture(0, t)
+  np.testing.assert_allclose(call(source)['mask'], t.segment(source), atol=1e-5)
+  done = command(model, f'--output={tmp_path}/again/', '--half')
+  assert done.returncode == 0, done.stderr
+  Translator.from_pretrained(tmp_path / 'again')
+  for flags, message in (((model,), '--output must be given'),
+                         ((f'--output={tmp_path}/x',), '--workdir or --pretrained'),
+                         ((model, '--output=x/', '--masks'), '--masks is of files'),
+                         ((model, '--output=x.bin', '--half'), '--half is of folders'),
+                         ((model, f'--output={tmp_path}/again/'), 'exists'),
+                         ((model, '--output=x.bin', '--what=sigment'), "did you mean 'segment'")):
+    done = command(*flags)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
