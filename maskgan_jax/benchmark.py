@@ -117,8 +117,7 @@ def measure(config, seconds: float, *, random_data: bool = False, first_stage: b
                          image_width=config.image_width, seed=config.seed)
     batches = data.train(batch_size=config.batch_size, draws=draws)
   batch = parallel.take(batches, draws, stride)
-  state = jax.jit(lambda: train_step.init_state(method, players, config),
-                  out_shardings=parallel.replicated)()
+  state = parallel.initialize(lambda: train_step.init_state(method, players, config))
   cycle = math.lcm(*(player.every for player in method.players))
   start = -(-max(player.start for player in method.players) // cycle) * cycle
   state = state.replace(step=parallel.replicate(np.int32(start)))

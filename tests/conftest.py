@@ -1,41 +1,103 @@
-"""Eight CPU devices, strict promotion of ranks, tiny sizes."""
+"""Eight CPU devices, strict promotion of ranks, quick compilation, a budget for each test.
+
+Tests come in two tiers. Those without a mark are fast: each phase of one takes at most 5 seconds,
+or it fails. `slow` tests train, compile a method's whole step or start processes. They are dealt
+into five shares by their names, and `--share=K` runs one of the five beside the fast tests.
+"""
 
 import gc
 import os
 import pathlib
+import resource
 import signal
+import time
+import zlib
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background, and then
-  signal.signal(signal.SIGINT, signal.default_int_handler)  # all that tests start and interrupt
+import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  # A shell starts jobs in the background so, and they pass it on to what tests start and interrupt.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+# Commands that tests start inherit these: most time goes into compiling small programs.
+os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', 'true')
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
 
 import jax  # noqa: E402
-import pytest  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-_CACHE = os.environ.get('JAX_COMPILATION_CACHE_DIR')
-if _CACHE:
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+SHARES = 5
+BUDGET = 5.0  # seconds that a phase of a fast test may take
+_MAPPINGS = 20_000  # memory mappings of a process; Linux allows 65,530
+
+
+def pytest_addoption(parser):
+  parser.addoption('--share', type=int, choices=range(SHARES),
+                   help=f'run only this one of the {SHARES} shares of the slow tests')
+
+
+def _share(item):
+  """Returns a slow test's share, which stays the same whatever tests come and go."""
+  return zlib.crc32(item.nodeid.encode()) % SHARES
 
 
 def pytest_collection_modifyitems(config, items):
-  """Leaves out what the file that $TESTS_PASSED names lists: what passed a moment ago."""
+  """Leaves out the slow tests of other shares, and the tests that $TESTS_PASSED lists."""
+  share = config.getoption('share')
   path = os.environ.get('TESTS_PASSED')
-  if path:
-    passed = set(pathlib.Path(path).read_text(encoding='utf-8').splitlines())
-    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
-    items[:] = [item for item in items if item.nodeid not in passed]
+  passed = set(pathlib.Path(path).read_text(encoding='utf-8').splitlines()) if path else set()
+
+  def is_left_out(item):
+    slow = item.get_closest_marker('slow') is not None
+    return item.nodeid in passed or (slow and share is not None and _share(item) != share)
+
+  config.hook.pytest_deselected(items=[item for item in items if is_left_out(item)])
+  items[:] = [item for item in items if not is_left_out(item)]
+
+
+def _cpu_seconds():
+  """Returns the CPU seconds of this process and of its children that have ended."""
+  usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+  return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _within_budget(item, phase):
+  """Runs a phase of a test and fails if a fast test took too long.
+
+  On a busy machine the clock runs on while the test waits, and on several cores CPU seconds count
+  more than once: the smaller of the two is taken.
+  """
+  clock, cpu = time.monotonic(), _cpu_seconds()
+  result = yield
+  seconds = min(time.monotonic() - clock, _cpu_seconds() - cpu)
+  if seconds > BUDGET and item.get_closest_marker('slow') is None:
+    pytest.fail(f'its {phase} took {seconds:.1f} s of the {BUDGET:.0f} s that a test without the '
+                'slow mark may take', pytrace=False)
+  return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+  return (yield from _within_budget(item, 'setup'))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+  return (yield from _within_budget(item, 'call'))
 
 
 @pytest.fixture(scope='module', autouse=True)
 def _forget_programs():
-  """Linux allows a process 65530 memory mappings. XLA's programs for CPUs take three and more each,
-  tests of one file up to 16,000, and JAX keeps programs; beyond the limit a process is ended."""
+  """Frees compiled programs: each takes three memory mappings and more, and JAX keeps programs.
+
+  A process that reaches Linux's limit is ended.
+  """
   yield
   mappings = pathlib.Path('/proc/self/maps')
-  if mappings.exists() and mappings.read_bytes().count(b'\n') > 20_000:
+  if mappings.exists() and mappings.read_bytes().count(b'\n') > _MAPPINGS:
     jax.clear_caches()
     gc.collect()
 
@@ -47,11 +109,11 @@ def data_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def compile_quickly():
-  """For modules whose time goes into compiling small programs: hardly any optimization."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
+def compile_fully():
+  """For modules that measure a compiled program, or compute for long: all of XLA's passes."""
   jax.config.update('jax_disable_most_optimizations', False)
+  yield
+  jax.config.update('jax_disable_most_optimizations', True)
 
 
 @pytest.fixture(name='torch')

@@ -108,7 +108,7 @@ def _first_state(method, players, config, parallel, given, store) -> train_step.
   def init():
     return train_step.init_state(method, players, config)
   if store.latest() is None:
-    state = jax.jit(init, out_shardings=parallel.replicated)()
+    state = parallel.initialize(init)
     if given():
       params = {**state.params, **parallel.replicate(given())}
       ema = jax.tree.map(jnp.array, params) if config.ema_decay else {}

@@ -112,6 +112,17 @@ class Parallel:
     """A host or single-device tree as replicated global arrays."""
     return jax.jit(lambda x: x, out_shardings=self.replicated)(tree)
 
+  def initialize(self, init: Callable[[], Any]) -> Any:
+    """Returns init(), replicated over the devices.
+
+    The program runs once. On a CPU, optimizing it takes six times as long as not: 25 seconds more
+    for the quickstart's networks.
+    """
+    on_cpu = self.devices[0].platform == 'cpu'
+    options = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
+    return jax.jit(init, out_shardings=self.replicated,
+                   compiler_options=options if on_cpu else None)()
+
   def feed(self, batch: dict[str, np.ndarray], draws: int = 1, steps: int = 1
            ) -> dict[str, jax.Array]:
     """This process' part of a batch as arrays that the compiled step takes."""

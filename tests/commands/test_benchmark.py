@@ -2,14 +2,11 @@
 
 import glob
 import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
 
-from helpers.paths import ROOT
-from helpers.processes import environment
+from helpers import commands
 from maskgan_jax import benchmark_table, errors, step_profile
 
 PROGRAM = """
@@ -126,8 +123,7 @@ def test_a_method_that_fails_is_a_row(monkeypatch, capsys):
 
 
 def run(*flags):
-  return subprocess.run([sys.executable, '-m', 'maskgan_jax.benchmark', *flags], cwd=ROOT,
-                        env=environment(), text=True, capture_output=True, check=False)
+  return commands.run('benchmark', *flags)
 
 
 @pytest.mark.parametrize('flags, part', [

@@ -1,15 +1,13 @@
 """What check_data finds in good data and bad, its contact sheet and its exit codes."""
 
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 from PIL import Image
 import pytest
 
 from helpers import data_samples
+from helpers.commands import run
 from maskgan_jax import check_data, errors
 from maskgan_jax.data import images
 
@@ -160,12 +158,7 @@ def test_the_command(tmp_path):
   root = data_samples.write_domains(tmp_path / 'p')
   (tmp_path / 'config.py').write_text(_CONFIG.format(path=root))
 
-  def run(*arguments):
-    return subprocess.run([sys.executable, '-m', 'maskgan_jax.check_data', *arguments],
-                          capture_output=True, text=True, cwd=tmp_path, check=False,
-                          env=os.environ | {'JAX_PLATFORMS': 'cpu'})
-
-  done = run(f'--config={tmp_path / "config.py"}')
+  done = run('check_data', f'--config={tmp_path / "config.py"}', folder=tmp_path)
   assert done.returncode == 0, done.stderr
   assert 'a: 8 pictures' in done.stdout or 'a: 7 pictures' in done.stdout
   assert images.load_image(tmp_path / 'check_data.png').shape[0] > 200
@@ -174,6 +167,6 @@ def test_the_command(tmp_path):
       ((f'--config={tmp_path / "config.py"}', '--config.data.b=B & ~B'), 'no usable training'),
       ((f'--config={tmp_path / "confi.py"}',), 'config.py'),
   ]:
-    done = run(*arguments)
+    done = run('check_data', *arguments, folder=tmp_path)
     assert done.returncode == 2 and problem in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and 'Traceback' not in done.stderr

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from helpers import commands
 from helpers.tiny_model import make_config, make_model, SIZE
 from maskgan_jax import errors, evaluate, evaluators, methods
 from maskgan_jax.data import pipeline
@@ -185,10 +186,9 @@ def command(*arguments):
 
 
 def test_the_command(run, config, model):
-  process = command(f'--workdir={run}', '--once', '--config.evaluators=masks',
-                    '--config.evaluation_pairs=3')
-  out, err = process.communicate(timeout=300)
-  assert process.returncode == 0 and out.startswith('step 2\nmask IoU at'), err
+  done = commands.run('evaluate', f'--workdir={run}', '--once', '--config.evaluators=masks',
+                      '--config.evaluation_pairs=3')
+  assert done.returncode == 0 and done.stdout.startswith('step 2\nmask IoU at'), done.stderr
   rows = scores.read(run)
   assert [row['step'] for row in rows] == [2, 4]
   assert all(row['pairs'] == 3 and 'mask_iou' in row and 'transfer_psnr' not in row for row in rows)
@@ -198,10 +198,9 @@ def test_the_command(run, config, model):
          'no key': (f'--workdir={run}', '--config.evaluaters=masks'),
          'interval': (f'--workdir={run}', '--interval=0')}
   for message, arguments in bad.items():
-    process = command(*arguments)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 2 and message in err and err.count('\n') == 1, err
-    assert out == '' and err.startswith('error: ')
+    done = commands.run('evaluate', *arguments)
+    commands.fails(done, message)
+    assert done.stdout == '' and done.stderr.count('\n') == 1
 
 
 def test_the_command_can_be_told_to_stop(run, config):

@@ -18,8 +18,6 @@ from maskgan_jax.runs import weights
 
 torch = pytest.importorskip('torch')
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 
 @pytest.fixture(name='model', scope='module')
 def _model():

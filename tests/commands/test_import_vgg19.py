@@ -20,8 +20,6 @@ from maskgan_jax.runs import weights
 torch = pytest.importorskip('torch')
 h5py = pytest.importorskip('h5py')
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 PLANS = {'vgg11': (1, 1, 2, 2, 2), 'vgg16': (2, 2, 3, 3, 3), 'vgg19': (2, 2, 4, 4, 4)}
 
 

@@ -4,13 +4,13 @@ import importlib
 import os
 import pathlib
 import pickle
-import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
 
+from helpers.commands import run
 from helpers.paths import ROOT_PATH as ROOT
 from maskgan_jax import errors, import_weights
 from maskgan_jax.convert import content_transfer
@@ -302,14 +302,11 @@ def test_without_torch_it_says_what_to_install(checkpoint, tmp_path, monkeypatch
 def test_command(checkpoint, tmp_path):
   path = save(tmp_path / 'x.pth', checkpoint)
 
-  def run(*arguments):
-    return subprocess.run([sys.executable, '-m', 'maskgan_jax.import_weights', *arguments],
-                          cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-  done = run('content_transfer', path, f'--output={tmp_path / "run"}')
+  done = run('import_weights', 'content_transfer', path, f'--output={tmp_path / "run"}')
   assert done.returncode == 0, done.stderr
   assert 'step 1234' in done.stdout and run_config.load(str(tmp_path / 'run')).image_size == 16
   for arguments in (('content_transfer', path), ('content_transfer', path, '--outptu=x'), ()):
-    done = run(*arguments)
+    done = run('import_weights', *arguments)
     assert done.returncode == 2 and done.stderr.startswith('error: ')
     assert 'output' in done.stderr or 'KIND' in done.stderr
     assert len(done.stderr.splitlines()) == 1

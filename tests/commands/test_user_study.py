@@ -161,8 +161,6 @@ def test_a_title_cannot_break_the_page():
   assert text.count('</script>') == 2 and title not in text and content(text)['title'] == title
 
 
-
-
 # From runs to a page.
 
 def save_run(workdir, data_dir, seed=0, **overrides):

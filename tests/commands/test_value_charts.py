@@ -11,8 +11,6 @@ from maskgan_jax.runs import value_charts
 FIELD = 'weights.mask'
 
 
-
-
 def read(figure):
   """(dots [N, 2], heights of ticks, their numbers, page) of a chart."""
   page = Page(figure)

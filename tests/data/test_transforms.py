@@ -136,7 +136,6 @@ def test_evaluation_may_see_all_of_a_picture():
   assert repr(whole) == repr(dataclasses.replace(whole, test_whole=False))  # for fingerprints
 
 
-
 def _zoomed_pixel_by_pixel(image, scale, top, left):
   """Bilinear at (scale * y + top, scale * x + left), in float64; past the end is the last one."""
   height, width = image.shape[:2]

@@ -313,6 +313,7 @@ def runnable(page):
                     re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('page', [page for page in PAGES if runnable(page)])
 def test_blocks_marked_runnable_run(page, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
@@ -366,7 +367,6 @@ def test_the_fifth_methods_files_are_in_style(fifth):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures('compile_quickly')
 def test_the_fifth_method_trains_resumes_measures_and_translates(fifth, tmp_path, data_dir):
   workdir = str(tmp_path / 'run')
   config = load_fifth(fifth, data_dir)
@@ -409,7 +409,6 @@ def test_the_fifth_method_trains_resumes_measures_and_translates(fifth, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures('compile_quickly')
 def test_what_the_fifth_method_is_tested_for_without_a_new_test(fifth):
   """Tests that docs/adding_a_method.md promises; resuming and `jit` are in the one above."""
   name, path = 'recolor', fifth[ADDED]

@@ -102,13 +102,6 @@ def test_a_collapsed_mask_is_said(tmp_path, data_dir, capsys):
 # Commands as users start them.
 
 
-
-
-
-
-
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_exits_75(number, tmp_path, data_dir):
@@ -126,8 +119,6 @@ def test_a_signal_saves_and_exits_75(number, tmp_path, data_dir):
   again = subprocess.run(command(tmp_path, data_dir, f'--config.num_steps={stopped + 1}'),
                          cwd=ROOT, env=environment(), text=True, capture_output=True, check=False)
   assert again.returncode == 0 and f'resuming at step {stopped}' in again.stdout, again.stderr
-
-
 
 
 @pytest.mark.slow

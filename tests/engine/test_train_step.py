@@ -79,8 +79,7 @@ def test_no_retrace_and_donation():
   method = methods.make(config)
   parallel = parallel_lib.Parallel('jit')
   players = train_step.make_optimizers(method, config)
-  state = jax.jit(lambda: train_step.init_state(method, players, config),
-                  out_shardings=parallel.replicated)()
+  state = parallel.initialize(lambda: train_step.init_state(method, players, config))
   step, _ = train_step.make_step(method, players, config)
   traces = []
 

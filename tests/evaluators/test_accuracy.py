@@ -19,8 +19,6 @@ from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import classifiers, measures
 from maskgan_jax.runs import config as run_config
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 NAMES = ('Blue', 'Red', 'Green')  # what the classifier's outputs are called
 LEVEL = 100
 

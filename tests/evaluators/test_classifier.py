@@ -13,6 +13,7 @@ from PIL import Image
 import pytest
 from safetensors import safe_open
 
+from helpers import commands
 from helpers.classifiers import drawn, SIZE, WIDTH
 from helpers.data_samples import make_config as make_data_config
 from helpers.distribution_samples import measure as measure_distribution
@@ -23,11 +24,6 @@ from maskgan_jax.evaluators import features
 from maskgan_jax.networks import classifier
 from maskgan_jax.runs import classifiers, weights
 from maskgan_jax.runs import config as run_config
-
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
-
-
 
 
 @pytest.mark.parametrize('size', [(16, 16), (32, 20), (9, 33), (1, 2)])
@@ -314,7 +310,7 @@ def test_the_command(table, tmp_path):
              f'--config={tmp_path}/mine.py', f'--output={tmp_path}/x.safetensors', '--width=2']
 
   def run(*flags):
-    return subprocess.run([*command, *flags], text=True, capture_output=True, check=False)
+    return commands.run('train_classifier', *command[3:], *flags)
   ran = run('--steps=5', '--attributes=Red,Bright')
   assert ran.returncode == 0, ran.stderr
   assert 'Red' in ran.stdout and f'--config.accuracy.network={tmp_path}/x.safetensors' in ran.stdout
@@ -328,5 +324,5 @@ def test_the_command(table, tmp_path):
     _, said = process.communicate(timeout=120)
   assert process.returncode == 75 and said.startswith('told to stop; nothing is written')
   assert os.listdir(tmp_path) == ['mine.py']
-  ran = subprocess.run([*command[:3], '--help'], text=True, capture_output=True, check=False)
+  ran = commands.run('train_classifier', '--help')
   assert ran.returncode == 0 and '--attributes' in ran.stdout

@@ -14,8 +14,6 @@ from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import classifiers, measures
 from maskgan_jax.runs import config as run_config
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 
 class Changes(Simple):
   """Mixes the exemplar in, and removes by darkening the upper half."""

@@ -1,5 +1,6 @@
 """LPIPS: a PyTorch twin of both networks, importing them, and the evaluator pair by pair."""
 
+import functools
 import itertools
 import os
 import re
@@ -18,8 +19,6 @@ from maskgan_jax.methods.base import Translation
 from maskgan_jax.networks import lpips
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import measures, scores, weights
-
-pytestmark = pytest.mark.usefixtures('compile_quickly')
 
 WIDTH = 4
 # torchvision's features as (channels over WIDTH, kernel, stride, padding), 'pool', 'tap' for a map
@@ -105,6 +104,13 @@ def ours(net, x, y):
     return np.asarray(jax.jit(lambda *a: module.apply({'params': params}, *a))(x, y))
 
 
+@functools.cache
+def compared(net):
+  """Two stacks of pictures in float64, and their distances by our network."""
+  x, y = images(46, 54, dtype=np.float64), images(46, 54, 4, np.float64)[2:]
+  return x, y, ours(net, x, y)
+
+
 @pytest.mark.parametrize('net, size', [('alex', (31, 44)), ('alex', (64, 53)), ('vgg', (16, 31)),
                                        ('vgg', (37, 34))])
 def test_it_is_the_twins(torch, net, size):
@@ -124,20 +130,20 @@ def test_it_is_the_twins(torch, net, size):
     *(dict(taps=set(range(5)) - {i}) for i in range(5))], ids=str)
 @pytest.mark.parametrize('net', lpips.NETS)
 def test_the_comparison_notices(torch, net, change):
-  x, y = images(46, 54, dtype=np.float64), images(46, 54, 4, np.float64)[2:]
-  got, other = ours(net, x, y), twin(torch, net, x, y, **change)
+  x, y, got = compared(net)
   close(got, twin(torch, net, x, y), rtol=1e-9)
-  assert np.abs(got / other - 1).min() > 1e-5
+  assert np.abs(got / twin(torch, net, x, y, **change) - 1).min() > 1e-5
 
 
 @pytest.mark.parametrize('net', lpips.NETS)
 def test_the_mean_over_all_pairs(net):
   stack = images(35, 32, 4 * 3).reshape(4, 3, 35, 32, 3)
   params = params_of(net)
-  got = lpips.of(params).apply({'params': params}, stack, method='spread')
+  spread = jax.jit(lambda stack: lpips.of(params).apply({'params': params}, stack, method='spread'))
+  got = spread(stack)
   close(got, np.mean([ours(net, stack[i], stack[j]) for i, j in
                       itertools.combinations(range(4), 2)], axis=0), rtol=1e-5)
-  same = lpips.of(params).apply({'params': params}, np.stack([stack[0]] * 2), method='spread')
+  same = spread(np.stack([stack[0]] * 4))
   assert np.abs(same).max() < 1e-9
 
 

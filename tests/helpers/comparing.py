@@ -74,8 +74,6 @@ def benchmark(name):
     sys.path.remove(folder)
 
 
-
-
 def both_forms(function, *arguments):
   """Values and gradients of the CPU's form and of the accelerators'."""
   def loss(*arguments):

@@ -8,6 +8,7 @@ import optax
 from helpers.training import assert_close, random_batch, run, small_config
 from maskgan_jax import methods
 from maskgan_jax.training import train_step
+from maskgan_jax.training.parallel import Parallel
 
 STEPS = 4  # in which every player of a shrunken config plays
 LABELS = ('Black_Hair', 'Smiling')
@@ -18,7 +19,8 @@ def check_gradients_by_owner(name):
   config = small_config(name)
   method = methods.make(config)
   players = train_step.make_optimizers(method, config)
-  before = jax.jit(lambda: train_step.init_state(method, players, config))()
+  before = Parallel('jit').initialize(
+      lambda: train_step.init_state(method, players, config))
   batch = train_step.normalize({k: jnp.asarray(v) for k, v in random_batch(config).items()})
   for player in method.players:
     owned = {g: before.params[g] for g in player.owns}

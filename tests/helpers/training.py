@@ -66,8 +66,7 @@ def run(config, *, devices=None, steps=3, method=None, batches=None):
   method = method or methods.make(config)
   parallel = parallel_lib.Parallel(config.parallel, devices)
   players = train_step.make_optimizers(method, config)
-  state = jax.jit(lambda: train_step.init_state(method, players, config),
-                  out_shardings=parallel.replicated)()
+  state = parallel.initialize(lambda: train_step.init_state(method, players, config))
   step, names = train_step.make_step(method, players, config)
   draws = train_step.draws_per_step(method)
   compiled = parallel.compile(step, draws)

@@ -16,8 +16,6 @@ from maskgan_jax import errors, methods
 from maskgan_jax.networks import discriminators, layers, normalization, resnet
 from maskgan_jax.runs import config as run_config
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 SIZE, BATCH = 8, 2
 
 

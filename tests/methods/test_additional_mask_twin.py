@@ -16,7 +16,7 @@ from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 
 torch = pytest.importorskip('torch')
-pytestmark = pytest.mark.usefixtures('compile_quickly', 'one_thread')
+pytestmark = pytest.mark.usefixtures('one_thread')
 KEY = 3
 UNSUPERVISED = [case for case in comparing.CASES if case != 'supervised']
 DISCRIMINATORS = ('discriminator_a', 'discriminator_b')

@@ -17,8 +17,6 @@ from maskgan_jax.data import predicates, table_source
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import optimizers
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 PATHS = sorted(glob.glob(os.path.join(ROOT, 'configs', '*.py')))
 QUICKSTART = os.path.join(ROOT, 'configs', 'quickstart.py')
 CELEBA = '''5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose
@@ -98,6 +96,7 @@ def test_every_variant_has_a_config():
                         for variant in variants(method)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path, argument', FIRST.values(), ids=FIRST)
 def test_a_config_of_each_variant_takes_steps(path, argument):
   config = load(path, f'{argument},smoke')

@@ -33,9 +33,6 @@ OFFICIAL = {'common': (4, 8, 14), 'leak': 0.2, 'zeros': True, 'label': 0, 'cycle
 PAPER = {'common': (4, 6, 12), 'leak': 0.0, 'zeros': False, 'label': 1, 'cycle_common': True}
 
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def apply_in_training(network, variables, x):
   return network.apply(variables, x, train=True, mutable=['batch_stats'])

@@ -28,8 +28,6 @@ from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 
 @pytest.fixture(name='twin', scope='module')
 def _twin():

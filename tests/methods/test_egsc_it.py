@@ -14,8 +14,6 @@ from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import weights
 from maskgan_jax.translator import Translator
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 SIZE, BATCH = 8, 2
 
 

@@ -18,7 +18,7 @@ from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 
 torch = pytest.importorskip('torch')
-pytestmark = pytest.mark.usefixtures('compile_quickly', 'one_thread')
+pytestmark = pytest.mark.usefixtures('one_thread')
 _NHWC = ('NHWC', 'HWIO', 'NHWC')
 
 

@@ -14,8 +14,6 @@ from maskgan_jax.methods import lomit_settings
 from maskgan_jax.networks import masks
 from maskgan_jax.runs import config as run_config
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 SIZE, BATCH = 16, 3
 
 

@@ -16,7 +16,6 @@ from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 
 torch = pytest.importorskip('torch')
-pytestmark = pytest.mark.usefixtures('compile_quickly')
 CRITIC, GENERATOR = 0, 1  # the players, in the order that they play in
 PLAYED = (  # what their losses tell
     ('real', 'fake', 'classification', 'gradient_penalty', 'accuracy', 'loss'),

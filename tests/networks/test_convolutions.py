@@ -8,7 +8,6 @@ import pytest
 from helpers.comparing import close, CONV, nchw, normal, value_and_vjp
 from maskgan_jax.networks import convolutions
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
 
 @pytest.fixture(autouse=True)
 def _small_kernels_too(monkeypatch):

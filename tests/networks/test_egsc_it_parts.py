@@ -9,13 +9,9 @@ from helpers.comparing import both_forms, close
 from maskgan_jax.losses import adversarial, perceptual
 from maskgan_jax.networks import discriminators, layers, normalization
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 
 def normal(*shape, seed=0):
   return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
 
 
 @pytest.mark.parametrize('padding', ['constant', 'reflect'])

@@ -14,8 +14,6 @@ from maskgan_jax import errors
 from maskgan_jax.convert import inception as convert
 from maskgan_jax.networks import inception
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 # For the last blocks 3x2 pixels are left. Before the pools are 67x66 and 31x30: pools that round up
 # differ where numbers are even.
 SIZE = (139, 137)

@@ -19,9 +19,6 @@ from helpers.comparing import (
 )
 from maskgan_jax.networks import decoders, discriminators, encoders, layers
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
-
 # The two forms of each convolution.
 
 def compare_forms(plain, product, x, kernel, dtype, rtol):

@@ -1,5 +1,6 @@
 """The mask regularisers: the linear-time form, the pairwise one and NumPy in float64 agree."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -45,27 +46,17 @@ def oracle(mask, content):
           2 * np.abs(cosine).sum(1).max())
 
 
-@pytest.mark.parametrize('form', FORMS)
-@pytest.mark.parametrize('kind', MASKS)
-@pytest.mark.parametrize('pixels', [1, 4, 63, 64, 65, 300, 1024])
-def test_similarity_equals_float64(form, kind, pixels):
-  mask, content = make(kind, pixels)
-  expected, slope, scale = oracle(mask, content)
-  value, gradient = VALUE_AND_SLOPE[form](mask, content)
-  assert value.dtype == gradient.dtype == jnp.float32
-  np.testing.assert_allclose(gradient, slope, rtol=0, atol=1e-6 * scale)
-  assert float(value) == pytest.approx(expected, abs=1e-6 * scale * max(1, np.ptp(mask) * pixels))
-
-
-@pytest.mark.parametrize('kind', MASKS)
-@pytest.mark.parametrize('pixels', [2500, 4096])  # several chunks; the last one is not full
-def test_similarity_equals_float64_in_several_chunks(kind, pixels):
-  mask, content = make(kind, pixels)
-  expected, slope, scale = oracle(mask, content)
-  for form in FORMS:
+# 2,500 pixels are several chunks, of which the last one is not full.
+@pytest.mark.parametrize('pixels', [1, 4, 63, 64, 65, 300, 1024, 2500])
+def test_similarity_equals_float64(pixels):
+  for (kind, form) in itertools.product(MASKS, FORMS):
+    mask, content = make(kind, pixels)
+    expected, slope, scale = oracle(mask, content)
     value, gradient = VALUE_AND_SLOPE[form](mask, content)
-    np.testing.assert_allclose(gradient, slope, rtol=0, atol=1e-6 * scale)
-    assert float(value) == pytest.approx(expected, abs=1e-6 * scale * max(1, np.ptp(mask) * pixels))
+    assert value.dtype == gradient.dtype == jnp.float32
+    np.testing.assert_allclose(gradient, slope, rtol=0, atol=1e-6 * scale, err_msg=kind)
+    tolerance = 1e-6 * scale * max(1, np.ptp(mask) * pixels)
+    assert float(value) == pytest.approx(expected, abs=tolerance), (kind, form)
 
 
 @pytest.mark.parametrize('kind', ['random', 'tied', 'hard'])

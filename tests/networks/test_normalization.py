@@ -8,8 +8,6 @@ import pytest
 from helpers.comparing import close, init, nchw, normal, torch_run, value_and_vjp
 from maskgan_jax.networks import interleaving, masks, normalization
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 
 def norm_variables(channels, seed=5):
   return {'params': {'scale': 1 + normal(seed, channels) / 3, 'bias': normal(seed + 1, channels)},

@@ -9,8 +9,6 @@ from helpers.comparing import close, CONV, normal
 from maskgan_jax import errors
 from maskgan_jax.networks import vgg19
 
-pytestmark = pytest.mark.usefixtures('compile_quickly')
-
 
 def random_params(width, seed=0):
   """As after training: biases, mean and scale are not what they are at first."""

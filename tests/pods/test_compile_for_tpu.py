@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from helpers import commands
 from helpers.paths import ROOT
 from maskgan_jax import compile_for_tpu, errors, methods
 from maskgan_jax.runs import config as run_config
@@ -232,13 +233,8 @@ def test_the_command_and_what_it_knows_the_second_time(libtpu, tmp_path):
 def test_mistakes_are_one_line(flags, parts):
   if flags[:1] != [] and 'v9' not in flags[0]:
     pytest.importorskip('libtpu')
-  result = subprocess.run(
-      [sys.executable, '-m', 'maskgan_jax.compile_for_tpu',
-       f'--config=configs/{CONFIGS["content_transfer"]}', *flags], cwd=ROOT, text=True,
-      capture_output=True, check=False)
-  assert result.returncode == 2, result.stderr
-  line, = result.stderr.strip().splitlines()
-  assert line.startswith('error: ') and all(part in line for part in parts)
+  commands.fails(commands.run(
+      'compile_for_tpu', f'--config=configs/{CONFIGS["content_transfer"]}', *flags), *parts)
 
 
 def test_without_libtpu_it_says_what_to_install(monkeypatch):

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from helpers import browser, models
+from helpers import browser, commands, models
 from maskgan_jax import demo_session, errors, methods
 from maskgan_jax.data import images
 from maskgan_jax.methods import base
@@ -503,7 +503,6 @@ def test_the_commands_mistakes(page):
       (['--pretrained=nothing'], "no pretrained model 'nothing'"),
       (['--workdir=/nowhere'], 'is not a run'),
       ([f'--pretrained={MODEL},{MODEL}'], 'two models are called')):
-    done = subprocess.run([sys.executable, '-m', 'maskgan_jax.demo', *flags], capture_output=True,
-                          text=True, timeout=300, check=False)
+    done = commands.run('demo', *flags)
     assert done.returncode == 2 and message in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

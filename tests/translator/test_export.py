@@ -9,7 +9,7 @@ import jax.export
 import numpy as np
 import pytest
 
-from helpers import models
+from helpers import commands, models
 from helpers.models import picture
 from maskgan_jax import errors, files, methods
 from maskgan_jax.methods import base
@@ -148,8 +148,7 @@ def test_onnx_without_jax2onnx(monkeypatch, tmp_path):
 
 
 def command(*flags):
-  return subprocess.run([sys.executable, '-m', 'maskgan_jax.export', *flags], capture_output=True,
-                        text=True, timeout=300, check=False)
+  return commands.run('export', *flags)
 
 
 @pytest.mark.slow

@@ -1,14 +1,13 @@
 """The translate command: pictures in, pictures out, and clear words when that cannot be."""
 
 import os
-import subprocess
-import sys
 
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 import pytest
 
+from helpers import commands
 from helpers.tiny_model import make_config, make_model, SIZE
 from maskgan_jax import errors, translate
 from maskgan_jax.data import images
@@ -337,9 +336,7 @@ def test_rectangles_that_are_none(t, a, b, tmp_path, rectangle, message):
 
 
 def command(*arguments):
-  return subprocess.Popen([sys.executable, '-m', 'maskgan_jax.translate', *arguments], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env={**os.environ, 'JAX_PLATFORMS': 'cpu'})
+  return commands.run('translate', *arguments)
 
 
 def test_the_command(model, a, b, tmp_path):
@@ -354,8 +351,8 @@ def test_the_command(model, a, b, tmp_path):
   one = command(f'--workdir={workdir}', f'--source={a}', f'--exemplar={b}', '--save_masks',
                 f'--output={tmp_path}/one.png', '--erase_source=0,0,4,16',
                 '--erase_source=8,0,9,16', '--erase_exemplar=0,0,16,3')
-  out, err = one.communicate(timeout=300)
-  assert (one.returncode, err) == (0, '') and out == f'wrote {tmp_path}/one.png and 2 more\n'
+  assert (one.returncode, one.stderr) == (0, '')
+  assert one.stdout == f'wrote {tmp_path}/one.png and 2 more\n'
   source, exemplar = read(a), read(b)
   mask = t.segment(exemplar)
   mask[:, :3] = 0
@@ -366,7 +363,6 @@ def test_the_command(model, a, b, tmp_path):
   t.save(tmp_path / 'taken')
   two = command(f'--pretrained={tmp_path}/taken', f'--source={a}', f'--exemplar={b}',
                 f'--output={tmp_path}/two.png')
-  two.communicate(timeout=300)
   assert two.returncode == 0
   assert close(read(tmp_path / 'two.png'), t(source, exemplar).image)
 
@@ -388,10 +384,9 @@ def test_the_command(model, a, b, tmp_path):
       'sauce': ('--sauce=1',),
   }
   for message, arguments in bad.items():
-    process = command(*arguments)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 2 and message in err and err.count('\n') == 1, err
-    assert out == '' and err.startswith('error: ')
-  process = command('--help')
-  out, _ = process.communicate(timeout=300)
-  assert process.returncode == 0 and '--erase_exemplar' in out and 'y0,x0,y1,x1' in out
+    done = command(*arguments)
+    commands.fails(done, message)
+    assert done.stdout == '' and done.stderr.count('\n') == 1
+  done = command('--help')
+  assert done.returncode == 0 and '--erase_exemplar' in done.stdout
+  assert 'y0,x0,y1,x1' in done.stdout

@@ -1,8 +1,6 @@
 """Methods that take no exemplar: the translator, its export and the translate command."""
 
 import os
-import subprocess
-import sys
 
 import jax
 import jax.export
@@ -11,6 +9,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from helpers import commands
 from helpers.simple_method import Adds, pictures
 from helpers.tiny_model import make_config, SIZE
 from maskgan_jax import errors, methods, translate
@@ -157,10 +156,8 @@ def test_the_command_with_an_additional_mask(folder, tmp_path):
   Image.fromarray(picture).save(tmp_path / 'a.png')
 
   def command(*arguments):
-    return subprocess.run(
-        [sys.executable, '-m', 'maskgan_jax.translate', f'--workdir={workdir}',
-         f'--source={tmp_path}/a.png', f'--output={tmp_path}/o.png', *arguments], text=True,
-        capture_output=True, check=False, timeout=300, env={**os.environ, 'JAX_PLATFORMS': 'cpu'})
+    return commands.run('translate', f'--workdir={workdir}', f'--source={tmp_path}/a.png',
+                        f'--output={tmp_path}/o.png', *arguments)
 
   done = command('--reverse', '--save_masks', '--erase_source=0,0,4,16')
   assert (done.returncode, done.stderr) == (0, '')
