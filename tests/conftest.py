@@ -5,7 +5,9 @@ or it fails. `slow` tests train, compile a method's whole step or start processe
 into five shares by their names, and `--share=K` runs one of the five beside the fast tests.
 """
 
+import collections
 import gc
+import itertools
 import os
 import pathlib
 import resource
@@ -87,6 +89,20 @@ def pytest_runtest_setup(item):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
   return (yield from _within_budget(item, 'call'))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+  """Lists the slowest files where --durations asks for the slowest tests."""
+  count = config.getoption('durations')
+  if not count:
+    return
+  seconds = collections.Counter()
+  for report in itertools.chain(*terminalreporter.stats.values()):
+    if isinstance(report, pytest.TestReport):
+      seconds[report.nodeid.partition('::')[0]] += report.duration
+  terminalreporter.section('slowest files')
+  for path, total in seconds.most_common(count):
+    terminalreporter.write_line(f'{total:7.1f} s {path}')
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -1,5 +1,7 @@
 """Tiny configs, batches and runs of the engine, and how their results are compared."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,16 +63,32 @@ def random_batch(config, seed=0, draws=1):
   return {name: rng.integers(0, 256, shape, np.uint8) for name in ('a', 'b')}
 
 
-def run(config, *, devices=None, steps=3, method=None, batches=None):
-  """(states' leaves on the host, metrics per step) after some steps."""
-  method = method or methods.make(config)
+def _assemble(method, config, devices):
+  """Returns what `run` needs: (devices, first state on the host, names of metrics, draws, step)."""
   parallel = parallel_lib.Parallel(config.parallel, devices)
   players = train_step.make_optimizers(method, config)
   state = parallel.initialize(lambda: train_step.init_state(method, players, config))
   step, names = train_step.make_step(method, players, config)
   draws = train_step.draws_per_step(method)
-  compiled = parallel.compile(step, draws)
-  history = []
+  return parallel, jax.device_get(state), names, draws, parallel.compile(step, draws)
+
+
+@functools.lru_cache(maxsize=8)
+def _assembled(text, devices):
+  """The same for the config with this JSON text; tests of one process share the programs."""
+  config = run_config.from_json(text)
+  return _assemble(methods.make(config), config, devices)
+
+
+def run(config, *, devices=None, steps=3, method=None, batches=None):
+  """(states' leaves on the host, metrics per step) after some steps."""
+  devices = tuple(devices or jax.devices())
+  if method is None:
+    assembled = _assembled(run_config.to_json(config), devices)
+  else:
+    assembled = _assemble(method, config, devices)
+  parallel, first_state, names, draws, compiled = assembled
+  state, history = parallel.replicate(first_state), []
   for i in range(steps):
     batch = batches[i] if batches else random_batch(config, i, draws)
     state, vector = compiled(state, parallel.feed(batch, draws), config.seed, at=i)
