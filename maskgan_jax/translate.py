@@ -35,6 +35,7 @@ from maskgan_jax.runs import pictures
 from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pairs translated at once
+_DARK = 0.1  # a given mask with less than this everywhere is probably a label map, or 12-bit data
 _MASKS = ('_source_mask', '_exemplar_mask', '_feature_mask', '_added_mask')  # end of file names
 
 
@@ -233,8 +234,19 @@ def _load(path: str, config: ml_collections.ConfigDict, flag: str, edits: Edits,
       note(f'left out: {error}')
   if not found:
     raise errors.UserError(f'{path} holds no picture that can be read')
-  return [dataclasses.replace(p, mask=_given_mask(p, flag, edits.mask, transform, data.max_pixels),
-                              keep=_keep(p, edits.erase, transform)) for p in found]
+  loaded = [dataclasses.replace(p, keep=_keep(p, edits.erase, transform), mask=_given_mask(
+      p, flag, edits.mask, transform, data.max_pixels)) for p in found]
+  _note_dark_masks(loaded, flag, note)
+  return loaded
+
+
+def _note_dark_masks(loaded: Sequence[Picture], flag: str, note: Callable[[str], None]) -> None:
+  """Notes given masks that hold something, but all of it nearly black."""
+  dark = [p for p in loaded if p.mask is not None and 0 < p.mask.max() < _DARK]
+  if dark:
+    others = f' and {len(dark) - 1} more' if len(dark) > 1 else ''
+    note(f'--{flag}: the mask of {dark[0].path}{others} is nearly black, at most '
+         f'{255 * dark[0].mask.max():.0f} of 255, and will do almost nothing; white is 1')
 
 
 def _listed(path: str) -> Iterator[tuple[str, str]]:
