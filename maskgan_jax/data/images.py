@@ -1,5 +1,6 @@
 """Pictures in and out: whatever a user's folder holds becomes uint8 RGB, or one clear error."""
 
+from collections.abc import Sequence
 import io
 import os
 
@@ -24,6 +25,24 @@ _IDS = 32  # grey levels up to which those of a picture that else has 0 and 255 
 def is_image_name(name: str) -> bool:
   """Whether a file called `name` is taken for a picture: known extension, not hidden."""
   return not name.startswith('.') and os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def png_stems(output: str, names: Sequence[str], several: bool) -> list[str]:
+  """Returns the paths of results without '.png': of `names` in a folder, or the one of a file.
+
+  UserError if `output` cannot hold them: as `files.check_output`; for a picture of another kind;
+  for one picture where a command makes `several`.
+  """
+  files.check_output(output)
+  extension = os.path.splitext(output)[1].lower()
+  if os.path.isdir(output) or not is_image_name('x' + extension):
+    return [os.path.join(output, name) for name in names]
+  if extension != '.png':
+    raise errors.UserError(f'--output={output}: pictures are written as .png')
+  if several:
+    raise errors.UserError(f'--output={output} is one picture, but a folder makes several; name a '
+                           'folder, or add --grid')
+  return [output[:-len('.png')]]
 
 
 def nearest_path(path: str) -> str:
