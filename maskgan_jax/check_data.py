@@ -5,16 +5,18 @@
 
 import collections
 import hashlib
+import os
 
 from absl import flags
 import ml_collections
 import numpy as np
 
-from maskgan_jax import commandline, errors
+from maskgan_jax import commandline, errors, files
 from maskgan_jax.data import evaluation, pipeline, predicates, sources
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures
 
+_OUTPUT = 'check_data.png'
 _SHOWN = 5  # names in a line of the report
 _SHEET_PAIRS = 6
 _ROWS = {'a': 'a', 'b': 'b', 'a_mask': "a's mask", 'b_mask': "b's mask", 'truth_ab': 'a after b',
@@ -217,9 +219,20 @@ def lines(report: dict) -> list[str]:
   return text
 
 
+def _check_output(output, config_data):
+  """UserError if the sheet would be hidden, or would replace a file of the data."""
+  files.check_output(output, [config_data.attributes_file])
+  folders = [config_data.path, config_data.masks_path, config_data.labels_path]
+  folders = [os.path.realpath(os.path.expanduser(folder)) for folder in folders if folder]
+  inside = any(os.path.realpath(output).startswith(folder + os.sep) for folder in folders)
+  if inside and os.path.isfile(output) and os.path.basename(output) != _OUTPUT:
+    raise errors.UserError(f'--output={output} is a file of the data; choose another name')
+
+
 def main() -> None:
   """Checks what --config names, prints the report, fails if nothing can be trained on."""
   config = run_config.from_flags()
+  _check_output(flags.FLAGS.output, config.data)
   report = check(config.data, config.image_size, config.seed, flags.FLAGS.output,
                  max_images=flags.FLAGS.max_images, image_width=config.image_width)
   print('\n'.join(lines(report)))
@@ -229,7 +242,7 @@ def main() -> None:
 
 if __name__ == '__main__':
   run_config.define_flags()
-  flags.DEFINE_string('output', 'check_data.png', 'Contact sheet to write, PNG.')
+  flags.DEFINE_string('output', _OUTPUT, 'Contact sheet to write, PNG.')
   flags.DEFINE_integer('max_images', 5000, 'Pictures to read of each domain and split; 0 = all.',
                        lower_bound=0)
   commandline.run(main)

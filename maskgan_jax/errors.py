@@ -1,11 +1,27 @@
 """Errors that a command turns into one clear line, and the hint that goes with a misspelt name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import difflib
 
 
 class UserError(Exception):
   """A user's mistake: the message says what is wrong, where, and what to do. Exit code 2."""
+
+
+class NotFiniteError(UserError):
+  """A model computes NaN or infinite values.
+
+  Attributes:
+    examples: numbers of the examples for which it does.
+  """
+
+  def __init__(self, message: str, examples: Iterable[int]):
+    super().__init__(message)
+    self.examples = tuple(examples)
+
+  def naming(self, paths: Sequence[str]) -> 'NotFiniteError':
+    """Returns the error with the first picture concerned, of `paths` one for each example."""
+    return NotFiniteError(f'{self}; the first is {paths[self.examples[0]]}', self.examples)
 
 
 class Preempted(Exception):

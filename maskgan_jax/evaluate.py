@@ -68,8 +68,13 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
           failed[step] = error
           note(f'step {step} is left out: {error}')
         continue
-      measured[step] = evaluators.measure(translator, data, config, workdir, step, poll=poll,
-                                          note=note_once)
+      try:
+        measured[step] = evaluators.measure(translator, data, config, workdir, step, poll=poll,
+                                            note=note_once)
+      except errors.NotFiniteError as error:
+        failed[step] = error
+        note(f'step {step} is left out: {error}')
+        continue
       report.write(workdir)
       results = {**measured[step], **evaluators.provenance(translator)}
       note(f'step {step}\n{evaluators.table(results)}'.rstrip())

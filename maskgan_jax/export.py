@@ -15,7 +15,7 @@ import os
 
 from absl import flags
 
-from maskgan_jax import commandline, errors, exporting
+from maskgan_jax import commandline, errors, exporting, files
 
 
 def define_flags() -> None:
@@ -32,12 +32,20 @@ def define_flags() -> None:
   flags.DEFINE_bool('half', False, 'Of a folder: weights rounded to float16.')
 
 
+def _files_of(model: str) -> list[str]:
+  """Returns the files of a run's or a model's folder that the command must not replace."""
+  return [os.path.join(model, name) for name in (
+      'config.json', 'files.json', 'model.safetensors', 'README.md', 'scores.csv', 'metrics.jsonl',
+      'report.html')]
+
+
 def main() -> None:
   """The command."""
   given = flags.FLAGS
   commandline.require('output')
   exporting.check(given.what)
   output = given.output
+  files.check_output(output, _files_of(given.pretrained or given.workdir))
   folder = output.endswith('/') or os.path.isdir(output)
   if folder and output.lower().endswith('.onnx'):
     raise errors.UserError(f'--output={output} is a folder; choose another name for the file')

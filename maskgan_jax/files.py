@@ -1,6 +1,6 @@
 """Files that are whole or absent: nothing half-written ever has its final name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
 import os
 import tempfile
@@ -30,6 +30,18 @@ def held(folder: str | os.PathLike, what: str) -> Iterator[None]:
     except (ImportError, OSError):
       pass
     yield
+
+
+def check_output(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
+  """UserError if a command's output would be a hidden file, or would replace one of `inputs`."""
+  path = os.fspath(path)
+  base = os.path.basename(path)
+  if base.startswith('.') and base.strip('.') and not os.path.isdir(path):
+    raise errors.UserError(f'--output={path}: a file called {base} would be hidden; write a name '
+                           'before the dot, or for a folder a slash at the end')
+  if os.path.exists(path) and any(os.path.exists(file) and os.path.samefile(path, file)
+                                  for file in inputs if file):
+    raise errors.UserError(f'--output={path} is one of the inputs; choose another name')
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:

@@ -39,7 +39,7 @@ import warnings
 from absl import flags
 import numpy as np
 
-from maskgan_jax import commandline, errors
+from maskgan_jax import commandline, errors, files
 from maskgan_jax.convert import content_transfer, inception, lomit, lpips, vgg19
 from maskgan_jax.runs import checkpoints, weights
 from maskgan_jax.runs import config as run_config
@@ -83,6 +83,7 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
   if kind == 'lpips':
     _import_lpips(paths, output)
     return
+  files.check_output(output, paths)
   if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
     raise errors.UserError(f'{output} exists and is not an empty folder; choose another --output')
   converted = converter.convert(paths, [read(path) for path in paths])

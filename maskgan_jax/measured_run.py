@@ -1,11 +1,12 @@
 """A run from config to scores and report: what `train` does once, and `sweep` for every value."""
 
 from collections.abc import Callable
+import sys
 
 import jax
 import ml_collections
 
-from maskgan_jax import evaluators
+from maskgan_jax import errors, evaluators
 from maskgan_jax.runs import report, scores
 from maskgan_jax.training import loop, parallel, stopping
 from maskgan_jax.translator import Translator
@@ -41,7 +42,18 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
       return {name: value for name, value in results.items() if not isinstance(value, str)}
     return evaluate
 
-  trained = loop.train(config, workdir, make_evaluate=make_evaluate)
+  def make_evaluate_while_training(*arguments):
+    evaluate = make_evaluate(*arguments)
+
+    def evaluate_or_say(step, *parameters):
+      try:
+        return evaluate(step, *parameters)
+      except errors.NotFiniteError as error:  # training may get out of it
+        print(f'step {step} is not measured: {error}', file=sys.stderr, flush=True)
+        return {}
+    return evaluate_or_say
+
+  trained = loop.train(config, workdir, make_evaluate=make_evaluate_while_training)
   stop = stopping.StopRequest(trained.told) if poll is None else None
   if stop:
     stop.all_is_saved(trained.step)

@@ -72,6 +72,7 @@ def measure(config: ml_collections.ConfigDict, folders: given_pictures.Folders, 
   if not names:
     raise errors.UserError(f'config.evaluators={tuple(config.evaluators)!r} names none that can '
                            'measure pictures')
+  files.check_output(output, [config.data.attributes_file])
   _check_output(output)
   data = _open(config)
   given = given_pictures.Given(config, data, folders, benchmark_folders.file_names)

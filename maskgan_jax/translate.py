@@ -13,7 +13,8 @@ r"""Translates pictures with a trained model: files or folders in, PNG pictures 
 
 The last is for methods without exemplars, such as the additional mask. --output is a .png file for
 one source file and one exemplar file, or with --grid; otherwise a folder that gets
-<source>__<exemplar>.png, <source>__translated.png or <source>__removed.png. Pictures are cropped
+<source>__<exemplar>.png, <source>__translated.png or <source>__removed.png, with --reverse
+<source>__<exemplar>__reverse.png; or with --grid grid.png, likewise. Pictures are cropped
 and resized as the run's own, unless they have the model's resolution already, in which results
 come. A picture in a folder that cannot be read is reported and left out; exit code 2 if none can
 be.
@@ -35,6 +36,7 @@ from maskgan_jax.runs import pictures
 from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pairs translated at once
+_DARK = 0.1  # a given mask with less than this everywhere is probably a label map, or 12-bit data
 _MASKS = ('_source_mask', '_exemplar_mask', '_feature_mask', '_added_mask')  # end of file names
 
 
@@ -98,8 +100,11 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   exemplars = (_load(exemplar, translator.config, 'exemplar_mask', exemplar_edits, note)
                if exemplar else [None])
   pairs = [(s, e) for s in sources for e in exemplars]
-  names = [f'{s.name}__{e.name if e else "translated"}' for s, e in pairs]
-  stems = _stems(output, names, os.path.isdir(source) or os.path.isdir(exemplar), grid)
+  back = '__reverse' if reverse else ''  # domains often number their pictures alike
+  names = ['grid' + back] if grid else [
+      f'{s.name}__{e.name if e else "translated"}{back}' for s, e in pairs]
+  several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
+  stems = images.png_stems(output, names, several)
   parts = ('', *_MASKS) if save_masks else ('',)
   _check_outputs([stem + part + '.png' for stem in stems for part in parts],
                  [source, exemplar, source_edits.mask, exemplar_edits.mask])
@@ -108,7 +113,10 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   written = []
   for start in range(0, len(pairs), _CHUNK):
     chunk = pairs[start:start + _CHUNK]
-    result = _translate_pairs(translator, chunk, reverse)
+    try:
+      result = _translate_pairs(translator, chunk, reverse)
+    except errors.NotFiniteError as error:
+      raise error.naming([s.path for s, _ in chunk]) from error
     for i in range(len(chunk)):
       for part, values in zip(parts, (result.image, result.source_mask, result.exemplar_mask,
                                       result.extras.get('feature_mask'),
@@ -157,7 +165,8 @@ def remove(translator: Translator, source: str, output: str, *, edits: Edits | N
   """Every source without what the method transfers; arguments and result as in `translate`."""
   edits = edits or Edits()
   sources = _load(source, translator.config, 'source_mask', edits, note)
-  stems = _stems(output, [f'{s.name}__removed' for s in sources], os.path.isdir(source), grid)
+  names = ['grid__removed'] if grid else [f'{s.name}__removed' for s in sources]
+  stems = images.png_stems(output, names, os.path.isdir(source) and not grid)
   parts = ('', '_source_mask') if save_masks and not grid else ('',)
   _check_outputs([stem + part + '.png' for stem in stems for part in parts],
                  [source, edits.mask])
@@ -165,8 +174,11 @@ def remove(translator: Translator, source: str, output: str, *, edits: Edits | N
   for start in range(0, len(sources), _CHUNK):
     chunk = sources[start:start + _CHUNK]
     image = np.stack([s.image for s in chunk])
-    mask = _edited(chunk, lambda image=image: translator.segment(image))
-    result = translator.remove(image, mask)
+    try:
+      mask = _edited(chunk, lambda image=image: translator.segment(image))
+      result = translator.remove(image, mask)
+    except errors.NotFiniteError as error:
+      raise error.naming([s.path for s in chunk]) from error
     for i, picture in enumerate(chunk):
       if grid:
         rows.append([picture.image, result.source_mask[i], result.image[i]])
@@ -233,14 +245,26 @@ def _load(path: str, config: ml_collections.ConfigDict, flag: str, edits: Edits,
       note(f'left out: {error}')
   if not found:
     raise errors.UserError(f'{path} holds no picture that can be read')
-  return [dataclasses.replace(p, mask=_given_mask(p, flag, edits.mask, transform, data.max_pixels),
-                              keep=_keep(p, edits.erase, transform)) for p in found]
+  loaded = [dataclasses.replace(p, keep=_keep(p, edits.erase, transform), mask=_given_mask(
+      p, flag, edits.mask, transform, data.max_pixels)) for p in found]
+  _note_dark_masks(loaded, flag, note)
+  return loaded
+
+
+def _note_dark_masks(loaded: Sequence[Picture], flag: str, note: Callable[[str], None]) -> None:
+  """Notes given masks that hold something, but all of it nearly black."""
+  dark = [p for p in loaded if p.mask is not None and 0 < p.mask.max() < _DARK]
+  if dark:
+    others = f' and {len(dark) - 1} more' if len(dark) > 1 else ''
+    note(f'--{flag}: the mask of {dark[0].path}{others} is nearly black, at most '
+         f'{255 * dark[0].mask.max():.0f} of 255, and will do almost nothing; white is 1')
 
 
 def _listed(path: str) -> Iterator[tuple[str, str]]:
   """(name, file) of each picture: the stem, or all of the file name where stems are the same."""
   if not os.path.isdir(path):
-    yield os.path.splitext(os.path.basename(path))[0], path
+    name = os.path.splitext(os.path.basename(path))[0]
+    yield name.lstrip('.') or 'picture', path  # results are not hidden as their source may be
     return
   try:
     names = sorted(name for name in os.listdir(path) if images.is_image_name(name))
@@ -298,19 +322,6 @@ def _keep(picture: Picture, rectangles: Sequence[str], transform) -> np.ndarray 
                              f'is {picture.size[0]} high and {picture.size[1]} wide')
     keep[top:bottom, left:right] = 0
   return _to_model(keep, picture.size, transform, picture.path)[..., None]
-
-
-def _stems(output: str, names: Sequence[str], folders: bool, grid: bool) -> list[str]:
-  """Where results go, without '.png'; UserError if `output` cannot hold them."""
-  extension = os.path.splitext(output)[1].lower()
-  if os.path.isdir(output) or not images.is_image_name('x' + extension):
-    return [os.path.join(output, name) for name in (['grid'] if grid else names)]
-  if extension != '.png':
-    raise errors.UserError(f'--output={output}: pictures are written as .png')
-  if folders and not grid:
-    raise errors.UserError(f'--output={output} is one picture, but a folder makes several; name a '
-                           'folder, or add --grid')
-  return [output[:-len('.png')]]
 
 
 def _check_outputs(outputs: Sequence[str], inputs: Sequence[str]) -> None:

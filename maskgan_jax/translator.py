@@ -29,7 +29,8 @@ class Translator:
   batch of one goes with each example of a larger one. Masks are [B, H, W, 1], [B, H, W] or [H, W],
   of bool, of uint8 (255 is 1) or of float in [0, 1], at any resolution; they come back as float32
   [B, H, W, 1]. All results are NumPy arrays; among `extras`, what has three channels is an image.
-  Whatever is not so raises a UserError.
+  Whatever is not so raises a UserError, and so do weights that give NaN or infinite values
+  (`errors.NotFiniteError`): as bytes these would be black pictures.
 
   Few shapes are compiled: batches are padded to 1, 2, 4, ... 64 examples, larger ones cut; where a
   method's examples depend on each other (`method.mixes_examples`) they are cut only.
@@ -38,6 +39,7 @@ class Translator:
     method: what the model is made of.
     config: of the run.
     step: of the weights, or None.
+    origin: the run or folder that messages name, '' if there is none.
     threshold: of masks in `remove` and `segment(..., 'best')`, found on the validation split; None
       before an evaluation.
   """
@@ -48,9 +50,10 @@ class Translator:
     self.method = method
     self.config = config
     self.step = step
+    self.origin = ''
     self.threshold = threshold
     self._variables = _own(params, model_state)
-    self._calls = functions(method)
+    self._calls = functions(method, checked=True)
 
   @classmethod
   def from_workdir(cls, path: str | os.PathLike, step: int | None = None, *,
@@ -75,7 +78,9 @@ class Translator:
     threshold = _stored_threshold(scores.read(path), step)
     if like:
       return like.at(params, model['model_state'], step, threshold=threshold)
-    return cls(method, params, model['model_state'], config, step, threshold=threshold)
+    translator = cls(method, params, model['model_state'], config, step, threshold=threshold)
+    translator.origin = path
+    return translator
 
   @classmethod
   def from_pretrained(cls, name: str | os.PathLike) -> 'Translator':
@@ -93,6 +98,7 @@ class Translator:
                                                  base.abstract_model(method, config))
     translator = cls(method, variables['params'], variables['model_state'], config, step,
                      threshold=threshold)
+    translator.origin = os.fspath(name)
     if lacking := translator._lacking(translator._variables):
       raise errors.UserError(f'{folder} lacks weights that {config.method} needs ({lacking}); '
                              'write it again')
@@ -218,9 +224,19 @@ class Translator:
     exporting.check(what)
     for ability in [what] * (what != 'translate') + ['reverse'] * reverse:
       self._require(ability)
+    self._try(what, reverse)
     return exporting.write(path, functions(self.method), jax.device_get(self._variables),
                            self.method, self.config, what=what, masks=masks, reverse=reverse,
                            threshold=self.threshold)
+
+  def _try(self, what: str, reverse: bool) -> None:
+    """Raises NotFiniteError if a picture of noise shows that the weights are of no use."""
+    shape = (*base.image_shape(self.config), 3)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    if what == 'translate':
+      self(*[noise] * (2 if 'exemplar' in self.abilities else 1), reverse=reverse)
+    else:
+      getattr(self, what)(noise)
 
   def _require(self, ability: str) -> None:
     if ability not in self.abilities:
@@ -268,8 +284,19 @@ class Translator:
         chunks.append(jax.device_get(pending))
       pending = ahead
     chunks.append(jax.device_get(pending))
-    result = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
+    result, finite = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
+    if not finite.all():
+      self._refuse(np.flatnonzero(~finite), count)
     return jax.tree.map(lambda x: x[0], result) if single and count == 1 else result
+
+
+  def _refuse(self, examples: np.ndarray, count: int) -> None:
+    """Raises NotFiniteError for these of `count` examples."""
+    step = '' if self.step is None else f' at step {self.step}'
+    raise errors.NotFiniteError(
+        f'{self.origin or "the model"}{step} computes NaN or infinite values for {len(examples)} '
+        f'of {count} pictures: its weights are too large or damaged; use another checkpoint',
+        examples.tolist())
 
 
 def in_sequence(translators: Sequence[Translator], source: Any,
@@ -293,9 +320,16 @@ def _own(*trees: Any) -> tuple[Any, ...]:
   return jax.device_put(jax.tree.map(np.array, trees))
 
 
-def functions(method: base.Method) -> dict[str, Callable[..., Any]]:
+def functions(method: base.Method, *, checked: bool = False) -> dict[str, Callable[..., Any]]:
   """The method's functions for uint8 or float images, jitted: `translate((params, model_state),
-  source, exemplar)` and so on."""
+  source, exemplar)` and so on.
+
+  If `checked`, each returns its result and bool [B]: all values of an example are finite.
+  """
+  def finish(image, result):
+    converted = _as(image.dtype, result)
+    return (converted, _finite(result)) if checked else converted
+
   def translate(variables, source, exemplar=None, source_mask=None, exemplar_mask=None, **options):
     # One key for ever: a method that draws noise gives the same translation each time.
     with jax.ensure_compile_time_eval():
@@ -303,21 +337,21 @@ def functions(method: base.Method) -> dict[str, Callable[..., Any]]:
     result = method.translate(*variables, _to_float(source), _to_float(exemplar),
                               source_mask=source_mask, exemplar_mask=exemplar_mask,
                               rng=key, **options)
-    return _as(source.dtype, result)
+    return finish(source, result)
 
   def translate_back(variables, source, exemplar=None, source_mask=None, exemplar_mask=None):
     return translate(variables, source, exemplar, source_mask, exemplar_mask, reverse=True)
 
   def remove(variables, image, mask=None, *, threshold):
-    return _as(image.dtype, method.remove(*variables, _to_float(image), mask=mask,
-                                          threshold=threshold))
+    return finish(image, method.remove(*variables, _to_float(image), mask=mask,
+                                       threshold=threshold))
 
   def segment(variables, image):
-    return method.segment(*variables, _to_float(image)).astype(jnp.float32)
+    return finish(image, method.segment(*variables, _to_float(image)))
 
   def interpolate(variables, source, exemplar_1, exemplar_2, *, weight):
     images = map(_to_float, (source, exemplar_1, exemplar_2))
-    return _as(source.dtype, method.interpolate(*variables, *images, weight))
+    return finish(source, method.interpolate(*variables, *images, weight))
 
   calls = (translate, translate_back, remove, segment, interpolate)
   return {call.__name__: jax.jit(call) for call in calls}
@@ -329,7 +363,13 @@ def _to_float(image):
   return image.astype(jnp.float32) / 127.5 - 1
 
 
-def _as(dtype, result: Translation) -> Translation:
+def _finite(result: Any) -> jax.Array:
+  """Returns bool [B]: all values of an example are finite."""
+  examples = [jnp.isfinite(x).reshape(len(x), -1).all(axis=1) for x in jax.tree.leaves(result)]
+  return functools.reduce(jnp.logical_and, examples)
+
+
+def _as(dtype, result: Any) -> Any:
   """Images in the form of the input, everything else float32."""
   def convert(x):
     if x.ndim == 4 and x.shape[-1] == 3 and dtype == jnp.uint8:

@@ -74,6 +74,7 @@ def make(workdirs: Sequence[str], output: str, *, names: Sequence[str] = (), pai
   Returns:
     The two files.
   """
+  files.check_output(output)
   if not output.endswith('.html'):
     raise errors.UserError(f'--output={output}: the study is a page, NAME.html')
   key_path = output.removesuffix('.html') + '.key.json'
@@ -225,6 +226,7 @@ def read(key_path: str, paths: Sequence[str], output: str = '', *,
          note: Callable[[str], None] = print) -> list[study_answers.Row]:
   """Reads answers, prints and writes what they say; see the module's docstring."""
   extension = os.path.splitext(output)[1]
+  files.check_output(output, [key_path, *paths])
   if output and extension not in ('.md', '.csv'):
     raise errors.UserError(f'--output={output}: results are written as .md or .csv')
   key = study_answers.read_key(key_path)

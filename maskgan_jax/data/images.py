@@ -1,5 +1,6 @@
 """Pictures in and out: whatever a user's folder holds becomes uint8 RGB, or one clear error."""
 
+from collections.abc import Sequence
 import io
 import os
 
@@ -13,10 +14,35 @@ EXTENSIONS = frozenset({'.apng', '.avif', '.bmp', '.gif', '.jfif', '.jpe', '.jpe
                         '.pgm', '.png', '.ppm', '.tga', '.tif', '.tiff', '.webp'})
 _INTEGER_MODES = frozenset({'I', 'I;16', 'I;16B', 'I;16L', 'I;16N'})
 
+# Of masks; levels are of 255.
+_VOID = (224, 224, 192)  # PASCAL's border between objects
+_TINT = 16  # by which channels of a grey, or shades of a colour, may differ: JPEG and scanners
+_FLAT = 32  # colours up to which a picture has areas of colours, not shades
+_SHADES = 8  # colours up to which a palette holds labels, even if these are shades of one colour
+_IDS = 32  # grey levels up to which those of a picture that else has 0 and 255 only are class ids
+
 
 def is_image_name(name: str) -> bool:
   """Whether a file called `name` is taken for a picture: known extension, not hidden."""
   return not name.startswith('.') and os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def png_stems(output: str, names: Sequence[str], several: bool) -> list[str]:
+  """Returns the paths of results without '.png': of `names` in a folder, or the one of a file.
+
+  UserError if `output` cannot hold them: as `files.check_output`; for a picture of another kind;
+  for one picture where a command makes `several`.
+  """
+  files.check_output(output)
+  extension = os.path.splitext(output)[1].lower()
+  if os.path.isdir(output) or not is_image_name('x' + extension):
+    return [os.path.join(output, name) for name in names]
+  if extension != '.png':
+    raise errors.UserError(f'--output={output}: pictures are written as .png')
+  if several:
+    raise errors.UserError(f'--output={output} is one picture, but a folder makes several; name a '
+                           'folder, or add --grid')
+  return [output[:-len('.png')]]
 
 
 def nearest_path(path: str) -> str:
@@ -51,12 +77,25 @@ def load_image(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXEL
 
 def load_mask(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS,
               name: str = '') -> np.ndarray:
-  """Decodes a mask of any mode to float32 [H, W] in [0, 1]; UserError as `load_image`.
+  """Decodes a picture file to a mask: float32 [H, W] in [0, 1], black is 0 and white is 1.
 
-  A picture with some transparency is a painted layer: its alpha is the mask, whatever the paint.
-  Otherwise the brightest of the channels counts, so that a mask drawn in red is as good as a white
-  one. Integers are divided by their type's maximum, except that a mask of zeros and ones is taken
-  as it is, and that in a palette picture of black and one colour that colour is 1.
+  Transparency: where a picture is transparent its mask is 0. Of a painted layer or a cut-out the
+  opacity is the mask, whatever the paint. Where the most opaque pixels are themselves a drawing, in
+  black and one colour, its brightness is multiplied by the opacity.
+
+  Greys, of any mode and up to a tint as JPEG and scanners leave it: the level divided by the type's
+  maximum, 255 or 65535, of floats 255 or 1. So soft edges stay soft. A mask of zeros and ones is
+  taken as it is, 16 bits with no level above 255 count as 8, and one grey beside black in a palette
+  is 1.
+
+  Colours: in a palette, or with at most 32 of them, black and PASCAL's void (224, 224, 192) are 0
+  and every other colour is 1. Shades of one colour, and pictures of more colours, give the
+  brightest channel divided by the picture's highest value. (In a palette up to 8 shades are colours
+  of their own, as PASCAL's are.)
+
+  Raises:
+    UserError: as `load_image`; for greys that are class ids with a void of 255; for colours without
+      black, unless the palette begins with it; and for a drawing in greys that is transparent too.
   """
   return _decode(source, max_pixels, name, _to_mask)
 
@@ -161,24 +200,99 @@ def _to_rgb(image):
 
 
 def _to_mask(image):
+  """Applies the rule of `load_mask`."""
   if image.mode in _INTEGER_MODES or image.mode == 'F':
-    return _unit_range(image, allow_binary=True)
-  if image.has_transparency_data:
-    alpha = np.array(image.convert('RGBA').getchannel('A'))
-    if alpha.min() < 255:
-      return alpha.astype(np.float32) / 255
-  binary = image.mode == '1'
-  palette = image.mode in ('P', 'PA')
-  if image.mode in ('1', 'L'):
-    levels = np.array(image.convert('L'))
-  else:
-    levels = np.array(image.convert('RGB')).max(axis=-1)
-  values = np.unique(levels)
-  if palette and len(values) == 2 and values[0] == 0:
+    return _unit_range(image, is_mask=True)
+  if image.mode == '1':
+    return np.array(image).astype(np.float32)
+  if image.mode == 'L' and not image.has_transparency_data:
+    return _grey_mask(np.array(image), palette=False)
+  if not image.has_transparency_data:
+    return _brightness(image)
+  layer = np.array(image.convert('RGBA'))
+  alpha = layer[..., 3]
+  if alpha.min() == 255:
+    return _brightness(image)
+  opacity = alpha.astype(np.float32) / 255
+  if not _is_drawing(layer[alpha == alpha.max(), :3], alpha.max()):
+    return opacity
+  layer[alpha == 0] = 0  # what nobody sees must not count among the colours
+  return opacity * _brightness(Image.fromarray(layer[..., :3]))
+
+
+def _is_drawing(paint, alpha):
+  """Returns whether pixels uint8 [N, 3] of one opacity are drawn in black and a colour."""
+  levels = paint.max(axis=-1)
+  peak = int(levels.max())
+  if alpha < 128 or 2 * int(levels.min()) >= peak or not _shades_of_one_colour(paint):
+    return False
+  if np.mean((levels < peak / 8) | (levels > peak * 7 / 8)) < 0.5:
+    raise _Refused('is partly transparent and drawn in many greys, so that either could be the '
+                   'mask; save it without transparency, or as one colour on transparency')
+  return True
+
+
+def _brightness(image):
+  """The mask of a picture without transparency, by its greys or its colours."""
+  rgb = np.array(image.convert('RGB'))
+  levels = rgb.max(axis=-1)
+  if np.all(levels - rgb.min(axis=-1) <= _TINT):
+    return _grey_mask(levels, image.mode in ('P', 'PA'))
+  return _colour_mask(image, rgb, levels)
+
+
+def _grey_mask(levels, palette):
+  """The mask of grey levels, uint8 [H, W]."""
+  used = np.flatnonzero(Image.fromarray(levels).histogram())
+  above_black = used[used > 0]
+  if palette and len(above_black) <= 1:
     return (levels > 0).astype(np.float32)
-  if not binary and values[-1] <= 1:
+  if used[-1] <= 1:
     return levels.astype(np.float32)
+  if len(above_black) > 1 and used[0] == 0 and used[-1] == 255 and used[-2] <= _IDS:
+    raise _Refused(f'has no grey levels but {used[0]} to {used[-2]} and 255, as class ids with a '
+                   'void have; a mask is white (255) where it is 1: draw it so, or keep the '
+                   "label map's palette")
   return levels.astype(np.float32) / 255
+
+
+def _colour_mask(image, rgb, levels):
+  """The mask of pixels uint8 [H, W, 3], of which `levels` are the brightest channels."""
+  palette = image.mode in ('P', 'PA')
+  counted = image.convert('RGB').getcolors(256 if palette else _FLAT)
+
+  # So many colours that they are not areas.
+  if counted is None:
+    if 2 * int(levels.min()) > int(levels.max()) and not _shades_of_one_colour(rgb.reshape(-1, 3)):
+      raise _Refused(_NO_BLACK)
+    return levels.astype(np.float32) / levels.max()
+
+  # Shades of one colour.
+  colours = np.array([colour for _, colour in counted if colour != _VOID], np.uint8)
+  all_shades = len(colours) == len(counted) and _shades_of_one_colour(colours)
+  if all_shades and not (palette and len(colours) <= _SHADES):
+    return levels.astype(np.float32) / levels.max()
+
+  # Areas of colours: labels, or a drawing without soft edges.
+  void = (rgb == np.uint8(_VOID)).all(axis=-1)
+  black = levels <= _TINT
+  begins_black = palette and image.getpalette()[:3] == [0, 0, 0]
+  if len(colours) > 1 and not black.any() and not begins_black:
+    raise _Refused(_NO_BLACK)
+  return (~void & ~black).astype(np.float32)
+
+
+_NO_BLACK = ('has several colours and no black, so that nothing says which of them is 0; draw the '
+             'mask white on black')
+
+
+def _shades_of_one_colour(pixels):
+  """Returns whether pixels uint8 [N, 3] are mixtures of black and the brightest of them."""
+  pixels = pixels[::1 + len(pixels) // 1_000_000]  # more would need gigabytes
+  levels = pixels.max(axis=-1)
+  brightest = pixels[levels.argmax()].astype(np.float32)
+  mixtures = levels[:, None] * (brightest / max(brightest.max(), 1))
+  return bool(np.all(np.abs(pixels - mixtures) <= _TINT))
 
 
 def _to_labels(image):
@@ -188,13 +302,15 @@ def _to_labels(image):
   return np.array(image).astype(np.int32)
 
 
-def _unit_range(image, allow_binary=False):
+def _unit_range(image, is_mask=False):
   """Grey levels of more than 8 bits as float32 in [0, 1]; floats may be in [0, 1] or [0, 255]."""
   levels = np.array(image).astype(np.float64)
   low, high = levels.min(), levels.max()
   limit = 255 if image.mode == 'F' else 65535
   if not (low >= 0 and high <= limit):
     raise _Refused(f'has grey levels from {low:g} to {high:g}; expected 0 to {limit}')
-  if high <= 1 and (image.mode == 'F' or allow_binary):
+  if is_mask and image.mode != 'F' and high <= 255:
+    return _grey_mask(levels.astype(np.uint8), palette=False)
+  if high <= 1 and image.mode == 'F':
     limit = 1
   return (levels / limit).astype(np.float32)

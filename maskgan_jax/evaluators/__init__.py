@@ -172,7 +172,7 @@ def _run(translator, data, split, names, batch_size, max_pairs, poll, note, conf
         if hasattr(evaluator, 'begin'):
           evaluator.begin(data, split, poll, note)
       if 'b_mask' in batch and 'segment' in translator.abilities:
-        threshold = _search_threshold(translator, batches('validation'))
+        threshold = _search_threshold(translator, batches('validation'), note)
     outputs = base.Outputs(translator, batch, threshold, getattr(data, 'apart', ()))
     for evaluator in evaluators.values():
       evaluator.update(batch, outputs, valid)
@@ -190,10 +190,12 @@ def _run(translator, data, split, names, batch_size, max_pairs, poll, note, conf
   return results, tuple(evaluators)
 
 
-def _search_threshold(translator, batches) -> float | None:
+def _search_threshold(translator, batches, note) -> float | None:
   search = masks.ThresholdSearch()
   for batch, valid in batches:
     if 'b_mask' not in batch:
       return None
     search.update(base.Outputs(translator, batch).mask, batch['b_mask'], valid)
+  if problem := search.problem():
+    note(f'mask_threshold says nothing: in the validation split {problem}')
   return search.best()

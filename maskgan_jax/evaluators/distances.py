@@ -35,6 +35,12 @@ class Statistics:
       raise ValueError(f'{self.count} features have no covariance')
     return self._scatter / (self.count - 1)
 
+  @property
+  def constant(self) -> bool:
+    """Whether all features were the same, up to the rounding of float32."""
+    spread = np.trace(self._scatter) / max(self.count, 1)
+    return bool(spread <= 1e-10 * (self.mean @ self.mean))
+
   def update(self, features: np.ndarray, valid: np.ndarray | None = None) -> None:
     """Takes features [B, D] in; rows where `valid` [B] is False are padding."""
     features = np.asarray(features, np.float64)

@@ -216,6 +216,8 @@ class Evaluator:
         self._note(f"'distribution' measures nothing {_DIRECTIONS[direction].words}: {counts[0]} "
                    f'translations and {counts[1]} real pictures; two of each are the least')
         continue
+      if self._sees_nothing(direction, translated, real):
+        continue
       self._warn(direction, counts, len(translated.statistics.mean))
       yield from self._compare(direction, translated, real)
       pair = frozenset(map(id, (source, real)))  # the same in either direction
@@ -244,6 +246,22 @@ class Evaluator:
     if nothing:
       yield f'{self._frechet}_protocol', self._network.provenance + _AGAINST[self._against]
       yield f'{self._kernel}_kernel', self._described()
+
+  def _sees_nothing(self, direction, translated, real):
+    """Returns whether all features are the same, of either set; notes sets of which they are."""
+    together = distances.Statistics(len(real.statistics.mean))
+    together.merge(translated.statistics)
+    together.merge(real.statistics)
+    words = _DIRECTIONS[direction].words
+    if together.constant:
+      self._note(f"'distribution' measures nothing {words}: {_FIELD} gives the same features for "
+                 'all pictures, translated and real; a distance of such is 0 whatever they show')
+      return True
+    for name, members in (('translations', translated), ('real pictures', real)):
+      if members.statistics.constant:
+        self._note(f'{self._frechet} {words} is of {name} that all have the same features: they '
+                   f'are one picture, or {_FIELD} does not see what differs')
+    return False
 
   def _compare(self, direction, one, two):
     """Yields both distances of two sets."""

@@ -53,6 +53,8 @@ class Evaluator:
     self._data = data
     self._changing: tuple[str, ...] = ()  # what is to change, of that
     self._values = base.PerImage()
+    self._first: tuple[np.ndarray, np.ndarray] | None = None  # a picture and its features
+    self._pictures_differ = self._features_differ = False
     self._note: Callable[[str], None] = lambda line: None
 
   def begin(self, data: Any, split: str, poll: Callable[[], None],
@@ -89,10 +91,19 @@ class Evaluator:
                          np.ones(len(source), bool))
 
   def _embed(self, images):
-    return self._embedder(images)[0]
+    seen = self._embedder(images)[0]
+    picture, own = self._first = self._first or (images[0], seen[0])
+    self._pictures_differ |= bool((images != picture).any())
+    self._features_differ |= bool(np.abs(seen - own).max() > 1e-5 * np.abs(own).max())
+    return seen
 
   def results(self) -> Iterator[tuple[str, float | str]]:
     means = dict(self._values.means())
+    if self._pictures_differ and not self._features_differ:
+      self._note("'identity' measures nothing: the embedder gives the same features for all "
+                 'pictures, so that any two would be the same; name another in '
+                 'config.identity.network')
+      return
     for name, mean in means.items():
       yield name, mean
       yield f'{name}_std', self._values.summary(name)[1]

@@ -48,6 +48,7 @@ class Evaluator:
     self._network = Network(settings['network']) if settings['network'] else None
     self._values = base.PerImage()
     self._nearby: dict[str, _Nearby] = {}  # by direction
+    self._checked = False  # the network, on pictures that differ
 
   def begin(self, data: Any, split: str, poll: Callable[[], None],
             note: Callable[[str], None]) -> None:
@@ -72,6 +73,7 @@ class Evaluator:
       return
     for direction in similarity.directions(outputs.abilities):
       source, exemplar = (batch[name][valid] for name in direction)
+      self._check_network(source, exemplar)
       if (truth := batch.get(f'truth_{direction}')) is not None:
         image = (outputs.translation if direction == 'ab' else outputs.back).image[valid]
         for prefix, picture in (('', image), ('do_nothing_', source)):
@@ -87,6 +89,15 @@ class Evaluator:
             made.append(outputs.translate_pictures(sources, each, reverse=direction == 'ba').image)
           self._values.add(f'{direction}_lpips_diversity', self._network.spread(np.stack(made)),
                            np.ones(len(sources), bool))
+
+  def _check_network(self, source, exemplar):
+    """UserError if LPIPS of the first pairs is 0 or not finite, though their pictures differ."""
+    if self._checked or np.array_equal(source, exemplar):
+      return
+    self._checked, distances = True, self._network(source, exemplar)
+    if not np.isfinite(distances).all() or not distances.any():
+      raise errors.UserError(f'{_FIELD} gives {distances.max():g} for pictures that differ; its '
+                             'weights are damaged: import them again')
 
   def results(self) -> Iterator[tuple[str, float | str]]:
     means = dict(self._values.means())

@@ -52,6 +52,7 @@ class ThresholdSearch:
   def __init__(self):
     self._sums = np.zeros(len(THRESHOLDS))
     self._count = 0
+    self._true_is_empty = self._masks_are_flat = True
 
   def update(self, soft: np.ndarray, true: np.ndarray, valid: np.ndarray) -> None:
     """Takes in soft masks and true ones, both [B, H, W, 1], but for rows that are not valid."""
@@ -59,6 +60,16 @@ class ThresholdSearch:
     soft, true = soft[known], true[known] > 0.5
     self._sums += [iou(soft > np.float32(t), true).sum() for t in THRESHOLDS]
     self._count += len(soft)
+    self._true_is_empty &= not true.any()
+    self._masks_are_flat &= bool((np.ptp(soft, axis=(1, 2, 3)) < 1e-6).all())
+
+  def problem(self) -> str:
+    """Returns why the threshold says nothing, or ''."""
+    if self._count and self._true_is_empty:
+      return 'every true mask is empty, so that the highest threshold is as good as any'
+    if self._count and self._masks_are_flat:
+      return "each of the model's masks has one value throughout, so that none can be right"
+    return ''
 
   def best(self) -> float | None:
     """The threshold, of equally good ones that nearest to 0.5; None if no image was seen."""

@@ -2,7 +2,8 @@
 
 A file is of one of two kinds.
 
-A function that `jax.export` has serialized: uint8 [B, H, W, 3] -> one array [B, ...].
+A function that `jax.export` has serialized: uint8 [B, H, W, 3] -> one array [B, ...]. JAX reads
+such blobs for six months.
 
 NAME.onnx, an ONNX model, for which onnxruntime must be installed: its first input is [B, 3, H, W]
 or [B, H, W, 3], and its first output counts. To uint8 inputs go bytes. Floats are in [0, 1] if the
@@ -86,7 +87,13 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
     return kind(field, *_open_onnx(path, field))
   try:
     exported = jax.export.deserialize(bytearray(data))
+    _check_convention(exported.calling_convention_version)
   except Exception as error:  # damaged blobs raise anything
+    if _of_another_jax(str(error)):
+      raise errors.UserError(
+          f'{field}={path!r} was written by a version of JAX that {jax.__version__} does not read '
+          f'({first_line(error)}); JAX promises six months back and three weeks forward: export '
+          'it again with this version, or as NAME.onnx') from error
     raise errors.UserError(f'{field}={path!r} is neither a function serialized by jax.export nor '
                            f'NAME.onnx: {first_line(error)}') from error
   first = exported.in_avals[0] if len(exported.in_avals) == 1 else None
@@ -99,6 +106,21 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
                            f'{expected} alone')
   call = jax.jit(exported.call)
   return kind(field, lambda images: jax.tree.leaves(call(images))[0], _fixed(first.shape[:3]))
+
+
+def _check_convention(version: int) -> None:
+  """ValueError for a calling convention that JAX would refuse only when the function is called."""
+  least, most = (jax.export.minimum_supported_calling_convention_version,
+                 jax.export.maximum_supported_calling_convention_version)
+  if not least <= version <= most:
+    raise ValueError(f'calling convention version {version}, not {least} to {most}')
+
+
+def _of_another_jax(message: str) -> bool:
+  """Returns whether what `jax.export.deserialize` says is about a blob's age, not its bytes."""
+  message = message.lower()
+  return 'version' in message and any(word in message for word in (
+      'serializ', 'calling', 'expired', 'compatib', 'support'))
 
 
 _RANGES = {  # ONNX's names -> from bytes

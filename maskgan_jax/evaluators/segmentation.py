@@ -16,7 +16,7 @@ channels, or integer class ids [B, h, w]. Scores of another resolution than the 
 resized bilinearly before the best class is taken, ids by the nearest.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -42,8 +42,14 @@ class Evaluator:
       raise errors.UserError(f'config.segmentation.classes={self._classes} must be from 1 to 4096, '
                              f'and as many as ids, of which there are {len(self._ids)}')
     self._network = open_network(settings['network']) if settings['network'] else None
+    self._note: Callable[[str], None] = lambda line: None
     self._confusion = {name: np.zeros((self._classes,) * 2, np.int64)  # [label, prediction]
                        for name in ('segmentation', 'segmentation_source')}
+
+  def begin(self, data: Any, split: str, poll: Callable[[], None],
+            note: Callable[[str], None]) -> None:
+    """See `base.Evaluator`."""
+    self._note = note
 
   def missing(self, batch, abilities):
     if not self._network:
@@ -81,7 +87,20 @@ class Evaluator:
           'the classes in config.segmentation.ids')
     return classes
 
+  def _note_single_classes(self):
+    """Notes what makes IoU say nothing: labels or predictions of one class."""
+    matrix = self._confusion['segmentation_source']
+    labelled, predicted = (np.flatnonzero(matrix.sum(axis=axis)) for axis in (1, 0))
+    if len(labelled) == 1:
+      self._note(f'all label maps measured are of class {labelled[0]} alone: a network that always '
+                 "says so would be perfect, and 'segmentation' says nothing of translation")
+    elif len(predicted) == 1:
+      self._note(f'{_FIELD} finds class {predicted[0]} alone in all untranslated pictures, whose '
+                 f"label maps have {len(labelled)}: it is no judge, and 'segmentation' says "
+                 'nothing of translation')
+
   def results(self) -> Iterator[tuple[str, float]]:
+    self._note_single_classes()
     for name, matrix in self._confusion.items():
       there, values = ious(matrix)
       if values.size:

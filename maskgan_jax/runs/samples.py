@@ -78,8 +78,10 @@ class Sampler:
     columns, meanings = self._columns(batch, translation, removal, back)
     columns = {name: np.asarray(value) for name, value in columns.items() if value is not None}
     rows = [list(images) for images in zip(*columns.values(), strict=True)]
-    picture = pictures.grid(rows, column_names=list(columns),
-                            title=f'{self.name}, step {step:,}, validation pairs')
+    finite = all(np.isfinite(value).all() for value in columns.values())
+    title = f'{self.name}, step {step:,}, validation pairs'
+    picture = pictures.grid(rows, column_names=list(columns), title=title if finite else (
+        f'{title}; black stands for NaN and infinite values'))
     pictures.save(path(workdir, step), picture,
                   description=' '.join(f'{name}: {meanings[name]}.' for name in columns))
 

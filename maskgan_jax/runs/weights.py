@@ -24,13 +24,19 @@ def require_new(path: str) -> None:
                            f'with {SUFFIX}')
   if os.path.lexists(path):
     raise errors.UserError(f'{path} exists; choose another --output')
+  files.check_output(path)
 
 
 def write(path: str, params: Mapping[str, Any], metadata: Mapping[str, str],
           dtype: Any = np.float32) -> None:
   """Writes the tree `params` of float32 arrays, whole or not at all; UserError if `path` exists."""
   require_new(path)
-  arrays = {name: np.ascontiguousarray(array, dtype) for name, array in flat(params)}
+  with np.errstate(over='ignore'):
+    arrays = {name: np.ascontiguousarray(array, dtype) for name, array in flat(params)}
+  for name, array in arrays.items():
+    if not np.isfinite(array).all():
+      raise errors.UserError(f'{path} is not written: the weights {name} hold NaN or infinite '
+                             f'values as {np.dtype(dtype).name}')
   files.write_atomically(path, safetensors_numpy.save(arrays, dict(metadata)))
 
 

@@ -90,7 +90,7 @@ def test_pictures_masks_and_what_is_added(t, folder, tmp_path, reverse):
   written = translate.translate(t, folder, '', str(tmp_path / 'out'), save_masks=True,
                                 reverse=reverse)
   assert [os.path.basename(path) for path in written] == [
-      f'{i}__translated{part}.png' for i in range(2)
+      f'{i}__translated{"__reverse" * reverse}{part}.png' for i in range(2)
       for part in ('', '_source_mask', '_added_mask')]
   for i, source in enumerate(pictures(2)):
     image, mask, added_mask = (read(path) for path in written[3 * i:3 * i + 3])
