@@ -12,12 +12,13 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import commandline, errors, files
-from maskgan_jax.data import evaluation, pipeline, predicates, sources
+from maskgan_jax.data import evaluation, pipeline, predicates, sources, transforms
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures
 
 _OUTPUT = 'check_data.png'
 _SHOWN = 5  # names in a line of the report
+_DIM = 64  # of 255: the highest level of 14-bit data in files of 16 bits
 _SHEET_PAIRS = 6
 _ROWS = {'a': 'a', 'b': 'b', 'a_mask': "a's mask", 'b_mask': "b's mask", 'truth_ab': 'a after b',
          'truth_ab_mask': 'what changed', 'truth_ba': 'b without it, or after a',
@@ -39,19 +40,21 @@ def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, ou
 
   Returns:
     'data' (`Data.describe`), 'splits' (by split and domain: counts, sizes, unreadable, constant,
-    masks), 'labels' (by attribute: share in a and in b in training), 'duplicates' (groups of
-    names), 'problems' (sentences), 'usable' (whether both domains can be trained on), 'output'.
+    levels, masks), 'labels' (by attribute: share in a and in b in training), 'duplicates' (groups
+    of names), 'problems' (sentences), 'usable' (whether both domains can be trained on), 'refused'
+    (the splits at which training or measuring would stop), 'output'.
 
   Raises:
     UserError: the data cannot be opened at all.
   """
   data = pipeline.make(config_data, image_size=image_size, image_width=image_width, seed=seed)
+  transform = transforms.from_config(config_data, image_size, image_width)
   splits, by_pixels, good = {}, collections.defaultdict(set), {}
   for split in sources.SPLITS:
     splits[split], good[split] = {}, []
     for domain, members in zip('ab', data.members(split), strict=True):
       chosen = _spread(members, max_images)
-      found, readable = _examine(data, split, chosen, by_pixels)
+      found, readable = _examine(data, split, chosen, by_pixels, transform)
       splits[split][domain] = {'count': len(members), **found}
       good[split].append(readable)
   report = {
@@ -60,6 +63,7 @@ def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, ou
       'labels': _labels(data),
       'duplicates': _duplicates(by_pixels),
       'usable': all(len(readable) for readable in good['train']),
+      'refused': [split for split in splits if any(map(_refused, splits[split].values()))],
       'output': '',
   }
   report['problems'] = _problems(data, report, by_pixels)
@@ -78,12 +82,18 @@ def _spread(members, max_images):
   return members[np.linspace(0, len(members) - 1, max_images).astype(int)]
 
 
-def _examine(data, split, indices, by_pixels):
+def _refused(found):
+  """Whether a domain's pictures stop training or measuring, if not at once then when met."""
+  return not found['count'] or any(found[kind] for kind in ('unreadable', 'unfit', 'bad_masks'))
+
+
+def _examine(data, split, indices, by_pixels, transform):
   """Reads records; returns what was found, and the numbers of those fit for use."""
   records = data.records(split)
   pairs = data.pairs(split, indices, indices)
   unreadable, unfit, constant, bad_masks, readable = [], [], [], [], []
   sizes, small, masks, empty_masks = collections.Counter(), 0, 0, 0
+  levels, shares, highest = collections.defaultdict(list), {}, 0
   for index in map(int, indices):
     name = records.name(index)
     try:
@@ -92,15 +102,22 @@ def _examine(data, split, indices, by_pixels):
       unreadable.append(str(error))
       continue
     height, width = image.shape[:2]
+    highest = max(highest, int(image.max()))
     sizes[f'{width}x{height}'] += 1
     small += height < data.image_shape[0] or width < data.image_shape[1]
     pixels = hashlib.blake2b(str(image.shape).encode() + image.tobytes(), digest_size=16).digest()
     by_pixels[pixels].add((split, name))
-    if np.ptp(image, axis=(0, 1)).max() <= 2:  # levels of 255; lossy formats are not exact
+    flat = np.ptp(image, axis=(0, 1)).max() <= 2  # levels of 255; lossy formats are not exact
+    remark = transforms.levels_remark(image)
+    if remark and (not flat or 0 < image.max() < 128):  # few bits of a dark picture are left
+      levels[remark].append(name)
+    elif flat:
       constant.append(name)
+    if flat:
       continue
     try:
       pairs.prepare(image, index)
+      shares[name] = transform.crop_share(height, width, name)
     except errors.UserError as error:
       unfit.append(str(error))
       continue
@@ -112,9 +129,11 @@ def _examine(data, split, indices, by_pixels):
     masks += mask is not None
     empty_masks += mask is not None and not mask.any()
     readable.append(index)
+  least = max(shares.values(), default=0) / 2
   found = {'read': len(indices), 'unreadable': unreadable, 'unfit': unfit, 'constant': constant,
            'sizes': dict(sizes.most_common()), 'smaller': small, 'masks': masks,
-           'empty_masks': empty_masks, 'bad_masks': bad_masks}
+           'empty_masks': empty_masks, 'bad_masks': bad_masks, 'levels': dict(levels),
+           'highest': highest, 'cut': [name for name, share in shares.items() if share < least]}
   return found, np.array(readable, np.int64)
 
 
@@ -143,10 +162,18 @@ def _problems(data, report, by_pixels):
         problems.append(f'{where} has no pictures')
       for kind, what in (('unreadable', 'cannot be read'), ('unfit', 'are smaller than the crop'),
                          ('constant', 'are of one colour'),
+                         ('cut', 'are so large that the crop, which is in stored pixels, leaves '
+                          'less than half as much of them as of others'),
                          ('bad_masks', 'have a mask that does not fit')):
         if found[kind]:
           shown = predicates.shortlist(found[kind], _SHOWN)
           problems.append(f'{where}: {len(found[kind])} pictures {what}: {shown}')
+      for remark, names in found['levels'].items():
+        shown = predicates.shortlist(names, _SHOWN)
+        problems.append(f'{where}: {len(names)} pictures ({shown}) are {remark}')
+      if transforms.DARK < found['highest'] <= _DIM:  # one such picture alone may be a night
+        problems.append(f'{where}: no picture has a level above {found["highest"]} of 255; '
+                        f'{transforms.SHALLOW}')
       if 0 < found['masks'] < found['read'] - len(found['unreadable']) and split != 'train':
         problems.append(f'{where}: only {found["masks"]} of {found["read"]} pictures have a mask; '
                         'the others do not count where masks are measured')
@@ -164,6 +191,8 @@ def _problems(data, report, by_pixels):
     extra = sum(len(group) - 1 for group in report['duplicates'])
     shown = [' = '.join(group[:3]) for group in report['duplicates']]
     problems.append(f'{extra} pictures are copies of others: {predicates.shortlist(shown, _SHOWN)}')
+  if data.describe()['unused']:
+    problems.append(data.describe()['unused'])
   leaks = sum(len({split == 'train' for split, _ in group}) > 1 for group in by_pixels.values())
   if leaks:
     problems.append(f'{leaks} pictures are both in training and in validation or test')
@@ -229,15 +258,29 @@ def _check_output(output, config_data):
     raise errors.UserError(f'--output={output} is a file of the data; choose another name')
 
 
+def refusal(report: dict, *, measures: bool) -> str:
+  """Returns why `train` would fail with these pictures, or ''.
+
+  Args:
+    report: as `check` returns it.
+    measures: whether the config has evaluators, for which alone test pictures are there.
+  """
+  if not report['usable']:
+    return 'a domain has no usable training pictures; see the problems above'
+  refused = [split for split in report['refused'] if measures or split != 'test']
+  return (f'`train` would stop at the {" and ".join(refused)} pictures; see the problems above'
+          if refused else '')
+
+
 def main() -> None:
-  """Checks what --config names, prints the report, fails if nothing can be trained on."""
+  """Checks what --config names, prints the report, fails if `train` would with these pictures."""
   config = run_config.from_flags()
   _check_output(flags.FLAGS.output, config.data)
   report = check(config.data, config.image_size, config.seed, flags.FLAGS.output,
                  max_images=flags.FLAGS.max_images, image_width=config.image_width)
   print('\n'.join(lines(report)))
-  if not report['usable']:
-    raise errors.UserError('a domain has no usable training pictures; see the problems above')
+  if reason := refusal(report, measures=bool(config.get('evaluators', True))):
+    raise errors.UserError(reason)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """What every command shares: flags in, one clear line and an exit code out."""
 
 from collections.abc import Callable
+import contextlib
 import os
 import signal
 import sys
@@ -47,6 +48,8 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
 
   def call(argv):
     signal.signal(signal.SIGINT, leave)
+    with contextlib.suppress(AttributeError):  # a stream in the place of stdout may have none
+      sys.stdout.reconfigure(errors='backslashreplace')  # names of files may be of any letters
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)
     _cache_compilations()

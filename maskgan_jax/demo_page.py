@@ -225,7 +225,7 @@ class _Page(demo_layout.Layout):
     return found[event.index]
 
   def _upload(self, role, session, webgl, data):
-    picture = self.demo.model(session).load(data, 'the file')
+    picture = self.demo.model(session).load(data, 'the file', gr.Warning)
     return self._show(self.demo.choose(session, role, picture), webgl, role)
 
   def _predict(self, role, session, webgl):
@@ -290,7 +290,7 @@ class _Page(demo_layout.Layout):
     return core.enlarged(self.demo.swap(session).image)
 
   def _add_exemplars(self, session, files):
-    session = self.demo.add_exemplars(session, files)
+    session = self.demo.add_exemplars(session, files, gr.Warning)
     return session, self.demo.grid(session)
 
   def _grid(self, session, webgl, source, exemplar):
@@ -300,7 +300,7 @@ class _Page(demo_layout.Layout):
     return self._with_other(session, self._example(session, 'exemplar', event))
 
   def _upload_other(self, session, data):
-    return self._with_other(session, self.demo.model(session).load(data, 'the file'))
+    return self._with_other(session, self.demo.model(session).load(data, 'the file', gr.Warning))
 
   def _with_other(self, session, picture):
     session = self.demo.with_other(session, picture)

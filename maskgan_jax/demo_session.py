@@ -5,7 +5,7 @@ so that the picture shows through. Pictures are enlarged on the way by whole fac
 smoothing, so that nothing is lost there and back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import io
 import threading
@@ -76,22 +76,23 @@ class Model:
     """The pictures that it takes."""
     return ROLES[:1 + self.can('exemplar')]
 
-  def load(self, data: bytes, name: str) -> np.ndarray:
-    """A visitor's file at the model's resolution; UserError for what is no picture."""
+  @property
+  def transform(self) -> transforms.Transform:
+    """The way from a picture to the model's input."""
     config = self.translator.config
-    image = images.load_image(data, name=name, max_pixels=min(images.MAX_PIXELS,
-                                                              config.data.max_pixels))
+    return transforms.from_config(config.data, config.image_size, config.image_width)
+
+  def load(self, data: bytes, name: str, note: Callable[[str], None] = print) -> np.ndarray:
+    """A visitor's file at the model's resolution, with a note of what may surprise about it."""
+    most = min(images.MAX_PIXELS, self.translator.config.data.max_pixels)
+    image = images.load_image(data, name=name, max_pixels=most)
+    for remark in filter(None, self.transform.remarks(image, name)):
+      note(remark)
     return self.fit(image, name)
 
   def fit(self, image: np.ndarray, name: str = 'the picture') -> np.ndarray:
     """A picture at the model's resolution, cropped as the model's own; those that fit stay."""
-    if image.shape[:2] == self.shape:
-      return image
-    data = self.translator.config.data
-    transform = transforms.Transform(*self.shape[:1], image_width=self.shape[1], crop=data.crop,
-                                     resize=data.resize, keep_aspect=data.keep_aspect,
-                                     load_size=data.load_size, test_whole=data.test_whole)
-    return transform.unaugmented(image, name)
+    return self.transform.fit(image, name)
 
   def warm_up(self) -> threading.Thread:
     """Compiles in the background what a visitor's first clicks will need."""
@@ -279,11 +280,13 @@ class Demo:
     mask = self.model(session).translator.segment(image, threshold)
     return pictures.overlay(image, mask.astype(np.float32))
 
-  def add_exemplars(self, session: Session, files: Sequence[bytes]) -> Session:
+  def add_exemplars(self, session: Session, files: Sequence[bytes],
+                    note: Callable[[str], None] = print) -> Session:
     """The session with a visitor's files as the exemplars of a grid."""
     if len(files) > MOST_EXEMPLARS:
       raise errors.UserError(f'{len(files)} exemplars; the page shows at most {MOST_EXEMPLARS}')
-    loaded = [self.model(session).load(data, f'file {i + 1}') for i, data in enumerate(files)]
+    load = self.model(session).load
+    loaded = [load(data, f'file {i + 1}', note) for i, data in enumerate(files)]
     return dataclasses.replace(session, exemplars=loaded)
 
   def with_other(self, session: Session, picture: np.ndarray) -> Session:

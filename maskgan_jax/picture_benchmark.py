@@ -24,6 +24,7 @@ either, e.g. --config.accuracy.network=FILE with the second.
 """
 
 from collections.abc import Callable
+import functools
 import os
 import shlex
 import sys
@@ -44,13 +45,15 @@ _FINGERPRINT = 'data_fingerprint'  # a column by which files of this command are
 
 
 def write(config: ml_collections.ConfigDict, folder: str, *, command: str = '',
-          watch: Callable[[], Callable[[], None]] = lambda: lambda: None) -> dict[str, int]:
+          watch: Callable[[], Callable[[], None]] = lambda: lambda: None,
+          note: Callable[[str], None] = print) -> dict[str, int]:
   """Writes the data; see the module's docstring and `benchmark_folders.write`.
 
-  `watch` is called once the data are open, and returns what is then called often.
+  `watch` is called once the data are open, and returns what is then called often. `note` is told
+  which pictures are not used.
   """
   benchmark_folders.require_empty(folder)
-  data = _open(config)
+  data = _open(config, note)
   return benchmark_folders.write(data, config, folder, command=command, poll=watch())
 
 
@@ -74,7 +77,7 @@ def measure(config: ml_collections.ConfigDict, folders: given_pictures.Folders, 
                            'measure pictures')
   files.check_output(output, [config.data.attributes_file])
   _check_output(output)
-  data = _open(config)
+  data = _open(config, note)
   given = given_pictures.Given(config, data, folders, benchmark_folders.file_names)
   results = evaluators.run(given, given.data, names=names, config=config, note=note,
                            batch_size=config.evaluation_batch_size,
@@ -90,13 +93,16 @@ def measure(config: ml_collections.ConfigDict, folders: given_pictures.Folders, 
   return results
 
 
-def _open(config: ml_collections.ConfigDict) -> pipeline.Data:
-  """The config's data, read once and not kept."""
+def _open(config: ml_collections.ConfigDict, note: Callable[[str], None]) -> pipeline.Data:
+  """The config's data, read once and not kept; notes what is not used of them."""
   config_data = config.data.copy_and_resolve_references()
   with config_data.unlocked():
     config_data.in_memory = 'never'
-  return pipeline.make(config_data, image_size=config.image_size, image_width=config.image_width,
+  data = pipeline.make(config_data, image_size=config.image_size, image_width=config.image_width,
                        seed=config.seed)
+  if unused := data.describe()['unused']:
+    note(f'{config_data.path}: {unused}')
+  return data
 
 
 def _check_output(path: str) -> None:
@@ -166,13 +172,14 @@ def main() -> None:
     folders = given_pictures.Folders(given.pictures, given.back, given.masks,
                                      given.validation_masks, given.source_masks)
   config = run_config.from_flags()
+  note = functools.partial(print, file=sys.stderr, flush=True)
   if given.write:
-    counts = write(config, given.write, command=measuring_command(sys.argv[1:]), watch=_watch)
+    counts = write(config, given.write, command=measuring_command(sys.argv[1:]), watch=_watch,
+                   note=note)
     print(f'wrote {sum(counts.values()):,} files into {given.write}; README.txt there says what '
           'is what')
     return
-  results = measure(config, folders, given.output,
-                    note=lambda line: print(line, file=sys.stderr, flush=True))
+  results = measure(config, folders, given.output, note=note)
   print(evaluators.table(results))
   if given.output:
     print(f'wrote {given.output}')

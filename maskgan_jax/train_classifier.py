@@ -104,6 +104,8 @@ def _open(config, attributes, seed, note):
                          image_width=config.image_width, seed=seed)
   known = ()
   data = make(())
+  if unused := data.describe()['unused']:
+    note(f'{config_data.path}: {unused}')
   records = data.records('train')
   known = tuple(records.attribute_names)
   for name in wanted:

@@ -17,10 +17,11 @@ one source file and one exemplar file, or with --grid; otherwise a folder that g
 <source>__<exemplar>__reverse.png; or with --grid grid.png, likewise. Pictures are cropped
 and resized as the run's own, unless they have the model's resolution already, in which results
 come. A picture in a folder that cannot be read is reported and left out; exit code 2 if none can
-be.
+be. A grid has numbers for names that its font cannot write, and the command says whose they are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import collections
+from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 import os
@@ -31,7 +32,7 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import commandline, errors
-from maskgan_jax.data import images, transforms
+from maskgan_jax.data import file_records, images, transforms, unused
 from maskgan_jax.runs import pictures
 from maskgan_jax.translator import Translator
 
@@ -90,7 +91,7 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
       has them.
     grid: one picture, with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
-    note: told in one line about pictures that are left out.
+    note: told in lines about pictures that are left out, or that look wrong to the model.
   Returns:
     The files written.
   """
@@ -132,7 +133,8 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
     if results[part]:
       written.append(stems[0] + part + '.png')
       what = part.strip('_').replace('_', ' ') or 'translation'
-      pictures.save(written[-1], _draw(sources, exemplars, results[part], what))
+      tell = (lambda line: None) if part else note  # once
+      pictures.save(written[-1], _draw(sources, exemplars, results[part], what, tell))
   return written
 
 
@@ -148,15 +150,22 @@ def _check_exemplar(translator, exemplar, edits) -> None:
       raise errors.UserError(f'{translator.config.method} takes no exemplar; leave out --{flag}')
 
 
-def _draw(sources, exemplars, results, what) -> np.ndarray:
+def _draw(sources, exemplars, results, what, note) -> np.ndarray:
   """The grid: sources on the left, exemplars on top, results row by row."""
   columns = len(exemplars)
   rows = [[s.image, *results[i * columns:(i + 1) * columns]] for i, s in enumerate(sources)]
-  names = [s.name for s in sources]
+  names = _labels(sources, 'row', note)
   if exemplars == [None]:
     return pictures.grid(rows, column_names=['source', what], row_names=names)
   return pictures.grid([[None, *(e.image for e in exemplars)], *rows], row_names=['', *names],
-                       column_names=['', *(e.name for e in exemplars)])
+                       column_names=['', *_labels(exemplars, 'column', note)])
+
+
+def _labels(side, kind, note) -> list[str]:
+  labels, legend = pictures.labels([picture.name for picture in side], kind)
+  if legend:
+    note(legend)
+  return labels
 
 
 def remove(translator: Translator, source: str, output: str, *, edits: Edits | None = None,
@@ -189,7 +198,7 @@ def remove(translator: Translator, source: str, output: str, *, edits: Edits | N
   if grid:
     written.append(stems[0] + '.png')
     pictures.save(written[-1], pictures.grid(rows, column_names=['source', 'mask', 'removed'],
-                                             row_names=[s.name for s in sources]))
+                                             row_names=_labels(sources, 'row', note)))
   return written
 
 
@@ -229,24 +238,28 @@ def _load(path: str, config: ml_collections.ConfigDict, flag: str, edits: Edits,
           note: Callable[[str], None]) -> list[Picture]:
   """The picture at `path`, or those in the folder that can be read; UserError if there are none."""
   data = config.data
-  transform = transforms.Transform(image_size=config.image_size, image_width=config.image_width,
-                                   crop=data.crop, resize=data.resize,
-                                   keep_aspect=data.keep_aspect, load_size=data.load_size,
-                                   test_whole=data.test_whole)
-  found = []
+  transform = transforms.from_config(data, config.image_size, config.image_width)
+  if os.path.isdir(path) and (remark := unused.describe(path, [''])):
+    note(f'{path}: {remark}')
+  found, remarks = [], []
   for name, file in _listed(path):
     try:
       image = images.load_image(file, max_pixels=data.max_pixels)
-      found.append(Picture(name, file, _to_model(image, image.shape[:2], transform, file),
-                           image.shape[:2]))
+      found.append(Picture(name, file, transform.fit(image, file), image.shape[:2]))
+      remarks.append(transform.remarks(image, file))
     except errors.UserError as error:
       if not os.path.isdir(path):
         raise
       note(f'left out: {error}')
   if not found:
     raise errors.UserError(f'{path} holds no picture that can be read')
-  loaded = [dataclasses.replace(p, keep=_keep(p, edits.erase, transform), mask=_given_mask(
-      p, flag, edits.mask, transform, data.max_pixels)) for p in found]
+  for kind in zip(*remarks, strict=True):
+    if lines := list(filter(None, kind)):
+      note(lines[0] + (f' (and {len(lines) - 1} more are alike)' if len(lines) > 1 else ''))
+  masks = file_records.list_by_stem(edits.mask) if os.path.isdir(edits.mask) else {}
+  loaded = [dataclasses.replace(
+      p, mask=_given_mask(p, flag, edits.mask, masks, transform, data.max_pixels),
+      keep=_keep(p, edits.erase, transform)) for p in found]
   _note_dark_masks(loaded, flag, note)
   return loaded
 
@@ -260,36 +273,27 @@ def _note_dark_masks(loaded: Sequence[Picture], flag: str, note: Callable[[str],
          f'{255 * dark[0].mask.max():.0f} of 255, and will do almost nothing; white is 1')
 
 
-def _listed(path: str) -> Iterator[tuple[str, str]]:
+def _listed(path: str) -> list[tuple[str, str]]:
   """(name, file) of each picture: the stem, or all of the file name where stems are the same."""
   if not os.path.isdir(path):
-    name = os.path.splitext(os.path.basename(path))[0]
-    yield name.lstrip('.') or 'picture', path  # results are not hidden as their source may be
-    return
-  try:
-    names = sorted(name for name in os.listdir(path) if images.is_image_name(name))
-  except OSError as error:
-    raise errors.UserError(f'cannot read folder {path}: {error.strerror}') from error
-  stems = [os.path.splitext(name)[0] for name in names]
-  for name, stem in zip(names, stems, strict=True):
-    yield stem if stems.count(stem) == 1 else name, os.path.join(path, name)
+    return [(_stem(path).lstrip('.') or 'picture', path)]  # a hidden source has visible results
+  by_stem = file_records.list_by_stem(path)
+  return sorted(((stem if len(same) == 1 else os.path.basename(file), file)
+                 for stem, same in by_stem.items() for file in same), key=lambda pair: pair[1])
 
 
-def _to_model(array, size, transform: transforms.Transform, name: str) -> np.ndarray:
-  """An image or mask of a picture that was `size` when given, as the model sees it."""
-  if tuple(size) == transform.shape:
-    return array  # an earlier result, say: nothing to crop
-  return transform.unaugmented(array, name)
+def _stem(path: str) -> str:
+  return os.path.splitext(os.path.basename(path))[0]
 
 
-def _given_mask(picture: Picture, flag: str, path: str, transform, max_pixels):
+def _given_mask(picture: Picture, flag: str, path: str, masks, transform, max_pixels):
   """The mask for a picture, at the picture's or the model's resolution; None if none is given."""
   if not path:
     return None
   file = path
   if os.path.isdir(path):
-    stem = os.path.splitext(os.path.basename(picture.path))[0]
-    candidates = [f for _, f in _listed(path) if os.path.splitext(os.path.basename(f))[0] == stem]
+    stem = _stem(picture.path)
+    candidates = masks.get(stem, ())
     if len(candidates) != 1:
       raise errors.UserError(f'--{flag}={path} holds {len(candidates) or "no"} masks for '
                              f'{picture.path}; it needs one called {stem}.png')
@@ -303,7 +307,7 @@ def _given_mask(picture: Picture, flag: str, path: str, transform, max_pixels):
                            f'does not fit {picture.path}, {height}x{width}')
   if mask.shape != picture.size:
     mask = transforms.resize_mask(mask, height, width)
-  return _to_model(mask, picture.size, transform, file)[..., None]
+  return transform.fit(mask, file)[..., None]
 
 
 def _keep(picture: Picture, rectangles: Sequence[str], transform) -> np.ndarray | None:
@@ -321,16 +325,18 @@ def _keep(picture: Picture, rectangles: Sequence[str], transform) -> np.ndarray 
       raise errors.UserError(f'rectangle {text} (y0,x0,y1,x1) has nothing of {picture.path}, which '
                              f'is {picture.size[0]} high and {picture.size[1]} wide')
     keep[top:bottom, left:right] = 0
-  return _to_model(keep, picture.size, transform, picture.path)[..., None]
+  return transform.fit(keep, picture.path)[..., None]
 
 
 def _check_outputs(outputs: Sequence[str], inputs: Sequence[str]) -> None:
   """UserError if a result would replace another, or a picture or mask that was given."""
-  if len(set(outputs)) < len(outputs):
-    twice = next(path for path in outputs if outputs.count(path) > 1)
+  counts = collections.Counter(outputs)
+  if twice := next((path for path in outputs if counts[path] > 1), ''):
     raise errors.UserError(f'two results would be called {twice}; rename the inputs')
-  given = {os.path.realpath(file) for path in inputs if path for _, file in _listed(path)}
-  for path in outputs:
+  existing = [path for path in outputs if os.path.exists(path)]
+  given = {os.path.realpath(file) for path in inputs if path and existing
+           for _, file in _listed(path)}
+  for path in existing:
     if os.path.realpath(path) in given:
       raise errors.UserError(f'{path} is one of the inputs; choose another --output')
 

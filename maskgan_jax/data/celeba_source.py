@@ -3,6 +3,7 @@
 Kaggle's copy, with .csv lists and the pictures a folder deeper, is the same to it.
 """
 
+import collections
 import os
 
 import numpy as np
@@ -120,17 +121,15 @@ def _find_pictures(path, folders, names):
   The PNG edition's list says .jpg, so a file is also found by its stem.
   """
   best, most = '', {}
+  by_stem = collections.defaultdict(list)  # the listed names
+  for name in names:
+    by_stem[os.path.splitext(name)[0]].append(name)
   for folder in folders:
-    files = file_records.list_images(folder)
-    if not files:
-      continue
-    exact = set(files)
-    by_stem = {os.path.splitext(name)[0]: name for name in files}
     present = {}
-    for name in names:
-      file = name if name in exact else by_stem.get(os.path.splitext(name)[0])
-      if file:
-        present[name] = file
+    for file in file_records.list_images(folder):
+      for name in by_stem.get(os.path.splitext(file)[0], ()):
+        if present.get(name) != name:  # else the file of this very name is there
+          present[name] = file
     if len(present) > len(most):
       best, most = folder, present
   if most:

@@ -1,6 +1,7 @@
 """Records that are picture files under one folder, with masks in another; and listing folders."""
 
-from collections.abc import Sequence
+import collections
+from collections.abc import Callable, Sequence
 import hashlib
 import os
 
@@ -99,15 +100,24 @@ def check_folder(path: str, field: str) -> str:
 
 def list_images(folder: str) -> list[str]:
   """Returns the names of the pictures directly in `folder`, sorted."""
-  return _scan(folder, lambda entry: images.is_image_name(entry.name) and entry.is_file())
+  return list_files(folder, lambda entry: images.is_image_name(entry.name) and entry.is_file())
+
+
+def list_by_stem(folder: str) -> dict[str, list[str]]:
+  """Returns the paths of the pictures directly in `folder` by name without extension, sorted."""
+  by_stem = collections.defaultdict(list)
+  for name in list_images(folder):
+    by_stem[os.path.splitext(name)[0]].append(os.path.join(folder, name))
+  return dict(by_stem)
 
 
 def list_folders(folder: str) -> list[str]:
   """Returns the names of the folders directly in `folder` that are not hidden, sorted."""
-  return _scan(folder, lambda entry: not entry.name.startswith(('.', '__')) and entry.is_dir())
+  return list_files(folder, lambda entry: not entry.name.startswith(('.', '__')) and entry.is_dir())
 
 
-def _scan(folder, wanted):
+def list_files(folder: str, wanted: Callable[[os.DirEntry], bool]) -> list[str]:
+  """Returns the names of the wanted entries of `folder`, sorted; UserError if it is not listed."""
   try:
     with os.scandir(folder) as entries:
       return sorted(entry.name for entry in entries if wanted(entry))

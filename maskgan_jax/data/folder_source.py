@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.data import file_records, predicates, sources
+from maskgan_jax.data import file_records, predicates, sources, unused
 
 _SPLIT_NAMES = {'train': 0, 'training': 0, 'val': 1, 'valid': 1, 'validation': 1, 'test': 2,
                 'testing': 2}
@@ -35,7 +35,10 @@ def open_folder(config_data) -> sources.Listing:
   records = file_records.FileRecords(
       path, names, labels, np.array(rows, bool), masks_path=config_data.masks_path,
       labels_path=config_data.labels_path, max_pixels=config_data.max_pixels)
-  return sources.Listing(records, np.array(splits, np.int8))
+  folders = [folder for _, _, folder in layout]
+  apart = config_data.masks_path, config_data.labels_path
+  return sources.Listing(records, np.array(splits, np.int8),
+                         unused=unused.describe(path, folders, apart))
 
 
 def _domain_folder(name):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import io
 import os
+import stat
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -12,6 +13,11 @@ from maskgan_jax import errors, files
 MAX_PIXELS = 40_000_000  # pixels; 120 MB once decoded
 EXTENSIONS = frozenset({'.apng', '.avif', '.bmp', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.pbm',
                         '.pgm', '.png', '.ppm', '.tga', '.tif', '.tiff', '.webp'})
+# Of pictures too, but read by other programs only.
+_UNREAD_EXTENSIONS = frozenset({
+    '.arw', '.cr2', '.cr3', '.dcm', '.dib', '.dng', '.eps', '.exr', '.hdr', '.heic', '.heif',
+    '.hif', '.ico', '.j2k', '.jp2', '.jpx', '.jxl', '.jxr', '.nef', '.orf', '.pcx', '.pnm', '.psd',
+    '.raf', '.raw', '.rw2', '.sgi', '.svg', '.wdp', '.xcf'})
 _INTEGER_MODES = frozenset({'I', 'I;16', 'I;16B', 'I;16L', 'I;16N'})
 
 # Of masks; levels are of 255.
@@ -43,6 +49,11 @@ def png_stems(output: str, names: Sequence[str], several: bool) -> list[str]:
     raise errors.UserError(f'--output={output} is one picture, but a folder makes several; name a '
                            'folder, or add --grid')
   return [output[:-len('.png')]]
+
+
+def is_unread(name: str) -> bool:
+  """Whether a file called `name` is a picture of a format that is not read, not hidden."""
+  return not name.startswith('.') and os.path.splitext(name)[1].lower() in _UNREAD_EXTENSIONS
 
 
 def nearest_path(path: str) -> str:
@@ -138,7 +149,7 @@ def _decode(source, max_pixels, name, convert):
   else:
     path = os.fspath(source)
     name = name or path
-    data = _read(path, name)
+    data = read(path, name)
   if not data:
     raise errors.UserError(f'{name} is empty (0 bytes)')
   try:
@@ -158,13 +169,24 @@ def _decode(source, max_pixels, name, convert):
   except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
     raise errors.UserError(f'{name} is too large to decode safely: {error}') from error
   except Image.UnidentifiedImageError as error:
-    raise errors.UserError(f'{name} is not a picture that can be read') from error
+    remedy = '; convert it to PNG or JPEG' if is_unread(os.path.basename(name)) else ''
+    raise errors.UserError(f'{name} is not a picture that can be read{remedy}') from error
   except Exception as error:  # Pillow's readers raise anything at all on damaged files
     raise errors.UserError(f'{name} is damaged or truncated: {error}') from error
 
 
-def _read(path, name):
+def read(path: str, name: str = '') -> bytes:
+  """Returns a file's bytes; UserError for what cannot be read, or never ends, as a named pipe.
+
+  Args:
+    path: a file; below /dev and /proc a pipe too, since a shell's <(command) is one there.
+    name: what messages call it; by default the path.
+  """
+  name = name or path
   try:
+    kind = os.stat(path).st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or path.startswith(('/dev/', '/proc/'))):
+      raise errors.UserError(f'{name} is not an ordinary file, but a pipe or a device')
     with open(path, 'rb') as file:
       return file.read()
   except IsADirectoryError as error:

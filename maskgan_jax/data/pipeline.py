@@ -30,11 +30,7 @@ def make(config_data: ml_collections.ConfigDict, *, image_size: int, seed: int,
                            f'{config_data.source} can only be drawn square; set '
                            'config.image_width to 0')
   source = sources.open_source(config_data, image_size=image_size)
-  transform = transforms.Transform(
-      image_size=image_size, crop=config_data.crop, keep_aspect=config_data.keep_aspect,
-      load_size=config_data.load_size, resize=config_data.resize, flip=config_data.flip,
-      image_width=image_width, zoom_probability=config_data.zoom_probability,
-      zoom_least=config_data.zoom_least, test_whole=config_data.test_whole)
+  transform = transforms.from_config(config_data, image_size, image_width)
   return Data(config_data, source, transform, seed)
 
 
@@ -148,6 +144,7 @@ class Data:
         'counts': counts,
         'divided': dict(self._source.divided),
         'remark': self._source.remark,
+        'unused': self._source.unused,
         'in_memory': self._keeps_train(),
         'fingerprint': self.fingerprint,
     }

@@ -65,11 +65,13 @@ class Listing:
     splits: int8 [N], an index into SPLITS, or -1 where the source does not say.
     remark: what `describe` should say about it, e.g. files that are listed but absent.
     rows: int [N], the row of each record in the source's list, from 0; None: each has the next.
+    unused: pictures beside them that are not used, in words; '' where there are none.
   """
   records: Records
   splits: np.ndarray
   remark: str = ''
   rows: np.ndarray | None = None
+  unused: str = ''
 
 
 class Subset:
@@ -120,6 +122,7 @@ class Source:
   domains: Domains
   divided: dict[str, str]
   remark: str = ''
+  unused: str = ''
 
 
 def open_source(config_data, *, image_size: int) -> Source:
@@ -149,7 +152,7 @@ def open_source(config_data, *, image_size: int) -> Source:
   domains = domains_of(config_data, listing.records.attribute_names)
   parts, divided = divide(listing, config_data, domains)
   records = {split: Subset(listing.records, part) for split, part in parts.items()}
-  return Source(records, domains, divided, listing.remark)
+  return Source(records, domains, divided, listing.remark, listing.unused)
 
 
 def open_records(config_data, split: str, *, image_size: int) -> Records:

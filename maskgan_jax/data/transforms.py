@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import ml_collections
 import numpy as np
 from PIL import Image
 
@@ -15,6 +16,10 @@ RESIZE = {
 }
 NUM_UNIFORMS = 3  # what one random draw needs: flip, top, left
 NUM_ZOOM_UNIFORMS = 4  # and what a zoom does: whether, scale, top, left
+_LEAST_SHARE = 0.5  # CelebA's usual crops leave 0.8 of it
+DARK, _BRIGHT = 16, 239  # of 255; what stays below or above is nearly black or white
+SHALLOW = ('files of 16 bits must use all of 0 to 65535: multiply data of 14 bits by 4, of 12 by '
+           '16 and of 10 by 64, or save 8 bits')  # what to do about pictures that are dark
 _LARGEST_LOAD = 16  # crops of a larger picture would show next to nothing; a slip of the keyboard
 
 
@@ -144,6 +149,29 @@ class Transform:
     transform = dataclasses.replace(self, load_size=0) if self.test_whole else self
     return _centre(transform.fixed(image, name), self.shape)
 
+  def fit(self, image: np.ndarray, name: str) -> np.ndarray:
+    """As `unaugmented`; what has the result's size already, an earlier one say, stays as it is."""
+    return image if image.shape[:2] == self.shape else self.unaugmented(image, name)
+
+  def remarks(self, image: np.ndarray, name: str) -> tuple[str, str]:
+    """Returns what may surprise about a picture to translate: of the crop, of its levels; or ''.
+
+    A crop is in the pixels of the training pictures, whose sizes are not kept: of a photograph that
+    is much larger than these it leaves a speck. Pictures of the result's size are not cropped.
+    """
+    height, width = image.shape[:2]
+    share = 1 if (height, width) == self.shape else self.crop_share(height, width, name)
+    crop = (f'config.data.crop={self.crop!r} leaves {100 * share:.2g} % of {name}, which is '
+            f'{height} high and {width} wide: it is in pixels of the training pictures; resize '
+            'this one to their size first') if share < _LEAST_SHARE else ''
+    levels = levels_remark(image)
+    return crop, f'{name} is {levels}' if levels else ''
+
+  def crop_share(self, height: int, width: int, name: str) -> float:
+    """Returns the share of a picture's area that the crop leaves; UserError if it does not fit."""
+    tall, wide = self._box(height, width, name)[2:]
+    return tall * wide / (height * width)
+
   def _box(self, height, width, name):
     """Returns top, left, height, width of the crop inside a picture."""
     kind, numbers = _parse_crop(self.crop)
@@ -159,6 +187,26 @@ class Transform:
       raise errors.UserError(f'config.data.crop={self.crop!r} does not fit into {name}, which is '
                              f'{height} high and {width} wide')
     return box
+
+
+def from_config(config_data: ml_collections.ConfigDict, image_size: int,
+                image_width: int) -> Transform:
+  """Returns the transform that `config.data` describes."""
+  return Transform(
+      image_size=image_size, crop=config_data.crop, keep_aspect=config_data.keep_aspect,
+      load_size=config_data.load_size, resize=config_data.resize, flip=config_data.flip,
+      image_width=image_width, zoom_probability=config_data.zoom_probability,
+      zoom_least=config_data.zoom_least, test_whole=config_data.test_whole)
+
+
+def levels_remark(image: np.ndarray) -> str:
+  """Returns what is odd about the levels of a uint8 picture, in a few words, or ''.
+
+  Of 12-bit data in a 16-bit file no level is above 16 of 255, and of 10-bit data none above 4.
+  """
+  if image.max() <= DARK:
+    return f'nearly black, with no level above {DARK} of 255; {SHALLOW}'
+  return f'nearly white, with no level below {_BRIGHT} of 255' if image.min() >= _BRIGHT else ''
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -6,6 +6,7 @@ pictures of one split of pairs only: whatever else is asked of it raises a UserE
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 import dataclasses
+import io
 import os
 from typing import Any
 
@@ -192,12 +193,14 @@ class _Files:
   def _read(self, path):
     """Returns uint8 [H, W, 3] or [H, W]; UserError if it is not as it has to be."""
     height, width = self._shape
+    data = images.read(path)
+    deep = data[24:25] == b'\x10'  # 16 bits a channel, of which Pillow drops half without a word
     try:
-      with Image.open(path, formats=['PNG']) as image:
+      with Image.open(io.BytesIO(data), formats=['PNG']) as image:
         if image.size != (width, height):
           raise errors.UserError(f'{path} is {image.size[0]} wide and {image.size[1]} high, not '
                                  f'{width} and {height}')
-        if image.mode not in self._modes or _deep(path):
+        if image.mode not in self._modes or deep:
           want = ('RGB with 8 bits a channel' if self._modes == _PICTURE else
                   'grey with 8 bits, or black and white')
           raise errors.UserError(f'{path} is of mode {image.mode}; save it as {want}')
@@ -216,12 +219,6 @@ class _Files:
   def masks(self, numbers: Sequence[int]) -> np.ndarray:
     """Returns float32 [B, H, W, 1] in [0, 1]."""
     return self.images(numbers)[..., None].astype(np.float32) / 255
-
-
-def _deep(path):
-  """Whether a PNG has 16 bits a channel, of which Pillow would drop half without a word."""
-  with open(path, 'rb') as file:
-    return file.read(25)[24:] == b'\x10'
 
 
 def _others(count: int, one: str, several: str, what: str) -> str:

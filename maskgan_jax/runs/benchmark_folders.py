@@ -151,7 +151,7 @@ def _set(data, split, folder, indices):
   names = file_names(len(indices))
   for start in range(0, len(indices), _BATCH):
     contents = pictures.parallel_map(read, indices[start:start + _BATCH])
-    for name, content in zip(names[start:], contents, strict=False):
+    for name, content in zip(names[start:start + _BATCH], contents, strict=True):
       yield f'{folder}/{name}', content
 
 

@@ -1,10 +1,12 @@
 """Pictures for people: grids whose rows and columns have names, masks laid over images."""
 
 from collections.abc import Sequence
+import functools
 import io
 import os
 import re
 from typing import Any
+import unicodedata
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
@@ -43,6 +45,9 @@ def grid(rows: Sequence[Sequence[Any]], *, column_names: Sequence[str],
          scale: int | None = None) -> np.ndarray:
   """Returns a uint8 [H, W, 3] picture of images in rows and columns, with their names.
 
+  Letters that its font lacks, all but those of English, are written as these or as \\u and their
+  number; see also `labels`.
+
   Args:
     rows: images as `to_uint8` takes them, or None for an empty cell. A smaller one, such as a mask
       of a lower resolution, is enlarged to the largest, which must be a multiple of it.
@@ -64,8 +69,10 @@ def grid(rows: Sequence[Sequence[Any]], *, column_names: Sequence[str],
   cell = height * scale, width * scale
 
   text, large = (ImageFont.load_default(size) for size in (_TEXT, _TITLE))
+  column_names, title = [_writable(name) for name in column_names], _writable(title)
+  row_names = [_writable(name) for name in row_names or [''] * len(rows)]
   headings = [_wrap(name, text, cell[1]) for name in column_names]
-  names = [_wrap(name, text, _NAMES) for name in row_names or [''] * len(rows)]
+  names = [_wrap(name, text, _NAMES) for name in row_names]
   left = _MARGIN + max(_size(name, text)[0] for name in names)
   left += _GAP if left > _MARGIN else 0
   body = left + len(column_names) * (cell[1] + _GAP) - _GAP + _MARGIN
@@ -88,6 +95,36 @@ def grid(rows: Sequence[Sequence[Any]], *, column_names: Sequence[str],
         draw.rectangle((x - 1, y - 1, x + cell[1], y + cell[0]), outline=_FRAME)
         canvas.paste(Image.fromarray(_enlarge(image, cell)), (x, y))
   return np.asarray(canvas)
+
+
+def labels(names: Sequence[str], kind: str) -> tuple[list[str], str]:
+  """Returns what a grid calls its rows or columns, and a line that says which that is, or ''.
+
+  Args:
+    names: of the rows or columns; those with letters that the font lacks become numbers.
+    kind: 'row' or 'column'.
+  """
+  written = [name if all(map(_has_glyph, name)) else f'{kind} {number}'
+             for number, name in enumerate(names, 1)]
+  meant = [f'{label} is {name}' for label, name in zip(written, names, strict=True)
+           if label != name]
+  return written, f'in the grid {", ".join(meant)}' if meant else ''
+
+
+@functools.cache
+def _has_glyph(letter):
+  font = ImageFont.load_default(_TEXT)
+  absent, drawn = (font.getmask(code) for code in ('\uffff', letter))
+  return drawn.size != absent.size or bytes(drawn) != bytes(absent)
+
+
+def _writable(text):
+  """Returns `text` without letters that would be empty boxes: é becomes e, and 照 \\u7167."""
+  plain = ''.join(letter if letter == '\n' or _has_glyph(letter) else
+                  unicodedata.normalize('NFKD', letter) for letter in text)
+  return ''.join(letter if letter == '\n' or _has_glyph(letter) else
+                 letter.encode('ascii', 'backslashreplace').decode()
+                 for letter in plain if not unicodedata.combining(letter))
 
 
 def transfer_grid(sources: Sequence[Any], exemplars: Sequence[Any],

@@ -157,7 +157,8 @@ def _pictures(workdir: str | os.PathLike, captions: Mapping[str, str]) -> list[s
   """Returns the newest sample picture of every kind (names differ in the step), older ones folded.
   """
   kinds: dict[str, list[tuple[int, str]]] = {}
-  for path in glob.glob(os.path.join(glob.escape(os.fspath(workdir)), 'samples', '*.png')):
+  folder = os.path.join(glob.escape(os.fspath(workdir)), 'samples')
+  for path in filter(os.path.isfile, glob.glob(os.path.join(folder, '*.png'))):
     stem = os.path.splitext(os.path.basename(path))[0]
     step = max(re.findall(r'\d+', stem), key=len, default='')
     kind = re.sub(r'^[\W_]+|[\W_]+$', '', stem.replace(step, '', 1))
@@ -177,7 +178,7 @@ def _figures(workdir: str | os.PathLike) -> list[str]:
   """Returns what evaluators drew."""
   folder = os.path.join(glob.escape(os.fspath(workdir)), 'figures')
   return [_picture(os.path.splitext(os.path.basename(path))[0], None, path, {})
-          for path in sorted(glob.glob(os.path.join(folder, '*.png')))]
+          for path in sorted(filter(os.path.isfile, glob.glob(os.path.join(folder, '*.png'))))]
 
 
 def _picture(kind: str, step: int | None, path: str, captions: Mapping[str, str]) -> str:

@@ -76,6 +76,8 @@ def _train(config, workdir, make_evaluate, stop):
     given()  # what is wrong with them is said before data are made
   data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
                        seed=config.seed)
+  if main and (unused := data.describe()['unused']):
+    print(f'{config.data.path}: {unused}', file=sys.stderr, flush=True)
   with files.held(workdir, 'trains') if main else contextlib.nullcontext():
     state = _run(config, workdir, method, players, data, parallel, given, make_evaluate, stop)
   local = parallel_lib.local_copy((state.ema_params or state.params, state.model_state))

@@ -9,14 +9,14 @@ import pytest
 from helpers import data_samples
 from helpers.commands import run
 from maskgan_jax import check_data, errors
-from maskgan_jax.data import images
+from maskgan_jax.data import images, pipeline
 
 _PLAIN, _FACES = data_samples.faces()
 
 
 def _check(root, output='', **fields):
-  config = data_samples.make_config('folder', path=str(root), validation_fraction=0.0, **{
-      'masks_path': '', **fields})
+  config = data_samples.make_config('folder', path=str(root), **{
+      'validation_fraction': 0.0, 'masks_path': '', **fields})
   return check_data.check(config, 16, 0, str(output))
 
 
@@ -136,6 +136,62 @@ def test_large_sets_are_sampled_evenly(tmp_path):
   assert found['read'] == 5 and found['count'] > 30
 
 
+@pytest.mark.parametrize(('bits', 'problem'), [
+    (8, '(trainA/0.png, trainA/1.png) are nearly black'),
+    (10, '(trainA/0.png, trainA/1.png) are nearly black'),
+    (12, '(trainA/0.png, trainA/1.png) are nearly black'),
+    (14, 'no picture has a level above 64 of 255'), (16, '')])
+def test_data_of_fewer_bits_than_their_files_are_named(tmp_path, bits, problem):
+  for domain, start in (('A', 0), ('B', 7)):
+    for i in range(2):
+      levels = np.linspace(0, 2 ** bits - 1 - i - start, 480).reshape(24, 20).astype(np.uint16)
+      (tmp_path / f'train{domain}').mkdir(exist_ok=True)
+      Image.fromarray(levels).save(tmp_path / f'train{domain}' / f'{i}.png')
+  problems = _check(tmp_path, test_fraction=0.0)['problems']
+  about = [text for text in problems if text.startswith('train a')]
+  assert len(about) == bool(problem)
+  for text in about:
+    assert problem in text and 'multiply data of 14 bits by 4, of 12 by 16 and of 10 by 64' in text
+
+
+def test_pictures_that_are_not_used_are_a_problem(tmp_path):
+  root = data_samples.write_domains(tmp_path, num_train=(8, 10), num_test=(3, 4))
+  data_samples.write(tmp_path / 'trainA' / 'more', _PLAIN[:2])
+  (tmp_path / 'trainB' / 'a.heic').write_bytes(b'x')
+  report = _check(root, validation_fraction=0.1)
+  assert ('not used: 2 pictures in folders that are not looked into (trainA/more); 1 files of '
+          'formats to be converted to PNG or JPEG (trainB/a.heic)') in report['problems']
+  assert check_data.refusal(report, measures=True) == ''
+
+
+def test_pictures_of_which_a_crop_leaves_less_than_of_others(tmp_path):
+  data_samples.write_domains(tmp_path, num_train=(4, 4))
+  enlarged = np.asarray(Image.fromarray(_PLAIN[60]).resize((250, 250)))
+  images.save_png(tmp_path / 'trainA' / '900.png', enlarged)
+  problems = '\n'.join(_check(tmp_path, crop='center:20')['problems'])
+  assert 'train a: 1 pictures are so large that the crop' in problems and '900.png' in problems
+  assert 'so large' not in '\n'.join(_check(tmp_path)['problems'])
+
+
+def test_train_would_stop_at(tmp_path):
+  """As `train` does: at a split without pictures, and at one that cannot be read."""
+  root = data_samples.write_domains(tmp_path / 'p', num_train=(8, 10), num_test=(3, 4))
+
+  def refusal(measures=True, **fields):
+    return check_data.refusal(_check(root, **{'validation_fraction': 0.1, **fields}),
+                              measures=measures)
+  assert refusal() == ''
+  assert 'stop at the validation pictures' in refusal(validation_fraction=0.0)
+  with pytest.raises(errors.UserError, match='no validation pictures'):
+    data = pipeline.make(data_samples.make_config('folder', path=root, validation_fraction=0.0),
+                         image_size=16, seed=0)
+    data.evaluation('validation', batch_size=1)
+  (tmp_path / 'p' / 'testA' / '050.png').write_bytes(b'x')
+  assert 'stop at the test pictures' in refusal() and refusal(measures=False) == ''
+  (tmp_path / 'p' / 'trainA' / '000.png').write_bytes(b'x')
+  assert 'stop at the train and test pictures' in refusal()
+
+
 def test_what_cannot_be_opened_is_a_user_error(tmp_path):
   with pytest.raises(errors.UserError, match='is empty; expected trainA'):
     _check(tmp_path)
@@ -165,6 +221,8 @@ def test_the_command(tmp_path):
   for arguments, problem in [
       ((f'--config={tmp_path / "config.py"}', '--config.data.path=/nowhere'), 'does not exist'),
       ((f'--config={tmp_path / "config.py"}', '--config.data.b=B & ~B'), 'no usable training'),
+      ((f'--config={tmp_path / "config.py"}', '--config.data.validation_fraction=0'),
+       'would stop at the validation pictures'),
       ((f'--config={tmp_path / "confi.py"}',), 'config.py'),
   ]:
     done = run('check_data', *arguments, folder=tmp_path)

@@ -1,5 +1,6 @@
 """Commands as typed: help, one clear line and exit code 2, files only where they were asked for."""
 
+import io
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from helpers.commands import fails, ROOT, run, SMOKE
+from maskgan_jax import commandline
 
 
 @pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',
@@ -82,3 +84,13 @@ def test_benchmark_prints_one_json_line(data_dir):
   assert figures['step_ms'] > 0 and figures['gflop_per_step'] > 0
   assert figures['program_mb'] > 0 and 0 <= figures['input_wait_share'] <= 1
   assert figures['images_per_second'] == pytest.approx(8e3 / figures['step_ms'], rel=0.02)
+
+
+def test_names_of_any_letters_are_printed_on_any_terminal(monkeypatch):
+  written = io.BytesIO()
+  monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(written, 'ascii', write_through=True))
+  monkeypatch.setattr(commandline.app, 'run', lambda call, flags_parser: call(['name']))
+  monkeypatch.setattr(commandline.signal, 'signal', lambda *unused: None)
+  monkeypatch.setattr(commandline, '_cache_compilations', lambda: None)
+  commandline.run(lambda: print('wrote 照片__\udcff.png'))
+  assert written.getvalue() == b'wrote \\u7167\\u7247__\\udcff.png\n'

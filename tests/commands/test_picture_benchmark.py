@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from helpers import data_samples
 from helpers.commands import fails, ROOT, run
 from helpers.distribution_samples import export
 from helpers.simple_method import Adds
@@ -294,6 +295,11 @@ def empty(folder):
   (folder / '00006.png').write_bytes(b'')
 
 
+def pipe(folder):
+  (folder / '00002.png').unlink()
+  os.mkfifo(folder / '00002.png')  # opened, it would never end
+
+
 def deepen(folder):
   """A PNG of 16 bits a channel, from its chunks."""
   def chunk(kind, content):
@@ -310,6 +316,7 @@ SPOILED = {
     resize: ['00001.png is 16 wide and 17 high, not 16 and 16 (and 1 other file is wrong)'],
     rename_jpeg: ['00000.png is not a PNG'],
     empty: ['00006.png is not a PNG'],
+    pipe: ['00002.png is not an ordinary file'],
     deepen: ['00004.png is of mode RGB', 'RGB with 8 bits a channel'],
     lambda folder: Image.new('RGBA', (SIZE, SIZE)).save(folder / '00005.png'): [
         '00005.png is of mode RGBA', 'RGB'],
@@ -331,6 +338,16 @@ def test_the_first_file_that_is_wrong_is_named(config, whole, copied, spoil):
     assert message.startswith(str(folder)) and '\n' not in message
     for part in SPOILED[spoil]:
       assert part in message
+
+
+def test_pictures_that_are_not_used_are_told(tmp_path):
+  root = data_samples.write_domains(tmp_path / 'data')
+  os.mkfifo(tmp_path / 'data' / 'trainA' / 'pipe.png')
+  config = run_config.default('content_transfer')
+  config.data.update(source='folder', path=root, a='~B', b='B')
+  notes = []
+  picture_benchmark.write(config, str(tmp_path / 'out'), note=notes.append)
+  assert notes == [f'{root}: not used: 1 pipes or devices (trainA/pipe.png)']
 
 
 def test_masks_are_grey_and_black_and_white_is_too(config, whole, copied):

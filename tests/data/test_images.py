@@ -262,3 +262,24 @@ def test_save_png_says_where_it_cannot_write(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='file'):
     images.save_png(tmp_path / 'file' / 'x.png', _GREY)
+
+
+@pytest.mark.parametrize('load', [images.load_image, images.load_mask, images.load_labels])
+def test_named_pipes_are_refused_and_not_waited_for(tmp_path, load):
+  os.mkfifo(tmp_path / 'pipe.png')
+  with pytest.raises(errors.UserError, match='pipe.png is not an ordinary file'):
+    load(tmp_path / 'pipe.png')
+
+
+def test_a_pipe_of_the_shell_is_read():
+  reading, writing = os.pipe()
+  with open(writing, 'wb') as file:
+    file.write(_encode(Image.fromarray(_GREY), format='PNG'))
+  np.testing.assert_array_equal(images.load_image(f'/dev/fd/{reading}')[..., 0], _GREY)
+  os.close(reading)
+
+
+def test_a_format_that_is_not_read_is_to_be_converted(tmp_path):
+  (tmp_path / 'a.heic').write_bytes(b'x')
+  with pytest.raises(errors.UserError, match='a.heic is not a picture .*convert it to PNG or JPEG'):
+    images.load_image(tmp_path / 'a.heic')

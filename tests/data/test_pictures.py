@@ -149,3 +149,16 @@ def test_save(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='cannot write'):
     pictures.save(tmp_path / 'file' / 'a.png', image)
+
+
+def test_letters_that_the_font_lacks_are_no_empty_boxes():
+  images = _images(1, 2)
+
+  def drawn(name):
+    return pictures.grid(images, column_names=['', name], row_names=[name], title=name)
+  np.testing.assert_array_equal(drawn('José'), drawn('Jose'))
+  np.testing.assert_array_equal(drawn('照 a'), drawn('\\u7167 a'))
+  np.testing.assert_array_equal(drawn('имя'), drawn('\\u0438\\u043c\\u044f'))
+  assert pictures.labels(['a_b-c (1)', 'Ж', '\udcff'], 'row') == (
+      ['a_b-c (1)', 'row 2', 'row 3'], 'in the grid row 2 is Ж, row 3 is \udcff')
+  assert pictures.labels(['a', 'b'], 'column') == (['a', 'b'], '')

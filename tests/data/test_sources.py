@@ -200,3 +200,36 @@ def test_records_survive_pickling_for_workers(tmp_path):
   copy = pickle.loads(pickle.dumps(records))  # noqa: S301
   np.testing.assert_array_equal(copy.image(3), records.image(3))
   np.testing.assert_array_equal(copy.mask(3, ''), records.mask(3, ''))
+
+
+# What is not used.
+
+
+def test_pictures_that_are_not_used_are_named(tmp_path):
+  root = tmp_path / 'p'
+  data_samples.write_domains(root)
+  assert open_source('folder', path=str(root)).unused == ''
+  data_samples.write(root / 'trainA' / 'more' / 'deeper', _PLAIN[:3])
+  data_samples.write(root / 'trainC', _PLAIN[:2])
+  data_samples.write(root / 'masks', _PLAIN[:1, ..., 0], start=8)
+  data_samples.write(root, _PLAIN[:1])
+  data_samples.write(root / '.hidden', _PLAIN[:1])
+  for name in ('IMG_1.HEIC', 'b.dng', '.c.heic', 'notes.txt'):
+    (root / 'trainA' / name).write_bytes(b'x')
+  os.symlink('/nowhere/1.png', root / 'testB' / 'l.png')
+  os.mkfifo(root / 'testB' / 'p.png')
+  unused = open_source('folder', path=str(root), masks_path=str(root / 'masks')).unused
+  assert unused == (
+      'not used: 6 pictures in folders that are not looked into (., trainC, trainA/more/deeper); '
+      '1 links to files that are not there (testB/l.png); 1 pipes or devices (testB/p.png); '
+      '2 files of formats to be converted to PNG or JPEG (trainA/IMG_1.HEIC, trainA/b.dng)')
+  assert 'masks' in open_source('folder', path=str(root)).unused
+
+
+def test_pictures_beside_folders_of_labels_are_named(tmp_path):
+  for label in ('cat', 'dog'):
+    data_samples.write(tmp_path / 'train' / label, _PLAIN[:4])
+  data_samples.write(tmp_path / 'train', _PLAIN[:1])
+  data_samples.write(tmp_path / 'train' / 'cat' / 'thumbs', _PLAIN[:2])
+  opened = open_source('folder', path=str(tmp_path), a='cat', b='dog')
+  assert '3 pictures in folders that are not looked into (train, train/cat/thumbs)' in opened.unused

@@ -240,3 +240,25 @@ def test_a_thread_of_a_picture_does_not_become_huge(size):
   middle = tuple(slice((side - min(side, 400)) // 2, (side + min(side, 400)) // 2) for side in size)
   expected = transforms.Transform(64, keep_aspect=True).fixed(picture[middle], 'x')
   assert np.abs(result.astype(int) - expected).max() <= 1
+
+
+def test_remarks_on_pictures_that_a_crop_leaves_little_of():
+  transform = transforms.Transform(16, crop='center:178')
+  grey = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3)
+
+  def remarks(height, width):
+    return transform.remarks(np.resize(grey, (height, width, 3)), 'x.png')
+  assert remarks(218, 178) == remarks(16, 16) == ('', '')
+  crop, levels = remarks(3560, 1780)
+  assert "config.data.crop='center:178' leaves 0.5 % of x.png" in crop and not levels
+  assert transforms.Transform(16).remarks(np.resize(grey, (900, 900, 3)), 'x') == ('', '')
+
+
+@pytest.mark.parametrize(('lowest', 'highest', 'remark'), [
+    (0, 4, 'nearly black'), (0, 16, 'nearly black'), (0, 17, ''), (3, 250, ''), (238, 255, ''),
+    (239, 255, 'nearly white')])
+def test_remarks_on_levels(lowest, highest, remark):
+  image = np.full((4, 4, 3), lowest, np.uint8)
+  image[2, 2, 1] = highest
+  assert transforms.levels_remark(image).startswith(remark)
+  assert bool(transforms.levels_remark(image)) == bool(remark)

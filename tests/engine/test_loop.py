@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from helpers import data_samples
 from helpers.paths import ROOT
 from helpers.processes import command, environment, start, start_together, wait_for_step
 from helpers.training import assert_same, newest, smoke_config
@@ -55,6 +56,21 @@ def test_a_finished_run_started_again_changes_nothing(whole):
   trained = loop.train(run_config.load(whole), whole)
   assert trained.step == 6
   assert_same(newest(whole), before)
+
+
+def test_pictures_that_are_not_used_are_told(tmp_path, data_dir, monkeypatch, capsys):
+  root = data_samples.write_domains(tmp_path / 'data')
+  (tmp_path / 'data' / 'trainA' / 'a.heic').write_bytes(b'x')
+  config = smoke_config(data_dir)
+  config.data.update(source='folder', path=root, a='~B', b='B')
+
+  def stop(*_):
+    raise errors.Preempted('here')
+  monkeypatch.setattr(loop, '_run', stop)
+  with pytest.raises(errors.Preempted, match='here'):
+    loop.train(config, str(tmp_path / 'run'))
+  assert capsys.readouterr().err == (f'{root}: not used: 1 files of formats to be converted to PNG '
+                                     'or JPEG (trainA/a.heic)\n')
 
 
 def test_another_config_in_the_same_workdir(whole, data_dir):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import urllib.error
 import urllib.request
 import zipfile
@@ -142,6 +143,21 @@ def test_everything_else_on_the_page(demo):
                                           'source_mask.png', 'translation.png']
     np.testing.assert_array_equal(images.load_image(archive.read('translation.png')),
                                   session.result.image)
+
+
+def test_uploads_that_the_crop_leaves_little_of_are_said():
+  config = run_config.default('content_transfer')
+  run_config.smoke(config)
+  config.data.crop = 'center:20'
+  cropping = demo_session.Model(types.SimpleNamespace(config=config))
+  notes, picture = [], np.zeros((200, 200, 3), np.uint8)
+  picture[::2] = 200
+  cropping.load(images.encode_png(picture), 'the file', notes.append)
+  assert notes == ["config.data.crop='center:20' leaves 1 % of the file, which is 200 high and 200 "
+                   'wide: it is in pixels of the training pictures; resize this one to their size '
+                   'first']
+  cropping.load(images.encode_png(picture[:24, :22] // 20), 'the file', notes.append)
+  assert len(notes) == 2 and 'the file is nearly black' in notes[1]
 
 
 def test_bad_input_is_said(demo):
