@@ -113,4 +113,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  commandline.run(main, config_of_workdir=True)
+  commandline.run(main, config_of_workdir=True, saves_memory=commandline.MEASURING_MEMORY)

@@ -292,4 +292,4 @@ def main() -> None:
 if __name__ == '__main__':
   define_flags()
   run_config.define_flags()
-  commandline.run(main)
+  commandline.run(main, saves_memory=commandline.TRAINING_MEMORY)

@@ -55,6 +55,8 @@ class Network:
       try:
         output = np.asarray(self.call(taken[rows]))
       except Exception as error:  # what a network that does not fit raises depends on its runtime
+        if errors.out_of_memory(error):
+          raise
         raise errors.UserError(f'{self.field} fails on pictures of {height}x{width} pixels: '
                                f'{first_line(error)}') from error
       if not output.ndim or len(output) != len(rows):
@@ -87,6 +89,8 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
   try:
     exported = jax.export.deserialize(bytearray(data))
   except Exception as error:  # damaged blobs raise anything
+    if errors.out_of_memory(error):
+      raise
     raise errors.UserError(f'{field}={path!r} is neither a function serialized by jax.export nor '
                            f'NAME.onnx: {first_line(error)}') from error
   first = exported.in_avals[0] if len(exported.in_avals) == 1 else None

@@ -62,6 +62,8 @@ def damage_reported(folder: str) -> Iterator[None]:
   try:
     yield
   except Exception as error:  # TFDS, protobuf and array_record each have their own
+    if errors.out_of_memory(error):
+      raise
     reason = str(error).partition('\n')[0]
     raise errors.UserError(f'{folder} is damaged ({reason}); delete it, and it will be drawn '
                            'again') from error
