@@ -39,13 +39,16 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
   Returns:
     step -> its results, for the steps measured now.
   """
+  if not config.evaluators:
+    raise errors.UserError('config.evaluators is empty, so there is nothing to measure; name some '
+                           'with --config.evaluators=NAME,NAME')
   for name in config.evaluators:
     evaluators.make(name, config)  # a misspelt one is reported before any data is made
-  said = set()
+  said = {}  # in order
 
   def note_once(line):
     if line not in said:
-      said.add(line)
+      said[line] = True
       note(line)
 
   measured, failed = {}, {}
@@ -70,7 +73,7 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
         continue
       measured[step] = evaluators.measure(translator, data, config, workdir, step, poll=poll,
                                           note=note_once)
-      report.write(workdir)
+      report.write(workdir, {'unmeasured': list(said)})
       results = {**measured[step], **evaluators.provenance(translator)}
       note(f'step {step}\n{evaluators.table(results)}'.rstrip())
     if once or max(known, default=-1) >= config.num_steps:

@@ -182,9 +182,14 @@ def _opened(run: sweep_plans.Planned, data: '_Data', poll, note) -> tuple[Any, d
   last = {'split': evaluators.SPLIT, 'step': translator.step}
   if run.config.evaluators and not scores.latest(run.workdir, **last):
     note(f'measuring {run.workdir}, step {translator.step}')
+    reasons = []
+
+    def remember(line):
+      reasons.append(line)
+      note(line)
     evaluators.measure(translator, data.of(run.config), run.config, run.workdir, translator.step,
-                       poll=poll, note=note)
-    report.write(run.workdir)
+                       poll=poll, note=remember)
+    report.write(run.workdir, {'unmeasured': reasons})
   return translator, scores.latest(run.workdir, **last) or {}
 
 
