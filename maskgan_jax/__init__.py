@@ -3,6 +3,21 @@
 __version__ = '0.1.0'
 
 
+def _dies_of_ctrl_c() -> None:
+  """Lets Ctrl-C end a command (`python -m maskgan_jax.<verb>`) quietly while its modules load.
+
+  `commandline.run` handles Ctrl-C from then on. A signal that is ignored stays ignored.
+  """
+  import signal
+  import sys
+  if sys.argv[:1] != ['-m'] or not any(part.startswith('maskgan_jax.') for part in sys.orig_argv):
+    return
+  if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+  if hasattr(signal, 'pthread_sigmask'):  # `_with_huge_pages` may have held it back
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _with_huge_pages() -> None:
   """Starts a command (`python -m maskgan_jax.<verb>`) once more with memory in pages of 2 MiB.
 
@@ -12,6 +27,7 @@ def _with_huge_pages() -> None:
   that is set, to nothing if need be, is left alone.
   """
   import os
+  import signal
   import sys
   if sys.argv[:1] != ['-m'] or sys.platform != 'linux' or 'GLIBC_TUNABLES' in os.environ:
     return  # not while Python looks for the command to run
@@ -21,10 +37,15 @@ def _with_huge_pages() -> None:
     with open('/sys/kernel/mm/transparent_hugepage/enabled', encoding='utf-8') as file:
       if '[madvise]' not in file.read():
         return
+    # A Ctrl-C while Python itself starts again waits for `_dies_of_ctrl_c`.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.execve(sys.executable, sys.orig_argv,
               {**os.environ, 'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'})
   except OSError:
     pass  # it works without
+  finally:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
+_dies_of_ctrl_c()
 _with_huge_pages()

@@ -252,4 +252,4 @@ def _cores() -> int:
 
 if __name__ == '__main__':
   run_config.define_flags()
-  commandline.run(main)
+  commandline.run(main, saves_memory=commandline.TRAINING_MEMORY)

@@ -9,17 +9,28 @@ import threading
 
 from absl import app, flags, logging
 
-from maskgan_jax import errors
+from maskgan_jax import errors, files
+
+# What helps where memory is lacking.
+TRAINING_MEMORY = (
+    'lower config.batch_size, raise config.accumulate, set config.remat=True, or '
+    'config.steps_per_dispatch=1 if it is more; if it came while measuring, lower '
+    'config.evaluation_batch_size. A run that has begun takes another remat and '
+    'steps_per_dispatch; another batch_size or accumulate needs another --workdir')
+MEASURING_MEMORY = ('lower config.evaluation_batch_size, set config.data.in_memory=never, or '
+                    'measure with fewer config.evaluators at once')
 
 
 def run(main: Callable[..., None], *, config_of_workdir: bool = False,
-        positional: bool = False) -> None:
+        positional: bool = False,
+        saves_memory: str = 'use a machine with more of it') -> None:
   """Parses flags, calls `main`, exits 0, 2 (a user's mistake: one line) or 75 (preempted).
 
   Args:
     main: the command.
     config_of_workdir: --config.key=value overrides the config of the run in --workdir.
     positional: `main` takes the list of arguments that are not flags; else there may be none.
+    saves_memory: what the user can do where memory is lacking.
   """
   from maskgan_jax.runs import config
 
@@ -39,15 +50,10 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
         raise errors.UserError(f'unexpected argument {rest[1]!r}; flags look like --name=value')
       return rest
     except errors.UserError as error:
-      return _fail(error)
-
-  def leave(*_):
-    # Not KeyboardInterrupt: while modules load, their callbacks swallow it.
-    print('interrupted', file=sys.stderr, flush=True)
-    os._exit(130)
+      return _fail(str(error))
 
   def call(argv):
-    signal.signal(signal.SIGINT, leave)
+    end_at_once_on(signal.SIGINT)
     with contextlib.suppress(AttributeError):  # a stream in the place of stdout may have none
       sys.stdout.reconfigure(errors='backslashreplace')  # names of files may be of any letters
     if not flags.FLAGS['verbosity'].present:
@@ -55,15 +61,39 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
     _cache_compilations()
     try:
       main(*([argv[1:]] if positional else []))
-    except errors.UserError as error:
-      jax = sys.modules.get('jax')
-      if jax and jax.distributed.is_initialized():
-        _leave(2, f'error: {error}')
-      _fail(error)
     except errors.Preempted as stop:
       _leave(75, stop)
+    except Exception as error:
+      message = _line(error, saves_memory)
+      if not message:
+        raise
+      jax = sys.modules.get('jax')
+      if jax and jax.distributed.is_initialized():
+        _leave(2, f'error: {message}')
+      _fail(message)
 
   app.run(call, flags_parser=parse)
+
+
+def _line(error: Exception, saves_memory: str) -> str:
+  """Returns the one line that a user is told of an error, or '' where it is the program's own."""
+  if shortage := errors.out_of_memory(error):
+    return f'out of memory ({shortage}); {saves_memory}'
+  return str(error) if isinstance(error, errors.UserError) else ''
+
+
+def end_at_once_on(*numbers: int) -> None:
+  """Makes these signals end the process at once, with 128 + number, and without its temporaries.
+
+  No exception is raised: the callbacks of modules that load would swallow it.
+  """
+  def end(number, _):
+    with contextlib.suppress(OSError):  # os.write, since print may be what the signal interrupted
+      os.write(2, b'interrupted\n')
+    files.remove_temporaries()
+    os._exit(128 + number)
+  for number in numbers:
+    signal.signal(number, end)
 
 
 def watch(message: str) -> tuple[threading.Event, Callable[[], None]]:
@@ -117,10 +147,11 @@ def _leave(code: int, message: object):
   print(message, file=sys.stderr)
   sys.stdout.flush()
   sys.stderr.flush()
+  files.remove_temporaries()
   parallel.leave_processes(seconds=10)  # of the 30 that a spot machine gives, say
   os._exit(code)
 
 
-def _fail(error: Exception):
-  print(f'error: {error}', file=sys.stderr)
+def _fail(message: str):
+  print(f'error: {message}', file=sys.stderr)
   sys.exit(2)

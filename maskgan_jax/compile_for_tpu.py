@@ -21,6 +21,7 @@ compilation serves for all. Compiling takes minutes at a paper's size; what was 
 known from then on, in ~/.cache/maskgan_jax/tpu_programs or below XDG_CACHE_HOME.
 """
 
+from collections.abc import Iterator
 import dataclasses
 import json
 import os
@@ -62,13 +63,15 @@ def main() -> None:
       config.batch_size = _BATCH.value * where.chips
     if sizes:
       rows = memory_by_size(config, where, sizes)
-      figures, table = {'topology': where.name, 'memory': rows}, _size_table(config, where, rows)
-    else:
-      figures = measure(config, where, _PICTURES.value)
-      if _LARGEST.value:
-        figures['largest_batch_per_chip'] = largest_batch(config, where)
-      table = _tables(figures, where)
-    print(json.dumps(figures) if _JSON.value else table, flush=True)
+      if _JSON.value:
+        print(json.dumps({'topology': where.name, 'memory': list(rows)}), flush=True)
+      else:
+        _print_sizes(config, where, rows)
+      continue
+    figures = measure(config, where, _PICTURES.value)
+    if _LARGEST.value:
+      figures['largest_batch_per_chip'] = largest_batch(config, where)
+    print(json.dumps(figures) if _JSON.value else _tables(figures, where), flush=True)
 
 
 def _in_a_process_of_its_own() -> int:
@@ -189,10 +192,10 @@ def largest_batch(config, where) -> int:
   return fits
 
 
-def memory_by_size(config, where, sizes: list[int]) -> list[dict]:
-  """Memory a chip of the largest program of training by resolution, or that it does not fit."""
+def memory_by_size(config, where, sizes: list[int]) -> Iterator[dict]:
+  """Yields memory a chip of the largest program of training by resolution, or that it does not fit.
+  """
   from maskgan_jax.training import ahead_of_time
-  rows = []
   for size in sizes:
     for remat in (False, True):
       changed = config.copy_and_resolve_references()
@@ -205,13 +208,27 @@ def memory_by_size(config, where, sizes: list[int]) -> list[dict]:
                    fits=largest.memory <= where.chip.memory)
       except ahead_of_time.DoesNotFitError as error:
         row.update(memory=error.needed, fits=False)
-      rows.append(row)
-  return rows
+      yield row
+
+
+def _print_sizes(config, where, rows) -> None:
+  """Prints the table of `memory_by_size`, each row as it comes: a row may take minutes."""
+  batch = config.batch_size // where.chips
+  print(f'{config.name} ({config.method}) on {where.name}: memory of one chip of '
+        f'{_gib(where.chip.memory)} GiB, {batch} of a batch a chip, {config.compute_dtype}\n\n'
+        '| pixels | rematerialised | memory, GiB | of it temporaries | fits | largest program |\n'
+        '|---:|---|---:|---:|---|---|', flush=True)
+  for row in rows:
+    memory = _gib(row['memory']) if row['memory'] else 'more'
+    print(f"| {row['image_size']} | {'yes' if row['remat'] else 'no'} | {memory} | "
+          f"{_gib(row['temporaries']) if 'temporaries' in row else ''} | "
+          f"{'yes' if row['fits'] else 'no'} | {row.get('program', '')} |", flush=True)
+  print(flush=True)
 
 
 def _size(text):
   if not text.isdigit() or not int(text):
-    raise errors.UserError(f'--image_sizes: {text!r} is no number of pixels')
+    raise errors.UserError(f'--image_sizes: {text!r} is not a number of pixels')
   return int(text)
 
 
@@ -247,20 +264,6 @@ def _tables(figures, where) -> str:
     most = figures['largest_batch_per_chip']
     lines += ['', f'Largest batch that fits: {most} a chip, {most * chips} in all.' if most else
               'Not even the smallest batch fits.']
-  return '\n'.join(lines) + '\n'
-
-
-def _size_table(config, where, rows) -> str:
-  lines = [f'{config.name} ({config.method}) on {where.name}: memory of one chip of '
-           f'{_gib(where.chip.memory)} GiB, {rows[0]["batch_per_chip"]} of a batch a chip, '
-           f'{config.compute_dtype}', '',
-           '| pixels | rematerialised | memory, GiB | of it temporaries | fits | largest program |',
-           '|---:|---|---:|---:|---|---|']
-  for row in rows:
-    memory = _gib(row['memory']) if row['memory'] else 'more'
-    lines.append(f"| {row['image_size']} | {'yes' if row['remat'] else 'no'} | {memory} | "
-                 f"{_gib(row['temporaries']) if 'temporaries' in row else ''} | "
-                 f"{'yes' if row['fits'] else 'no'} | {row.get('program', '')} |")
   return '\n'.join(lines) + '\n'
 
 

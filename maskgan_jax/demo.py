@@ -7,10 +7,12 @@ r"""The page on which masks are painted: choose two pictures, edit where and wha
 Without --workdir and --pretrained it shows every model that comes with the package. Open the
 address that it prints; from another machine, through a tunnel: ssh -L 7860:127.0.0.1:7860 MACHINE.
 The page listens on 127.0.0.1 only, loads nothing from elsewhere, and keeps uploads for an hour at
-most, in a folder that goes when it ends. Ctrl-C ends it.
+most, in a folder that goes when it ends, by Ctrl-C or SIGTERM; what one that was killed has left,
+the next one removes.
 """
 
 import os
+import signal
 import socket
 
 from absl import flags
@@ -70,6 +72,9 @@ def main() -> None:
   if not (given.pretrained or given.workdir):  # what can do most is there to see first
     models = dict(sorted(models.items(), key=lambda item: -len(item[1].translator.abilities)))
   port = _port(given.port)
+  # Else these would leave what visitors have uploaded; SIGINT is handled already.
+  for name in {'SIGTERM', 'SIGHUP'} & set(dir(signal)):
+    commandline.end_at_once_on(signal.Signals[name])
   from maskgan_jax import demo_page  # Gradio takes seconds, and may be absent
   blocks = demo_page.build(models)
   demo_page.launch(blocks, server_port=port, prevent_thread_lock=True)
@@ -91,4 +96,4 @@ def _port(port: int) -> int:
 
 if __name__ == '__main__':
   define_flags()
-  commandline.run(main)
+  commandline.run(main, saves_memory='show fewer models, by --pretrained or --workdir')

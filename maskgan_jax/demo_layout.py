@@ -1,10 +1,13 @@
 """What the demo page consists of, as Gradio components; what they do is demo_page's."""
 
 import functools
+import logging
+import sys
 
 import gradio as gr
 
 from maskgan_jax import demo_session as core
+from maskgan_jax import errors
 
 _MOST_WAITING = 32  # clicks in the queue
 HOUR = 3600  # seconds that sessions and files are kept
@@ -27,14 +30,48 @@ _image = functools.partial(gr.Image, format='png', interactive=False,
 _picture = functools.partial(_image, height=340, elem_classes='pixels')
 
 
+def message(text: str) -> gr.Error:
+  """What the page tells a visitor in place of a result."""
+  return gr.Error(text, duration=None, print_exception=False)
+
+
+class _Blocks(gr.Blocks):
+  """A page whose failures are messages to the visitor and single lines in the log."""
+
+  async def process_api(self, *args, **kwargs):
+    try:
+      return await super().process_api(*args, **kwargs)
+    except gr.Error as error:
+      error.print_exception = False
+      raise
+    except Exception as error:
+      shortage = errors.out_of_memory(error)
+      print(_in_the_log(error), file=sys.stderr, flush=True)
+      raise message('There is not enough memory for this; try it with fewer or smaller pictures'
+                    if shortage else 'This request cannot be answered') from error
+
+
+def _in_the_log(error: BaseException) -> str:
+  shortage = errors.out_of_memory(error)
+  reason = f'out of memory: {shortage}' if shortage else f'{type(error).__name__}: {error}'
+  return f'a request cannot be answered: {" ".join(reason.split())[:300]}'
+
+
+def one_line(record: logging.LogRecord) -> bool:
+  """Puts one line in place of a traceback in the server's log: a filter of `logging`."""
+  if record.exc_info and record.exc_info[1]:
+    record.msg, record.args, record.exc_info = _in_the_log(record.exc_info[1]), (), None
+  return True
+
+
 class Layout:
   """The components, by name; `wire(blocks)` is to say what happens on a click."""
 
   def __init__(self, demo: core.Demo, folder: str):
     self.demo, self.folder = demo, folder
     first = demo.start(next(iter(demo.models)))
-    with gr.Blocks(title='maskgan_jax', analytics_enabled=False,
-                   delete_cache=(600, HOUR)) as blocks:
+    with _Blocks(title='maskgan_jax', analytics_enabled=False,
+                 delete_cache=(600, HOUR)) as blocks:
       self.session = gr.State(first, time_to_live=HOUR)
       self.webgl = gr.State(True, time_to_live=HOUR)  # whether the editors can be shown
       self.has_webgl = gr.Checkbox(True, visible=False, label='WebGL')

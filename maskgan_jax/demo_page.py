@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 import contextlib
 import functools
+import logging
 import os
-import tempfile
 import time
 from typing import Any
 import uuid
@@ -12,7 +12,7 @@ import uuid
 import numpy as np
 
 from maskgan_jax import demo_session as core
-from maskgan_jax import errors
+from maskgan_jax import errors, files
 from maskgan_jax.runs import pictures
 
 os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
@@ -45,7 +45,7 @@ def build(models: Mapping[str, Any]) -> gr.Blocks:
   for model in models.values():
     model.warm_up()
   # Uploads and results of all visitors: a folder of this page, gone with it.
-  folder = tempfile.TemporaryDirectory(prefix='maskgan_jax_demo_')
+  folder = files.ProcessFolder('maskgan_jax_demo_')
   os.environ['GRADIO_TEMP_DIR'] = folder.name
   page = _Page(core.Demo(models), folder.name)
   page.blocks.folder_of_pictures = folder  # lives as long as the page
@@ -59,6 +59,7 @@ def launch(blocks: gr.Blocks, **options: Any) -> Any:
       state_session_capacity=_MOST_SESSIONS, footer_links=[], run_history=False,
       ssr_mode=False, mcp_server=False, pwa=False, quiet=True, max_threads=4,
       css=demo_layout.CSS)
+  logging.getLogger('uvicorn.error').addFilter(demo_layout.one_line)
   return blocks.launch(**(settings | options))
 
 
@@ -69,7 +70,7 @@ def _clear(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
       return function(*arguments)
     except errors.UserError as error:
-      raise gr.Error(str(error), duration=None, print_exception=False) from error
+      raise demo_layout.message(str(error)) from error
   return wrapped
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 import difflib
+import errno
+import re
 
 
 class UserError(Exception):
@@ -26,6 +28,21 @@ class NotFiniteError(UserError):
 
 class Preempted(Exception):
   """The run was told to stop and has saved its state; starting it again resumes. Exit code 75."""
+
+
+def out_of_memory(error: BaseException | None) -> str:
+  """Returns the first line of what says that memory is lacking, here or on a device, or ''.
+
+  A UserError speaks for itself.
+  """
+  while error is not None and not isinstance(error, UserError):
+    text = str(error).strip() or 'the system gives no more'
+    if (isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in text
+        or getattr(error, 'errno', None) == errno.ENOMEM):
+      reason = text.splitlines()[0].removeprefix('RESOURCE_EXHAUSTED: ').rstrip('.')[:200]
+      return re.sub(r'(\d{7,}) bytes', lambda size: f'{int(size[1]) / 2 ** 30:.2f} GiB', reason)
+    error = error.__cause__
+  return ''
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -39,13 +39,16 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
   Returns:
     step -> its results, for the steps measured now.
   """
+  if not config.evaluators:
+    raise errors.UserError('config.evaluators is empty, so there is nothing to measure; name some '
+                           'with --config.evaluators=NAME,NAME')
   for name in config.evaluators:
     evaluators.make(name, config)  # a misspelt one is reported before any data is made
-  said = set()
+  said = {}  # in order
 
   def note_once(line):
     if line not in said:
-      said.add(line)
+      said[line] = True
       note(line)
 
   measured, failed = {}, {}
@@ -75,7 +78,7 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
         failed[step] = error
         note(f'step {step} is left out: {error}')
         continue
-      report.write(workdir)
+      report.write(workdir, {'unmeasured': list(said)})
       results = {**measured[step], **evaluators.provenance(translator)}
       note(f'step {step}\n{evaluators.table(results)}'.rstrip())
     if once or max(known, default=-1) >= config.num_steps:
@@ -118,4 +121,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  commandline.run(main, config_of_workdir=True)
+  commandline.run(main, config_of_workdir=True, saves_memory=commandline.MEASURING_MEMORY)

@@ -6,8 +6,9 @@ r"""Writes a trained model as one file that needs none of this package, or as a 
   python -m maskgan_jax.export --workdir=RUN --output=model.bin
   python -m maskgan_jax.export --workdir=RUN --output=my_model/
 
-NAME.onnx is ONNX, a name that ends with a slash the folder that Translator.from_pretrained,
-translate --pretrained and demo --pretrained open, and any other name a blob of jax.export.
+NAME.onnx is ONNX, a name that ends with a slash, or of a folder that is there, the folder that
+Translator.from_pretrained, translate --pretrained and demo --pretrained open, and any other name a
+blob of jax.export.
 docs/export.md says how to load them.
 """
 
@@ -47,8 +48,9 @@ def main() -> None:
   output = given.output
   files.check_output(output, _files_of(given.pretrained or given.workdir))
   folder = output.endswith('/') or os.path.isdir(output)
-  if folder and output.lower().endswith('.onnx'):
-    raise errors.UserError(f'--output={output} is a folder; choose another name for the file')
+  if folder and output.rstrip('/').lower().endswith('.onnx'):
+    raise errors.UserError(f'--output={output} is a folder, and NAME.onnx the name of a file; '
+                           'choose another name')
   unused = [name for name in (('what', 'masks', 'reverse') if folder else ('half',))
             if given[name].present]
   if unused:
@@ -57,7 +59,7 @@ def main() -> None:
   translator = commandline.translator()
   if folder:
     translator.save(output, half=given.half)
-    print(f'wrote {output}')
+    print(f'wrote the folder {output}; open it with --pretrained={output}')
     return
   inputs, outputs = translator.export(output, what=given.what, masks=given.masks,
                                       reverse=given.reverse)

@@ -2,10 +2,22 @@
 
 from collections.abc import Iterable, Iterator
 import contextlib
+import glob
 import os
+import shutil
 import tempfile
+from typing import IO
+import weakref
 
 from maskgan_jax import errors
+
+try:
+  import fcntl
+except ImportError:  # not a POSIX system
+  fcntl = None
+
+_LOCK = '.lock'
+_temporary: set[str] = set()  # files and folders of this process that no other one is to see
 
 
 @contextlib.contextmanager
@@ -17,17 +29,16 @@ def held(folder: str | os.PathLike, what: str) -> Iterator[None]:
   """
   try:
     os.makedirs(folder, exist_ok=True)
-    file = open(os.path.join(folder, '.lock'), 'w', encoding='utf-8')  # noqa: SIM115
+    file = open(os.path.join(folder, _LOCK), 'w', encoding='utf-8')  # noqa: SIM115
   except OSError as error:
     raise errors.UserError(f'cannot write into {folder}: {error.strerror or error}') from error
   with file:
     try:
-      import fcntl
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      _lock(file)
     except BlockingIOError:
       raise errors.UserError(f'another process {what} in {folder}; wait for it, stop it, or choose '
                              'another folder') from None
-    except (ImportError, OSError):
+    except OSError:
       pass
     yield
 
@@ -44,6 +55,96 @@ def check_output(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = 
     raise errors.UserError(f'--output={path} is one of the inputs; choose another name')
 
 
+def _lock(file) -> None:
+  """Locks an open file until it is closed; BlockingIOError if another process holds it."""
+  if fcntl is None:
+    raise OSError('this system cannot lock files')
+  fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class ProcessFolder:
+  """A temporary folder that goes with this object, and at the latest with its process.
+
+  A process that is killed leaves its folder behind; the next one that asks for the same prefix
+  removes it. A lock in the folder tells whether its process lives: the system frees it at the end.
+
+  Attributes:
+    name: path of the folder.
+  """
+
+  def __init__(self, prefix: str):
+    _remove_abandoned(prefix)
+    self.name = tempfile.mkdtemp(prefix=prefix)
+    _temporary.add(self.name)
+    # The lock gets its name once it is locked: no other process takes the folder for abandoned.
+    unlocked = os.path.join(self.name, '.unlocked')
+    lock = open(unlocked, 'w', encoding='utf-8')  # noqa: SIM115
+    with contextlib.suppress(OSError):
+      _lock(lock)
+      os.rename(unlocked, os.path.join(self.name, _LOCK))
+    self.remove = weakref.finalize(self, _remove, self.name, lock)
+
+
+def _remove_abandoned(prefix: str) -> None:
+  """Removes this user's `ProcessFolder`s whose process has ended."""
+  pattern = os.path.join(glob.escape(tempfile.gettempdir()), f'{glob.escape(prefix)}*', _LOCK)
+  for path in glob.glob(pattern):
+    folder = os.path.dirname(path)
+    with contextlib.suppress(OSError):  # it is held, or cannot be locked, or went meanwhile
+      if os.lstat(folder).st_uid == os.getuid():
+        with open(path, 'r+', encoding='utf-8') as file:
+          _lock(file)
+          shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(path: str, lock: IO | None = None) -> None:
+  """Removes a temporary file or folder, also one that other threads still write into."""
+  for _ in range(10):
+    if os.path.isdir(path):
+      shutil.rmtree(path, ignore_errors=True)
+    else:
+      with contextlib.suppress(OSError):
+        os.unlink(path)
+    if not os.path.lexists(path):
+      break
+  _temporary.discard(path)
+  if lock:
+    lock.close()
+
+
+def remove_temporaries() -> None:
+  """Removes what this process has written and not finished: to be called before it ends at once."""
+  for path in list(_temporary):
+    _remove(path)
+
+
+@contextlib.contextmanager
+def folder_atomically(folder: str | os.PathLike) -> Iterator[str]:
+  """Yields a folder to fill that is renamed to `folder` at the end of the block.
+
+  It is removed if the block raises. UserError if the disk refuses, or `folder` is not empty.
+  """
+  given, temporary = os.fspath(folder), None
+  try:
+    folder = os.path.realpath(given)  # a link stays one
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    temporary = tempfile.mkdtemp(dir=os.path.dirname(folder),
+                                 prefix=f'.{os.path.basename(folder)}.')
+    _temporary.add(temporary)
+    yield temporary
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(temporary, 0o777 & ~umask)  # mkdtemp's 0700 would hide it from others
+    if os.path.isdir(folder):
+      os.rmdir(folder)  # not every system renames onto it
+    os.rename(temporary, folder)
+  except OSError as error:
+    raise errors.UserError(f'cannot write {given}: {error.strerror or error}') from error
+  finally:
+    if temporary:
+      _remove(temporary)  # is gone if all went well
+
+
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
   """Writes `data` beside `path` and renames it into place; UserError if the disk refuses.
 
@@ -57,6 +158,7 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
       raise errors.UserError(f'{given} is no ordinary file; choose another name')
     os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path) + '.')
+    _temporary.add(temporary)
     with os.fdopen(handle, 'wb') as file:
       file.write(data.encode() if isinstance(data, str) else data)
       file.flush()
@@ -65,9 +167,9 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
     os.umask(umask)
     os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would hide results from other readers
     os.replace(temporary, path)
+    _temporary.discard(temporary)
   except (OSError, ValueError) as error:  # the latter of a name that no file can have
     if temporary:
-      with contextlib.suppress(OSError):
-        os.unlink(temporary)
+      _remove(temporary)
     reason = getattr(error, 'strerror', None) or error
     raise errors.UserError(f'cannot write {given}: {reason}') from error

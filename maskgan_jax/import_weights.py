@@ -31,8 +31,6 @@ FILE; one that asks for anything else, so that loading it could run a program, i
 
 import os
 import re
-import shutil
-import tempfile
 from typing import Any
 import warnings
 
@@ -158,6 +156,8 @@ def read(path: str) -> dict[str, Any]:
       warnings.simplefilter('ignore')  # of the pickle's protocol: it loads or it does not
       loaded = plain(torch.load(path, map_location='cpu', weights_only=True))
   except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+    if errors.out_of_memory(error):
+      raise
     wanted = re.search(r'GLOBAL (\S+)', str(error))
     if wanted:
       raise errors.UserError(
@@ -203,6 +203,8 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
     with h5py.File(path, 'r') as file:
       file.visititems(visit)
   except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+    if errors.out_of_memory(error):
+      raise
     reason = (str(error).splitlines() or [''])[0][:100]
     raise errors.UserError(f'{path} is no HDF5 file, or a damaged one ({type(error).__name__}: '
                            f'{reason})') from error
@@ -215,25 +217,11 @@ def _kind_of(value: Any) -> str:
 
 def _write(converted, output: str) -> None:
   """The run directory, whole or not at all."""
-  output = os.path.abspath(output)
-  parent = os.path.dirname(output)
-  temporary = None
-  try:
-    os.makedirs(parent, exist_ok=True)
-    temporary = tempfile.mkdtemp(dir=parent, prefix=f'.{os.path.basename(output)}.')
+  with files.folder_atomically(output) as temporary:
     with checkpoints.Checkpoints(
         temporary, fingerprint=run_config.fingerprint(converted.config)) as saved:
       saved.save(converted.step, converted.model, {})
     run_config.save(converted.config, temporary)
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(temporary, 0o777 & ~umask)  # mkdtemp's 0700 would hide the run from others
-    os.rename(temporary, output)
-  except OSError as error:
-    raise errors.UserError(f'cannot write {output}: {error.strerror or error}') from error
-  finally:
-    if temporary and os.path.isdir(temporary):
-      shutil.rmtree(temporary, ignore_errors=True)
 
 
 if __name__ == '__main__':

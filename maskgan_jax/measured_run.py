@@ -29,6 +29,16 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   for name in config.evaluators:
     evaluators.make(name, config)  # a misspelt one is not for the end of training to find
 
+  notes = {}  # what evaluators said, once each
+
+  def note(line):
+    if line not in notes:
+      print(line)
+    notes[line] = True
+
+  def write_report():
+    report.write(workdir, {'unmeasured': list(notes)})
+
   def make_evaluate(method, data, poll):
     translator = None
 
@@ -37,8 +47,8 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
       translator = (Translator(method, params, model_state, config, step) if translator is None
                     else translator.at(params, model_state, step))
       results = evaluators.measure(translator, data, config, workdir, step, poll=poll,
-                                   row_name=row_name)
-      report.write(workdir)
+                                   note=note, row_name=row_name)
+      write_report()
       return {name: value for name, value in results.items() if not isinstance(value, str)}
     return evaluate
 
@@ -65,7 +75,7 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
         parameters = trained.step, trained.params, trained.model_state
         (poll or stop.poll)()
         stop.hearing(lambda: evaluate(*parameters)) if stop else evaluate(*parameters)
-      report.write(workdir)
+      write_report()
     return trained
   finally:
     parallel.wait_for_processes('measured')

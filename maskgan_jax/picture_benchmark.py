@@ -193,4 +193,4 @@ def _watch() -> Callable[[], None]:
 
 if __name__ == '__main__':
   define_flags()
-  commandline.run(main)
+  commandline.run(main, saves_memory=commandline.MEASURING_MEMORY)

@@ -23,7 +23,7 @@ import ml_collections
 
 from maskgan_jax import commandline, errors
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.runs import sweep_plans
+from maskgan_jax.runs import measures, sweep_plans
 
 _MEANINGS = (
     'mask: what is added to the input, grey is no change; or, for a method that adds nothing, '
@@ -62,12 +62,17 @@ def sweep(config: ml_collections.ConfigDict, workdir: str, *, field: str,
   own = [run for run in planned if run.own] if train else []
   for run in own:
     _check(run)
+  checked = False
   for i, run in enumerate(own, 1):
     poll()
     if _is_done(run):
       note(f'{field}={run.label} ({i} of {len(own)}): {run.config.num_steps} steps are done '
            'already')
       continue
+    if not checked and _weighs_nothing(own, field):
+      note(f'warning: {field} does nothing here: the losses are the same with {own[0].label} and '
+           f'with {own[1].label}; see config.variant and the switches of config.model')
+    checked = True
     note(f'{field}={run.label} ({i} of {len(own)}): training in {run.workdir}')
     measured_run.train(run.config, run.workdir, poll=poll)
   if jax.process_index():
@@ -86,6 +91,15 @@ def _check(run: sweep_plans.Planned) -> None:
     evaluators.make(name, config)
   if os.path.exists(run.workdir) and not os.path.isdir(run.workdir):
     raise errors.UserError(f'{run.workdir} is a file, where a run is to be trained; move it away')
+
+
+def _weighs_nothing(runs: Sequence[sweep_plans.Planned], field: str) -> bool:
+  """Returns whether a weight is of a term that is switched off: two values, the same losses."""
+  if not field.startswith('weights.') or len(runs) < 2:
+    return False
+  from maskgan_jax.training import ahead_of_time
+  one, other = (ahead_of_time.losses_text(run.config) for run in runs[:2])
+  return one == other
 
 
 def _is_done(run: sweep_plans.Planned) -> bool:
@@ -129,7 +143,7 @@ def _draw(planned, workdir, field, config, pairs, poll, note):
     note(line)
 
   batch = split = None
-  found, exemplar = [], False
+  found, exemplar, digests = [], False, {}
   translations = {direction: {} for direction in sweeps.FIGURES}
   for run in planned:
     poll()
@@ -140,6 +154,8 @@ def _draw(planned, workdir, field, config, pairs, poll, note):
     if translator.step < run.config.num_steps:
       remark(f'{run.label} is at step {translator.step} of {run.config.num_steps}')
     found.append(sweeps.Run(run.label, run.value, run.workdir, translator.step, row))
+    if run.value is not None:
+      digests.setdefault((translator.step, translator.digest()), []).append(run.label)
     if not split:
       batch, split = _pictures(data.of(run.config), pairs)
     guided = 'exemplar' in translator.abilities
@@ -153,7 +169,7 @@ def _draw(planned, workdir, field, config, pairs, poll, note):
     raise errors.UserError('no run of this sweep has a checkpoint: there is nothing to draw')
   there = {run.workdir for run in found}
   for line in (*sweep_plans.differences([run for run in planned if run.workdir in there], field),
-               *_unmeasured(found), *_other_pictures(found)):
+               *_alike(digests.values(), field), *_unmeasured(found), *_other_pictures(found)):
     remark(line)
 
   for direction, results in translations.items():
@@ -182,9 +198,14 @@ def _opened(run: sweep_plans.Planned, data: '_Data', poll, note) -> tuple[Any, d
   last = {'split': evaluators.SPLIT, 'step': translator.step}
   if run.config.evaluators and not scores.latest(run.workdir, **last):
     note(f'measuring {run.workdir}, step {translator.step}')
+    reasons = []
+
+    def remember(line):
+      reasons.append(line)
+      note(line)
     evaluators.measure(translator, data.of(run.config), run.config, run.workdir, translator.step,
-                       poll=poll, note=note)
-    report.write(run.workdir)
+                       poll=poll, note=remember)
+    report.write(run.workdir, {'unmeasured': reasons})
   return translator, scores.latest(run.workdir, **last) or {}
 
 
@@ -216,6 +237,12 @@ def _pictures(data: Any, pairs: int) -> tuple[dict[str, Any] | None, str]:
   return None, ''
 
 
+def _alike(groups, field) -> list[str]:
+  """Returns a sentence for the values whose runs have come to the very same parameters."""
+  return [f'{field} had no effect on training: the runs of {", ".join(labels)} have the same '
+          'parameters, bit for bit' for labels in groups if len(labels) > 1]
+
+
 def _unmeasured(found) -> list[str]:
   """A sentence for each run that lacks a measure of changes that another one has."""
   lines = []
@@ -234,8 +261,10 @@ def _other_pictures(found) -> list[str]:
   lines = []
   for run in found[1:]:
     names = [name for name, value in found[0].row.items()
-             if name.startswith(('pairs', 'truth_', 'do_nothing_')) and name in run.row
-             and not math.isclose(value, run.row[name], rel_tol=1e-3)]
+             if name.startswith(('pairs', 'truth_', 'do_nothing_'))
+             and measures.is_number(value) and measures.is_number(run.row.get(name))
+             and not math.isclose(value, run.row[name], rel_tol=1e-3)
+             and not (math.isnan(value) and math.isnan(run.row[name]))]
     if names:
       now, before = (f'{row[names[0]]:.4g}' for row in (run.row, found[0].row))
       lines.append(f'{run.workdir} was measured on other pictures than {found[0].workdir}: its '
@@ -292,4 +321,4 @@ def main() -> None:
 if __name__ == '__main__':
   define_flags()
   run_config.define_flags()
-  commandline.run(main)
+  commandline.run(main, saves_memory=commandline.TRAINING_MEMORY)

@@ -303,4 +303,4 @@ def _seeds(texts: Sequence[str]) -> tuple[int, ...]:
 
 if __name__ == '__main__':
   define_flags()
-  commandline.run(main)
+  commandline.run(main, saves_memory=commandline.TRAINING_MEMORY)

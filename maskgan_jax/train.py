@@ -50,4 +50,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   run_config.define_flags()
-  commandline.run(main)
+  commandline.run(main, saves_memory=commandline.TRAINING_MEMORY)

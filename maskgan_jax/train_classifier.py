@@ -317,4 +317,5 @@ def main() -> None:
 if __name__ == '__main__':
   define_flags()
   run_config.define_flags()
-  commandline.run(main)
+  commandline.run(main, saves_memory='lower --batch_size or --width, or set '
+                  'config.data.in_memory=never')

@@ -399,4 +399,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  commandline.run(main)
+  commandline.run(main, saves_memory='translate fewer pictures at once, and without --grid')

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 import copy
 import functools
+import hashlib
 import os
 from typing import Any
 
@@ -128,6 +129,14 @@ class Translator:
     other.step, other.threshold = step, threshold
     other._variables = _own(params, model_state)
     return other
+
+  def digest(self) -> str:
+    """Returns a hash of the weights, which only the same numbers have, bit for bit."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(jax.device_get(self._variables)):
+      digest.update(jax.tree_util.keystr(path).encode())
+      digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
   @property
   def abilities(self) -> frozenset[str]:

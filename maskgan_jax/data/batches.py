@@ -104,6 +104,9 @@ class _InWorker:
       return self._source[step]
     except errors.UserError as error:
       raise errors.UserError(str(error)) from None
+    except MemoryError:
+      raise errors.UserError('out of memory in a data worker; lower config.data.workers or '
+                             'config.data.prefetch, or set config.data.in_memory=never') from None
     except Exception:
       raise RuntimeError(f'in a data worker:\n{traceback.format_exc()}') from None
 

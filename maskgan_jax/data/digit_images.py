@@ -165,6 +165,8 @@ def _load_tfds(data_dir, folder):
   except errors.UserError:
     raise
   except Exception as error:  # TFDS, protobuf and array_record each have their own
+    if errors.out_of_memory(error):
+      raise
     reason = str(error).partition('\n')[0]
     raise errors.UserError(f'{folder} is damaged ({reason}); delete it and prepare it '
                            'again') from error

@@ -56,6 +56,8 @@ class Network:
       try:
         output = np.asarray(self.call(taken[rows]))
       except Exception as error:  # what a network that does not fit raises depends on its runtime
+        if errors.out_of_memory(error):
+          raise
         raise errors.UserError(f'{self.field} fails on pictures of {height}x{width} pixels: '
                                f'{first_line(error)}') from error
       if not output.ndim or len(output) != len(rows):
@@ -89,6 +91,8 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
     exported = jax.export.deserialize(bytearray(data))
     _check_convention(exported.calling_convention_version)
   except Exception as error:  # damaged blobs raise anything
+    if errors.out_of_memory(error):
+      raise
     if _of_another_jax(str(error)):
       raise errors.UserError(
           f'{field}={path!r} was written by a version of JAX that {jax.__version__} does not read '

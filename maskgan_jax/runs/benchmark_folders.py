@@ -5,9 +5,7 @@ import contextlib
 import csv
 import io
 import os
-import shutil
 import sys
-import tempfile
 import textwrap
 from typing import Any
 
@@ -15,7 +13,7 @@ import ml_collections
 import numpy as np
 import tqdm
 
-from maskgan_jax import errors
+from maskgan_jax import errors, files
 from maskgan_jax.data import evaluation, images, pictures, pipeline
 
 _BATCH = 64  # pictures that are in memory at once
@@ -47,12 +45,7 @@ def write(data: pipeline.Data, config: ml_collections.ConfigDict, folder: str, *
   """
   require_empty(folder)
   test = data.evaluation('test', batch_size=_BATCH, max_pairs=config.evaluation_pairs or None)
-  folder = os.path.realpath(folder)  # a link stays one
-  temporary = None
-  try:
-    os.makedirs(os.path.dirname(folder), exist_ok=True)
-    temporary = tempfile.mkdtemp(dir=os.path.dirname(folder),
-                                 prefix=f'.{os.path.basename(folder)}.')
+  with files.folder_atomically(folder) as temporary:
     counts = {}
     for name, content in _with_progress(_files(data, config, test), data, test):
       poll()
@@ -67,17 +60,6 @@ def write(data: pipeline.Data, config: ml_collections.ConfigDict, folder: str, *
     counts.pop('', None)
     with open(os.path.join(temporary, 'README.txt'), 'w', encoding='utf-8') as file:
       file.write(readme(data, counts, tables, command))
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(temporary, 0o777 & ~umask)  # mkdtemp's 0700 would hide it from others
-    if os.path.isdir(folder):
-      os.rmdir(folder)  # not every system renames onto it
-    os.rename(temporary, folder)
-  except OSError as error:
-    raise errors.UserError(f'cannot write {folder}: {error.strerror or error}') from error
-  finally:
-    if temporary:
-      shutil.rmtree(temporary, ignore_errors=True)  # is gone if all went well
   return counts
 
 

@@ -217,10 +217,10 @@ class Checkpoints:
     trees = None
     try:
       trees = self._read(step, targets)
-    except (errors.UserError, MemoryError):
+    except errors.UserError:
       raise
     except Exception as error:  # an older or newer Orbax's format, a disk that fails while reading
-      if 'RESOURCE_EXHAUSTED' in str(error):  # the device is too small, the file is not to blame
+      if errors.out_of_memory(error):  # the file is not to blame
         raise
       reason = _one_line(error)
     if not _all_agree(trees is not None):

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 from typing import Any
 
 from PIL import Image
@@ -38,19 +39,19 @@ def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) ->
     workdir: folder of the run.
     extra: what else to tell. `command`: how the run was started, if not as
       `config.json` says. `captions`: texts below the sample
-      pictures by their names without step (else the PNG's own `Description`). Anything else, such
+      pictures by their names without step (else the PNG's own `Description`). `unmeasured`: why
+      evaluators measured nothing, a sentence each. Anything else, such
       as versions, device, counts or hours, becomes a line of the table of facts.
   """
   extra = dict(extra or {})
   config = _config(workdir)
   rows, metrics = scores.read(workdir), metric_writers.read(workdir)
   command = extra.pop('command', config.get('command', ''))
-  captions = extra.pop('captions', {})
+  captions, unmeasured = extra.pop('captions', {}), extra.pop('unmeasured', ())
   name = str(config.get('name') or os.path.basename(os.path.abspath(workdir)))
   body = [
       f'<h1>{_escape(name)}</h1><p class="lead">{_escape(_lead(config, metrics))}</p>',
-      '<h2>Scores</h2>', *(_scores(rows) or [_absent(
-          'No scores yet.', f'python -m maskgan_jax.evaluate --workdir={workdir} --once')]),
+      '<h2>Scores</h2>', *(_scores(rows) or _no_scores(workdir, config, unmeasured)),
       '<h2>Pictures</h2>', *(_pictures(workdir, captions) or [_absent('No sample pictures yet.')]),
       *_figures(workdir),
       '<h2>Curves</h2>', *(_curves(metrics) or [_absent('No metrics yet.')]),
@@ -116,6 +117,19 @@ def _scores(rows: list[scores.Row]) -> list[str]:
                    '<div class="charts">' + ''.join(
                        _chart(own, measure) for measure in drawn[:_CHARTS]) + '</div></details>')
   return parts
+
+
+def _no_scores(workdir: str | os.PathLike, config: Mapping[str, Any],
+               unmeasured: Iterable[str]) -> list[str]:
+  """Returns why there are no scores, and the command that makes some where one would."""
+  if unmeasured:
+    return [_absent(f'No scores: {reason}') for reason in unmeasured]
+  if config and not config.get('evaluators'):
+    return [_absent('No scores: config.evaluators is empty, so that nothing is measured.')]
+  if not glob.glob(os.path.join(glob.escape(os.fspath(workdir)), 'checkpoints', '[0-9]*')):
+    return [_absent('No scores yet: there is no checkpoint to measure.')]
+  folder = shlex.quote(os.fspath(workdir))
+  return [_absent('No scores yet.', f'python -m maskgan_jax.evaluate --workdir={folder} --once')]
 
 
 def _table(row: scores.Row) -> str:

@@ -96,6 +96,9 @@ def plan(config: ml_collections.ConfigDict, workdir: str, field: str, values: Se
     stored = run_config.load(folder)
     leaves = dict(run_config.flatten(stored))
     value = leaves.get(field)
+    if value is None and field in leaves:
+      raise errors.UserError(f'the run {folder} leaves config.{field} to its variant, so it has no '
+                             'value to stand at; make it a --baseline')
     if value is None:
       hint = errors.nearest(field, leaves)
       raise errors.UserError(f'the run {folder} has no config.{field}{hint}; a run without it is a '

@@ -117,6 +117,17 @@ def programs(config: ml_collections.ConfigDict, where: tpu_chips.Slice) -> list[
   return found
 
 
+def losses_text(config: ml_collections.ConfigDict) -> str:
+  """Returns the text of the programs that a config's losses are, for one device, uncompiled."""
+  method = methods.make(config)
+  model = methods.base.abstract_model(method, config)
+  batch = jax.eval_shape(train_step.normalize, _batch(config, draws=1))
+  rng = jax.eval_shape(lambda: jax.random.key(0))
+  return '\n'.join(
+      jax.jit(player.loss).lower(model['params'], model['model_state'], batch, rng).as_text()
+      for player in method.players)
+
+
 def analyse(function: Callable[..., Any], arguments: tuple[Any, ...], where: tpu_chips.Slice,
             name: str) -> Program:
   """Compiles a jitted function for shapes that are placed on the slice's devices, or finds what was

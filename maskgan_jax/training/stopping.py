@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from maskgan_jax import errors
+from maskgan_jax import errors, files
 
 _LAG = 2  # steps after which processes read what they agreed on: none waits for the newest
 _POLL_SECONDS = 0.1
@@ -45,6 +45,7 @@ class StopRequest:
   def _terminate(self, *_):
     if not self.unsaved and not self._several:
       print(self._saved, file=sys.stderr, flush=True)
+      files.remove_temporaries()
       os._exit(75)
     self.told = True
 

@@ -1,15 +1,19 @@
 """Commands as typed: help, one clear line and exit code 2, files only where they were asked for."""
 
+import errno
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 
+import jax.numpy as jnp
 import pytest
 
 from helpers.commands import fails, ROOT, run, SMOKE
-from maskgan_jax import commandline
+from maskgan_jax import commandline, errors, files
 
 
 @pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',
@@ -74,6 +78,67 @@ def test_evaluate_and_translate_before_training(tmp_path):
   fails(run('evaluate', f'--workdir={tmp_path}', '--once'), 'is not a run', 'train')
   fails(run('translate', f'--workdir={tmp_path}', '--source=a.png', '--exemplar=b.png',
             f'--output={tmp_path}/c.png'), 'is not a run')
+
+
+def test_a_lack_of_memory_is_one_line_with_what_helps():
+  with pytest.raises(Exception, match='RESOURCE_EXHAUSTED') as caught:
+    jnp.zeros(1 << 45, jnp.uint8).block_until_ready()
+  line = commandline._line(caught.value, commandline.TRAINING_MEMORY)
+  assert line.startswith('out of memory (Out of memory allocating 32768.00 GiB); lower config.')
+  for key in ('batch_size', 'accumulate', 'remat', 'steps_per_dispatch', 'evaluation_batch_size'):
+    assert f'config.{key}' in line
+  chained = RuntimeError('a thread failed')
+  chained.__cause__ = MemoryError('Unable to allocate 3 GiB for an array')
+  for error, reason in ((MemoryError(), 'the system gives no more'),
+                        (OSError(errno.ENOMEM, 'Cannot allocate memory'), 'Cannot allocate'),
+                        (chained, 'Unable to allocate 3 GiB')):
+    line = commandline._line(error, 'buy more')
+    assert line.startswith('out of memory (') and reason in line and line.endswith('; buy more')
+  user = errors.UserError('the program does not fit')
+  user.__cause__ = caught.value
+  assert commandline._line(user, '') == 'the program does not fit'
+  assert commandline._line(ValueError('a bug'), '') == ''
+
+
+_HOLDS = """
+import signal, sys, time
+from maskgan_jax import commandline, files
+commandline.end_at_once_on(signal.SIGINT, signal.SIGTERM)
+folder = files.ProcessFolder('maskgan_jax_test_')
+open(folder.name + '/face.png', 'w').close()
+with files.folder_atomically(sys.argv[1]):
+  print(folder.name, flush=True)
+  time.sleep(60)
+"""
+
+
+def test_temporary_folders_go_with_their_process_and_those_of_the_killed_with_the_next(
+    tmp_path, monkeypatch):
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+  (tmp_path / 'maskgan_jax_test_mine').mkdir()  # nobody's, by what is in it
+  processes = {number: subprocess.Popen(
+      [sys.executable, '-c', _HOLDS, f'{tmp_path}/output_{number:d}'], stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE, cwd=ROOT, env={**os.environ, 'TMPDIR': str(tmp_path)}, text=True)
+      for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGCONT)}
+  names = {number: process.stdout.readline().strip() for number, process in processes.items()}
+  for number, process in processes.items():
+    process.send_signal(number)
+    if number != signal.SIGCONT:
+      _, told = process.communicate(timeout=60)
+      code = -number if number == signal.SIGKILL else 128 + number
+      assert process.returncode == code and 'Traceback' not in told
+      assert os.path.exists(names[number]) == (number == signal.SIGKILL)
+      left = [name for name in os.listdir(tmp_path) if name.startswith(f'.output_{number:d}')]
+      assert len(left) == (number == signal.SIGKILL)
+  folder = files.ProcessFolder('maskgan_jax_test_')
+  assert not os.path.exists(names[signal.SIGKILL])
+  assert os.path.exists(names[signal.SIGCONT] + '/face.png')  # its process lives
+  assert os.path.exists(tmp_path / 'maskgan_jax_test_mine')
+  processes[signal.SIGCONT].kill()
+  processes[signal.SIGCONT].communicate()
+  path = folder.name
+  del folder
+  assert not os.path.exists(path)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The evaluate command: which checkpoints it measures, what it writes, when it ends."""
 
+import html
 import os
 import signal
 import subprocess
@@ -57,6 +58,20 @@ def by_hand(config, model):
   return {step: evaluators.run(
       t.at(jax.tree.map(lambda x, step=step: x * (1 + step / 4), params), model_state), data,
       names=('masks', 'truth'), batch_size=8, max_pairs=8) for step in (2, 4)}
+
+
+def test_nothing_to_measure_is_said_and_no_command_advised(run, config, tmp_path):
+  nothing = config.copy_and_resolve_references()
+  nothing.evaluators = ()
+  with pytest.raises(errors.UserError, match='config.evaluators is empty'):
+    evaluate.evaluate(run, nothing, once=False)
+  nothing.evaluators = ('identity',)
+  said = []
+  assert evaluate.evaluate(run, nothing, note=said.append) == {2: {}, 4: {}}
+  assert "'identity' measures nothing here" in said[0]
+  with open(os.path.join(run, 'report.html'), encoding='utf-8') as file:
+    page = file.read()
+  assert html.escape(f'No scores: {said[0]}') in page and 'maskgan_jax.evaluate' not in page
 
 
 def test_measures_what_scores_do_not_have(run, config, model, by_hand):

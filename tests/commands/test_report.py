@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import shlex
 
 import numpy as np
 from PIL import Image
@@ -66,9 +67,27 @@ def _row(page, measure):
 
 def test_an_empty_run(tmp_path):
   page = _read(tmp_path)
-  for words in ('No scores yet', 'No sample pictures yet', 'No metrics yet', 'No config.json',
-                f'maskgan_jax.evaluate --workdir={tmp_path}'):
+  for words in ('No scores yet', 'No sample pictures yet', 'No metrics yet', 'No config.json'):
     assert words in page.text
+  assert 'maskgan_jax.evaluate' not in page.text  # which would find no run here
+
+
+def test_a_command_that_measures_is_named_only_where_it_would_measure(tmp_path):
+  workdir = tmp_path / "Anna's run"
+  workdir.mkdir()
+  config = workdir / 'config.json'
+  config.write_text('{"evaluators": []}')
+  assert 'No scores: config.evaluators is empty' in _read(workdir).text
+  config.write_text('{"evaluators": ["truth"]}')
+  assert 'there is no checkpoint to measure' in _read(workdir).text
+  (workdir / 'checkpoints' / '4').mkdir(parents=True)
+  command = f"python -m maskgan_jax.evaluate --workdir={shlex.quote(str(workdir))} --once"
+  assert command in _read(workdir).text
+  reason = "evaluator 'truth' measures nothing here: the data have no true answers"
+  page = _read(workdir, {'unmeasured': [reason]})
+  assert f'No scores: {reason}' in page.text and 'maskgan_jax.evaluate' not in page.text
+  scores.append(str(workdir), {'step': 4, 'split': 'test', 'pairs': 2.0, 'mask_iou': 0.5})
+  assert 'No scores' not in _read(workdir, {'unmeasured': [reason]}).text
 
 
 def test_spoilt_files_are_left_out(tmp_path):

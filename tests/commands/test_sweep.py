@@ -1,6 +1,7 @@
 """Sweeps: what is trained, taken and refused, and that figure, table and curves say what is so."""
 
 import csv
+import math
 import os
 import re
 import shutil
@@ -17,12 +18,13 @@ import pytest
 
 from helpers.commands import fails, ROOT, run, SMOKE
 from helpers.pages import Page
+from helpers.training import small_config
 from maskgan_jax import errors, measured_run, methods, sweep
 from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints, metric_writers, scores, sweep_plans, sweeps
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.training import stopping
+from maskgan_jax.training import ahead_of_time, stopping
 from maskgan_jax.translator import Translator
 
 SIZE, SCALE, GAP, MARGIN = 16, 7, 6, 12  # of pictures, and of the grids of runs/pictures.py
@@ -56,7 +58,7 @@ class Tint:
 
 def _default():
   return ml_collections.ConfigDict(dict(
-      model=dict(adds=True, name='x'), weights=dict(mask=1.0),
+      model=dict(adds=True, name='x'), weights=dict(mask=1.0, idle=1.0),
       optimizers=dict(generator=base.adam(0.05))))
 
 
@@ -362,6 +364,44 @@ def test_without_training_what_is_missing_is_said(whole, tmp_path, config):
   config.num_steps = 6
   sweep.sweep(config, whole[0], field=FIELD, values=[10], train=False, note=said.append)
   assert '10 is at step 4 of 6' in said
+
+
+def test_a_key_that_changes_nothing_is_said(whole, tmp_path, config):
+  assert not any('does nothing' in line or 'no effect' in line for line in whole[2])
+  said = []
+  sweep.sweep(config, str(tmp_path), field='weights.idle', values=[1, 2], pairs=2,
+              note=said.append)
+  assert said[0].startswith('warning: weights.idle does nothing here') and 'training' in said[1]
+  line = ('weights.idle had no effect on training: the runs of 1, 2 have the same parameters, bit '
+          'for bit')
+  assert said.count(line) == 1 and line in read_page(tmp_path).text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('variant, nothing', [('cyclegan', True), ('paper', False)])
+def test_weights_of_terms_that_are_off_do_nothing(variant, nothing):
+  config = small_config('additional_mask')
+  config.variant = variant
+  texts = []
+  for config.weights.mask in (1.0, 2.0):
+    texts.append(ahead_of_time.losses_text(config))
+  assert (texts[0] == texts[1]) == nothing
+
+
+def test_a_value_that_the_variant_chooses_is_none(tmp_path):
+  config = small_config('additional_mask')
+  run_config.save(config, str(tmp_path))
+  with pytest.raises(errors.UserError, match='leaves config.model.mask_range to its variant'):
+    sweep_plans.plan(config, str(tmp_path), 'model.mask_range', [], [str(tmp_path)], [])
+
+
+def test_numbers_that_are_not_there_are_no_other_pictures():
+  row = {'truth_ab_error': math.nan, 'truth_settings': 'text', 'do_nothing_error': 0.5}
+  runs = [sweeps.Run(name, 1, name, 4, values) for name, values in (
+      ('one', row), ('two', {**row, 'truth_settings': 'other'}),
+      ('three', {**row, 'do_nothing_error': 0.6}))]
+  assert sweep._other_pictures(runs) == [
+      'three was measured on other pictures than one: its do_nothing_error is 0.6, not 0.5']
 
 
 def test_other_measures_where_nothing_measured_changes(tmp_path):

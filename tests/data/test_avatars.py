@@ -293,3 +293,4 @@ def test_killed_preparation_leaves_no_dataset(tmp_path):
   process.communicate()
   assert not (folder / '1.0.0').exists()
   assert len(avatars.AvatarRecords(config_data(tmp_path, 2000, 1, 1), 'train', SIZE)) == 2000
+  assert [path.name for path in folder.iterdir()] == ['1.0.0']

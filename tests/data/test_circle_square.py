@@ -16,7 +16,7 @@ from helpers import data_samples
 from helpers.paths import ROOT
 from maskgan_jax import check_data, errors
 from maskgan_jax.data import pipeline, shape_drawing, sources
-from maskgan_jax.data.builders import circle_square
+from maskgan_jax.data.builders import circle_square, preparation
 
 _FEW = {'num_train': 6, 'num_validation': 3, 'num_test': 9}
 
@@ -299,6 +299,21 @@ def test_wrong_settings_are_one_clear_line(tmp_path, fields, message):
 def test_pictures_are_square_or_refused(tmp_path):
   with pytest.raises(errors.UserError, match='image_width is 40.*circle_square can only be drawn'):
     pipeline.make(_config(tmp_path), image_size=64, image_width=40, seed=0)
+
+
+@pytest.mark.parametrize('locks', [True, False])
+def test_what_a_killed_preparation_left_is_removed_unless_others_may_be_at_work(
+    tmp_path, monkeypatch, locks):
+  folder = tmp_path / 'circle_square' / 'plain-16_1_1_1'
+  names = ['incomplete.A1B2C3_1.0.0', 'incomplete.A1B2C3_1.0.1', 'incomplete.notes']
+  for name in names:
+    (folder / name).mkdir(parents=True)
+    (folder / name / 'circle_square-train.array_record').write_bytes(b'half')
+  if not locks:
+    monkeypatch.setattr(preparation, 'fcntl', None)
+  few = dict(num_train=1, num_validation=1, num_test=1)
+  sources.open_source(_config(tmp_path, '', **few), image_size=16)
+  assert sorted(path.name for path in folder.iterdir()) == ['1.0.0', *names[locks:]]
 
 
 def test_folder_that_cannot_be_written(tmp_path):

@@ -3,6 +3,7 @@
 import builtins
 import io
 import os
+import signal
 import sys
 
 import pytest
@@ -47,3 +48,27 @@ def test_a_command_starts_again_as_it_was_with_one_variable_more(started):
     dict(module='pytest')])
 def test_nothing_else_does(started, changes):
   assert not started(**changes)
+
+
+@pytest.mark.parametrize('argv, module, before, after', [
+    ('-m', 'maskgan_jax.train', signal.default_int_handler, signal.SIG_DFL),
+    ('-m', 'maskgan_jax.train', signal.SIG_IGN, signal.SIG_IGN),
+    ('-m', 'pytest', signal.default_int_handler, signal.default_int_handler),
+    ('train.py', 'maskgan_jax.train', signal.default_int_handler, signal.default_int_handler)])
+def test_ctrl_c_ends_a_command_that_loads_without_a_traceback(monkeypatch, argv, module, before,
+                                                              after):
+  monkeypatch.setattr(sys, 'argv', [argv])
+  monkeypatch.setattr(sys, 'orig_argv', ['python', '-m', module])
+  outside = signal.signal(signal.SIGINT, before)
+  try:
+    maskgan_jax._dies_of_ctrl_c()
+    assert signal.getsignal(signal.SIGINT) == after
+  finally:
+    signal.signal(signal.SIGINT, outside)
+
+
+def test_ctrl_c_waits_while_python_starts_again(monkeypatch, started):
+  calls = []
+  monkeypatch.setattr(signal, 'pthread_sigmask', lambda *arguments: calls.append(arguments))
+  started()
+  assert calls == [(signal.SIG_BLOCK, {signal.SIGINT}), (signal.SIG_UNBLOCK, {signal.SIGINT})]

@@ -147,6 +147,26 @@ def test_the_largest_batch_is_the_largest(monkeypatch, memory_of, start, most):
   assert config.batch_size == start * where.chips, "the caller's config stays as it was"
 
 
+def test_rows_of_sizes_are_printed_as_they_come(monkeypatch, capsys):
+  config, where = smoke('content_transfer'), tpu_chips.parse('v5e:2x2')
+  printed = []
+
+  def programs(config, where):
+    printed.append(capsys.readouterr().out)
+    if config.image_size == 32 and not config.remat:
+      raise ahead_of_time.DoesNotFitError('no', 17 * 2 ** 30, where.chip.memory)
+    return [ahead_of_time.Program('critic', 1.0, 0, 0.0, 0.0, config.image_size * 2 ** 25,
+                                  2 ** 28, 0, 0, {}, 0.0)]
+  monkeypatch.setattr(ahead_of_time, 'programs', programs)
+  compile_for_tpu._print_sizes(config, where,
+                               compile_for_tpu.memory_by_size(config, where, [16, 32]))
+  printed.append(capsys.readouterr().out)
+  assert 'memory of one chip of 16.00 GiB' in printed[0] and '| pixels |' in printed[0]
+  assert [text.strip() for text in printed[1:]] == [
+      '| 16 | no | 0.50 | 0.25 | yes | critic |', '| 16 | yes | 0.50 | 0.25 | yes | critic |',
+      '| 32 | no | 17.00 |  | no |  |', '| 32 | yes | 1.00 | 0.25 | yes | critic |']
+
+
 # The compiler itself.
 
 def compiled(method, topology, *flags, cache):
@@ -228,7 +248,7 @@ def test_the_command_and_what_it_knows_the_second_time(libtpu, tmp_path):
     (['--topology=v9:2x2'], ['unknown chip']),
     (['--topology=v5e:4x4'], ['batch_size (8) must be divisible by 16 devices']),
     (['--topology=v5e:2x2', '--config.parallel=pmap'], ["only 'jit' is compiled ahead"]),
-    (['--topology=v5e:2x2', '--image_sizes=x'], ["'x' is no number of pixels"]),
+    (['--topology=v5e:2x2', '--image_sizes=x'], ["'x' is not a number of pixels"]),
     (['--topology=v5e:2x2', '--batch_per_chip=-1'], ['batch_per_chip'])])
 def test_mistakes_are_one_line(flags, parts):
   if flags[:1] != [] and 'v9' not in flags[0]:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import signal
@@ -31,13 +32,13 @@ MODEL = 'content_transfer_avatars'
 
 def make_demo(*names):
   rng = np.random.default_rng(0)
-  models = {}
+  models_by_name = {}
   for name in names:
     translator = models.drawn(name)
     shape = (3, *demo_session.Model(translator).shape, 3)
     examples = {role: list(rng.integers(0, 256, shape, np.uint8)) for role in demo_session.ROLES}
-    models[name] = demo_session.Model(translator, examples)
-  return demo_session.Demo(models)
+    models_by_name[name] = demo_session.Model(translator, examples)
+  return demo_session.Demo(models_by_name)
 
 
 @pytest.fixture(scope='module')
@@ -173,6 +174,35 @@ def test_bad_input_is_said(demo):
     demo.add_exemplars(session, [b''] * 9)
   with pytest.raises(errors.UserError, match='there is no model'):
     demo_session.Demo({})
+
+
+@pytest.mark.slow  # Gradio takes seconds to load
+def test_forged_requests_are_a_message_and_one_line_in_the_log(monkeypatch, capsys):
+  gradio = pytest.importorskip('gradio')
+  from maskgan_jax import demo_layout
+  page = object.__new__(demo_layout._Blocks)
+
+  def answer(error):
+    async def fails(self, *_, **__):
+      raise error
+    monkeypatch.setattr(gradio.Blocks, 'process_api', fails)
+    coroutine = page.process_api(0, [])
+    with pytest.raises(gradio.Error) as told:
+      coroutine.send(None)
+    assert not told.value.print_exception  # else Gradio prints a traceback
+    return told.value.message, capsys.readouterr().err
+
+  message, log = answer(TypeError("'NoneType' object\nis not subscriptable"))
+  assert message == 'This request cannot be answered'
+  assert log == "a request cannot be answered: TypeError: 'NoneType' object is not subscriptable\n"
+  message, log = answer(MemoryError('Unable to allocate 3 GiB'))
+  assert 'not enough memory' in message
+  assert log == 'a request cannot be answered: out of memory: Unable to allocate 3 GiB\n'
+  assert answer(gradio.Error('the file is too large')) == ('the file is too large', '')
+  record = logging.makeLogRecord({'msg': 'Exception in ASGI application\n',
+                                  'exc_info': (KeyError, KeyError(9999), None)})
+  assert demo_layout.one_line(record)
+  assert logging.Formatter().format(record) == 'a request cannot be answered: KeyError: 9999'
 
 
 # The page in a browser.
@@ -478,6 +508,24 @@ def test_nothing_else_is_contacted_and_no_file_is_given_away(page, visitor, tmp_
       assert click(page, event['id'], inputs, inside)
       assert not click(page, event['id'], inputs, str(outside))
   assert tried == {'uploadbutton': 4, 'file': 14}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_uploads_go_with_the_page(tmp_path, number):
+  pytest.importorskip('gradio')
+  with subprocess.Popen(
+      [sys.executable, '-m', 'maskgan_jax.demo', '--pretrained=egsc_it_digits', '--port=0'],
+      stdout=subprocess.PIPE, text=True, env={**os.environ, 'TMPDIR': str(tmp_path)}) as process:
+    address = next(re.search(r'http://127.0.0.1:\d+', line)[0] for line in process.stdout
+                   if 'http' in line)
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    path, = ask(f'{address}/gradio_api/upload', head + b'face\r\n--x--\r\n',
+                'multipart/form-data; boundary=x')
+    assert os.path.exists(path) and path.startswith(str(tmp_path))
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+  assert not [names for _, _, names in os.walk(tmp_path) if names]
 
 
 @pytest.mark.slow

@@ -4,14 +4,16 @@ ours."""
 import os
 import subprocess
 import sys
+import types
 
+import absl.flags
 import jax.export
 import numpy as np
 import pytest
 
 from helpers import commands, models
 from helpers.models import picture
-from maskgan_jax import errors, files, methods
+from maskgan_jax import commandline, errors, export, files, methods
 from maskgan_jax.methods import base
 from maskgan_jax.translator import Translator
 
@@ -145,6 +147,34 @@ def test_onnx_without_jax2onnx(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, 'jax2onnx', None)
   with pytest.raises(errors.UserError, match='needs jax2onnx: pip install'):
     models.drawn('content_transfer').export(tmp_path / 'x.onnx', what='segment')
+
+
+@pytest.mark.parametrize('output, message', [('x.onnx', 'NAME.onnx the name of a file'),
+                                             ('x.onnx/', 'NAME.onnx the name of a file'),
+                                             ('x.bin', '')])
+def test_a_folder_is_never_written_for_a_file_without_a_word(tmp_path, monkeypatch, capsys, output,
+                                                             message):
+  (tmp_path / 'x.onnx').mkdir()
+  (tmp_path / 'x.bin').mkdir()
+  given = absl.flags.FlagValues()
+  absl.flags.DEFINE_string('output', f'{tmp_path}/{output}', '', flag_values=given)
+  absl.flags.DEFINE_string('what', 'translate', '', flag_values=given)
+  for name in ('masks', 'reverse', 'half'):
+    absl.flags.DEFINE_bool(name, False, '', flag_values=given)
+  given.mark_as_parsed()
+  monkeypatch.setattr(absl.flags, 'FLAGS', given)
+  saved = []
+  monkeypatch.setattr(commandline, 'translator', lambda: types.SimpleNamespace(
+      save=lambda folder, half: saved.append(folder)))
+  if message:
+    with pytest.raises(errors.UserError, match=message):
+      export.main()
+    assert not saved
+  else:
+    export.main()
+    assert f'wrote the folder {tmp_path}/x.bin; open it with --pretrained=' in (
+        capsys.readouterr().out)
+    assert saved == [f'{tmp_path}/x.bin']
 
 
 def command(*flags):

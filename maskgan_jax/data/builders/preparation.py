@@ -5,6 +5,8 @@ import contextlib
 import errno
 import io
 import os
+import re
+import shutil
 import sys
 
 from absl import logging
@@ -34,7 +36,9 @@ def draw_once(builder: Callable[[], tfds.core.DatasetBuilder], folder: str, what
     return
   print(f'drawing {what}, once, into {folder}', file=sys.stderr, flush=True)
   try:
-    with _locked(os.path.dirname(folder) + '.lock'), quiet():
+    with _locked(os.path.dirname(folder) + '.lock') as alone, quiet():
+      if alone:
+        _remove_incomplete(folder)
       # Does nothing if another process has drawn them while this one waited.
       builder().download_and_prepare()
   except (OSError, RuntimeError) as error:
@@ -62,22 +66,38 @@ def damage_reported(folder: str) -> Iterator[None]:
   try:
     yield
   except Exception as error:  # TFDS, protobuf and array_record each have their own
+    if errors.out_of_memory(error):
+      raise
     reason = str(error).partition('\n')[0]
     raise errors.UserError(f'{folder} is damaged ({reason}); delete it, and it will be drawn '
                            'again') from error
 
 
+def _remove_incomplete(folder: str) -> None:
+  """Removes what preparations of `folder` that were killed have left beside it, by TFDS's names."""
+  parent, name = os.path.split(folder)
+  with contextlib.suppress(FileNotFoundError):
+    for entry in os.listdir(parent):
+      if re.fullmatch(rf'incomplete\.[A-Z0-9]+_{re.escape(name)}', entry):
+        shutil.rmtree(os.path.join(parent, entry), ignore_errors=True)
+
+
 @contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
-  """Waits until no other process holds the lock file; the system frees it when a holder dies."""
+def _locked(path: str) -> Iterator[bool]:
+  """Waits until no other process holds the lock file; the system frees it when a holder dies.
+
+  Yields whether it is held now: where nothing can be locked, others may be at work.
+  """
   if fcntl is None or '://' in path:  # a bucket has no locks
-    yield
+    yield False
     return
   os.makedirs(os.path.dirname(path), exist_ok=True)
   with open(path, 'w') as file:
+    held = False
     with contextlib.suppress(OSError):  # some network disks have none either
       fcntl.flock(file, fcntl.LOCK_EX)
-    yield
+      held = True
+    yield held
 
 
 @contextlib.contextmanager
