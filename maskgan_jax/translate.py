@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 import os
+import pathlib
 import sys
 
 from absl import flags
@@ -276,14 +277,10 @@ def _note_dark_masks(loaded: Sequence[Picture], flag: str, note: Callable[[str],
 def _listed(path: str) -> list[tuple[str, str]]:
   """(name, file) of each picture: the stem, or all of the file name where stems are the same."""
   if not os.path.isdir(path):
-    return [(_stem(path).lstrip('.') or 'picture', path)]  # a hidden source has visible results
+    return [(pathlib.PurePath(path).stem.lstrip('.') or 'picture', path)]  # a hidden source has visible results
   by_stem = file_records.list_by_stem(path)
   return sorted(((stem if len(same) == 1 else os.path.basename(file), file)
                  for stem, same in by_stem.items() for file in same), key=lambda pair: pair[1])
-
-
-def _stem(path: str) -> str:
-  return os.path.splitext(os.path.basename(path))[0]
 
 
 def _given_mask(picture: Picture, flag: str, path: str, masks, transform, max_pixels):
@@ -292,7 +289,7 @@ def _given_mask(picture: Picture, flag: str, path: str, masks, transform, max_pi
     return None
   file = path
   if os.path.isdir(path):
-    stem = _stem(picture.path)
+    stem = pathlib.PurePath(picture.path).stem
     candidates = masks.get(stem, ())
     if len(candidates) != 1:
       raise errors.UserError(f'--{flag}={path} holds {len(candidates) or "no"} masks for '

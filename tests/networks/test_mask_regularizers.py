@@ -47,7 +47,8 @@ def oracle(mask, content):
 
 
 # 2,500 pixels are several chunks, of which the last one is not full.
-@pytest.mark.parametrize('pixels', [1, 4, 63, 64, 65, 300, 1024, 2500])
+@pytest.mark.parametrize('pixels', [1, 4, 63, 64, 65, 300, 1024,
+                                    pytest.param(2500, marks=pytest.mark.slow)])
 def test_similarity_equals_float64(pixels):
   for (kind, form) in itertools.product(MASKS, FORMS):
     mask, content = make(kind, pixels)
