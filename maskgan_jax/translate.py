@@ -277,7 +277,8 @@ def _note_dark_masks(loaded: Sequence[Picture], flag: str, note: Callable[[str],
 def _listed(path: str) -> list[tuple[str, str]]:
   """(name, file) of each picture: the stem, or all of the file name where stems are the same."""
   if not os.path.isdir(path):
-    return [(pathlib.PurePath(path).stem.lstrip('.') or 'picture', path)]  # a hidden source has visible results
+    # A hidden source has visible results.
+    return [(pathlib.PurePath(path).stem.lstrip('.') or 'picture', path)]
   by_stem = file_records.list_by_stem(path)
   return sorted(((stem if len(same) == 1 else os.path.basename(file), file)
                  for stem, same in by_stem.items() for file in same), key=lambda pair: pair[1])
