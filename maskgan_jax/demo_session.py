@@ -6,6 +6,7 @@ smoothing, so that nothing is lost there and back.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+import contextlib
 import dataclasses
 import io
 import threading
@@ -103,7 +104,8 @@ class Model:
       masks = [{}] + [{f'{role}_mask': mask} for role in self.roles if self.can(f'{role}_mask')]
       for chosen in masks + ([masks[1] | masks[2]] if len(masks) > 2 else []):
         if threading.main_thread().is_alive():  # else the process is on its way out
-          self.translator(*given, **chosen)
+          with contextlib.suppress(errors.NotFiniteError):  # the page says so to its visitors
+            self.translator(*given, **chosen)
     # No daemon: one that is killed while it compiles takes the process down with a message.
     thread = threading.Thread(target=work)
     thread.start()

@@ -1,0 +1,86 @@
+"""What measuring commands do with a model whose values are not finite."""
+
+import types
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from helpers.tiny_model import make_config, SIZE
+from maskgan_jax import demo_session, errors, evaluate, evaluators, measured_run
+from maskgan_jax.data import pipeline
+from maskgan_jax.methods.base import Translation
+from maskgan_jax.runs import report, samples, scores
+from maskgan_jax.training import loop
+from maskgan_jax.translator import Translator
+
+
+@pytest.fixture(name='measure')
+def _measure(monkeypatch):
+  """Steps of 3 and more cannot be measured."""
+  def measure(translator, data, config, workdir, step, **unused):
+    if step >= 3:
+      raise errors.NotFiniteError('runs/mine computes NaN', [0])
+    return {'pairs': 1.0}
+  monkeypatch.setattr(evaluators, 'measure', measure)
+  monkeypatch.setattr(report, 'write', lambda workdir: None)
+  monkeypatch.setattr(scores, 'latest', lambda *unused, **also: None)
+
+
+def test_evaluate_leaves_the_step_out_and_fails_where_no_other_is_left(measure, monkeypatch,
+                                                                       tmp_path):
+  steps = [2, 3]
+  monkeypatch.setattr(evaluate, '_steps', lambda workdir: steps)
+  monkeypatch.setattr(pipeline, 'make', lambda *unused, **also: None)
+  monkeypatch.setattr(Translator, 'from_workdir', lambda *unused, **also: types.SimpleNamespace(
+      method=None))
+  lines, config = [], make_config(evaluators=())
+  assert evaluate.evaluate(str(tmp_path), config, note=lines.append) == {2: {'pairs': 1.0}}
+  assert lines[-1] == 'step 3 is left out: runs/mine computes NaN'
+  steps.remove(2)
+  with pytest.raises(errors.NotFiniteError, match='runs/mine computes NaN'):
+    evaluate.evaluate(str(tmp_path), config, note=lines.append)
+
+
+def test_training_goes_on_and_its_end_says_so(measure, monkeypatch, tmp_path, capsys):
+  seen = []
+
+  def train(config, workdir, make_evaluate):
+    measure_step = make_evaluate('method', 'data', lambda: None)
+    seen.extend(measure_step(step, {}, {}) for step in (2, 3))
+    return loop.Trained(4, 'method', {}, {}, 'data')
+  monkeypatch.setattr(loop, 'train', train)
+  monkeypatch.setattr(measured_run, 'Translator', lambda *unused: types.SimpleNamespace(
+      at=lambda *also: None))
+  with pytest.raises(errors.NotFiniteError):  # the last step has no scores
+    measured_run.train(make_config(evaluators=('changes',)), str(tmp_path), poll=lambda: None)
+  assert seen == [{'pairs': 1.0}, {}]
+  assert capsys.readouterr().err == 'step 3 is not measured: runs/mine computes NaN\n'
+
+
+@pytest.mark.parametrize('value, said', [(0.5, False), (np.nan, True)])
+def test_sample_grids_say_what_black_is(monkeypatch, tmp_path, value, said):
+  titles = []
+  sampler = object.__new__(samples.Sampler)
+  picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+  sampler.name, sampler.batch = 'tiny', {'a': picture, 'b': picture, 'valid': np.ones(1, bool)}
+  sampler._columns = samples._alone
+  sampler._compute = lambda *unused: (Translation(np.full(picture.shape, value)), None, None)
+  monkeypatch.setattr(samples.pictures, 'grid', lambda rows, *, column_names, title: (
+      titles.append(title) or picture[0]))
+  sampler.write(7, {}, {}, str(tmp_path))
+  assert ('black stands for NaN and infinite values' in titles[0]) == said
+  with Image.open(samples.path(str(tmp_path), 7)) as written:
+    assert written.size == (SIZE, SIZE)
+
+
+def test_the_page_starts_with_such_a_model(recwarn):
+  class NotFinite:
+    """As a Translator."""
+    abilities = frozenset()
+    config = make_config()
+
+    def __call__(self, *unused, **also):
+      raise errors.NotFiniteError('NaN', [0])
+  demo_session.Model(NotFinite()).warm_up().join()
+  assert not recwarn  # pytest warns of exceptions in threads
