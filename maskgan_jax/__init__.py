@@ -4,16 +4,17 @@ __version__ = '0.1.0'
 
 
 def _dies_of_ctrl_c() -> None:
-  """Lets Ctrl-C end a command (`python -m maskgan_jax.<verb>`) quietly while its modules load.
+  """Lets Ctrl-C end a command (`python -m maskgan_jax.<verb>`) with 130 while its modules load.
 
   `commandline.run` handles Ctrl-C from then on. A signal that is ignored stays ignored.
   """
+  import os
   import signal
   import sys
   if sys.argv[:1] != ['-m'] or not any(part.startswith('maskgan_jax.') for part in sys.orig_argv):
     return
   if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
   if hasattr(signal, 'pthread_sigmask'):  # `_with_huge_pages` may have held it back
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 

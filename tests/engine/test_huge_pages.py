@@ -50,19 +50,25 @@ def test_nothing_else_does(started, changes):
   assert not started(**changes)
 
 
-@pytest.mark.parametrize('argv, module, before, after', [
-    ('-m', 'maskgan_jax.train', signal.default_int_handler, signal.SIG_DFL),
-    ('-m', 'maskgan_jax.train', signal.SIG_IGN, signal.SIG_IGN),
-    ('-m', 'pytest', signal.default_int_handler, signal.default_int_handler),
-    ('train.py', 'maskgan_jax.train', signal.default_int_handler, signal.default_int_handler)])
+@pytest.mark.parametrize('argv, module, before, ends', [
+    ('-m', 'maskgan_jax.train', signal.default_int_handler, True),
+    ('-m', 'maskgan_jax.train', signal.SIG_IGN, False),
+    ('-m', 'pytest', signal.default_int_handler, False),
+    ('train.py', 'maskgan_jax.train', signal.default_int_handler, False)])
 def test_ctrl_c_ends_a_command_that_loads_without_a_traceback(monkeypatch, argv, module, before,
-                                                              after):
+                                                              ends):
+  codes = []
+  monkeypatch.setattr(os, '_exit', codes.append)
   monkeypatch.setattr(sys, 'argv', [argv])
   monkeypatch.setattr(sys, 'orig_argv', ['python', '-m', module])
   outside = signal.signal(signal.SIGINT, before)
   try:
     maskgan_jax._dies_of_ctrl_c()
-    assert signal.getsignal(signal.SIGINT) == after
+    if ends:
+      os.kill(os.getpid(), signal.SIGINT)
+    else:
+      assert signal.getsignal(signal.SIGINT) == before
+    assert codes == [130] * ends
   finally:
     signal.signal(signal.SIGINT, outside)
 
