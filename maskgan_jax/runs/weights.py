@@ -136,6 +136,7 @@ def kind(path: str) -> str:
 
 def _read(path: str, kind: str, sources: str = 'FILE'
           ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  path = os.path.expanduser(path)
   return read(path, kind, f'import_weights {kind} {sources}', '; import it first')
 
 
