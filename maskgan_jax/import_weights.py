@@ -41,7 +41,7 @@ import numpy as np
 
 from maskgan_jax import commandline, errors
 from maskgan_jax.convert import content_transfer, inception, lomit, lpips, vgg19
-from maskgan_jax.runs import checkpoints, weights
+from maskgan_jax.runs import checkpoints, resumption, weights
 from maskgan_jax.runs import config as run_config
 
 KINDS = {'content_transfer': content_transfer, 'inception': inception, 'lomit': lomit,
@@ -220,8 +220,8 @@ def _write(converted, output: str) -> None:
   try:
     os.makedirs(parent, exist_ok=True)
     temporary = tempfile.mkdtemp(dir=parent, prefix=f'.{os.path.basename(output)}.')
-    with checkpoints.Checkpoints(
-        temporary, fingerprint=run_config.fingerprint(converted.config)) as saved:
+    identity = resumption.Identity.of(converted.config)
+    with checkpoints.Checkpoints(temporary, identity=identity) as saved:
       saved.save(converted.step, converted.model, {})
     run_config.save(converted.config, temporary)
     umask = os.umask(0)
