@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -42,6 +43,7 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
       print((module.__doc__ or '').strip() + '\n\nFlags:')
       print(flags.FLAGS.main_module_help() + flags.FLAGS.module_help('maskgan_jax.runs.config'))
       sys.exit(0)
+    argv = [expand_home(argument) for argument in argv]
     try:
       if config_of_workdir:
         config.define_workdir_config(argv)
@@ -94,6 +96,17 @@ def end_at_once_on(*numbers: int) -> None:
     os._exit(128 + number)
   for number in numbers:
     signal.signal(number, end)
+
+
+def expand_home(argument: str) -> str:
+  """Puts the home folder in place of the ~ of --flag=~/path, of lists of paths, and of ~/path.
+
+  Shells leave such a ~ as it is. In --config.key the config's readers expand it: there a ~ may also
+  mean "not".
+  """
+  if re.match(r'--?config\.', argument):
+    return argument
+  return re.sub(r'(^|[=,])~(?=[/,]|$)', lambda match: match[1] + os.path.expanduser('~'), argument)
 
 
 def watch(message: str) -> tuple[threading.Event, Callable[[], None]]:

@@ -39,7 +39,7 @@ import numpy as np
 
 from maskgan_jax import commandline, errors, files
 from maskgan_jax.convert import content_transfer, inception, lomit, lpips, vgg19
-from maskgan_jax.runs import checkpoints, weights
+from maskgan_jax.runs import checkpoints, resumption, weights
 from maskgan_jax.runs import config as run_config
 
 KINDS = {'content_transfer': content_transfer, 'inception': inception, 'lomit': lomit,
@@ -218,8 +218,8 @@ def _kind_of(value: Any) -> str:
 def _write(converted, output: str) -> None:
   """The run directory, whole or not at all."""
   with files.folder_atomically(output) as temporary:
-    with checkpoints.Checkpoints(
-        temporary, fingerprint=run_config.fingerprint(converted.config)) as saved:
+    identity = resumption.Identity.of(converted.config)
+    with checkpoints.Checkpoints(temporary, identity=identity) as saved:
       saved.save(converted.step, converted.model, {})
     run_config.save(converted.config, temporary)
 

@@ -38,6 +38,9 @@ def open_celeba(config_data) -> sources.Listing:
   if partition_file:
     partition = read_partition(partition_file)
     splits = np.array([partition.get(name, -1) for name in table.names], np.int8)
+    if table.names and (splits == -1).all():
+      raise errors.UserError(f'{partition_file} names none of the pictures of {attributes_file}, '
+                             f'such as {table.names[0]!r}; correct its names, or remove the file')
   records = file_records.FileRecords(
       root, names, table.attribute_names, table.attributes[kept],
       masks_path=config_data.masks_path, labels_path=config_data.labels_path,
@@ -89,7 +92,7 @@ def read_partition(path: str) -> dict[str, int]:
   """Reads list_eval_partition (a file name and 0, 1 or 2 a line) as {name: index into SPLITS}."""
   partition = {}
   for number, line in enumerate(table_source.read_text(path).splitlines(), 1):
-    cells = line.replace(',', ' ').split()
+    cells = line.replace(',', ' ').replace('"', ' ').split()
     if not cells or (number == 1 and cells[-1] == 'partition'):
       continue
     if len(cells) != 2 or cells[1] not in ('0', '1', '2'):

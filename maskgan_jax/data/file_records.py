@@ -37,7 +37,7 @@ class FileRecords:
     self.attributes = np.asarray(attributes, bool).reshape(len(names), len(attribute_names))
     self._masks = _match('masks', masks_path, self._names) if masks_path else {}
     self._labels = _match('labels', labels_path, self._names) if labels_path else {}
-    self.fingerprint = self._fingerprint()
+    self.identity, self.fingerprint = self._digests()
 
   def __len__(self):
     return len(self._names)
@@ -76,14 +76,16 @@ class FileRecords:
           'picture')
     return height, width
 
-  def _fingerprint(self):
+  def _digests(self):
+    """Hashes names and labels; and these with sizes of files and names of masks."""
     digest = hashlib.sha256('\0'.join(self._names).encode('utf-8', 'surrogateescape'))
     digest.update('\0'.join(self.attribute_names).encode())
     digest.update(np.packbits(self.attributes).tobytes())
+    identity = digest.hexdigest()[:16]
     for index in np.linspace(0, len(self) - 1, min(len(self), _SIZED)).astype(int):
       digest.update(str(os.path.getsize(os.path.join(self._root, self._names[index]))).encode())
     digest.update('\0'.join(sorted(self._masks)).encode('utf-8', 'surrogateescape'))
-    return digest.hexdigest()[:16]
+    return identity, digest.hexdigest()[:16]
 
 
 def check_folder(path: str, field: str) -> str:

@@ -42,6 +42,7 @@ class Data:
     apart: what the G columns of `a_apart` and `b_apart` mean: predicates, as written.
     image_shape: height and width of every picture.
     fingerprint: changes with whatever was read: pictures, labels, division, transform.
+    identity: the same, but of files only names and labels count; what a run goes on with.
   """
 
   def __init__(self, config_data, source: sources.Source, transform: transforms.Transform,
@@ -58,7 +59,8 @@ class Data:
     self._columns = [known.index(name) for name in self.attribute_names]
     self._domains = {split: self._select(split) for split in sources.SPLITS}
     self._stack, self._evaluations = None, {}  # what was decoded, for the next who asks
-    self.fingerprint = self._fingerprint()
+    self.fingerprint = self._digest(lambda records: records.fingerprint)
+    self.identity = self._digest(lambda records: getattr(records, 'identity', records.fingerprint))
 
   def _check_config(self):
     config = self._config
@@ -107,11 +109,11 @@ class Data:
       members = [_fewer(records, indices, limit) for indices in members]
     return tuple(members)
 
-  def _fingerprint(self):
+  def _digest(self, of_records):
     digest = hashlib.sha256(f'{self._transform} {self.attribute_names}'.encode())
     digest.update(self._newer_options().encode())
     for split in sources.SPLITS:
-      digest.update(self._source.records[split].fingerprint.encode())
+      digest.update(of_records(self._source.records[split]).encode())
       for indices in self._domains[split]:
         digest.update(f'{len(indices)} '.encode() + indices.tobytes())
     return digest.hexdigest()[:16]

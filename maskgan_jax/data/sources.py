@@ -42,6 +42,7 @@ class Records(Protocol):
   def mask(self, index: int, attribute: str) -> np.ndarray | None:
     """Returns the true mask, float32 [H, W] in [0, 1] of the picture's size, or None."""
 
+  # Only of files: identity: changes when a name or a label does, but not with a file's content.
   # Only where exact answers exist (avatars); absent elsewhere:
   #   features: names that `mask` and the answers take too, but that are no labels;
   #   labels_of(feature) -> names of the labels that tell what it is like;
@@ -82,11 +83,14 @@ class Subset:
     self._indices = np.asarray(indices, np.int64)
     self.attribute_names = records.attribute_names
     self.attributes = records.attributes[self._indices]
-    digest = hashlib.sha256(records.fingerprint.encode() + self._indices.tobytes())
-    self.fingerprint = digest.hexdigest()[:16]
+    self.fingerprint = self._digest(records.fingerprint)
+    self.identity = self._digest(getattr(records, 'identity', records.fingerprint))
 
   def __len__(self):
     return len(self._indices)
+
+  def _digest(self, text):
+    return hashlib.sha256(text.encode() + self._indices.tobytes()).hexdigest()[:16]
 
   def name(self, index):
     return self._records.name(int(self._indices[index]))

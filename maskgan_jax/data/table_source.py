@@ -91,7 +91,10 @@ def read_csv(path: str) -> Table:
                            'attributes')
   separator = max(',;\t', key=lines[0].count)
   reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-  header = [column.strip(" \t'") for column in next(reader)]
+  rows_by_line = _rows(path, reader)
+  header = [column.strip(" \t'") for column in next(rows_by_line)[1]]
+  if 1 < reader.line_num == len(lines):
+    raise _open_quote(path, 1)
   if len(header) < 2:
     raise errors.UserError(f'{path} line 1: expected a header with two or more columns, found '
                            f'{lines[0][:60]!r}')
@@ -100,23 +103,43 @@ def read_csv(path: str) -> Table:
   columns = [i for i in range(1, len(header)) if i != split_column]
   names = tuple(header[i] for i in columns)
   first_lines, rows, splits = {}, [], []
-  for row in reader:
+  for line, row in rows_by_line:
     if not any(cell.strip() for cell in row):
       continue
-    where = f'{path} line {reader.line_num}'
+    where = f'{path} line {line}'
     if len(row) != len(header):
       raise errors.UserError(f'{where}: {len(row)} columns, but the header has {len(header)}')
     name = row[0].strip()
     if not name or name in first_lines:
       problem = f'{name!r} is already on line {first_lines[name]}' if name else 'no file name'
       raise errors.UserError(f'{where}: {problem}')
-    first_lines[name] = reader.line_num
+    first_lines[name] = line
     rows.append([_value(row[i], where, header[i]) for i in columns])
     splits.append(-1 if split_column is None else
                   _split(row[split_column], f'{where}, column {header[split_column]!r}'))
   values = np.array(rows, np.int8).reshape(len(rows), len(columns))
   _check_known(path, values, names, list(first_lines.values()))
   return Table(list(first_lines), names, values == 1, np.array(splits, np.int8))
+
+
+def _rows(path, reader):
+  """Yields (line number, cells); UserError for a quote that a line below the header leaves open."""
+  line = 1
+  try:
+    for row in reader:
+      if line > 1 and reader.line_num > line:
+        raise _open_quote(path, line)
+      yield line, row
+      line = reader.line_num + 1
+  except csv.Error as error:  # the open quote of a long table, for one, which swallows too much
+    if 'field limit' in str(error):
+      raise _open_quote(path, line) from error
+    raise errors.UserError(f'{path} line {line}: {error}') from error
+
+
+def _open_quote(path, line):
+  return errors.UserError(f'{path} line {line}: a quote (") that this line opens is not closed in '
+                          'it; close or remove it')
 
 
 def _check_header(path, header):

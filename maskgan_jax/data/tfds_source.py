@@ -89,7 +89,8 @@ def open_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
   if not name:
     raise errors.UserError("config.data.name is empty; source='tfds' needs one such as 'celeb_a'")
   try:
-    builder = tfds.builder(name, data_dir=data_dir or None, file_format='array_record')
+    builder = tfds.builder(name, data_dir=os.path.expanduser(data_dir) or None,
+                           file_format='array_record')
   except tfds.core.registered.DatasetNotFoundError as error:
     hint = errors.nearest(name, tfds.list_builders(with_community_datasets=False))
     raise errors.UserError(f'config.data.name={name!r} is not a TFDS data set{hint}') from error

@@ -21,11 +21,11 @@ import numpy as np
 
 import maskgan_jax
 from maskgan_jax import errors
-from maskgan_jax.runs import checksums
+from maskgan_jax.runs import checksums, resumption
 
 PyTree = Any
 _ITEMS = ('model', 'training')
-_NOTES = 'metadata'  # a third item: what the two hold, scores, fingerprint
+_NOTES = 'metadata'  # a third item: what the two hold, scores, the run's identity
 
 
 class Checkpoints:
@@ -37,13 +37,13 @@ class Checkpoints:
     keep_best: how many of the best-scored steps stay besides.
     best_metric: the score that ranks steps; '' ranks none.
     best_mode: 'max' or 'min'.
-    fingerprint: the config's; steps saved under another one are refused. '' checks nothing.
+    identity: of the run; steps that do not agree with it are refused. None checks nothing.
     read_only: for a reader of a folder that a training run may be writing to at the same time.
   """
 
   def __init__(self, workdir: str | os.PathLike, *, keep_last: int = 2, keep_best: int = 1,
-               best_metric: str = '', best_mode: str = 'max', fingerprint: str = '',
-               read_only: bool = False):
+               best_metric: str = '', best_mode: str = 'max',
+               identity: resumption.Identity | None = None, read_only: bool = False):
     import orbax.checkpoint as ocp  # here: half a second that --help need not wait for
 
     if keep_last < 1 or keep_best < 0 or best_mode not in ('max', 'min'):
@@ -51,7 +51,7 @@ class Checkpoints:
                              f"least 0, best_mode={best_mode!r} 'max' or 'min'")
     self._ocp = ocp
     self._folder = _absolute(workdir) / 'checkpoints'
-    self._fingerprint = fingerprint
+    self._identity = identity
     self._read_only = read_only
     self._best_metric = best_metric
     self._sign = 1 if best_mode == 'max' else -1
@@ -104,7 +104,7 @@ class Checkpoints:
     scores = {name: _finite(score) for name, score in (scores or {}).items()}
     notes = {
         'arrays': {item: _describe(tree) for item, tree in trees.items()},
-        'fingerprint': self._fingerprint,
+        **(self._identity.notes() if self._identity else {'fingerprint': ''}),
         'maskgan_jax': maskgan_jax.__version__,
         'scores': scores,
     }
@@ -230,10 +230,8 @@ class Checkpoints:
   def _read(self, step: int, targets: dict[str, PyTree]) -> dict[str, PyTree]:
     """Returns the trees of one step; raises whatever Orbax raises, _UnfitError besides."""
     notes = self._notes(step)
-    if self._fingerprint and notes['fingerprint'] not in ('', self._fingerprint):
-      raise errors.UserError(
-          f'{self._folder} holds a run of another config (fingerprint {notes["fingerprint"]}, now '
-          f'{self._fingerprint}): use another workdir or the config of that run')
+    if self._identity:
+      self._identity.check(notes, self._folder / str(step))
     for item, target in targets.items():
       _compare(notes['arrays'][item], _describe(target))
     wanted = {item: self._ocp.args.StandardRestore(target)

@@ -1,6 +1,6 @@
 """Configs: defaults, the flags that name one, its file in a run, what may change on resuming."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 import glob
 import json
 import math
@@ -18,6 +18,7 @@ import numpy as np
 
 from maskgan_jax import errors, files, methods
 from maskgan_jax.data import default_config as data_defaults
+from maskgan_jax.runs import stored_keys
 
 FILE_NAME = 'config.json'
 
@@ -26,16 +27,19 @@ FILE_NAME = 'config.json'
 _FREE = ('name', 'command', 'num_steps', 'log_every', 'checkpoint_every', 'sample_every',
          'evaluate_every', 'keep_last', 'keep_best', 'best_metric', 'best_mode', 'evaluators',
          'evaluation_batch_size', 'evaluation_pairs', 'sample_pairs', 'parallel', 'max_skipped',
-         'remat', 'steps_per_dispatch', 'data.data_dir',
-         'data.path', 'data.workers', 'data.prefetch', 'data.in_memory',
-         'data.masks_path', 'data.mask', 'data.transfer', 'data.erase', 'data.apart',
-         'data.labels_path', 'segmentation.network', 'segmentation.classes', 'segmentation.ids',
-         'segmentation.ignore', 'distribution.network', 'distribution.protocol',
+         'remat', 'steps_per_dispatch', 'accept_changed_data', 'data.data_dir',
+         'data.path', 'data.attributes_file', 'data.max_pixels', 'data.workers', 'data.prefetch',
+         'data.in_memory', 'data.masks_path', 'data.mask', 'data.transfer', 'data.erase',
+         'data.apart', 'data.labels_path', 'segmentation.network', 'segmentation.classes',
+         'segmentation.ids', 'segmentation.ignore', 'distribution.network', 'distribution.protocol',
          'distribution.tap', 'distribution.cache', 'distribution.kid.degree',
          'distribution.kid.gamma', 'distribution.kid.coefficient', 'distribution.kid.subsets',
          'distribution.kid.subset_size', 'distribution.real', 'accuracy.network',
          'accuracy.attributes', 'identity.network', 'lpips.network', 'lpips.exemplars',
          'sweep.field', 'sweep.over')
+
+# Those of them that `fingerprint` holds all the same: earlier versions wrote it into checkpoints.
+FREE_SINCE = ('data.attributes_file', 'data.max_pixels')
 
 
 def default(method: str) -> ml_collections.ConfigDict:
@@ -57,6 +61,7 @@ def default(method: str) -> ml_collections.ConfigDict:
   config.parallel = 'jit'  # 'jit' over a mesh, or 'pmap' per replica; the same numbers
   config.init_from = ''  # a run whose parameters this one begins with, instead of fresh ones:
   config.init_groups = ()  # these groups; () is what the method takes from an earlier stage
+  config.accept_changed_data = False  # True: a run goes on though pictures or labels have changed
   config.ema_decay = 0.0  # of the parameters that translate; 0 is off, as in the papers
   config.max_skipped = 20  # non-finite iterations in a row that stop the run
   config.log_every = 100  # steps; metrics are means since the last line
@@ -335,7 +340,7 @@ def save(config: ml_collections.ConfigDict, workdir: str) -> None:
 
 
 def load(workdir: str) -> ml_collections.ConfigDict:
-  """Reads a run's config.json; UserError where there is no run."""
+  """Reads a run's config.json; UserError where there is no run, or a key that no version has."""
   path = os.path.join(workdir, FILE_NAME)
   try:
     with open(path, 'rb') as file:
@@ -347,11 +352,13 @@ def load(workdir: str) -> ml_collections.ConfigDict:
     what = 'no such folder' if not os.path.isdir(workdir) else f'it has no {FILE_NAME}'
     raise errors.UserError(f'{workdir} is not a run: {what}{hint}') from error
   try:
-    return from_json(data.decode())
+    config = from_json(data.decode())
   except (ValueError, KeyError, TypeError, AttributeError, RecursionError,
           errors.UserError) as error:
     raise errors.UserError(f'{path} is damaged: {error}; restore it or train in another '
                            'folder') from error
+  stored_keys.update(config, [key for key, _ in flatten(default(config.method))], path)
+  return config
 
 
 def check_same_run(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -360,24 +367,31 @@ def check_same_run(config: ml_collections.ConfigDict, workdir: str) -> None:
     return
   stored = dict(flatten(load(workdir)))
   now = dict(flatten(from_json(to_json(config))))
-  different = [key for key in sorted(stored.keys() | now.keys())
-               if key not in _FREE and stored.get(key) != now.get(key)]
-  if different:
-    shown = '; '.join(f'{key} was {stored.get(key)!r}, is {now.get(key)!r}'
-                      for key in different[:4])
-    more = f' and {len(different) - 4} more' if len(different) > 4 else ''
-    raise errors.UserError(f'{workdir} holds a run of another config ({shown}{more}); '
+  if text := differences(stored, now):
+    raise errors.UserError(f'{workdir} holds a run of another config ({text}); '
                            'train in another --workdir')
 
 
-def fingerprint(config: ml_collections.ConfigDict) -> str:
-  """What a checkpoint depends on, as a string: every key that may not change on resuming.
+def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+  """Names the keys that may not change on resuming and did, with their values; '' if none did."""
+  keys = [key for key in sorted(stored.keys() | now.keys())
+          if key not in _FREE and stored.get(key) != now.get(key)]
+  texts = [f'{key} was {stored.get(key)!r}, is {now.get(key)!r}' for key in keys[:4]]
+  return '; '.join(texts) + (f' and {len(keys) - 4} more' if len(keys) > 4 else '')
 
-  Values that are the default leave no trace, so that a key that is new today does not part a run
-  from its older checkpoints.
+
+def fixed(config: ml_collections.ConfigDict, free: Sequence[str] = _FREE) -> dict[str, Any]:
+  """Key -> value of what may not change on resuming, without the values that are the default.
+
+  So a key that is new today does not part a run from its older checkpoints.
   """
-  import hashlib
   defaults = dict(flatten(from_json(to_json(default(config.method)))))
-  fixed = {k: v for k, v in flatten(from_json(to_json(config)))
-           if k not in _FREE and v != defaults.get(k) or k == 'method'}
-  return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()[:16]
+  return {key: value for key, value in flatten(from_json(to_json(config)))
+          if key not in free and value != defaults.get(key) or key == 'method'}
+
+
+def fingerprint(config: ml_collections.ConfigDict) -> str:
+  """Returns a hash of what a checkpoint depends on, as earlier versions wrote it."""
+  import hashlib
+  values = fixed(config, [key for key in _FREE if key not in FREE_SINCE])
+  return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]

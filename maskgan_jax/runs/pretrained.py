@@ -29,8 +29,8 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _HOMES = (os.path.join(os.path.dirname(_PACKAGE), 'pretrained'),  # of a clone
           os.path.join(_PACKAGE, 'pretrained'))  # of a wheel
 # Where things lay on the machine that trained; they say nothing about the model.
-_MACHINE = ('command', 'init_from', 'data.path', 'data.data_dir', 'data.masks_path',
-            'data.labels_path', 'distribution.cache')
+_MACHINE = ('command', 'init_from', 'data.path', 'data.data_dir', 'data.attributes_file',
+            'data.masks_path', 'data.labels_path', 'distribution.cache')
 
 
 def names() -> list[str]:

@@ -48,7 +48,7 @@ def read_file(path: str | os.PathLike) -> list[Row]:
   try:
     with open(path, newline='', encoding='utf-8') as file:
       found = [{name: _parse(text) for name, text in row.items() if name and text}
-               for row in csv.DictReader(file)]
+               for row in csv.DictReader(file, strict=True)]  # an open quote swallows rows
   except FileNotFoundError:
     return []
   except (OSError, UnicodeDecodeError, csv.Error) as error:

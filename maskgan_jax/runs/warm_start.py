@@ -1,5 +1,6 @@
 """Parameters that a run does not begin afresh: those of another run, or of a file."""
 
+import os
 from typing import Any
 
 import jax
@@ -39,7 +40,7 @@ def parameters(method: base.Method, config: ml_collections.ConfigDict) -> base.P
 
 def _of_run(method, config) -> base.Params:
   """The groups that `config` asks of the run that it names."""
-  path = config.init_from
+  path = os.path.expanduser(config.init_from)
   other = run_config.load(path)
   with checkpoints.Checkpoints(path, read_only=True) as saved:
     step, model = saved.restore_model(base.abstract_model(methods.make(other), other))

@@ -142,6 +142,7 @@ def kind(path: str) -> str:
 
 def _read(path: str, kind: str, sources: str = 'FILE'
           ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  path = os.path.expanduser(path)
   return read(path, kind, f'import_weights {kind} {sources}', '; import it first')
 
 

@@ -21,7 +21,7 @@ import tqdm
 from maskgan_jax import errors, files, methods
 from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
-from maskgan_jax.runs import checkpoints, metric_writers, samples, warm_start
+from maskgan_jax.runs import checkpoints, metric_writers, resumption, samples, warm_start
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import stopping, train_step
@@ -90,7 +90,7 @@ def _run(config, workdir, method, players, data, parallel, given, make_evaluate,
   store = checkpoints.Checkpoints(
       workdir, keep_last=config.keep_last, keep_best=config.keep_best,
       best_metric=config.best_metric, best_mode=config.best_mode,
-      fingerprint=run_config.fingerprint(config) + data.fingerprint)
+      identity=resumption.Identity.of(config, data))
   progress = _Progress(config.num_steps, enabled=main)
   try:
     state = _first_state(method, players, config, parallel, given, store)
@@ -98,6 +98,9 @@ def _run(config, workdir, method, players, data, parallel, given, make_evaluate,
     run = _Run(config, workdir, method, data, parallel, players, store, stop, progress, evaluate)
     run.check_stride(int(state.step))
     if main:  # not before all is known to fit: a command that is refused leaves the run as it was
+      if state.step and os.path.exists(os.path.join(workdir, run_config.FILE_NAME)):
+        before = run_config.load(workdir)
+        train_step.say_changed_rates(method, before, config, int(state.step), progress.say)
       run_config.save(config, workdir)
     return run.until_done(state)
   finally:
@@ -173,7 +176,14 @@ class _Run:
     started, waited = time.monotonic(), 0.0
     while step < config.num_steps:
       before = time.monotonic()
-      batch = self.parallel.take(batches, self.draws, self.stride)
+      try:
+        batch = self.parallel.take(batches, self.draws, self.stride)
+      except Exception as error:  # a picture, say, that cannot be read
+        if not step or jax.process_count() > 1:  # the others do not save now
+          raise
+        if unread:
+          self._log(unread, before - started, waited)
+        self._save_and_raise(error, step, state)
       waited += time.monotonic() - before
       if self.step_fn.new(step):  # the first step, or one that begins a stage of the training
         before = time.monotonic()
@@ -222,10 +232,9 @@ class _Run:
         if jax.process_count() == 1:
           self._stop(step, state)
         # Else the others are steps ahead already; soon all agree on one to stop after.
-      except errors.UserError:  # data or a network that cannot be measured with: nothing is lost
+      except errors.UserError as error:  # data or a network that cannot be measured with
         if jax.process_count() == 1 or saves or evaluates:  # else the others do not save now
-          self._save(step, state, None)
-          self.store.wait()
+          self._save_and_raise(error, step, state)
         raise
       if saves or evaluates:
         self._save(step, state, scores)
@@ -253,6 +262,17 @@ class _Run:
     self.store.wait()
     raise errors.Preempted(
         f'stopped at step {step}: saved in {self.workdir}; the same command goes on from there')
+
+  def _save_and_raise(self, error, step, state):
+    """Saves this step and raises the error again; a user's error then says how to go on."""
+    self._save(step, state, None)
+    self.store.wait()
+    if not isinstance(error, errors.UserError):
+      raise error
+    raise errors.UserError(
+        f'{error}. All {step} steps are saved in {self.workdir}: once that is mended, the same '
+        'command goes on; if a picture is added or removed, with --config.accept_changed_data=True'
+    ) from error
 
   def _translating(self, state):
     return parallel_lib.local_copy((state.ema_params or state.params, state.model_state))

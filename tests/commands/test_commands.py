@@ -9,11 +9,13 @@ import subprocess
 import sys
 import tempfile
 
+from absl import app
 import jax.numpy as jnp
 import pytest
 
 from helpers.commands import fails, ROOT, run, SMOKE
-from maskgan_jax import commandline, errors, files
+from maskgan_jax import commandline, errors, files, methods
+from maskgan_jax.runs import config, warm_start, weights
 
 
 @pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',
@@ -30,6 +32,30 @@ def test_help_may_be_cut_short():
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
   process.stdout.close()
   assert b'Traceback' not in process.communicate(timeout=120)[1]
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+  monkeypatch.setenv('HOME', '/h')
+  parsed = []
+  monkeypatch.setattr(app, 'run', lambda call, flags_parser: flags_parser(
+      ['train', '--workdir=~/runs/a', '--runs=~/a,b,~/c', '--other=paper=~/x.csv', '~/f.pth', '~',
+       '--config=~/c.py:smoke', '--config.data.a=~B', '--config.data.path=~/d', '--what=a~/b']))
+  monkeypatch.setattr(config, 'parse_flags', lambda argv: parsed.extend(argv) or argv)
+  commandline.run(print, positional=True)
+  assert parsed == ['train', '--workdir=/h/runs/a', '--runs=/h/a,b,/h/c', '--other=paper=/h/x.csv',
+                    '/h/f.pth', '/h', '--config=/h/c.py:smoke', '--config.data.a=~B',
+                    '--config.data.path=~/d', '--what=a~/b']
+
+
+def test_a_tilde_in_the_configs_keys(monkeypatch, tmp_path):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  made = config.default('egsc_it')
+  config.smoke(made)
+  made.update(init_from='~/first')
+  with pytest.raises(errors.UserError, match=f'{tmp_path}/first is not a run'):
+    warm_start.parameters(methods.make(made), made)
+  with pytest.raises(errors.UserError, match=f'{tmp_path}/vgg'):
+    weights.read_vgg19('~/vgg.safetensors')
 
 
 @pytest.mark.parametrize('flags, parts', [

@@ -153,6 +153,18 @@ def test_malformed_partition_names_the_line(tmp_path):
     open_source('celeba', path=root)
 
 
+def test_a_partition_with_quotes_divides_and_one_of_other_names_is_said(tmp_path):
+  root = _celeba(tmp_path)
+  whole = domains(open_source('celeba', path=root), 'test')
+  path = tmp_path / 'list_eval_partition.txt'
+  lines = [line.split() for line in path.read_text().splitlines()]
+  path.write_text(''.join(f'"{name}",{split}\n' for name, split in lines))
+  assert domains(open_source('celeba', path=root), 'test') == whole
+  path.write_text(''.join(f'celeba/{name} {split}\n' for name, split in lines))
+  with pytest.raises(errors.UserError, match="names none of the pictures of .*, such as '"):
+    open_source('celeba', path=root)
+
+
 # Tables.
 
 
@@ -206,6 +218,10 @@ def test_a_table_beside_its_pictures_needs_no_path(tmp_path):
     ('file,X\n000.png,maybe\n', "line 2, column 'X': 'maybe' is not 0, 1"),
     ('file,X,split\n000.png,1,tran\n', "column 'split': 'tran' is not train.*did you mean 'train'"),
     ('file,X\n', 'has a header but no rows'),
+    ('file,X\n"000.png,1\n001.png,0\n', 'line 2: a quote .* that this line opens is not closed'),
+    ('file,X\n000.png,1\n"001.png,1\n' + 12_000 * 'name.png,1\n', 'line 3: a quote .* is not'),
+    ('file,"X\n000.png,1\n', 'line 1: a quote .* that this line opens is not closed'),
+    ('file,"X\n' + 20_000 * 'name.png,1\n', 'line 1: a quote .* that this line opens'),
     ('file,X\n000.png,1\nzzz.png,1\n', "1 of the 2 pictures in .* are not in .*first 'zzz.png'"),
 ])
 def test_tables_that_cannot_be_used(tmp_path, text, problem):

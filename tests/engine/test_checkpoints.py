@@ -15,6 +15,7 @@ import pytest
 
 from maskgan_jax import errors
 from maskgan_jax.runs import checkpoints as checkpoints_lib
+from maskgan_jax.runs import resumption
 
 Checkpoints = checkpoints_lib.Checkpoints
 
@@ -237,7 +238,7 @@ def test_flipped_bits_anywhere_are_noticed_or_harmless(tmp_path):
     size = os.path.getsize(path)
     for position in rng.sample(range(size), min(size, 4)):
       _flip(path, position)
-      with Checkpoints(tmp_path, read_only=True, fingerprint='') as checkpoints:
+      with Checkpoints(tmp_path, read_only=True) as checkpoints:
         step, *found = checkpoints.restore(*_targets())
       _assert_equal(tuple(found), _state(step))  # right, whichever step it is
       fell_back += step == 1
@@ -302,12 +303,14 @@ def test_other_arrays(tmp_path):
 
 
 def test_another_config(tmp_path):
-  _save(tmp_path, 1, fingerprint='abc')
-  for fingerprint in ('abc', ''):
-    with Checkpoints(tmp_path, fingerprint=fingerprint) as checkpoints:
+  one, other = (resumption.Identity({'seed': seed}, {'seed': 0}, 'c' * 32, data='d')
+                for seed in (1, 2))
+  _save(tmp_path, 1, identity=one)
+  for identity in (one, None):
+    with Checkpoints(tmp_path, identity=identity) as checkpoints:
       assert checkpoints.restore(*_targets())[0] == 1
-  match = pytest.raises(errors.UserError, match='another config .*abc, now abd')
-  with Checkpoints(tmp_path, fingerprint='abd') as checkpoints, match:
+  match = pytest.raises(errors.UserError, match='1 is of another config .seed was 1, is 2')
+  with Checkpoints(tmp_path, identity=other) as checkpoints, match:
     checkpoints.restore(*_targets())
 
 
@@ -334,8 +337,10 @@ def test_unusable_folders(tmp_path):
 
 
 def test_metadata_is_plain_json(tmp_path):
-  with Checkpoints(tmp_path, fingerprint='abc') as checkpoints:
+  identity = resumption.Identity(fingerprint='abc', data='def', counts={'train a': 3})
+  with Checkpoints(tmp_path, identity=identity) as checkpoints:
     checkpoints.save(1, *_state(1), scores={'iou': np.float32(0.5), 'fid': float('inf')})
   text = (tmp_path / 'checkpoints/1/metadata/metadata').read_text()
   notes = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+  assert notes['identity'] == {'config': {}, 'data': 'def', 'counts': {'train a': 3}}
   assert notes['fingerprint'] == 'abc' and notes['scores'] == {'iou': 0.5, 'fid': None}

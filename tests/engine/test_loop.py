@@ -13,10 +13,11 @@ from helpers import data_samples
 from helpers.paths import ROOT
 from helpers.processes import command, environment, start, start_together, wait_for_step
 from helpers.training import assert_same, newest, smoke_config
-from maskgan_jax import errors, files
-from maskgan_jax.runs import checkpoints, metric_writers
+from maskgan_jax import errors, files, methods
+from maskgan_jax.data import batches, pipeline
+from maskgan_jax.runs import checkpoints, metric_writers, resumption
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.training import loop
+from maskgan_jax.training import loop, train_step
 from maskgan_jax.translator import Translator
 
 
@@ -39,10 +40,21 @@ def test_a_run_leaves_its_files(whole):
   assert Translator.from_workdir(whole).step == 6
 
 
-def test_a_resumed_run_is_bitwise_the_uninterrupted_one(whole, tmp_path, data_dir):
-  workdir = str(tmp_path)
-  loop.train(smoke_config(data_dir, num_steps=3), workdir)
-  loop.train(smoke_config(data_dir, num_steps=6), workdir)
+def test_a_run_resumed_after_a_bad_picture_is_bitwise_the_uninterrupted_one(
+    whole, tmp_path, data_dir, monkeypatch):
+  workdir, config = str(tmp_path), smoke_config(data_dir, num_steps=6, checkpoint_every=50)
+  with monkeypatch.context() as patch:
+    def damaged(self, step):
+      if step >= 3:
+        raise errors.UserError('4.png is damaged')
+      return read(self, step)
+    read = batches.Batches.__getitem__
+    patch.setattr(batches.Batches, '__getitem__', damaged)
+    with pytest.raises(errors.UserError, match='4.png is damaged. All 3 steps are saved in .*: '
+                       'once that is mended, the same command .*accept_changed_data=True'):
+      loop.train(config, workdir)
+  assert newest(workdir)[0] == 3 and metric_writers.read(workdir)[-1]['step'] == 3
+  loop.train(config, workdir)
   assert_same(newest(workdir), newest(whole))
 
   def losses(folder):
@@ -77,6 +89,99 @@ def test_another_config_in_the_same_workdir(whole, data_dir):
   config = smoke_config(data_dir, num_steps=6, seed=1)
   with pytest.raises(errors.UserError, match=r'seed was 0, is 1.*another --workdir'):
     loop.train(config, whole)
+
+
+def folder_config(folder, **changes):
+  config = smoke_config('', **changes)
+  config.data.update(source='folder', path=folder, a='~B', b='B')
+  return config
+
+
+def identity_of(config):
+  data = pipeline.make(config.data, image_size=16, seed=0)
+  return resumption.Identity.of(config, data)
+
+
+def test_what_changed_data_do_to_a_run(tmp_path, capsys):
+  folder = data_samples.write_domains(tmp_path / 'data')
+  notes = identity_of(folder_config(folder)).notes()
+  assert json.loads(json.dumps(notes)) == notes
+  data_samples.write(tmp_path / 'masks' / 'trainA', [np.zeros((25, 25), np.uint8)])
+  with_masks = folder_config(folder)
+  with_masks.data.masks_path = str(tmp_path / 'masks')
+  identity_of(folder_config(folder)).check(notes, 'run/checkpoints/4')
+  assert not capsys.readouterr().out
+  identity_of(with_masks).check(notes, 'run/checkpoints/4')
+  assert 'files of pictures or masks have changed' in capsys.readouterr().out
+  data_samples.write(tmp_path / 'data' / 'trainA', [np.zeros((9, 9, 3), np.uint8)])
+  identity_of(folder_config(folder)).check(notes, 'run/checkpoints/4')
+  assert 'files of pictures or masks have changed' in capsys.readouterr().out
+  os.remove(tmp_path / 'data' / 'trainA' / '005.png')
+  with pytest.raises(errors.UserError, match='the data have changed since run/checkpoints/4 was '
+                     'saved: train a has 6 pictures and had 7. .*accept_changed_data=True'):
+    identity_of(folder_config(folder)).check(notes, 'run/checkpoints/4')
+  identity_of(folder_config(folder, accept_changed_data=True)).check(notes, 'run/checkpoints/4')
+  assert 'train a has 6 pictures and had 7; training goes on' in capsys.readouterr().out
+  with pytest.raises(errors.UserError, match='is of another config .batch_size was 8, is 4'):
+    identity_of(folder_config(folder, batch_size=4, accept_changed_data=True)).check(notes, 'run')
+
+
+def test_a_table_may_move_with_its_pictures(tmp_path):
+  def config_in(root):
+    config = folder_config(str(root / 'data'))
+    config.data.update(source='csv', attributes_file=str(root / 'labels.csv'))
+    return config
+  data_samples.write_domains(tmp_path / 'data')
+  names = [f'trainA/{i:03d}.png' for i in range(8)]
+  rows = ''.join(f'{name},{i % 2}\n' for i, name in enumerate(names))
+  (tmp_path / 'labels.csv').write_text('file,B\n' + rows)
+  run_config.save(config_in(tmp_path), str(tmp_path / 'run'))
+  identity = identity_of(config_in(tmp_path))
+  moved = tmp_path.rename(tmp_path.parent / f'{tmp_path.name}_moved')
+  run_config.check_same_run(config_in(moved), str(moved / 'run'))
+  identity_of(config_in(moved)).check(identity.notes(), 'run')
+  identity_of(config_in(moved)).check({'fingerprint': identity.fingerprint}, 'run')  # an older run
+  for text, change in ((rows.replace(',1', ',0', 3), 'train a has 5 pictures and had 2'),
+                       (''.join(reversed(rows.splitlines(True))), 'names, labels, order')):
+    (moved / 'labels.csv').write_text('file,B\n' + text)
+    with pytest.raises(errors.UserError, match=f'have changed since run was saved: {change}'):
+      identity_of(config_in(moved)).check(identity.notes(), 'run')
+
+
+def test_checkpoints_of_earlier_versions(tmp_path, capsys):
+  folder = data_samples.write_domains(tmp_path / 'data')
+  config = folder_config(folder)
+  older = {'fingerprint': identity_of(config).fingerprint}
+  config.data.max_pixels *= 2
+  identity_of(config).check(older, 'run')
+  identity_of(config).check({'fingerprint': ''}, 'run')
+  config.seed = 5
+  with pytest.raises(errors.UserError, match='run is of another config .*did not say'):
+    identity_of(config).check(older, 'run')
+  config.seed = 0
+  os.remove(tmp_path / 'data' / 'trainA' / '005.png')
+  with pytest.raises(errors.UserError, match='the data have changed since run was saved'):
+    identity_of(config).check(older, 'run')
+  with pytest.raises(errors.UserError, match='weights that no training left.*init_from=run '):
+    identity_of(config).check(resumption.Identity.of(config).notes(), 'run/checkpoints/4')
+  config = run_config.default('lomit')  # golden: another one parts runs from their checkpoints
+  assert run_config.fingerprint(config) == 'cd7e147004a04811'
+  config.update(seed=3)
+  config.data.update(attributes_file='t.csv', max_pixels=7, path='x')
+  assert run_config.fingerprint(config) == '5c5d442670488dcb'
+
+
+def test_more_steps_lift_a_rate_that_falls_until_the_last(data_dir):
+  before, now = smoke_config(data_dir, num_steps=6), smoke_config(data_dir, num_steps=12)
+  sentences = []
+  train_step.say_changed_rates(methods.make(now), before, now, 6, sentences.append)
+  assert not sentences
+  for config in (before, now):
+    config.optimizers.autoencoder.update(schedule='linear', schedule_start=2)
+  train_step.say_changed_rates(methods.make(now), before, now, 6, sentences.append)
+  assert before.optimizers.autoencoder.learning_rate == 2e-4
+  assert sentences == ['num_steps was 6 and is 12: the schedule of config.optimizers.autoencoder '
+                       'ends with it, so that its learning rate at step 6 is 0.00012 instead of 0']
 
 
 def test_scores_decide_which_checkpoint_is_kept(tmp_path, data_dir):

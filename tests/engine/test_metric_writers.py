@@ -176,6 +176,10 @@ def test_a_broken_tensorflow_does_not_matter(tmp_path, monkeypatch, caplog):
 
 def test_scores_keep_one_row_a_step_and_split(tmp_path):
   assert scores.read(tmp_path) == [] and scores.latest(tmp_path) is None
+  (tmp_path / 'scores.csv').write_text('step,split,x\n1,"test,2\n2,test,3\n')
+  with pytest.raises(errors.UserError, match='scores.csv is damaged'):
+    scores.read(tmp_path)
+  (tmp_path / 'scores.csv').unlink()
   scores.append(tmp_path, {'step': 10, 'split': 'test', 'mask_iou': 0.5})
   scores.append(tmp_path, {'step': 10, 'split': 'validation', 'mask_iou': np.float32(0.25)})
   scores.append(tmp_path, {'step': 20, 'split': 'test', 'fid': jnp.float32(3.5), 'mask_iou': 0.75})

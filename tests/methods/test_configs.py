@@ -142,6 +142,29 @@ def test_an_older_config_file_gets_todays_defaults(tmp_path):
   assert run_config.from_json(older).ema_decay == 0.0
 
 
+def test_keys_of_a_config_file_that_no_config_has(tmp_path):
+  path = tmp_path / 'config.json'
+  path.write_text('{"method": "lomit", "batch_sise": 8}')
+  with pytest.raises(errors.UserError, match="config.json has the key 'batch_sise', which no "
+                     "config has .did you mean 'batch_size'"):
+    run_config.load(str(tmp_path))
+  path.write_text('{"method": "lomit", "model": {"widht": 8}}')
+  with pytest.raises(errors.UserError, match="'model.widht'"):
+    run_config.load(str(tmp_path))
+
+
+def test_keys_of_earlier_versions_are_read(tmp_path):
+  path = tmp_path / 'config.json'
+  path.write_text('{"method": "additional_mask", "model": {"mask_norm": "sum"},'
+                  ' "sweep": {"field": "seed", "values": [1, 2]}}')
+  config = run_config.load(str(tmp_path))
+  assert config.sweep.over == (1, 2) and 'values' not in config.sweep
+  assert config.model.mask_norm == 'sum'
+  now = run_config.default('additional_mask')
+  with pytest.raises(errors.UserError, match="model.mask_norm was 'sum', is None"):
+    run_config.check_same_run(now, str(tmp_path))
+
+
 @pytest.mark.parametrize('damage', [
     b'', b'{', b'[]', b'{"method": "nothing"}', b'\xff\xfe', b'[' * 100_000,
     b'{"method": "lomit", "image_size": "big"}', b'{"method": "lomit", "model": {"width": [4]}}',
