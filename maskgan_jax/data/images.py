@@ -171,6 +171,8 @@ def _decode(source, max_pixels, name, convert):
   except Image.UnidentifiedImageError as error:
     remedy = '; convert it to PNG or JPEG' if is_unread(os.path.basename(name)) else ''
     raise errors.UserError(f'{name} is not a picture that can be read{remedy}') from error
+  except MemoryError:
+    raise
   except Exception as error:  # Pillow's readers raise anything at all on damaged files
     raise errors.UserError(f'{name} is damaged or truncated: {error}') from error
 

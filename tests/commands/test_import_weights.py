@@ -89,6 +89,7 @@ def assert_same_outputs(model, translator, size):
   np.testing.assert_allclose(ours[clear], removed[clear], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_checkpoint_of_the_training_script_gives_the_same_outputs(small, checkpoint, tmp_path,
                                                                    capsys):
   path = save(tmp_path / 'glasses.pth', checkpoint)

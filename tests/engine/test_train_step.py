@@ -29,11 +29,13 @@ def reference():
   return run(sgd_config(), devices=jax.devices()[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', methods.names())
 def test_a_loss_has_no_gradient_for_groups_that_its_player_does_not_own(name):
   method_checks.check_gradients_by_owner(name)
 
 
+@pytest.mark.slow
 def test_eight_devices_compute_what_one_does(reference):
   state, history = run(sgd_config())
   assert_close(state.params, reference[0].params)
@@ -41,6 +43,7 @@ def test_eight_devices_compute_what_one_does(reference):
   assert_close(history, reference[1], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pmap_computes_what_jit_does(reference):
   state, history = run(sgd_config(parallel='pmap'))
   assert_close(state.params, reference[0].params)
@@ -48,11 +51,13 @@ def test_pmap_computes_what_jit_does(reference):
   assert_close(history, reference[1], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_rematerialisation_changes_nothing(reference):
   state, _ = run(sgd_config(remat=True), devices=jax.devices()[:1])
   assert_close(state.params, reference[0].params)
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_float32_state_and_stays_near(reference):
   state, history = run(sgd_config(compute_dtype='bfloat16'), devices=jax.devices()[:1])
   for leaf in jax.tree.leaves((state.params, state.model_state, state.opt_state)):
@@ -61,6 +66,7 @@ def test_bfloat16_keeps_float32_state_and_stays_near(reference):
       reference[1][0]['autoencoder/loss'], rel=0.02)
 
 
+@pytest.mark.slow
 def test_golden_numbers(reference):
   """Loss of the first three steps. Change them only with a change that is meant to change
   training: initialisation, a loss, the order of players, an optimizer."""
@@ -74,6 +80,7 @@ GOLDEN_AUTOENCODER = [6.673703, 6.606270, 6.582997]
 GOLDEN_DISCRIMINATOR = [1.390512, 1.363231, 1.457243]
 
 
+@pytest.mark.slow
 def test_no_retrace_and_donation():
   config = small_config()
   method = methods.make(config)
@@ -147,6 +154,7 @@ def test_accumulation_gives_the_large_batch_where_examples_do_not_meet():
     assert state.model_state == {'p': 2, 'q': 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['additional_mask', 'egsc_it'])
 def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples(name):
   """Of a whole method, without batch normalisation: every player's gradients."""
@@ -188,6 +196,7 @@ def test_micro_batches_draw_what_the_whole_batch_does(count):
   assert len(np.unique(keys[0], axis=0)) == number
 
 
+@pytest.mark.slow
 def test_accumulation_trains_content_transfer():
   state, history = run(small_config(accumulate=2), devices=jax.devices()[:2])
   assert all(np.isfinite(h['autoencoder/loss']) for h in history) and state.skipped == 0

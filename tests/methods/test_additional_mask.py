@@ -42,6 +42,7 @@ def opened(**model):
   return method, params, state, translate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mask_range', [1.0, 2.0, 0.5])
 def test_a_translation_is_the_source_and_the_mask(mask_range):
   _, _, _, translate = opened(mask_range=mask_range)
@@ -55,6 +56,7 @@ def test_a_translation_is_the_source_and_the_mask(mask_range):
   assert result.exemplar_mask is None
 
 
+@pytest.mark.slow
 def test_directions_use_their_own_generators():
   method, params, state, translate = opened()
   swapped = {**params, 'generator_ab': params['generator_ba'],
@@ -139,6 +141,7 @@ def test_the_cycles_second_masks_are_not_measured():
   close(found, sum(np.abs(mask).mean() for mask in masks))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['patch', 'dcgan'])
 def test_pools_fill_and_discriminators_see_them(kind):
   config = make_config(size=16, discriminator=kind)
@@ -239,6 +242,7 @@ def test_instance_norm_without_scale_and_bias(torch):
   close(layer.apply({}, x), twin.permute(0, 2, 3, 1).numpy())
 
 
+@pytest.mark.slow
 def test_a_score_sees_70_pixels():
   """Without its normalisation, which sees all: as a function of the pixels that reach a score."""
   network = discriminators.PatchGan(width=1)
@@ -252,6 +256,7 @@ def test_a_score_sees_70_pixels():
   assert len(seen) == 70 and seen[-1] - seen[0] == 69
 
 
+@pytest.mark.slow
 def test_sizes_and_parameters_of_the_networks():
   def shapes(network, size):
     output, variables = jax.eval_shape(

@@ -117,6 +117,7 @@ def test_terms_equal_their_equations(variant, model, norms, expected):
   jax.tree.map(close, after['batch_stats'], stats)
 
 
+@pytest.mark.slow
 def test_a_term_of_weight_zero_is_reported_but_not_trained():
   method, params, model_state = official()
   off = methods.make(make_config(weights={**BALANCED, 'recon1_b': 0.0, 'domain_confusion': 0.0}))
@@ -140,6 +141,7 @@ def gradient_sizes(config, name):
           for group, tree in gradient.items()}
 
 
+@pytest.mark.slow
 def test_detached_background_trains_no_decoder_a():
   attached = gradient_sizes(make_config(), 'recon1_b')
   detached = gradient_sizes(make_config(detach_background=True), 'recon1_b')
