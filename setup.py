@@ -7,7 +7,7 @@ from setuptools.command import build_py
 
 
 class Build(build_py.build_py):
-  """Copies the models that runs/pretrained.py finds beside the package in a clone."""
+  """Copies the models that translator/packaged.py finds beside the package in a clone."""
 
   def run(self):
     super().run()

@@ -83,12 +83,13 @@ import optax
 from PIL import Image
 
 from maskgan_jax import methods
-from maskgan_jax.data import avatar_faces, shape_drawing
+from maskgan_jax.data.drawn import avatar_faces, shape_drawing
 from maskgan_jax.data.images import load_image
 from maskgan_jax.losses import adversarial, mask_regularizers, penalties, perceptual, reconstruction
 from maskgan_jax.methods import base
 from maskgan_jax.networks import masks, normalization
-from maskgan_jax.runs import pictures, pretrained
+from maskgan_jax.runs import pictures
+from maskgan_jax.translator import packaged as pretrained
 from maskgan_jax.translator import Translator
 
 SIZE = 64

@@ -75,7 +75,7 @@ from IPython.display import display, HTML
 import numpy as np
 from PIL import Image
 
-from maskgan_jax import measured_run
+from maskgan_jax import experiment
 from maskgan_jax.data.images import load_image
 from maskgan_jax.evaluators import masks
 from maskgan_jax.runs import charts, pictures, report
@@ -177,12 +177,12 @@ display(HTML(style + '<div class="mj">' + charts.line_chart(
 # %% [markdown]
 # ## The measure that counts
 #
-# So far 64 validation pairs, at 0.5. `measured_run.train` finds that training is done, searches the
+# So far 64 validation pairs, at 0.5. `experiment.train` finds that training is done, searches the
 # threshold on all validation pairs and measures on the test pairs, as the command
 # `python -m maskgan_jax.train` does; `scores.csv` and `report.html` have the rest.
 
 # %%
-measured_run.train(config, workdir)
+experiment.train(config, workdir)
 with open(os.path.join(workdir, 'scores.csv'), newline='') as file:
   scores = list(csv.DictReader(file))[-1]
 for name in ('mask_iou', 'mask_iou_std', 'mask_iou@0.5', 'threshold'):

@@ -69,10 +69,12 @@ from IPython.display import display
 import numpy as np
 from PIL import Image
 
-from maskgan_jax import demo_session, translate
+from maskgan_jax import translate
 from maskgan_jax.data.images import load_image
-from maskgan_jax.runs import pictures, pretrained
+from maskgan_jax.demo import session as demo_session
+from maskgan_jax.runs import pictures
 from maskgan_jax.translator import in_sequence, Translator
+from maskgan_jax.translator import packaged as pretrained
 
 
 def show(image, **options):
@@ -266,7 +268,7 @@ show([[fit(load_image(path)) for path in (my_source, my_exemplar, *written, *kep
 if importlib.util.find_spec('gradio') is None:
   print("no page without Gradio: pip install 'gradio>=6.30,<7'")
 else:
-  from maskgan_jax import demo_page
+  from maskgan_jax.demo import page as demo_page
 
   page = demo_page.build({MODEL: demo_session.Model(
       model, {'source': sources, 'exemplar': exemplars})})

@@ -72,8 +72,8 @@ from IPython.display import display
 import numpy as np
 from PIL import Image
 
-from maskgan_jax import check_data, measured_run, translate
-from maskgan_jax.data import avatar_faces
+from maskgan_jax import check_data, experiment, translate
+from maskgan_jax.data.drawn import avatar_faces
 from maskgan_jax.data.images import load_image
 from maskgan_jax.runs import pictures
 from maskgan_jax.translator import Translator
@@ -174,7 +174,7 @@ if not SMOKE:
   config.num_steps, config.checkpoint_every, config.sample_every = 600, 300, 300
   config.optimizers.autoencoder.schedule_start = 300
 workdir = str(RUNS / 'my_faces_run')
-trained = measured_run.train(config, workdir)
+trained = experiment.train(config, workdir)
 show(load_image(max(pathlib.Path(workdir, 'samples').glob('*.png'))))
 
 # %% [markdown]

@@ -20,16 +20,16 @@ steps.
       --workdir=runs/cyclegan_digits --config.data.path=DIRECTORY_WITH_MNIST
 """
 
-from maskgan_jax.methods import additional_mask_settings as settings
-from maskgan_jax.methods import egsc_it_settings
+from maskgan_jax.recipes import additional_mask as settings
+from maskgan_jax.recipes import egsc_it as recipe
 
 
 def get_config(argument: str = ''):
   config, chosen = settings.default(argument, size=28, values=(0.01, 0.1, 1),
                                     more=('quick', 'embedded', 'tfds'))
-  experiment = egsc_it_settings.DIGITS_SINGLE
+  experiment = recipe.DIGITS_SINGLE
   config.update(batch_size=experiment.batch_size, num_steps=experiment.iterations)
-  egsc_it_settings.digits(config, chosen, 'single', ())
+  recipe.digits(config, chosen, 'single', ())
   config.evaluators = ('similarity', 'changes')
   config.data.update(flip=True, zoom_probability=0.5, zoom_least=0.8, load_size=0, test_whole=False,
                      own_test=True)

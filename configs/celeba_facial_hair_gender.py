@@ -17,7 +17,7 @@ configs/celeba_hair_smile.py says how. Arguments combine: `:iclr,gender`.
       --workdir=runs/celeba_facial_hair_gender --config.data.path=data/celeba
 """
 
-from maskgan_jax.methods import lomit_settings
+from maskgan_jax.recipes import lomit as recipe
 from maskgan_jax.runs import config as run_config
 
 # In the authors' order.
@@ -30,6 +30,6 @@ def get_config(argument: str = ''):
       argument, ('official', 'ijcai', 'iclr', 'facial_hair', 'gender'))
   parts = chosen & {'facial_hair', 'gender'} or {'facial_hair', 'gender'}
   config = run_config.default('lomit')
-  lomit_settings.apply(config, run_config.variant(chosen, 'official'), 'facial_hair_gender')
-  lomit_settings.celeba(config, tuple(name for name, part in PARTS.items() if part in parts))
+  recipe.apply(config, run_config.variant(chosen, 'official'), 'facial_hair_gender')
+  recipe.celeba(config, tuple(name for name, part in PARTS.items() if part in parts))
   return run_config.finish(config, chosen)

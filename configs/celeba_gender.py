@@ -15,7 +15,7 @@ CelebA's attributes.
       --workdir=runs/celeba_gender
 """
 
-from maskgan_jax.methods import egsc_it_settings
+from maskgan_jax.recipes import egsc_it as recipe
 from maskgan_jax.runs import config as run_config
 
 LABELS = ('Bangs', 'Black_Hair', 'Blond_Hair', 'Eyeglasses', 'Heavy_Makeup', 'Male',
@@ -23,9 +23,9 @@ LABELS = ('Bangs', 'Black_Hair', 'Blond_Hair', 'Eyeglasses', 'Heavy_Makeup', 'Ma
 
 
 def get_config(argument: str = ''):
-  chosen = run_config.parse_argument(argument, (*egsc_it_settings.ARGUMENTS, 'labels'))
-  config = egsc_it_settings.default(egsc_it_settings.CELEBA_GENDER, chosen)
-  egsc_it_settings.photographs(config, chosen, LABELS)
+  chosen = run_config.parse_argument(argument, (*recipe.ARGUMENTS, 'labels'))
+  config = recipe.default(recipe.CELEBA_GENDER, chosen)
+  recipe.photographs(config, chosen, LABELS)
   config.data.update(source='celeba', path='data/celeba', a='Male', b='~Male',
                      crop='box:20,0,198,178')
-  return egsc_it_settings.finish(config, chosen, 'celeba_gender')
+  return recipe.finish(config, chosen, 'celeba_gender')

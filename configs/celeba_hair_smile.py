@@ -8,7 +8,7 @@ VARIANTS), and hold out a random 2,000 of all pictures (ICLR section 5.1), of wh
 leaves fewer. IJCAI gives no weights and no schedule: both are the authors'. ICLR has one set of
 weights for all labels, and a learning rate that falls on a straight line to its half in every
 10,000 steps from 100,000 on. R1 and the mask's size, sums over pixels in the papers, are means as
-in the code (methods/lomit_settings.py says why). About 200 pictures are kept from training for the
+in the code (methods/recipe.py says why). About 200 pictures are kept from training for the
 sample grids; the authors train on them.
 
   paper: IJCAI Table 1, H & S: FID 21.82 (of how many pictures it does not say); ICLR Figure 7:
@@ -19,7 +19,7 @@ sample grids; the authors train on them.
       --workdir=runs/celeba_hair_smile --config.data.path=data/celeba
 """
 
-from maskgan_jax.methods import lomit_settings
+from maskgan_jax.recipes import lomit as recipe
 from maskgan_jax.runs import config as run_config
 
 ANY_HAIR = 'Black_Hair | Blond_Hair | Brown_Hair'
@@ -28,6 +28,6 @@ ANY_HAIR = 'Black_Hair | Blond_Hair | Brown_Hair'
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, ('official', 'ijcai', 'iclr'))
   config = run_config.default('lomit')
-  lomit_settings.apply(config, run_config.variant(chosen, 'official'), 'hair_smile')
-  lomit_settings.celeba(config, ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Smiling'), ANY_HAIR)
+  recipe.apply(config, run_config.variant(chosen, 'official'), 'hair_smile')
+  recipe.celeba(config, ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Smiling'), ANY_HAIR)
   return run_config.finish(config, chosen)

@@ -16,14 +16,14 @@ Arguments combine: `:iclr,lipstick`.
       --workdir=runs/celeba_makeup_lipstick --config.data.path=data/celeba
 """
 
-from maskgan_jax.methods import lomit_settings
+from maskgan_jax.recipes import lomit as recipe
 from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, ('official', 'iclr', 'lipstick'))
   config = run_config.default('lomit')
-  lomit_settings.apply(config, run_config.variant(chosen, 'official'), 'makeup')
+  recipe.apply(config, run_config.variant(chosen, 'official'), 'makeup')
   makeup = () if 'lipstick' in chosen else ('Heavy_Makeup',)
-  lomit_settings.celeba(config, (*makeup, 'Wearing_Lipstick'))
+  recipe.celeba(config, (*makeup, 'Wearing_Lipstick'))
   return run_config.finish(config, chosen)

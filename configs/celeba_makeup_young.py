@@ -13,13 +13,13 @@ configs/celeba_hair_smile.py says how. The ICLR submission leaves Young out.
       --workdir=runs/celeba_makeup_young --config.data.path=data/celeba
 """
 
-from maskgan_jax.methods import lomit_settings
+from maskgan_jax.recipes import lomit as recipe
 from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, ('official', 'ijcai'))
   config = run_config.default('lomit')
-  lomit_settings.apply(config, run_config.variant(chosen, 'official'), 'makeup')
-  lomit_settings.celeba(config, ('Heavy_Makeup', 'Young'))
+  recipe.apply(config, run_config.variant(chosen, 'official'), 'makeup')
+  recipe.celeba(config, ('Heavy_Makeup', 'Young'))
   return run_config.finish(config, chosen)

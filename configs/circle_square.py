@@ -24,7 +24,7 @@ which would cut shapes off.
       --workdir=runs/circle_square
 """
 
-from maskgan_jax.methods import additional_mask_settings as settings
+from maskgan_jax.recipes import additional_mask as settings
 from maskgan_jax.runs import config as run_config
 
 

@@ -17,7 +17,7 @@ as in configs/digits_single.py, with 4,000 pictures of each domain.
       --workdir=runs/digits_multiple --config.data.path=DIRECTORY_WITH_MNIST
 """
 
-from maskgan_jax.methods import egsc_it_settings
+from maskgan_jax.recipes import egsc_it as recipe
 from maskgan_jax.runs import config as run_config
 
 LABELS = ('Colored', 'Background_white',
@@ -26,10 +26,10 @@ LABELS = ('Colored', 'Background_white',
 
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(
-      argument, (*egsc_it_settings.ARGUMENTS, 'quick', 'embedded', 'tfds', 'imagenet'))
-  config = egsc_it_settings.default(egsc_it_settings.DIGITS_MULTIPLE, chosen)
-  egsc_it_settings.digits(config, chosen, 'multiple', LABELS)
+      argument, (*recipe.ARGUMENTS, 'quick', 'embedded', 'tfds', 'imagenet'))
+  config = recipe.default(recipe.DIGITS_MULTIPLE, chosen)
+  recipe.digits(config, chosen, 'multiple', LABELS)
   if 'quick' in chosen:
-    egsc_it_settings.quick(config)
+    recipe.quick(config)
     config.data.update(num_train=4_000, num_validation=100, num_test=1_000)
-  return egsc_it_settings.finish(config, chosen, 'digits_multiple')
+  return recipe.finish(config, chosen, 'digits_multiple')

@@ -23,7 +23,7 @@ runs, the second with `config.init_from`.
       --workdir=runs/digits_single --config.data.path=DIRECTORY_WITH_MNIST
 """
 
-from maskgan_jax.methods import egsc_it_settings
+from maskgan_jax.recipes import egsc_it as recipe
 from maskgan_jax.runs import config as run_config
 
 # Not the colours: features that tell them apart find any two of them unlike, whatever they show.
@@ -32,11 +32,11 @@ LABELS = tuple(f'Digit_{digit}' for digit in range(10))
 
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(
-      argument, (*egsc_it_settings.ARGUMENTS, 'quick', 'embedded', 'tfds', 'imagenet'))
-  config = egsc_it_settings.default(egsc_it_settings.DIGITS_SINGLE, chosen)
-  egsc_it_settings.digits(config, chosen, 'single', LABELS)
+      argument, (*recipe.ARGUMENTS, 'quick', 'embedded', 'tfds', 'imagenet'))
+  config = recipe.default(recipe.DIGITS_SINGLE, chosen)
+  recipe.digits(config, chosen, 'single', LABELS)
   config.data.apart = ('Digit_0 | Digit_1 | Digit_2 | Digit_3 | Digit_4',  # seen in every colour
                        'Digit_5 | Digit_6 | Digit_7 | Digit_8 | Digit_9')  # red on green only
   if 'quick' in chosen:
-    egsc_it_settings.quick(config)
-  return egsc_it_settings.finish(config, chosen, 'digits_single')
+    recipe.quick(config)
+  return recipe.finish(config, chosen, 'digits_single')

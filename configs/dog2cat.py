@@ -17,7 +17,7 @@ One value of lambda_r is `:lambda_r=0.001`, `:lambda_r=1` or `:lambda_r=100`.
   command: python -m maskgan_jax.sweep --config=configs/dog2cat.py --workdir=runs/dog2cat
 """
 
-from maskgan_jax.methods import additional_mask_settings as settings
+from maskgan_jax.recipes import additional_mask as settings
 
 
 def get_config(argument: str = ''):

@@ -3,7 +3,7 @@
 LOMIT (IJCAI 2019; ICLR 2019 submission) at 128x128. a and b are any two faces; their twelve action
 units are what the critic classifies. EmotioNet is given on request, as addresses: download what is
 still there, cut the faces out (the authors: github.com/ageitgey/face_recognition), and make of its
-table attributes.csv, beside the pictures; maskgan_jax/data/table_source.py says how. A column
+table attributes.csv, beside the pictures; maskgan_jax/data/sources/table.py says how. A column
 `split` in it decides what is tested; without one it is 1 % of the pictures. One in a thousand is
 kept from training for the sample grids.
 
@@ -19,7 +19,7 @@ differs; configs/celeba_hair_smile.py says how. Of EmotioNet the code has nothin
       --config.data.attributes_file=data/emotionet/attributes.csv
 """
 
-from maskgan_jax.methods import lomit_settings
+from maskgan_jax.recipes import lomit as recipe
 from maskgan_jax.runs import config as run_config
 
 ACTION_UNITS = (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43)
@@ -28,7 +28,7 @@ ACTION_UNITS = (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43)
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, ('official', 'ijcai', 'iclr'))
   config = run_config.default('lomit')
-  lomit_settings.apply(config, run_config.variant(chosen, 'official'), 'hair_smile')
+  recipe.apply(config, run_config.variant(chosen, 'official'), 'hair_smile')
   config.data.update(source='csv', path='data/emotionet', a='', b='',
                      attributes_file='data/emotionet/attributes.csv',
                      attributes=tuple(f'AU{number}' for number in ACTION_UNITS), flip=True,

@@ -17,8 +17,8 @@ config.data.labels_path the label maps of testA: the mean IoU of what it sees in
   command: python -m maskgan_jax.train --config=configs/gta5_bdd.py --workdir=runs/gta5_bdd
 """
 
-from maskgan_jax.methods import egsc_it_settings
+from maskgan_jax.recipes import egsc_it as recipe
 
 
 def get_config(argument: str = ''):
-  return egsc_it_settings.street_views(egsc_it_settings.GTA5_BDD, argument, 'gta5_bdd')
+  return recipe.street_views(recipe.GTA5_BDD, argument, 'gta5_bdd')

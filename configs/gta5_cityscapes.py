@@ -17,9 +17,9 @@ The segmentation score is as in configs/gta5_bdd.py.
       --workdir=runs/gta5_cityscapes
 """
 
-from maskgan_jax.methods import egsc_it_settings
+from maskgan_jax.recipes import egsc_it as recipe
 
 
 def get_config(argument: str = ''):
-  return egsc_it_settings.street_views(egsc_it_settings.GTA5_CITYSCAPES, argument,
+  return recipe.street_views(recipe.GTA5_CITYSCAPES, argument,
                                        'gta5_cityscapes')

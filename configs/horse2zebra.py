@@ -14,14 +14,14 @@ training for the sample grids.
   command: python -m maskgan_jax.train --config=configs/horse2zebra.py --workdir=runs/horse2zebra
 """
 
-from maskgan_jax.methods import lomit_settings
+from maskgan_jax.recipes import lomit as recipe
 from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, ('official', 'ijcai', 'folder'))
   config = run_config.default('lomit')
-  lomit_settings.apply(config, run_config.variant(chosen, 'official'), 'hair_smile')
+  recipe.apply(config, run_config.variant(chosen, 'official'), 'hair_smile')
   if 'folder' in chosen:
     config.data.update(source='folder', path='data/horse2zebra')
   else:

@@ -18,7 +18,7 @@ One value of lambda_r is `:lambda_r=0.01`, `:lambda_r=0.1` or `:lambda_r=1`.
       --workdir=runs/summer2winter
 """
 
-from maskgan_jax.methods import additional_mask_settings as settings
+from maskgan_jax.recipes import additional_mask as settings
 
 
 def get_config(argument: str = ''):

@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from maskgan_jax import commandline, errors
+from maskgan_jax import cli, errors
 
 _TABLE = flags.DEFINE_list('table', [], 'Tables, e.g. egsc_it/2, with commas between.')
 _SEEDS = flags.DEFINE_integer('seeds', 1, 'Seeds 0 to this less one.', lower_bound=1)
@@ -27,8 +27,8 @@ _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'As that of train.')
 
 def commands(tables, seeds: int, root: str, add: str = '') -> list[list[str]]:
   """The command of each job; UserError where a table is unknown."""
-  from maskgan_jax import paper_tables
-  from maskgan_jax.runs import table_cells
+  from maskgan_jax.tables import cells as table_cells
+  from maskgan_jax.tables import papers as paper_tables
   found = {}
   for name in tables:
     for plan in table_cells.plan(paper_tables.get(name), add).values():
@@ -43,7 +43,7 @@ def commands(tables, seeds: int, root: str, add: str = '') -> list[list[str]]:
 
 
 def main() -> None:
-  commandline.require('table')
+  cli.require('table')
   jobs = commands(_TABLE.value, _SEEDS.value, _ROOT.value, _ADD.value)
   more = ['--distributed'] if _DISTRIBUTED.value else []
   if _INDEX.value is None:
@@ -62,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  commandline.run(main)
+  cli.run(main)

@@ -6,7 +6,7 @@ __version__ = '0.1.0'
 def _dies_of_ctrl_c() -> None:
   """Lets Ctrl-C end a command (`python -m maskgan_jax.<verb>`) with 130 while its modules load.
 
-  `commandline.run` handles Ctrl-C from then on. A signal that is ignored stays ignored.
+  `cli.run` handles Ctrl-C from then on. A signal that is ignored stays ignored.
   """
   import os
   import signal

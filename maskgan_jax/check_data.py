@@ -11,8 +11,9 @@ from absl import flags
 import ml_collections
 import numpy as np
 
-from maskgan_jax import commandline, errors, files
-from maskgan_jax.data import evaluation, pipeline, predicates, sources, transforms
+from maskgan_jax import cli, errors, files
+from maskgan_jax.data import evaluation, pipeline, predicates, transforms
+from maskgan_jax.data.records import SPLITS
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures
 
@@ -50,7 +51,7 @@ def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, ou
   data = pipeline.make(config_data, image_size=image_size, image_width=image_width, seed=seed)
   transform = transforms.from_config(config_data, image_size, image_width)
   splits, by_pixels, good = {}, collections.defaultdict(set), {}
-  for split in sources.SPLITS:
+  for split in SPLITS:
     splits[split], good[split] = {}, []
     for domain, members in zip('ab', data.members(split), strict=True):
       chosen = _spread(members, max_images)
@@ -182,7 +183,7 @@ def _problems(data, report, by_pixels):
       if found['smaller']:
         problems.append(f'{where}: {found["smaller"]} pictures are smaller than the input and will '
                         'be enlarged')
-  for split in sources.SPLITS:
+  for split in SPLITS:
     a, b = data.members(split)
     both = len(np.intersect1d(a, b))
     if both and not np.array_equal(a, b):  # one set for both is meant: labels are what differs
@@ -202,7 +203,7 @@ def _problems(data, report, by_pixels):
 def _sheet_rows(data, good):
   """Returns named rows of pictures: training pairs, then evaluation pairs with what is known."""
   rows = {}
-  for split in sources.SPLITS:
+  for split in SPLITS:
     a, b = good[split]
     b = evaluation.turned(a, b)
     count = min(len(a), len(b), _SHEET_PAIRS)
@@ -288,4 +289,4 @@ if __name__ == '__main__':
   flags.DEFINE_string('output', _OUTPUT, 'Contact sheet to write, PNG.')
   flags.DEFINE_integer('max_images', 5000, 'Pictures to read of each domain and split; 0 = all.',
                        lower_bound=0)
-  commandline.run(main)
+  cli.run(main)

@@ -32,7 +32,7 @@ import sys
 
 from absl import flags
 
-from maskgan_jax import commandline, errors
+from maskgan_jax import cli, errors
 from maskgan_jax.runs import config as run_config
 
 _TOPOLOGY = flags.DEFINE_list('topology', None, 'Slices, e.g. v5e:4x4 or v5e:2x4,v4:2x2x2.')
@@ -50,7 +50,7 @@ _COMPILES = 'MASKGAN_JAX_COMPILES'  # set in the process that does
 
 def main() -> None:
   config = run_config.from_flags()
-  commandline.require('topology')
+  cli.require('topology')
   if _COMPILES not in os.environ:
     sys.exit(_in_a_process_of_its_own())
   import jax
@@ -274,4 +274,4 @@ def _gib(size):
 if __name__ == '__main__':
   os.environ['JAX_PLATFORMS'] = 'cpu'  # a TPU or GPU that is there is not touched
   run_config.define_flags()
-  commandline.run(main)
+  cli.run(main)

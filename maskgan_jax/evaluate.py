@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 import ml_collections
 
-from maskgan_jax import commandline, errors, evaluators
+from maskgan_jax import cli, errors, evaluators
 from maskgan_jax.data import pipeline
 from maskgan_jax.runs import checkpoints, report, scores
 from maskgan_jax.runs import config as run_config
@@ -100,7 +100,7 @@ def _steps(workdir: str) -> list[int]:
 
 
 def define_flags() -> None:
-  """The command's flags; --config.key=value comes from commandline.run."""
+  """The command's flags; --config.key=value comes from cli.run."""
   flags.DEFINE_string('workdir', '', 'Folder of the run.')
   flags.DEFINE_bool('once', False, 'Measure what is there and end, instead of watching.')
   flags.DEFINE_bool('again', False, 'Also measure what is in scores.csv already.')
@@ -111,9 +111,9 @@ def define_flags() -> None:
 def main() -> None:
   """The command."""
   given = flags.FLAGS
-  commandline.require('workdir')
+  cli.require('workdir')
   config = run_config.from_flags()
-  asked, poll = commandline.watch(
+  asked, poll = cli.watch(
       'told to stop; the same command goes on with what is not measured yet')
   evaluate(given.workdir, config, once=given.once, again=given.again, poll=poll,
            wait=lambda: asked.wait(given.interval), note=lambda line: print(line, flush=True))
@@ -121,4 +121,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  commandline.run(main, config_of_workdir=True, saves_memory=commandline.MEASURING_MEMORY)
+  cli.run(main, config_of_workdir=True, saves_memory=cli.MEASURING_MEMORY)

@@ -16,7 +16,8 @@ import os
 
 from absl import flags
 
-from maskgan_jax import commandline, errors, exporting, files
+from maskgan_jax import cli, errors, files
+from maskgan_jax.translator import exporting
 
 
 def define_flags() -> None:
@@ -43,7 +44,7 @@ def _files_of(model: str) -> list[str]:
 def main() -> None:
   """The command."""
   given = flags.FLAGS
-  commandline.require('output')
+  cli.require('output')
   exporting.check(given.what)
   output = given.output
   files.check_output(output, _files_of(given.pretrained or given.workdir))
@@ -56,7 +57,7 @@ def main() -> None:
   if unused:
     raise errors.UserError(f'--{unused[0]} is of {"files" if folder else "folders"}, and --output='
                            f'{output} is a {"folder" if folder else "file"}; leave it out')
-  translator = commandline.translator()
+  translator = cli.translator()
   if folder:
     translator.save(output, half=given.half)
     print(f'wrote the folder {output}; open it with --pretrained={output}')
@@ -69,4 +70,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  commandline.run(main)
+  cli.run(main)

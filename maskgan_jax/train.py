@@ -12,7 +12,7 @@ import time
 
 from absl import flags
 
-from maskgan_jax import commandline, errors
+from maskgan_jax import cli, errors
 from maskgan_jax.runs import config as run_config
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; made if it is not there.')
@@ -25,7 +25,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 def main() -> None:
   began = time.monotonic()
   config = run_config.from_flags()
-  commandline.require('workdir')
+  cli.require('workdir')
   if '://' in _WORKDIR.value:
     raise errors.UserError(f'--workdir={_WORKDIR.value} is not a folder of this file system; mount '
                            'the bucket (gcsfuse, for gs://) and name its folder')
@@ -33,10 +33,10 @@ def main() -> None:
   parallel.initialize_processes(_DISTRIBUTED.value)
   import jax
 
-  from maskgan_jax import evaluators, measured_run
+  from maskgan_jax import evaluators, experiment
   from maskgan_jax.runs import report, scores
   workdir = _WORKDIR.value
-  trained = measured_run.train(config, workdir)
+  trained = experiment.train(config, workdir)
   signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is done, but other processes may take longer
   if jax.process_index() == 0:
     row = scores.latest(workdir, split=evaluators.SPLIT, step=trained.step)
@@ -50,4 +50,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   run_config.define_flags()
-  commandline.run(main, saves_memory=commandline.TRAINING_MEMORY)
+  cli.run(main, saves_memory=cli.TRAINING_MEMORY)

@@ -30,7 +30,8 @@ import time
 from absl import flags
 import ml_collections
 
-from maskgan_jax import commandline, errors
+from maskgan_jax import cli, errors
+from maskgan_jax.data.domains import domains_of
 from maskgan_jax.runs import config as run_config
 
 _BATCH = 64  # test pictures at once
@@ -56,12 +57,13 @@ def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequenc
     poll: called often; may raise to stop.
     note: told what is done, in lines.
   Returns:
-    `runs.classifiers.Classifier`.
+    `pretrained_networks.classifiers.Classifier`.
   Raises:
     UserError: an attribute that is unknown or that all or no training pictures have, 'B' where
       pictures are in both domains, data that cannot be opened, an `output` that exists.
   """
-  from maskgan_jax.runs import classifiers, weights
+  from maskgan_jax.pretrained_networks import classifiers
+  from maskgan_jax.pretrained_networks import files as weights
   weights.require_new(output)
   if not 0 < width <= classifiers.MOST_WIDTH:
     raise errors.UserError(f'--width={width} must be from 1 to {classifiers.MOST_WIDTH}')
@@ -152,8 +154,7 @@ def _require_apart(data):
 
 def _telling(config_data, known):
   """The names in the predicates of both domains, those of b first."""
-  from maskgan_jax.data import sources
-  domains = sources.domains_of(config_data, known)
+  domains = domains_of(config_data, known)
   return [name for predicate in (domains.b, domains.a, domains.test_b, domains.test_a)
           for name in (*predicate.positive, *predicate.negative)]
 
@@ -183,7 +184,7 @@ def _fit(data, names, steps, batch_size, width, learning_rate, seed, poll, note)
   import optax
 
   from maskgan_jax.losses import adversarial
-  from maskgan_jax.runs import classifiers
+  from maskgan_jax.pretrained_networks import classifiers
   module = classifiers.module_of(names, width)
   optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
   images = jnp.zeros((1, *data.image_shape, 3))
@@ -233,18 +234,18 @@ def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] =
   """Asks a classifier about all pictures of both domains in a split, a few at a time.
 
   Args:
-    classifier: `runs.classifiers.Classifier`.
+    classifier: `pretrained_networks.classifiers.Classifier`.
     data: `data.pipeline.Data`, with the classifier's attributes; without a label 'B', that is
       domain b.
     split: that has pictures.
     poll: called often; may raise to stop.
   Returns:
-    `runs.classifiers.HeldOut`.
+    `pretrained_networks.classifiers.HeldOut`.
   """
   import numpy as np
 
   from maskgan_jax.data import pictures
-  from maskgan_jax.runs import classifiers
+  from maskgan_jax.pretrained_networks import classifiers
   records, members = data.records(split), _union(data, split)
   pairs, names = data.pairs(split, members, members), classifier.facts.attributes
   in_b = np.isin(members, data.members(split)[1])
@@ -303,9 +304,9 @@ def define_flags() -> None:
 def main() -> None:
   """The command."""
   given, began = flags.FLAGS, time.monotonic()
-  commandline.require('output')
+  cli.require('output')
   config = run_config.from_flags()
-  _, poll = commandline.watch('told to stop; nothing is written, and the same command begins anew')
+  _, poll = cli.watch('told to stop; nothing is written, and the same command begins anew')
   train(config, given.output, attributes=[name for name in given.attributes if name],
         steps=given.steps, batch_size=given.batch_size, width=given.width,
         learning_rate=given.learning_rate, seed=given.seed, poll=poll,
@@ -317,5 +318,5 @@ def main() -> None:
 if __name__ == '__main__':
   define_flags()
   run_config.define_flags()
-  commandline.run(main, saves_memory='lower --batch_size or --width, or set '
+  cli.run(main, saves_memory='lower --batch_size or --width, or set '
                   'config.data.in_memory=never')

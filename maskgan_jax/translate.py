@@ -32,8 +32,9 @@ from absl import flags
 import ml_collections
 import numpy as np
 
-from maskgan_jax import commandline, errors
-from maskgan_jax.data import file_records, images, transforms, unused
+from maskgan_jax import cli, errors
+from maskgan_jax.data import images, transforms, unused
+from maskgan_jax.data.sources import files as file_records
 from maskgan_jax.runs import pictures
 from maskgan_jax.translator import Translator
 
@@ -376,13 +377,13 @@ def define_flags() -> None:
 def main() -> None:
   """The command."""
   given = flags.FLAGS
-  commandline.require('source', 'output')
+  cli.require('source', 'output')
   if given.remove:
     unused = [n for n in ('exemplar', 'exemplar_mask', 'erase_exemplar', 'reverse')
               if given[n].value]
     if unused:
       raise errors.UserError(f'--remove takes no exemplar; leave out --{unused[0]}')
-  translator = commandline.translator()
+  translator = cli.translator()
   edits = Edits(given.source_mask, given.erase_source)
   options = {'save_masks': given.save_masks, 'grid': given.grid,
              'note': lambda line: print(line, file=sys.stderr)}
@@ -397,4 +398,4 @@ def main() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  commandline.run(main, saves_memory='translate fewer pictures at once, and without --grid')
+  cli.run(main, saves_memory='translate fewer pictures at once, and without --grid')

@@ -15,8 +15,9 @@ import textwrap
 import numpy as np
 
 from maskgan_jax import files
-from maskgan_jax.demo import open_run
-from maskgan_jax.runs import pretrained, scores
+from maskgan_jax.demo.__main__ import open_run
+from maskgan_jax.runs import scores
+from maskgan_jax.translator import packaged as pretrained
 from maskgan_jax.translator import Translator
 
 HERE = os.path.dirname(os.path.abspath(__file__))

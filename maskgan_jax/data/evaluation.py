@@ -23,13 +23,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.data import pictures, predicates, sources, transforms
+from maskgan_jax.data import pictures, predicates, transforms
+from maskgan_jax.data.records import Records
 
 
 class Pairs:
   """Pair i is a's i-th record with b's i-th, worked out once if memory allows."""
 
-  def __init__(self, records: sources.Records, a: np.ndarray, b: np.ndarray,
+  def __init__(self, records: Records, a: np.ndarray, b: np.ndarray,
                transform: transforms.Transform, *, columns: Sequence[int],
                transfer: Sequence[str], masks: Sequence[str], erase: str,
                apart: Sequence[predicates.Predicate], in_memory: str,

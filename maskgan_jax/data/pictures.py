@@ -8,7 +8,8 @@ import threading
 
 import numpy as np
 
-from maskgan_jax.data import sources, transforms
+from maskgan_jax.data import transforms
+from maskgan_jax.data.records import Records
 
 IN_MEMORY_BYTES = 2 ** 30  # what 'auto' keeps at most
 _THREADS = min(8, os.cpu_count() or 1)
@@ -17,7 +18,7 @@ _THREADS = min(8, os.cpu_count() or 1)
 class Pictures:
   """The fixed part of the transform applied to records, as uint8 [N, H, W, 3]."""
 
-  def __init__(self, records: sources.Records, transform: transforms.Transform,
+  def __init__(self, records: Records, transform: transforms.Transform,
                used: np.ndarray, *, keep: bool):
     """Serves the record numbers `used`; with `keep` each is decoded once, when first asked for."""
     self._records = records

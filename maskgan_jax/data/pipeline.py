@@ -11,8 +11,9 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.data import batches, order, pictures, predicates, sources, transforms
+from maskgan_jax.data import batches, order, pictures, predicates, sources, splits, transforms
 from maskgan_jax.data import evaluation as evaluation_lib
+from maskgan_jax.data.records import name_fraction, Records, Source, SPLITS
 
 
 def make(config_data: ml_collections.ConfigDict, *, image_size: int, seed: int,
@@ -45,7 +46,7 @@ class Data:
     identity: the same, but of files only names and labels count; what a run goes on with.
   """
 
-  def __init__(self, config_data, source: sources.Source, transform: transforms.Transform,
+  def __init__(self, config_data, source: Source, transform: transforms.Transform,
                seed: int):
     """Use `make`; this takes an opened source."""
     self._config = ml_collections.FrozenConfigDict(config_data)
@@ -57,7 +58,7 @@ class Data:
     self.attribute_names = tuple(config_data.attributes)
     known = source.records['train'].attribute_names
     self._columns = [known.index(name) for name in self.attribute_names]
-    self._domains = {split: self._select(split) for split in sources.SPLITS}
+    self._domains = {split: self._select(split) for split in SPLITS}
     self._stack, self._evaluations = None, {}  # what was decoded, for the next who asks
     self.fingerprint = self._digest(lambda records: records.fingerprint)
     self.identity = self._digest(lambda records: getattr(records, 'identity', records.fingerprint))
@@ -73,7 +74,7 @@ class Data:
     if config.aligned and config.fixed_pairs:
       raise errors.UserError('config.data.aligned and fixed_pairs both say who meets whom; set one '
                              'of them to False')
-    for field in map('num_{}'.format, sources.SPLITS):
+    for field in map('num_{}'.format, SPLITS):
       if config[field] < 0:
         raise errors.UserError(f'config.data.{field}={config[field]} must be at least 0')
     records = self._source.records['train']
@@ -101,7 +102,7 @@ class Data:
     members = [np.flatnonzero(predicate.select(records.attributes))
                for predicate in self._source.domains.of(split)]
     if self._config.aligned:
-      sources.check_scenes(*members, f'{split} pictures')
+      splits.check_scenes(*members, f'{split} pictures')
     if limit and self._config.aligned:
       chosen = np.isin(members[0], _fewer(records, members[0], limit))
       members = [indices[chosen] for indices in members]
@@ -112,7 +113,7 @@ class Data:
   def _digest(self, of_records):
     digest = hashlib.sha256(f'{self._transform} {self.attribute_names}'.encode())
     digest.update(self._newer_options().encode())
-    for split in sources.SPLITS:
+    for split in SPLITS:
       digest.update(of_records(self._source.records[split]).encode())
       for indices in self._domains[split]:
         digest.update(f'{len(indices)} '.encode() + indices.tobytes())
@@ -135,7 +136,7 @@ class Data:
     """Returns counts by split and domain, how they came about, and the fingerprint; JSON-able."""
     domains = self._source.domains
     counts = {}
-    for split in sources.SPLITS:
+    for split in SPLITS:
       a, b = self._domains[split]
       counts[split] = {'a': len(a), 'b': len(b), 'pictures': len(self._source.records[split])}
     return {
@@ -151,7 +152,7 @@ class Data:
         'fingerprint': self.fingerprint,
     }
 
-  def records(self, split: str) -> sources.Records:
+  def records(self, split: str) -> Records:
     """Returns all the records of a split, whatever their domain."""
     return self._source.records[split]
 
@@ -242,9 +243,9 @@ class Data:
     Raises:
       UserError: an empty domain, or a batch that can't be divided; on reading, a bad picture.
     """
-    if split not in sources.SPLITS:
-      raise errors.UserError(f'split={split!r} must be one of {", ".join(sources.SPLITS)}'
-                             f'{errors.nearest(split, sources.SPLITS)}')
+    if split not in SPLITS:
+      raise errors.UserError(f'split={split!r} must be one of {", ".join(SPLITS)}'
+                             f'{errors.nearest(split, SPLITS)}')
     rows = evaluation_lib.local_rows(batch_size, process_index, process_count)
     self._require(split)
     if split not in self._evaluations:
@@ -266,7 +267,7 @@ def _fewer(records, indices, limit):
   """Returns `limit` of the record numbers, by hash of the name, in their order."""
   if len(indices) <= limit:
     return indices
-  places = [sources.name_fraction(records.name(int(index))) for index in indices]
+  places = [name_fraction(records.name(int(index))) for index in indices]
   return indices[np.sort(np.argsort(places, kind='stable')[:limit])]
 
 

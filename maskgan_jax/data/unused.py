@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import itertools
 import os
 
-from maskgan_jax.data import file_records, images, predicates
+from maskgan_jax.data import images, predicates
+from maskgan_jax.data.sources import files as file_records
 
 _MOST_FOLDERS = 200  # that are looked into besides those in use; someone may name a home directory
 _SHOWN = 3  # names of a kind

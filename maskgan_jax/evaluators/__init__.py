@@ -10,21 +10,21 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.evaluators import base, features, masks, result_table
+from maskgan_jax.evaluators import _features as features
+from maskgan_jax.evaluators import _result_table as result_table
+from maskgan_jax.evaluators import base, masks
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures, scores
 from maskgan_jax.translator import Translator
 
 SPLIT = 'test'  # what `measure` measures
-_OTHERS = ('base', 'distances', 'features', 'given_pictures', 'image_measures', 'networks',
-           'resizing', 'result_table')  # modules that are no evaluators
 table = result_table.table
 
 
 def names() -> list[str]:
-  """Evaluators there are: every module here that has an `Evaluator`."""
-  return sorted(m.name for m in pkgutil.iter_modules(__path__)
-                if m.name not in _OTHERS)
+  """Returns the evaluators' names: a module is one unless it is the contract or begins with `_`."""
+  modules = [module.name for module in pkgutil.iter_modules(__path__)]
+  return sorted(name for name in modules if name != 'base' and not name.startswith('_'))
 
 
 def module(name: str):

@@ -45,9 +45,13 @@ from typing import Any
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.data import default_config, evaluation, predicates, sources
-from maskgan_jax.evaluators import base, features, networks, similarity
-from maskgan_jax.runs import classifiers, weights
+from maskgan_jax.data import default_config, evaluation, predicates
+from maskgan_jax.data.domains import domains_of
+from maskgan_jax.evaluators import _features as features
+from maskgan_jax.evaluators import _networks as networks
+from maskgan_jax.evaluators import base, similarity
+from maskgan_jax.pretrained_networks import classifiers
+from maskgan_jax.pretrained_networks import files as weights
 
 _FIELD = 'config.accuracy.network'
 _DOUBTFUL = 0.8  # held-out accuracy below which a classifier is no judge
@@ -120,7 +124,7 @@ class Evaluator:
   def _settle(self, known, records=None):
     """Finds what is to change, of the labels `known`; returns why it cannot be judged, or ''."""
     try:
-      domains = sources.domains_of(self._data, known)
+      domains = domains_of(self._data, known)
     except errors.UserError as error:
       return str(error)
     names = _to_change(self._data, domains, known, records)
@@ -285,7 +289,7 @@ def to_change(data: Mapping[str, Any], attributes: tuple[str, ...], records: Any
   """
   known = tuple(records.attribute_names) if records else _names_in(data, attributes)
   try:
-    return _to_change(data, sources.domains_of(data, known), known, records)
+    return _to_change(data, domains_of(data, known), known, records)
   except errors.UserError:
     return ()
 

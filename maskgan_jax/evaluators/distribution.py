@@ -49,7 +49,9 @@ import numpy as np
 
 from maskgan_jax import errors, files
 from maskgan_jax.data import pictures
-from maskgan_jax.evaluators import distances, features, resizing
+from maskgan_jax.evaluators import _distances as distances
+from maskgan_jax.evaluators import _features as features
+from maskgan_jax.evaluators import _resizing as resizing
 
 _FIELD = 'config.distribution.network'
 _MOST = 20_000  # pictures of a set whose features are kept: 160 MB at 2048

@@ -26,9 +26,11 @@ from typing import Any
 
 import numpy as np
 
+from maskgan_jax.evaluators import _features as features
 from maskgan_jax.evaluators import accuracy as accuracy_lib
-from maskgan_jax.evaluators import base, features, similarity
-from maskgan_jax.runs import classifiers, weights
+from maskgan_jax.evaluators import base, similarity
+from maskgan_jax.pretrained_networks import classifiers
+from maskgan_jax.pretrained_networks import files as weights
 
 _PERFECT = 0.5  # true answers should be at least so much like their sources
 

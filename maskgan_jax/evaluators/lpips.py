@@ -28,8 +28,8 @@ import numpy as np
 
 from maskgan_jax import errors
 from maskgan_jax.evaluators import base, similarity
-from maskgan_jax.networks import lpips
-from maskgan_jax.runs import weights
+from maskgan_jax.pretrained_networks import files as weights
+from maskgan_jax.pretrained_networks import lpips
 
 _FIELD = 'config.lpips.network'
 _LARGEST_BATCH = 16  # pictures at once; fewer are padded to 1, 2, 4, ...

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.evaluators import networks
+from maskgan_jax.evaluators import _networks as networks
 
 _FEW = 20  # classes up to which each is listed
 _FIELD = 'config.segmentation.network'

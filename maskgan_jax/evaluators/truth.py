@@ -18,7 +18,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from maskgan_jax.evaluators import base, image_measures
+from maskgan_jax.evaluators import _image_measures as image_measures
+from maskgan_jax.evaluators import base
 
 
 class Evaluator:

@@ -8,10 +8,9 @@ from maskgan_jax.methods import base
 
 
 def names() -> list[str]:
-  """Methods there are: every module here but the contract, settings and what methods share."""
-  return sorted(m.name for m in pkgutil.iter_modules(__path__)
-                if m.name not in ('base', 'egsc_it_pretraining', 'replay_pool')
-                and not m.name.endswith('_settings'))
+  """Returns the methods' names: a module is one unless it is the contract or begins with `_`."""
+  modules = [module.name for module in pkgutil.iter_modules(__path__)]
+  return sorted(name for name in modules if name != 'base' and not name.startswith('_'))
 
 
 def module(name: str):

@@ -37,7 +37,8 @@ from ml_collections import config_dict
 
 from maskgan_jax import errors
 from maskgan_jax.losses import adversarial, reconstruction
-from maskgan_jax.methods import base, replay_pool
+from maskgan_jax.methods import _replay_pool as replay_pool
+from maskgan_jax.methods import base
 from maskgan_jax.networks import discriminators, resnet
 
 VARIANTS = {

@@ -26,11 +26,13 @@ from ml_collections import config_dict
 
 from maskgan_jax import errors
 from maskgan_jax.losses import perceptual, reconstruction
-from maskgan_jax.methods import base, egsc_it_pretraining
-from maskgan_jax.networks import blocks, decoders, discriminators, encoders, layers, masks, vgg19
+from maskgan_jax.methods import _egsc_it_pretraining as egsc_it_pretraining
+from maskgan_jax.methods import base
+from maskgan_jax.networks import blocks, decoders, discriminators, encoders, layers, masks
 from maskgan_jax.networks import normalization as norms
 from maskgan_jax.networks.interleaving import deinterleave, interleave, swap
-from maskgan_jax.runs import weights as weights_lib
+from maskgan_jax.pretrained_networks import files as weights_lib
+from maskgan_jax.pretrained_networks import vgg19
 
 VARIANTS = {
     'paper': dict(

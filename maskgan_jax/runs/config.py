@@ -190,7 +190,7 @@ def from_flags() -> ml_collections.ConfigDict:
       config.name = os.path.splitext(os.path.basename(path))[0]
     if not config.get('command'):
       module = sys.modules['__main__'].__spec__
-      name = f'python -m {module.name}' if module else sys.argv[0]
+      name = f'python -m {module.name.removesuffix(".__main__")}' if module else sys.argv[0]
       config.command = shlex.join([*name.split(), *sys.argv[1:]])
   return config
 

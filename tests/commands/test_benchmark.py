@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import commands
-from maskgan_jax import benchmark_table, errors, step_profile
+from maskgan_jax import errors
+from maskgan_jax.benchmark import all_methods as benchmark_table
+from maskgan_jax.benchmark import profile as step_profile
 
 PROGRAM = """
 %region_0.1 (a: f32[], b: f32[]) -> f32[] {

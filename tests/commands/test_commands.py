@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import pytest
 
 from helpers.commands import fails, ROOT, run, SMOKE
-from maskgan_jax import commandline, errors, files, methods
-from maskgan_jax.runs import config, warm_start, weights
+from maskgan_jax import cli, errors, files, methods
+from maskgan_jax.pretrained_networks import files as weights
+from maskgan_jax.runs import config, warm_start
 
 
 @pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',
@@ -41,7 +42,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
       ['train', '--workdir=~/runs/a', '--runs=~/a,b,~/c', '--other=paper=~/x.csv', '~/f.pth', '~',
        '--config=~/c.py:smoke', '--config.data.a=~B', '--config.data.path=~/d', '--what=a~/b']))
   monkeypatch.setattr(config, 'parse_flags', lambda argv: parsed.extend(argv) or argv)
-  commandline.run(print, positional=True)
+  cli.run(print, positional=True)
   assert parsed == ['train', '--workdir=/h/runs/a', '--runs=/h/a,b,/h/c', '--other=paper=/h/x.csv',
                     '/h/f.pth', '/h', '--config=/h/c.py:smoke', '--config.data.a=~B',
                     '--config.data.path=~/d', '--what=a~/b']
@@ -109,7 +110,7 @@ def test_evaluate_and_translate_before_training(tmp_path):
 def test_a_lack_of_memory_is_one_line_with_what_helps():
   with pytest.raises(Exception, match='RESOURCE_EXHAUSTED') as caught:
     jnp.zeros(1 << 45, jnp.uint8).block_until_ready()
-  line = commandline._line(caught.value, commandline.TRAINING_MEMORY)
+  line = cli._line(caught.value, cli.TRAINING_MEMORY)
   assert line.startswith('out of memory (Out of memory allocating 32768.00 GiB); lower config.')
   for key in ('batch_size', 'accumulate', 'remat', 'steps_per_dispatch', 'evaluation_batch_size'):
     assert f'config.{key}' in line
@@ -118,18 +119,18 @@ def test_a_lack_of_memory_is_one_line_with_what_helps():
   for error, reason in ((MemoryError(), 'the system gives no more'),
                         (OSError(errno.ENOMEM, 'Cannot allocate memory'), 'Cannot allocate'),
                         (chained, 'Unable to allocate 3 GiB')):
-    line = commandline._line(error, 'buy more')
+    line = cli._line(error, 'buy more')
     assert line.startswith('out of memory (') and reason in line and line.endswith('; buy more')
   user = errors.UserError('the program does not fit')
   user.__cause__ = caught.value
-  assert commandline._line(user, '') == 'the program does not fit'
-  assert commandline._line(ValueError('a bug'), '') == ''
+  assert cli._line(user, '') == 'the program does not fit'
+  assert cli._line(ValueError('a bug'), '') == ''
 
 
 _HOLDS = """
 import signal, sys, time
-from maskgan_jax import commandline, files
-commandline.end_at_once_on(signal.SIGINT, signal.SIGTERM)
+from maskgan_jax import cli, files
+cli.end_at_once_on(signal.SIGINT, signal.SIGTERM)
 folder = files.ProcessFolder('maskgan_jax_test_')
 open(folder.name + '/face.png', 'w').close()
 with files.folder_atomically(sys.argv[1]):
@@ -180,8 +181,8 @@ def test_benchmark_prints_one_json_line(data_dir):
 def test_names_of_any_letters_are_printed_on_any_terminal(monkeypatch):
   written = io.BytesIO()
   monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(written, 'ascii', write_through=True))
-  monkeypatch.setattr(commandline.app, 'run', lambda call, flags_parser: call(['name']))
-  monkeypatch.setattr(commandline.signal, 'signal', lambda *unused: None)
-  monkeypatch.setattr(commandline, '_cache_compilations', lambda: None)
-  commandline.run(lambda: print('wrote 照片__\udcff.png'))
+  monkeypatch.setattr(cli.app, 'run', lambda call, flags_parser: call(['name']))
+  monkeypatch.setattr(cli.signal, 'signal', lambda *unused: None)
+  monkeypatch.setattr(cli, '_cache_compilations', lambda: None)
+  cli.run(lambda: print('wrote 照片__\udcff.png'))
   assert written.getvalue() == b'wrote \\u7167\\u7247__\\udcff.png\n'

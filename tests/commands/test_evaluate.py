@@ -74,6 +74,7 @@ def test_nothing_to_measure_is_said_and_no_command_advised(run, config, tmp_path
   assert html.escape(f'No scores: {said[0]}') in page and 'maskgan_jax.evaluate' not in page
 
 
+@pytest.mark.slow
 def test_measures_what_scores_do_not_have(run, config, model, by_hand):
   said = []
   measured = evaluate.evaluate(run, config, note=said.append)
@@ -218,6 +219,7 @@ def test_the_command(run, config, model):
     assert done.stdout == '' and done.stderr.count('\n') == 1
 
 
+@pytest.mark.slow
 def test_the_command_can_be_told_to_stop(run, config):
   process = command(f'--workdir={run}', '--interval=100')
   try:

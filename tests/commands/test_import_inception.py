@@ -11,10 +11,11 @@ from safetensors import numpy as safetensors_numpy
 
 from helpers import comparing_inception
 from helpers.comparing import close
-from maskgan_jax import errors, import_weights
-from maskgan_jax.convert import inception as convert
-from maskgan_jax.networks import inception
-from maskgan_jax.runs import weights
+from maskgan_jax import errors
+from maskgan_jax.import_weights import __main__ as import_weights
+from maskgan_jax.import_weights import inception as convert
+from maskgan_jax.pretrained_networks import files as weights
+from maskgan_jax.pretrained_networks import inception
 
 torch = pytest.importorskip('torch')
 
@@ -46,6 +47,7 @@ def imported(path, tmp_path):
   return weights.read_inception(output)
 
 
+@pytest.mark.slow
 def test_it_gives_the_same_features(model, state, tmp_path, capsys):
   """Through files: torch.save, import_weights, read_inception."""
   params, text = imported(save(tmp_path / 'mine.pth', state), tmp_path)
@@ -165,6 +167,7 @@ def test_an_output_that_is_there_or_is_no_file_is_refused(state, tmp_path):
 
 # The file that comes out.
 
+@pytest.mark.slow
 def test_a_damaged_or_foreign_safetensors_file_is_refused(arrays, tmp_path):
   params = convert.convert('x', arrays)
   path = tmp_path / 'x.safetensors'
@@ -175,7 +178,8 @@ def test_a_damaged_or_foreign_safetensors_file_is_refused(arrays, tmp_path):
 
   def rewrite(**changes):
     path.unlink(missing_ok=True)
-    weights.write(str(path), {**params, **changes}, {'kind': 'inception'})
+    arrays = {name: np.asarray(x) for name, x in weights.flat({**params, **changes})}
+    safetensors_numpy.save_file(arrays, path, {'kind': 'inception'})
   assert_unreadable('no file', 'import_weights inception FILE')
   stem, head = params['Conv2d_1a_3x3'], params['fc']
   for changes, words in (

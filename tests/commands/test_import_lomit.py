@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from helpers import comparing_lomit as comparing
-from maskgan_jax import errors, import_weights
-from maskgan_jax.convert import lomit
+from maskgan_jax import errors
+from maskgan_jax.import_weights import __main__ as import_weights
+from maskgan_jax.import_weights import lomit
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 
@@ -82,6 +83,7 @@ def assert_same_outputs(model, translator, size, atol=1e-4):
   np.testing.assert_allclose(translator.segment(source), comparing.from_torch(mask), atol=atol)
 
 
+@pytest.mark.slow
 def test_imported_run_gives_the_same_outputs(small, states, tmp_path, capsys):
   output = imported(tmp_path, states)
   note, line = capsys.readouterr().out.splitlines()
@@ -118,6 +120,7 @@ def test_every_number_is_the_authors(small, states, tmp_path):
   assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
+@pytest.mark.slow
 def test_heads_that_differ_are_imported_as_two(tmp_path, capsys):
   model = random_model(SMALL, separate=True)
   output = imported(tmp_path, [model.generator.state_dict(), model.critic.state_dict()])
@@ -126,6 +129,7 @@ def test_heads_that_differ_are_imported_as_two(tmp_path, capsys):
   assert_same_outputs(model, Translator.from_workdir(output), 32)
 
 
+@pytest.mark.slow
 def test_files_of_several_devices_and_of_old_versions_are_the_same(small, states, tmp_path):
   """DataParallel's prefix; PyTorch 0.4's file format, without what it did not count yet."""
   states = [{f'module.{name}': x for name, x in state.items()

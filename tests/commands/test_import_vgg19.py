@@ -12,10 +12,11 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 from helpers.comparing import close
-from maskgan_jax import errors, import_weights
-from maskgan_jax.convert import vgg19 as convert
-from maskgan_jax.networks import vgg19
-from maskgan_jax.runs import weights
+from maskgan_jax import errors
+from maskgan_jax.import_weights import __main__ as import_weights
+from maskgan_jax.import_weights import vgg19 as convert
+from maskgan_jax.pretrained_networks import files as weights
+from maskgan_jax.pretrained_networks import vgg19
 
 torch = pytest.importorskip('torch')
 h5py = pytest.importorskip('h5py')
@@ -358,7 +359,8 @@ def test_a_damaged_or_foreign_safetensors_file_is_refused(state, tmp_path):
 
   def rewrite(**changes):
     path.unlink(missing_ok=True)
-    weights.write(str(path), {**params, **changes}, {'kind': 'vgg19'})
+    arrays = {name: np.asarray(x) for name, x in weights.flat({**params, **changes})}
+    safetensors_numpy.save_file(arrays, path, {'kind': 'vgg19'})
   kernel, bias = params['conv2_1']['kernel'], params['conv2_1']['bias']
   for changes, words in (
       ({'conv2_1': {'kernel': kernel}}, ('lacks', 'conv2_1.bias')),

@@ -12,8 +12,9 @@ import pytest
 
 from helpers.commands import run
 from helpers.paths import ROOT_PATH as ROOT
-from maskgan_jax import errors, import_weights
-from maskgan_jax.convert import content_transfer
+from maskgan_jax import errors
+from maskgan_jax.import_weights import __main__ as import_weights
+from maskgan_jax.import_weights import content_transfer
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 
@@ -90,6 +91,7 @@ def assert_same_outputs(model, translator, size):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_checkpoint_of_the_training_script_gives_the_same_outputs(small, checkpoint, tmp_path,
                                                                    capsys):
   path = save(tmp_path / 'glasses.pth', checkpoint)
@@ -106,6 +108,7 @@ def test_checkpoint_of_the_training_script_gives_the_same_outputs(small, checkpo
           **{name: config.model[name] for name in SMALL if name != 'image_size'}} == SMALL
 
 
+@pytest.mark.slow
 def test_published_layout_gives_the_same_outputs(small, checkpoint, tmp_path, capsys):
   """Other names for the decoders, no discriminator, no optimizers, PyTorch 0.4's file format."""
   published = {'e1': checkpoint['e1'], 'e2': checkpoint['e2'], 'decoder': checkpoint['d_a'],

@@ -7,8 +7,9 @@ from PIL import Image
 import pytest
 
 from helpers.tiny_model import make_config, SIZE
-from maskgan_jax import demo_session, errors, evaluate, evaluators, measured_run
+from maskgan_jax import errors, evaluate, evaluators, experiment
 from maskgan_jax.data import pipeline
+from maskgan_jax.demo import session as demo_session
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import report, samples, scores
 from maskgan_jax.training import loop
@@ -23,7 +24,7 @@ def _measure(monkeypatch):
       raise errors.NotFiniteError('runs/mine computes NaN', [0])
     return {'pairs': 1.0}
   monkeypatch.setattr(evaluators, 'measure', measure)
-  monkeypatch.setattr(report, 'write', lambda workdir: None)
+  monkeypatch.setattr(report, 'write', lambda *unused: None)
   monkeypatch.setattr(scores, 'latest', lambda *unused, **also: None)
 
 
@@ -34,7 +35,7 @@ def test_evaluate_leaves_the_step_out_and_fails_where_no_other_is_left(measure, 
   monkeypatch.setattr(pipeline, 'make', lambda *unused, **also: None)
   monkeypatch.setattr(Translator, 'from_workdir', lambda *unused, **also: types.SimpleNamespace(
       method=None))
-  lines, config = [], make_config(evaluators=())
+  lines, config = [], make_config(evaluators=('changes',))
   assert evaluate.evaluate(str(tmp_path), config, note=lines.append) == {2: {'pairs': 1.0}}
   assert lines[-1] == 'step 3 is left out: runs/mine computes NaN'
   steps.remove(2)
@@ -50,10 +51,10 @@ def test_training_goes_on_and_its_end_says_so(measure, monkeypatch, tmp_path, ca
     seen.extend(measure_step(step, {}, {}) for step in (2, 3))
     return loop.Trained(4, 'method', {}, {}, 'data')
   monkeypatch.setattr(loop, 'train', train)
-  monkeypatch.setattr(measured_run, 'Translator', lambda *unused: types.SimpleNamespace(
+  monkeypatch.setattr(experiment, 'Translator', lambda *unused: types.SimpleNamespace(
       at=lambda *also: None))
   with pytest.raises(errors.NotFiniteError):  # the last step has no scores
-    measured_run.train(make_config(evaluators=('changes',)), str(tmp_path), poll=lambda: None)
+    experiment.train(make_config(evaluators=('changes',)), str(tmp_path), poll=lambda: None)
   assert seen == [{'pairs': 1.0}, {}]
   assert capsys.readouterr().err == 'step 3 is not measured: runs/mine computes NaN\n'
 

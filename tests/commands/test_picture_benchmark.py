@@ -21,11 +21,13 @@ from helpers import data_samples
 from helpers.commands import fails, ROOT, run
 from helpers.distribution_samples import export
 from helpers.simple_method import Adds
-from maskgan_jax import errors, evaluators, picture_benchmark
+from maskgan_jax import errors, evaluators
 from maskgan_jax.data import pipeline
-from maskgan_jax.evaluators import given_pictures
-from maskgan_jax.runs import benchmark_folders, scores
+from maskgan_jax.picture_benchmark import __main__ as picture_benchmark
+from maskgan_jax.picture_benchmark import folders as benchmark_folders
+from maskgan_jax.picture_benchmark import given as given_pictures
 from maskgan_jax.runs import config as run_config
+from maskgan_jax.runs import scores
 from maskgan_jax.translator import Translator
 
 PATH = 'configs/avatars_benchmark.py'

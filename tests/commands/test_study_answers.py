@@ -9,8 +9,10 @@ import pytest
 from scipy import stats
 
 from helpers.studies import make_plan, QUESTIONS, RESULTS, write
-from maskgan_jax import errors, user_study
-from maskgan_jax.runs import study_answers, study_plans
+from maskgan_jax import errors
+from maskgan_jax.user_study import __main__ as user_study
+from maskgan_jax.user_study import answers as study_answers
+from maskgan_jax.user_study import plan as study_plans
 
 
 def answer(key, who, choose, **changes):

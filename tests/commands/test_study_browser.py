@@ -7,7 +7,8 @@ import pytest
 
 from helpers.browser import Browser
 from helpers.studies import make_plan, RESULTS, SHOWN, write
-from maskgan_jax.runs import study_answers, study_pages
+from maskgan_jax.user_study import answers as study_answers
+from maskgan_jax.user_study import page as study_pages
 
 HEADING = "document.querySelector('section:not([hidden]) h1').textContent"
 

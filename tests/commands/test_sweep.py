@@ -19,11 +19,14 @@ import pytest
 from helpers.commands import fails, ROOT, run, SMOKE
 from helpers.pages import Page
 from helpers.training import small_config
-from maskgan_jax import errors, measured_run, methods, sweep
+from maskgan_jax import errors, experiment, methods
 from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
-from maskgan_jax.runs import checkpoints, metric_writers, scores, sweep_plans, sweeps
+from maskgan_jax.runs import checkpoints, metric_writers, scores
 from maskgan_jax.runs import config as run_config
+from maskgan_jax.sweep import __main__ as sweep
+from maskgan_jax.sweep import page as sweeps
+from maskgan_jax.sweep import plan as sweep_plans
 from maskgan_jax.training import ahead_of_time, stopping
 from maskgan_jax.translator import Translator
 
@@ -175,6 +178,7 @@ def test_a_signal_that_the_last_step_did_not_hear_is_passed_on():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_runs_of_another_config_or_size_are_refused(whole, tmp_path, config):
   workdir, *_ = whole
   before = stamps(workdir)
@@ -195,6 +199,7 @@ def test_runs_of_another_config_or_size_are_refused(whole, tmp_path, config):
   assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_run_for_each_value(whole):
   workdir, runs, said = whole
   assert [run.label for run in runs] == ['0', '0.1', '10']  # drawn by size
@@ -209,6 +214,7 @@ def test_a_run_for_each_value(whole):
   assert sizes[0] > sizes[2]  # the weight did what it is for
 
 
+@pytest.mark.slow
 def test_csv_holds_what_scores_hold(whole):
   workdir, runs, said = whole
   with open(f'{workdir}/sweep.csv', newline='', encoding='utf-8') as file:
@@ -239,6 +245,7 @@ def cells(path, rows):
       :SCALE * SIZE:SCALE, :SCALE * SIZE:SCALE] for j in range(columns)] for i in range(rows)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, direction', [('sweep.png', 'ab'), ('sweep_back.png', 'ba')])
 def test_the_figure_shows_what_the_runs_translate(whole, config, name, direction):
   workdir, runs, _ = whole
@@ -260,6 +267,7 @@ def test_the_figure_shows_what_the_runs_translate(whole, config, name, direction
   assert (shown[:, 4] != shown[:, 6]).any()
 
 
+@pytest.mark.slow
 def test_what_is_done_is_left_alone(whole, config):
   workdir, runs, _ = whole
   before, said = stamps(workdir), []
@@ -271,6 +279,7 @@ def test_what_is_done_is_left_alone(whole, config):
   assert not any('training' in line or 'measuring' in line for line in said)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_an_interrupted_sweep_goes_on(whole, tmp_path, config, monkeypatch):
   workdir = str(tmp_path)
@@ -306,11 +315,12 @@ def test_an_interrupted_sweep_goes_on(whole, tmp_path, config, monkeypatch):
   assert not os.path.exists(f'{workdir}/{FIELD}=3')
 
 
+@pytest.mark.slow
 def test_runs_and_baselines_are_taken_as_they_are(whole, tmp_path, data_dir, config):
   taken, beside = str(tmp_path / 'taken'), str(tmp_path / 'plain')
   shutil.copytree(f'{whole[0]}/{FIELD}=10', taken)
   os.remove(f'{taken}/scores.csv')
-  measured_run.train(make_config(data_dir, adds=False), beside)
+  experiment.train(make_config(data_dir, adds=False), beside)
   workdir, said = str(tmp_path / 'both'), []
   runs = sweep.sweep(config, workdir, field=FIELD, runs=[f'{whole[0]}/{FIELD}=0', taken],
                      baselines=[beside], pairs=2, note=said.append)
@@ -354,6 +364,7 @@ def test_a_damaged_last_checkpoint_is_trained_again(config, tmp_path):
   assert os.path.exists(f'{run_}/report.html')
 
 
+@pytest.mark.slow
 def test_without_training_what_is_missing_is_said(whole, tmp_path, config):
   said = []
   runs = sweep.sweep(config, whole[0], field=FIELD, values=[0, 77, 10], train=False,
@@ -368,6 +379,7 @@ def test_without_training_what_is_missing_is_said(whole, tmp_path, config):
   assert '10 is at step 4 of 6' in said
 
 
+@pytest.mark.slow
 def test_a_key_that_changes_nothing_is_said(whole, tmp_path, config):
   assert not any('does nothing' in line or 'no effect' in line for line in whole[2])
   said = []

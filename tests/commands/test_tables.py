@@ -7,10 +7,14 @@ import statistics
 
 import pytest
 
-from maskgan_jax import errors, paper_tables, tables
-from maskgan_jax.paper_tables.base import Column, Printed, Row, Table
+from maskgan_jax import errors
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.runs import scores, table_cells, table_formats
+from maskgan_jax.runs import scores
+from maskgan_jax.tables import __main__ as tables
+from maskgan_jax.tables import cells as table_cells
+from maskgan_jax.tables import formats as table_formats
+from maskgan_jax.tables import papers as paper_tables
+from maskgan_jax.tables.papers.base import Column, Printed, Row, Table
 
 QUICKSTART = 'configs/quickstart.py'
 COLUMNS = (Column('IoU', 'mask_iou', QUICKSTART, scale=100, digits=1),

@@ -15,11 +15,14 @@ from helpers.commands import fails, run
 from helpers.pages import Page
 from helpers.studies import make_plan, PAIRS, pictures, QUESTIONS, RESULTS, SHOWN, write
 from helpers.tiny_model import make_config, make_model
-from maskgan_jax import errors, user_study
+from maskgan_jax import errors
 from maskgan_jax.data import pipeline
-from maskgan_jax.runs import checkpoints, study_pages, study_plans
+from maskgan_jax.runs import checkpoints
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
+from maskgan_jax.user_study import __main__ as user_study
+from maskgan_jax.user_study import page as study_pages
+from maskgan_jax.user_study import plan as study_plans
 
 
 def where(image, images):
@@ -180,6 +183,7 @@ def _runs(tmp_path_factory, data_dir):
           for seed, name in enumerate(('quokka', 'wombat'))]
 
 
+@pytest.mark.slow
 def test_make(runs, tmp_path):
   said = []
   output = str(tmp_path / 'study.html')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.pages import Page
-from maskgan_jax.runs import value_charts
+from maskgan_jax.sweep import charts as value_charts
 
 FIELD = 'weights.mask'
 

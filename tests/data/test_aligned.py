@@ -12,7 +12,8 @@ from helpers import data_samples
 from helpers.data_samples import domains, open_source
 from helpers.numbered_records import assert_same, make_data, NumberedRecords, numbers_of, take
 from maskgan_jax import errors
-from maskgan_jax.data import images, order, pipeline, sources
+from maskgan_jax.data import images, order, pipeline
+from maskgan_jax.data.records import name_fraction, SPLITS
 
 _PLAIN, _FACES = data_samples.faces()
 
@@ -26,7 +27,7 @@ class Scenes(NumberedRecords):
 
 
 def _scenes(count=40, **fields):
-  return make_data(records={split: Scenes(count) for split in sources.SPLITS}, aligned=True,
+  return make_data(records={split: Scenes(count) for split in SPLITS}, aligned=True,
                    **fields)
 
 
@@ -107,7 +108,7 @@ def test_folder_is_divided_by_scene_and_its_pictures_are_each_others_truth(tmp_p
             'test_fraction': 0.3, 'validation_fraction': 0.2, 'num_train': 8}
   data = pipeline.make(data_samples.make_config('folder', **fields), image_size=12, seed=0)
   found = []
-  for split in sources.SPLITS:
+  for split in SPLITS:
     names = [[data.records(split).name(int(i)) for i in members]
              for members in data.members(split)]
     assert [name[7:] for name in names[0]] == [name[7:] for name in names[1]]
@@ -140,7 +141,7 @@ def test_truths_are_of_the_scene_whoever_is_beside_it(tmp_path):
                                     {'own_splits': False, 'own_test': False}])
 def test_every_division_keeps_scenes_together(tmp_path, fields):
   opened = open_source('folder', path=_write_scenes(tmp_path, 20), aligned=True, **fields)
-  for split in sources.SPLITS:
+  for split in SPLITS:
     a, b = domains(opened, split)
     assert [name.replace('A/', 'B/') for name in a] == b and b
 
@@ -226,7 +227,7 @@ def test_own_test_pictures_are_left_out(tmp_path):
   fields = {'path': root, 'test_fraction': 0.2}
   kept, opened = open_source('folder', **fields), open_source('folder', own_test=False, **fields)
   names = {split: [name for part in domains(opened, split) for name in part]
-           for split in sources.SPLITS}
+           for split in SPLITS}
   assert all(name.startswith('train') for found in names.values() for name in found)
   assert len(set().union(*names.values())) == 90
   assert len(names['test']) == pytest.approx(18, abs=14) and min(map(len, names.values())) > 0
@@ -234,7 +235,7 @@ def test_own_test_pictures_are_left_out(tmp_path):
       'train': 'own', 'validation': kept.divided['validation'],
       'test': '0.2 of the training pictures, by hash of the name; the 7 of the source are left out'}
   hashed = {name for name in names['train'] + names['validation'] + names['test']
-            if sources.name_fraction(name) < 0.2}
+            if name_fraction(name) < 0.2}
   assert set(names['test']) == hashed
   prints = [pipeline.make(data_samples.make_config('folder', own_test=own_test, **fields),
                           image_size=8, seed=0).fingerprint for own_test in (True, False)]
@@ -245,7 +246,7 @@ def test_own_test_pictures_stay_out_whatever_the_rule(tmp_path):
   root = data_samples.write_domains(tmp_path)
   for fields in ({'own_splits': False}, {'test_first': 2}, {'test_rows': 3}):
     opened = open_source('folder', path=root, own_test=False, **fields)
-    names = [name for split in sources.SPLITS for part in domains(opened, split) for name in part]
+    names = [name for split in SPLITS for part in domains(opened, split) for name in part]
     assert len(names) == 18 and all(name.startswith('train') for name in names)
     assert 'the 7 of the source are left out' in opened.divided['test']
     if 'test_first' in fields:
@@ -262,7 +263,7 @@ def test_left_out_pictures_are_not_the_first_of_their_domain(tmp_path):
     opened = open_source('csv', attributes_file=str(tmp_path / 'table.csv'), a='~Hat', b='Hat',
                          own_test=False, validation_fraction=0.0, **rule)
     found = {split: {int(name[:3]) for part in domains(opened, split) for name in part}
-             for split in sources.SPLITS}
+             for split in SPLITS}
     assert found == {'train': set(range(6, 12)) - test, 'validation': set(), 'test': test}
 
 

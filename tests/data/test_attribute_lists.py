@@ -8,7 +8,9 @@ import pytest
 from helpers import data_samples
 from helpers.data_samples import domains, make_config, open_source
 from maskgan_jax import errors
-from maskgan_jax.data import celeba_source, images, pipeline, sources, table_source
+from maskgan_jax.data import images, pipeline, sources
+from maskgan_jax.data.sources import celeba as celeba_source
+from maskgan_jax.data.sources import table as table_source
 
 _PLAIN, _FACES = data_samples.faces()
 

@@ -11,7 +11,7 @@ import python_avatars
 import resvg_py
 
 from maskgan_jax import errors
-from maskgan_jax.data import avatar_faces, avatar_layers
+from maskgan_jax.data.drawn import avatar_faces, avatar_layers
 
 SIZE = 32
 FACES = [avatar_faces.recipe(7, 'test', index) for index in range(200)]

@@ -17,14 +17,13 @@ import pytest
 
 from helpers.paths import ROOT
 from maskgan_jax import errors
-from maskgan_jax.data import avatar_faces
-from maskgan_jax.data.builders import avatars, preparation
+from maskgan_jax.data.drawn import avatar_faces, avatars, preparation
 
 SIZE = 32
 
 PREPARE = '''
 import sys, types
-from maskgan_jax.data.builders import avatars
+from maskgan_jax.data.drawn import avatars
 config = types.SimpleNamespace(data_dir=sys.argv[1], num_train=int(sys.argv[2]), num_validation=1,
                                num_test=1)
 records = avatars.AvatarRecords(config, 'train', 32)
@@ -242,7 +241,7 @@ assert not {'tensorflow', 'jax'} & set(sys.modules)
 def test_faces_need_no_tfds():
   process = run('''
 import sys
-import maskgan_jax.data.avatar_faces
+import maskgan_jax.data.drawn.avatar_faces
 assert not {'tensorflow_datasets', 'tensorflow', 'jax'} & set(sys.modules)
 ''')
   process.communicate()

@@ -15,8 +15,8 @@ import pytest
 from helpers import data_samples
 from helpers.paths import ROOT
 from maskgan_jax import check_data, errors
-from maskgan_jax.data import pipeline, shape_drawing, sources
-from maskgan_jax.data.builders import circle_square, preparation
+from maskgan_jax.data import pipeline, sources
+from maskgan_jax.data.drawn import circle_square, preparation, shape_drawing
 
 _FEW = {'num_train': 6, 'num_validation': 3, 'num_test': 9}
 

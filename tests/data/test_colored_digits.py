@@ -13,8 +13,9 @@ from helpers import data_samples
 from helpers.digit_samples import Authors, digits_of, FILES, idx, write_mnist
 from helpers.paths import ROOT
 from maskgan_jax import check_data, errors
-from maskgan_jax.data import digit_drawing, digit_images, pipeline, sources
-from maskgan_jax.data.builders import preparation
+from maskgan_jax.data import pipeline, sources
+from maskgan_jax.data.drawn import digit_drawing, digit_images, preparation
+from maskgan_jax.data.records import SPLITS
 
 
 def _config(tmp_path, name='single', digits='embedded', **fields):
@@ -138,7 +139,7 @@ def test_fewer_are_the_first_of_each_domain(opened, folder):
     fewer = sources.open_source(_config(folder, kind, 'idx', path=path, num_train=5, num_test=1000),
                                 image_size=28).records
     full = opened[kind]
-    assert [len(fewer[split]) for split in sources.SPLITS] == [10, 12, 80]
+    assert [len(fewer[split]) for split in SPLITS] == [10, 12, 80]
     for i in range(5):
       np.testing.assert_array_equal(fewer['train'].image(i), full['train'].image(i))
       np.testing.assert_array_equal(fewer['train'].image(5 + i), full['train'].image(60 + i))

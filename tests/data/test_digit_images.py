@@ -12,7 +12,9 @@ import tensorflow_datasets as tfds
 from helpers import data_samples
 from helpers.digit_samples import COUNTS, digits_of, FILES, idx, write_mnist
 from maskgan_jax import errors
-from maskgan_jax.data import digit_images, images, sources
+from maskgan_jax.data import images, sources
+from maskgan_jax.data.drawn import digit_images
+from maskgan_jax.data.records import SPLITS
 
 
 def test_embedded_digits_are_those_of_scikit_learn():
@@ -129,7 +131,7 @@ def test_tfds_mnist(tfds_mnist):
   for split, digits in origin.load().items():
     assert contents(digits) == contents(digits_of(split))
   records = sources.open_source(_config(tfds_mnist), image_size=28).records
-  assert [len(records[split]) for split in sources.SPLITS] == [120, 12, 80]
+  assert [len(records[split]) for split in SPLITS] == [120, 12, 80]
   assert (tfds_mnist / 'colored_digits' / f'single-{origin.name}' / '1.0.0').is_dir()
 
 

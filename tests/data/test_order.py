@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 
 from helpers.numbered_records import assert_same, make_data, NumberedRecords, numbers_of, take
-from maskgan_jax.data import order, sources
+from maskgan_jax.data import order
+from maskgan_jax.data.records import SPLITS
 
 
 class Noise(NumberedRecords):
@@ -16,7 +17,7 @@ class Noise(NumberedRecords):
 
 
 def _noisy(**fields):
-  return make_data(400, records={split: Noise(400) for split in sources.SPLITS}, **fields)
+  return make_data(400, records={split: Noise(400) for split in SPLITS}, **fields)
 
 
 def test_zooms_are_drawn_beside_everything_else():

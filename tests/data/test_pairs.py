@@ -15,12 +15,14 @@ from helpers.numbered_records import (
   NumberedRecords,
   numbers_of,
 )
-from maskgan_jax.data import avatar_faces, default_config, images, pipeline, sources
+from maskgan_jax.data import default_config, images, pipeline
 from maskgan_jax.data import evaluation as evaluation_lib
+from maskgan_jax.data.drawn import avatar_faces
+from maskgan_jax.data.records import SPLITS
 
 
 def _evaluated(*, count=23, batch_size=4, split='test', process_count=1, max_pairs=None, **fields):
-  records = {s: NumberedRecords(count, masks='Glasses', truths=True) for s in sources.SPLITS}
+  records = {s: NumberedRecords(count, masks='Glasses', truths=True) for s in SPLITS}
   data = make_data(records=records, **fields)
   return data, [data.evaluation(split, batch_size=batch_size, max_pairs=max_pairs, process_index=i,
                                 process_count=process_count) for i in range(process_count)]
@@ -57,7 +59,7 @@ def test_true_answers_belong_to_their_pair():
 
 
 def test_evaluation_sees_the_centre_of_what_training_crops():
-  records = {split: Gradient() for split in sources.SPLITS}
+  records = {split: Gradient() for split in SPLITS}
   data = make_data(records=records, image_size=8, load_size=16)
   batch = next(iter(data.evaluation('test', batch_size=2)))
   rows, columns = np.mgrid[4:12, 4:12]
@@ -188,7 +190,7 @@ def test_a_file_has_one_mask_whatever_is_asked_for(tmp_path):
 
 @pytest.mark.parametrize('size, by', [(8, 1), (31, 1), (64, 2), (128, 4)])
 def test_what_is_erased_is_erased_generously(size, by):
-  records = {s: NumberedRecords(9, side=size, masks='Glasses', truths=True) for s in sources.SPLITS}
+  records = {s: NumberedRecords(9, side=size, masks='Glasses', truths=True) for s in SPLITS}
   data = make_data(records=records, image_size=size, transfer=NAMES, erase='Old')
   batch = next(iter(data.evaluation('test', batch_size=4)))
   a, b = (numbers_of(batch[name])[0] for name in 'ab')

@@ -22,7 +22,8 @@ from helpers.numbered_records import (
   take,
 )
 from maskgan_jax import errors
-from maskgan_jax.data import default_config, images, pipeline, sources
+from maskgan_jax.data import default_config, images, pipeline
+from maskgan_jax.data.records import SPLITS
 
 
 @pytest.mark.parametrize('count, batch_size', [(23, 4), (23, 8), (9, 16), (3, 8), (40, 10)])
@@ -143,7 +144,7 @@ def test_half_are_mirrored_anew_each_epoch():
 
 
 def test_random_squares_differ_between_records_and_epochs():
-  data = make_data(20, records={split: Gradient() for split in sources.SPLITS}, image_size=8,
+  data = make_data(20, records={split: Gradient() for split in SPLITS}, image_size=8,
                load_size=16, flip=False)
   corners = [next(data.train(batch_size=10, start_step=s))['a'][:, 0, 0, :2] for s in range(6)]
   corners = np.concatenate(corners)

@@ -8,7 +8,7 @@ import pytest
 from helpers.comparing_inception import torch_fidelity
 from helpers.simple_method import pictures
 from maskgan_jax import errors
-from maskgan_jax.evaluators import resizing
+from maskgan_jax.evaluators import _resizing as resizing
 
 SHAPES = [(64, 64), (16, 40), (299, 299), (400, 310), (700, 299)]
 

@@ -10,6 +10,7 @@ from helpers import data_samples
 from helpers.data_samples import domains, make_config, open_source
 from maskgan_jax import errors
 from maskgan_jax.data import images, sources
+from maskgan_jax.data.records import SPLITS
 
 _PLAIN, _FACES = data_samples.faces()
 
@@ -67,7 +68,7 @@ def test_label_folders_are_divided_by_fractions(tmp_path):
   data_samples.write(tmp_path / 'without', _PLAIN)
   opened = open_source('folder', path=str(tmp_path), a='without', b='with', validation_fraction=0.1,
                  test_fraction=0.2)
-  counts = {split: len(opened.records[split]) for split in sources.SPLITS}
+  counts = {split: len(opened.records[split]) for split in SPLITS}
   assert sum(counts.values()) == 200
   assert counts['validation'] == pytest.approx(20, abs=12)
   assert counts['test'] == pytest.approx(40, abs=16)
@@ -89,7 +90,7 @@ def test_adding_pictures_moves_none_between_splits(tmp_path):
   before = {split: set(_names(r)) for split, r in open_source('folder', **fields).records.items()}
   data_samples.write(tmp_path / 'B', _FACES[60:], start=60)
   after = {split: set(_names(r)) for split, r in open_source('folder', **fields).records.items()}
-  assert all(before[split] <= after[split] for split in sources.SPLITS)
+  assert all(before[split] <= after[split] for split in SPLITS)
 
 
 def test_first_of_each_domain_as_test_set(tmp_path):

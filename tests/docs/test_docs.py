@@ -17,7 +17,7 @@ import pytest
 from helpers import config_checks, method_checks
 from helpers.paths import ROOT
 from helpers.training import assert_same, newest
-from maskgan_jax import errors, evaluate, measured_run, methods, translate
+from maskgan_jax import __main__, errors, evaluate, experiment, methods, translate
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import metric_writers, scores
@@ -142,14 +142,16 @@ def commands(text):
 _FLAGS = '''
 import importlib, inspect, json, sys
 from absl import flags
-from maskgan_jax import commandline
+from maskgan_jax import cli
 given = {}
-commandline.run = lambda main, **options: given.update(options)
+cli.run = lambda main, **options: given.update(options)
 found, sys.argv = {}, ['docs']
 for name in sys.stdin.read().split():
   before = set(flags.FLAGS)
   given.clear()
   module = importlib.import_module('maskgan_jax.' + name)
+  if hasattr(module, '__path__'):
+    module = importlib.import_module(f'maskgan_jax.{name}.__main__')
   last = inspect.getsource(module).partition("if __name__ == '__main__':\\n")[2]
   exec(inspect.cleandoc(last), dict(vars(module)))
   own = sorted(set(flags.FLAGS) - before)
@@ -163,9 +165,7 @@ print(json.dumps(found))
 
 def there():
   """Commands that exist."""
-  paths = sorted(glob.glob(os.path.join(ROOT, 'maskgan_jax', '*.py')))
-  return [os.path.basename(path)[:-3] for path in paths
-          if re.search(r'^  commandline\.run\(', read(path), re.MULTILINE)]
+  return list(__main__.verbs())
 
 
 @pytest.fixture(scope='module')
@@ -371,10 +371,10 @@ def test_the_fifth_method_trains_resumes_measures_and_translates(fifth, tmp_path
   workdir = str(tmp_path / 'run')
   config = load_fifth(fifth, data_dir)
   config.num_steps = 2
-  measured_run.train(config, workdir)
+  experiment.train(config, workdir)
   assert scores.latest(workdir)['step'] == 2
   config.num_steps = 4
-  measured_run.train(config, workdir)
+  experiment.train(config, workdir)
   whole = load_fifth(fifth, data_dir)
   whole.evaluators = ()
   loop.train(whole, str(tmp_path / 'whole'))

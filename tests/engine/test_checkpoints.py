@@ -230,6 +230,7 @@ def test_falls_back_from_damaged_arrays(tmp_path, caplog, item, damage):
   assert sorted(os.listdir(tmp_path / 'checkpoints')) == ['1', '2', '2.set_aside.1']
 
 
+@pytest.mark.slow
 def test_flipped_bits_anywhere_are_noticed_or_harmless(tmp_path):
   _save(tmp_path, 1, 2)
   rng = random.Random(0)

@@ -29,6 +29,7 @@ def whole(tmp_path_factory, data_dir):
   return workdir
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_files(whole):
   assert run_config.load(whole).num_steps == 6
   rows = metric_writers.read(whole)
@@ -40,6 +41,7 @@ def test_a_run_leaves_its_files(whole):
   assert Translator.from_workdir(whole).step == 6
 
 
+@pytest.mark.slow
 def test_a_run_resumed_after_a_bad_picture_is_bitwise_the_uninterrupted_one(
     whole, tmp_path, data_dir, monkeypatch):
   workdir, config = str(tmp_path), smoke_config(data_dir, num_steps=6, checkpoint_every=50)
@@ -63,6 +65,7 @@ def test_a_run_resumed_after_a_bad_picture_is_bitwise_the_uninterrupted_one(
   assert losses(workdir)[6] == losses(whole)[6]
 
 
+@pytest.mark.slow
 def test_a_finished_run_started_again_changes_nothing(whole):
   before = newest(whole)
   trained = loop.train(run_config.load(whole), whole)
@@ -85,6 +88,7 @@ def test_pictures_that_are_not_used_are_told(tmp_path, data_dir, monkeypatch, ca
                                      'or JPEG (trainA/a.heic)\n')
 
 
+@pytest.mark.slow
 def test_another_config_in_the_same_workdir(whole, data_dir):
   config = smoke_config(data_dir, num_steps=6, seed=1)
   with pytest.raises(errors.UserError, match=r'seed was 0, is 1.*another --workdir'):
@@ -184,6 +188,7 @@ def test_more_steps_lift_a_rate_that_falls_until_the_last(data_dir):
                        'ends with it, so that its learning rate at step 6 is 0.00012 instead of 0']
 
 
+@pytest.mark.slow
 def test_scores_decide_which_checkpoint_is_kept(tmp_path, data_dir):
   scores = iter([0.1, 0.9, 0.2, 0.3])
   config = smoke_config(data_dir, num_steps=4, checkpoint_every=1, evaluate_every=1, keep_last=1,
@@ -194,6 +199,7 @@ def test_scores_decide_which_checkpoint_is_kept(tmp_path, data_dir):
     assert saved.steps() == [2, 4]
 
 
+@pytest.mark.slow
 def test_a_run_that_stays_non_finite_stops_with_a_dump(tmp_path, data_dir):
   config = smoke_config(data_dir, num_steps=50, max_skipped=3, log_every=2)
   config.weights.recon1_a = float('inf')
@@ -203,6 +209,7 @@ def test_a_run_that_stays_non_finite_stops_with_a_dump(tmp_path, data_dir):
   assert dump['metrics']['skipped_in_a_row'] >= 3 and dump['step'] <= 8
 
 
+@pytest.mark.slow
 def test_two_trainings_in_one_folder(whole, tmp_path):
   with files.held(whole, 'trains'), pytest.raises(errors.UserError, match='another process trains'):
     # Another open file stands for another process: that is how locks tell them apart.

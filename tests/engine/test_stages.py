@@ -86,6 +86,7 @@ def trained(config, workdir, data_dir):
     return saved.restore_model(base.abstract_model(methods.make(other), other))[1]
 
 
+@pytest.mark.slow
 def test_a_run_of_dispatches_resumes_and_is_the_run_of_steps(tmp_path, data_dir):
   apart = trained(smoke(), tmp_path / 'apart', data_dir)
   trained(smoke(steps_per_dispatch=2, num_steps=2), tmp_path / 'together', data_dir)
@@ -100,6 +101,7 @@ def test_dispatches_must_fit_into_what_happens_between(tmp_path, data_dir, name)
     trained(config, tmp_path / 'run', data_dir)
 
 
+@pytest.mark.slow
 def test_a_refused_resume_leaves_the_runs_config_as_it_was(tmp_path, data_dir):
   trained(smoke(num_steps=1), tmp_path / 'run', data_dir)
   before = (tmp_path / 'run' / 'config.json').read_bytes()
@@ -110,6 +112,7 @@ def test_a_refused_resume_leaves_the_runs_config_as_it_was(tmp_path, data_dir):
   assert (tmp_path / 'run' / 'config.json').read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_loses_no_step(tmp_path, data_dir):
   def make_evaluate(method, data, poll):
     def evaluate(step, params, model_state):
@@ -139,6 +142,7 @@ def test_the_second_stage_begins_with_what_the_first_trained(tmp_path, data_dir)
   assert max(jax.tree.leaves(moved)) > 0
 
 
+@pytest.mark.slow
 def test_what_a_run_begins_with_is_said_in_one_line_if_it_cannot_be(tmp_path, data_dir):
   config = smoke('egsc_it')
   config.model.pretrain_steps = 0

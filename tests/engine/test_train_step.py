@@ -30,11 +30,13 @@ def reference():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize('name', methods.names())
 def test_a_loss_has_no_gradient_for_groups_that_its_player_does_not_own(name):
   method_checks.check_gradients_by_owner(name)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_eight_devices_compute_what_one_does(reference):
   state, history = run(sgd_config())
@@ -44,6 +46,7 @@ def test_eight_devices_compute_what_one_does(reference):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_pmap_computes_what_jit_does(reference):
   state, history = run(sgd_config(parallel='pmap'))
   assert_close(state.params, reference[0].params)
@@ -52,11 +55,13 @@ def test_pmap_computes_what_jit_does(reference):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_rematerialisation_changes_nothing(reference):
   state, _ = run(sgd_config(remat=True), devices=jax.devices()[:1])
   assert_close(state.params, reference[0].params)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_bfloat16_keeps_float32_state_and_stays_near(reference):
   state, history = run(sgd_config(compute_dtype='bfloat16'), devices=jax.devices()[:1])
@@ -80,6 +85,7 @@ GOLDEN_AUTOENCODER = [6.673703, 6.606270, 6.582997]
 GOLDEN_DISCRIMINATOR = [1.390512, 1.363231, 1.457243]
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_no_retrace_and_donation():
   config = small_config()
@@ -155,6 +161,7 @@ def test_accumulation_gives_the_large_batch_where_examples_do_not_meet():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['additional_mask', 'egsc_it'])
 def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples(name):
   """Of a whole method, without batch normalisation: every player's gradients."""
@@ -196,6 +203,7 @@ def test_micro_batches_draw_what_the_whole_batch_does(count):
   assert len(np.unique(keys[0], axis=0)) == number
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_accumulation_trains_content_transfer():
   state, history = run(small_config(accumulate=2), devices=jax.devices()[:2])
@@ -274,6 +282,7 @@ def test_bad_optimizers_are_named(change, message):
     train_step.make_optimizers(methods.make(config), config)
 
 
+@pytest.mark.slow
 def test_a_batch_that_the_devices_do_not_divide():
   with pytest.raises(errors.UserError, match='multiple of 8'):
     parallel_lib.Parallel('jit').check_batch(12)

@@ -13,11 +13,13 @@ from helpers.distribution_samples import export
 from helpers.simple_method import Data, pictures, Simple, simple
 from helpers.tiny_model import SIZE
 from maskgan_jax import errors, evaluators
-from maskgan_jax.data import pipeline, predicates, sources
+from maskgan_jax.data import pipeline, predicates
+from maskgan_jax.data.domains import domains_of
 from maskgan_jax.evaluators import accuracy
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import classifiers, measures
+from maskgan_jax.pretrained_networks import classifiers
 from maskgan_jax.runs import config as run_config
+from maskgan_jax.runs import measures
 
 NAMES = ('Blue', 'Red', 'Green')  # what the classifier's outputs are called
 LEVEL = 100
@@ -256,7 +258,7 @@ def names_of(known=(), features=None, attributes=(), transfer=(), **domains):
   class Records:
     def labels_of(self, name):
       return features[name]
-  return accuracy._to_change(config, sources.domains_of(config, known), known,
+  return accuracy._to_change(config, domains_of(config, known), known,
                              Records() if features else None)
 
 

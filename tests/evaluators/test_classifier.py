@@ -20,9 +20,9 @@ from helpers.distribution_samples import measure as measure_distribution
 from helpers.distribution_samples import open_data, write_folder
 from helpers.simple_method import pictures
 from maskgan_jax import errors, train_classifier
-from maskgan_jax.evaluators import features
-from maskgan_jax.networks import classifier
-from maskgan_jax.runs import classifiers, weights
+from maskgan_jax.evaluators import _features as features
+from maskgan_jax.pretrained_networks import classifier, classifiers
+from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.runs import config as run_config
 
 
@@ -107,6 +107,7 @@ def _trained(table, tmp_path_factory):
   return str(path), notes
 
 
+@pytest.mark.slow
 def test_it_learns_and_says_how_well(trained):
   path, notes = trained
   opened = classifiers.read(path)
@@ -149,6 +150,7 @@ def test_what_is_wrong_often_is_reported_so(table):
   assert held_out.all_accuracy == pytest.approx(np.mean(draw('test')[1] & draw('test')[2]))
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_file(table, tmp_path, monkeypatch):
   contents = []
   for i, seed in enumerate((3, 3, 4)):
@@ -164,6 +166,7 @@ def test_the_same_arguments_give_the_same_file(table, tmp_path, monkeypatch):
   assert metadata['kind'] == 'classifier' and json.loads(metadata['facts'])['seed'] == 3
 
 
+@pytest.mark.slow
 def test_by_default_it_learns_what_the_config_names(table, tmp_path):
   notes = []
   opened = train(make_config(table, attributes=('Bright',)), tmp_path / 'x.safetensors', steps=1,
@@ -172,6 +175,7 @@ def test_by_default_it_learns_what_the_config_names(table, tmp_path):
   assert notes[0] == 'every picture has Square, so that is not learned'
 
 
+@pytest.mark.slow
 def test_of_two_folders_it_learns_which(tmp_path):
   folder = write_folder(tmp_path / 'folder')
   config = run_config.default('content_transfer')
@@ -184,6 +188,7 @@ def test_of_two_folders_it_learns_which(tmp_path):
   assert asked.facts == opened.facts
 
 
+@pytest.mark.slow
 def test_it_learns_the_domain_itself(table, tmp_path):
   """b is what is red or bright, and not both: no single label says that."""
   texts = '(Red & Bright) | (~Red & ~Bright)', '(Red & ~Bright) | (~Red & Bright)'

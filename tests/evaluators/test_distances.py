@@ -9,8 +9,8 @@ import pytest
 from scipy import linalg
 
 from helpers.comparing_inception import torch_fidelity
-from maskgan_jax.evaluators import distances
-from maskgan_jax.evaluators.distances import Sample, Statistics
+from maskgan_jax.evaluators import _distances as distances
+from maskgan_jax.evaluators._distances import Sample, Statistics
 
 
 def statistics_of(features, batch=7):

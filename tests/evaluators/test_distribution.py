@@ -20,8 +20,10 @@ from helpers.distribution_samples import (
   write_folder,
 )
 from helpers.simple_method import Adds, Data, pictures, simple
-from maskgan_jax import errors, evaluators, measured_run
-from maskgan_jax.evaluators import distances, distribution, features
+from maskgan_jax import errors, evaluators, experiment
+from maskgan_jax.evaluators import _distances as distances
+from maskgan_jax.evaluators import _features as features
+from maskgan_jax.evaluators import distribution
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import measures, scores
 from maskgan_jax.training import loop
@@ -354,7 +356,7 @@ def test_training_is_handed_numbers_alone(folder, network, tmp_path, monkeypatch
   monkeypatch.setattr(loop, 'train', train)
   config = make_config(network)
   run_config.smoke(config)
-  measured_run.train(config, str(tmp_path / 'run'))
+  experiment.train(config, str(tmp_path / 'run'))
   assert got[0]['ab_frechet_distance'] > 0
   assert all(isinstance(value, float) for value in got[0].values())
   assert 'sha256' in scores.latest(tmp_path / 'run')['frechet_distance_protocol']

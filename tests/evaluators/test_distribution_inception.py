@@ -19,9 +19,12 @@ from helpers.distribution_samples import (
 )
 from helpers.simple_method import Adds, simple
 from maskgan_jax import errors, evaluators
-from maskgan_jax.convert import inception as convert
-from maskgan_jax.evaluators import distances, features, resizing
-from maskgan_jax.runs import report, scores, weights
+from maskgan_jax.evaluators import _distances as distances
+from maskgan_jax.evaluators import _features as features
+from maskgan_jax.evaluators import _resizing as resizing
+from maskgan_jax.import_weights import inception as convert
+from maskgan_jax.pretrained_networks import files as weights
+from maskgan_jax.runs import report, scores
 
 
 @pytest.fixture(name='folder', scope='module')
@@ -49,6 +52,7 @@ def _small_inception(tmp_path, monkeypatch):
   return str(tmp_path / 'i.safetensors')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('protocol', resizing.PROTOCOLS)
 def test_inception_by_its_protocol(folder, small_inception, protocol):
   data, notes = open_data(folder), []
@@ -73,6 +77,7 @@ def test_inception_by_its_protocol(folder, small_inception, protocol):
   assert not [name for name in got if 'distance' in name]
 
 
+@pytest.mark.slow
 def test_protocols_and_taps_do_not_share_files_or_names(folder, small_inception, tmp_path):
   cache = str(tmp_path / 'cache')
   values = [measure(open_data(folder), small_inception, protocol=protocol, cache=cache)['ab_fid']

@@ -5,7 +5,7 @@ import pytest
 from skimage import metrics
 
 from helpers.simple_method import pictures
-from maskgan_jax.evaluators import image_measures
+from maskgan_jax.evaluators import _image_measures as image_measures
 
 
 @pytest.mark.parametrize(('size', 'window'), [((32, 32), 11), ((24, 37), 11), ((11, 11), 11)])

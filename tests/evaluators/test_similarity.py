@@ -8,7 +8,8 @@ from skimage import metrics
 from helpers.simple_method import Data, pictures, Simple, simple
 from maskgan_jax import errors, evaluators
 from maskgan_jax.data import default_config, evaluation, pipeline, predicates, transforms
-from maskgan_jax.evaluators import image_measures, similarity
+from maskgan_jax.evaluators import _image_measures as image_measures
+from maskgan_jax.evaluators import similarity
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import report, scores
 

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from maskgan_jax.runs import classifiers
+from maskgan_jax.pretrained_networks import classifiers
 
 SIZE, WIDTH = 16, 2
 

@@ -14,7 +14,7 @@ SMOKE = '--config=configs/quickstart.py:smoke'
 
 # No verb itself: a verb defines its flags when it is run as __main__.
 _LIBRARIES = ['maskgan_jax.evaluators', 'maskgan_jax.translator', 'maskgan_jax.training.loop',
-              'maskgan_jax.data.pipeline', 'maskgan_jax.measured_run', 'PIL.Image']
+              'maskgan_jax.data.pipeline', 'maskgan_jax.experiment', 'PIL.Image']
 _forks = multiprocessing.get_context('forkserver')
 _forks.set_forkserver_preload(_LIBRARIES)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers import comparing
 from maskgan_jax import methods
-from maskgan_jax.convert import lomit as converter
+from maskgan_jax.import_weights import lomit as converter
 from maskgan_jax.runs import config as run_config
 
 SIZE, BATCH, ATTRIBUTES = 16, 3, 3

@@ -9,6 +9,7 @@ import skimage.data
 import sklearn.datasets
 
 from maskgan_jax.data import default_config, sources
+from maskgan_jax.data.records import Source
 
 
 @functools.cache
@@ -57,7 +58,7 @@ def make_config(source, **fields):
   return made
 
 
-def open_source(source, **fields) -> sources.Source:
+def open_source(source, **fields) -> Source:
   """Opens a source for pictures of 16 pixels."""
   return sources.open_source(make_config(source, **fields), image_size=16)
 

@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from maskgan_jax.data import digit_images
+from maskgan_jax.data.drawn import digit_images
 
 FILES = {'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
           'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte')}

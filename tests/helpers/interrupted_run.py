@@ -12,7 +12,7 @@ import time
 
 import jax
 
-from maskgan_jax import commandline, errors, evaluators, train
+from maskgan_jax import cli, errors, evaluators, train
 from maskgan_jax.runs import checkpoints, samples
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel
@@ -54,7 +54,7 @@ def main() -> None:
   else:
     assert where == 'nothing', where
   run_config.define_flags()
-  commandline.run(train.main)
+  cli.run(train.main)
 
 
 if __name__ == '__main__':

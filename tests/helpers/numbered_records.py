@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 
 from helpers import data_samples
-from maskgan_jax.data import pipeline, sources, transforms
+from maskgan_jax.data import pipeline, transforms
+from maskgan_jax.data.domains import domains_of
+from maskgan_jax.data.records import Source, SPLITS
 
 NAMES = ('Glasses', 'Old')
 
@@ -88,9 +90,9 @@ def make_data(count=23, *, seed=0, image_size=8, image_width=0, records=None, **
               ) -> pipeline.Data:
   """Data over these records, or over `count` numbered ones, with fields of config.data."""
   config = data_samples.make_config('folder', **{'a': '~Glasses', 'b': 'Glasses', **fields})
-  records = records or {split: NumberedRecords(count) for split in sources.SPLITS}
-  source = sources.Source(records, sources.domains_of(config, NAMES),
-                          dict.fromkeys(sources.SPLITS, 'own'))
+  records = records or {split: NumberedRecords(count) for split in SPLITS}
+  source = Source(records, domains_of(config, NAMES),
+                          dict.fromkeys(SPLITS, 'own'))
   transform = transforms.Transform(image_size, crop=config.crop, keep_aspect=config.keep_aspect,
                                    load_size=config.load_size, flip=config.flip,
                                    image_width=image_width, zoom_least=config.zoom_least,

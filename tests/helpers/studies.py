@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from maskgan_jax.runs import study_plans
+from maskgan_jax.user_study import plan as study_plans
 
 PAIRS, TARGETS = 6, 8
 QUESTIONS = list(study_plans.QUESTIONS)

@@ -43,6 +43,7 @@ def opened(**model):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize('mask_range', [1.0, 2.0, 0.5])
 def test_a_translation_is_the_source_and_the_mask(mask_range):
   _, _, _, translate = opened(mask_range=mask_range)
@@ -57,6 +58,7 @@ def test_a_translation_is_the_source_and_the_mask(mask_range):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_directions_use_their_own_generators():
   method, params, state, translate = opened()
   swapped = {**params, 'generator_ab': params['generator_ba'],
@@ -66,6 +68,7 @@ def test_directions_use_their_own_generators():
   close(method.translate(swapped, state, images(0)).image, back)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('model', [{}, {'attention': True}, {'addition': False}], ids=str)
 def test_a_given_mask_limits_the_change(model):
   _, _, _, translate = opened(**model)
@@ -141,6 +144,7 @@ def test_the_cycles_second_masks_are_not_measured():
   close(found, sum(np.abs(mask).mean() for mask in masks))
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', ['patch', 'dcgan'])
 def test_pools_fill_and_discriminators_see_them(kind):
@@ -243,6 +247,7 @@ def test_instance_norm_without_scale_and_bias(torch):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_score_sees_70_pixels():
   """Without its normalisation, which sees all: as a function of the pixels that reach a score."""
   network = discriminators.PatchGan(width=1)
@@ -256,6 +261,7 @@ def test_a_score_sees_70_pixels():
   assert len(seen) == 70 and seen[-1] - seen[0] == 69
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_sizes_and_parameters_of_the_networks():
   def shapes(network, size):

@@ -174,6 +174,7 @@ def assert_same_pools(model_state, model):
                                comparing.from_torch(torch.stack(pool.images)), atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', UNSUPERVISED)
 def test_the_discriminators_losses_equal_the_twins(case):
   """On translations and on what the pools have instead."""
@@ -193,6 +194,7 @@ def test_the_discriminators_losses_equal_the_twins(case):
   assert_same_pools(after, model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', comparing.CASES)
 def test_the_generators_losses_equal_the_twins(case):
   """Every term; none hides behind a larger one."""

@@ -13,7 +13,8 @@ from helpers.config_checks import arguments, load, name, variants
 from helpers.paths import ROOT
 from helpers.training import random_batch, run
 from maskgan_jax import errors, methods
-from maskgan_jax.data import predicates, table_source
+from maskgan_jax.data import predicates
+from maskgan_jax.data.sources import table as table_source
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import optimizers
 
@@ -200,7 +201,7 @@ def test_lomits_settings_in_its_papers(path):
 
 
 def test_emotionets_action_units_are_those_of_the_table(tmp_path):
-  """The one that the docstring of data/table_source.py shows."""
+  """The one that the docstring of data/sources/table.py shows."""
   lines = table_source.__doc__.splitlines()
   start = next(i for i, line in enumerate(lines) if line.strip().startswith('file,'))
   (tmp_path / 'attributes.csv').write_text('\n'.join(line.strip() for line in lines[start:]))

@@ -85,6 +85,7 @@ def by_hand(params, model_state, a, b, *, common, leak, zeros, label, cycle_comm
           'mask_l2': np.mean(np.square(m_aa)) + np.mean(np.square(m_bb))}, stats
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('variant, model, norms, expected', [
     ('official', {}, {}, OFFICIAL),
     ('paper', {}, {}, PAPER),
@@ -118,6 +119,7 @@ def test_terms_equal_their_equations(variant, model, norms, expected):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_term_of_weight_zero_is_reported_but_not_trained():
   method, params, model_state = official()
   off = methods.make(make_config(weights={**BALANCED, 'recon1_b': 0.0, 'domain_confusion': 0.0}))
@@ -141,6 +143,7 @@ def gradient_sizes(config, name):
           for group, tree in gradient.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_detached_background_trains_no_decoder_a():
   attached = gradient_sizes(make_config(), 'recon1_b')

@@ -90,6 +90,7 @@ def assert_same_statistics(twin, model_state, model):
       close(value, state[name])
 
 
+@pytest.mark.slow
 def test_losses_gradients_and_statistics_equal_the_authors(twin):
   method, params, model_state = official()
   model = make_twin(twin, params, model_state, BALANCED)
@@ -116,6 +117,7 @@ def test_losses_gradients_and_statistics_equal_the_authors(twin):
   assert_same_statistics(twin, after, model)
 
 
+@pytest.mark.slow
 def test_training_steps_equal_the_authors(twin):
   """The engine's whole iteration, clipping and Adam included, twice."""
   weights = {name: 5 * weight for name, weight in content_transfer.weights('glasses').items()}

@@ -10,8 +10,8 @@ import pytest
 from helpers.comparing import close
 from maskgan_jax import errors, methods
 from maskgan_jax.networks import normalization
+from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.runs import weights
 from maskgan_jax.translator import Translator
 
 SIZE, BATCH = 8, 2
@@ -114,6 +114,7 @@ def test_noise_stays_on_in_the_code_and_not_in_the_paper():
     assert len(results) == draws
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('variant', ['official', 'paper'])
 def test_a_translation_does_not_depend_on_its_batch(variant):
   method, params, _ = opened(variant)
@@ -150,6 +151,7 @@ def test_feature_masks_let_through_at_least_their_threshold():
     close(mask, [threshold, (1 + threshold) / 2, 1])
 
 
+@pytest.mark.slow
 def test_a_flat_picture_and_its_features_are_finite():
   """A constant channel has variance 0, which the authors' code divides by."""
   method, params, translate = opened()
@@ -165,6 +167,7 @@ def test_a_flat_picture_and_its_features_are_finite():
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(jax.grad(loss))(owned)))
 
 
+@pytest.mark.slow
 def test_pictures_need_not_be_square():
   config = make_config()
   config.image_width = 12
@@ -187,6 +190,7 @@ def test_bad_values_are_said_in_one_line(change, message):
     methods.make(make_config(**change))
 
 
+@pytest.mark.slow
 def test_the_perceptual_network_is_named(tmp_path):
   assert 'which domain' in methods.make(make_config()).provenance['perceptual_network']
   named = methods.make(make_config(attributes=('x', 'y'))).provenance['perceptual_network']

@@ -213,6 +213,7 @@ def assert_player_equals(case, stage, player, owns, reached, tolerance=2e-4):
     assert others and not any(x.any() for x in jax.tree.leaves(others)), 'they are at rest'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', comparing.CASES)
 def test_the_discriminators_equal_the_authors(case):
   owns = ('discriminator_a', 'discriminator_b')
@@ -223,6 +224,7 @@ OWNS = ('encoder_a', 'encoder_b', 'generator_a', 'generator_b', 'shared_encoder'
         'shared_generator')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', comparing.CASES)
 def test_the_generators_equal_the_authors(case):
   """Perceptual network and feature networks are at rest; no term hides behind a larger one."""
@@ -233,6 +235,7 @@ PRETRAINED = tuple(f'{part}_{x}' for x in 'ab' for part in (
     'features', 'pretrain_shared_encoder', 'pretrain_shared_generator', 'pretrain_generator'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', ['digits', 'paper'])
 def test_pretraining_equals_the_authors(case):
   owns = ('pretrain_discriminator_a', 'pretrain_discriminator_b')
@@ -241,6 +244,7 @@ def test_pretraining_equals_the_authors(case):
                        {'kl': ('features', 'encoder')})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', ['scenes', 'paper'])
 def test_translations_equal_the_authors(case):
   """In both directions; the paper draws no noise any more."""
@@ -263,6 +267,7 @@ def test_translations_equal_the_authors(case):
     np.testing.assert_allclose(found, comparing.from_torch(expected), atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('player', ['discriminator', 'generator'])
 def test_images_of_one_colour_have_finite_losses_and_gradients(player):
   """Features and perceptual maps are constant then, or nothing."""

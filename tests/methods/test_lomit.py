@@ -10,8 +10,8 @@ import pytest
 from helpers.comparing import close
 from maskgan_jax import errors, methods
 from maskgan_jax.losses import mask_regularizers
-from maskgan_jax.methods import lomit_settings
 from maskgan_jax.networks import masks
+from maskgan_jax.recipes import lomit as lomit_settings
 from maskgan_jax.runs import config as run_config
 
 SIZE, BATCH = 16, 3
@@ -75,6 +75,7 @@ def loss_of(player, config):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize('variant', ['ijcai', 'iclr', 'official'])
 def test_translations_and_masks_have_their_shapes_and_ranges(variant):
   method, functions = opened(variant)
@@ -95,6 +96,7 @@ def test_translations_and_masks_have_their_shapes_and_ranges(variant):
   assert methods.make(config).abilities == method.abilities - {'reverse'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('variant', ['ijcai', 'iclr', 'official'])
 def test_predicted_masks_given_back_change_nothing(variant):
   translate = opened(variant)[1]['translate']
@@ -144,6 +146,7 @@ def test_a_source_mask_brings_style_where_it_is_and_takes_it_where_it_is_not():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_without_the_exemplar_s_mask_styles_are_of_whole_images():
   method, functions = opened(exemplar_mask=False)
   assert 'exemplar_mask' not in method.abilities and 'source_mask' in method.abilities
@@ -160,6 +163,7 @@ def test_without_the_exemplar_s_mask_styles_are_of_whole_images():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_interpolation_runs_from_one_exemplar_to_the_other():
   for variant in ('ijcai', 'iclr'):
     functions = opened(variant)[1]
@@ -172,6 +176,7 @@ def test_interpolation_runs_from_one_exemplar_to_the_other():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_batch_statistics_mix_examples_and_running_ones_do_not():
   for statistics, alone in (('running', True), ('batch', False)):
     method, functions = opened('official', inference_statistics=statistics)
@@ -182,6 +187,7 @@ def test_batch_statistics_mix_examples_and_running_ones_do_not():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_sums_over_pixels_are_means_times_their_number():
   pixels = (SIZE // 4) ** 2
   mean = loss_of('generator', make_config(similarity_reduction='mean', size_reduction='mean'))[1]
@@ -190,6 +196,7 @@ def test_sums_over_pixels_are_means_times_their_number():
   assert float(summed['size']) == pytest.approx(float(mean['size']) * pixels)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_more_masks_are_regularized_in_the_code_than_in_the_papers():
   config = make_config(cosegmentation=True, size_reduction='mean')
@@ -200,6 +207,7 @@ def test_more_masks_are_regularized_in_the_code_than_in_the_papers():
   assert 2 * float(few['size']) < float(many['size']) < 6
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_similarity_can_be_taken_at_the_image_s_resolution():
   config = make_config(similarity_size=SIZE, similarity_reduction='mean')
@@ -223,6 +231,7 @@ def test_similarity_can_be_taken_at_the_image_s_resolution():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_terms_are_weighted_and_the_style_difference_is_maximised():
   config = make_config('iclr', weights={'similarity': 0.3, 'size': 0.2}, style_difference=0.7)
   loss, metrics, _ = loss_of('generator', config)
@@ -232,6 +241,7 @@ def test_terms_are_weighted_and_the_style_difference_is_maximised():
   assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_without_attributes_the_critic_tells_the_domains_apart():
   """One class: 0 for a, 1 for b; translations are asked to be of the exemplar's domain."""
@@ -247,6 +257,7 @@ def test_without_attributes_the_critic_tells_the_domains_apart():
   assert float(metrics['classification']) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_translations_are_asked_for_the_exemplar_s_labels():
   config = make_config(attributes=('x', 'y'))
@@ -304,6 +315,7 @@ def test_a_config_that_makes_no_sense_says_so(changes, words):
     methods.make(make_config(variant, **changes))
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize('remat', [False, True])
 def test_bfloat16_and_rematerialisation_stay_near(remat):

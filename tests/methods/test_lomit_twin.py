@@ -170,6 +170,7 @@ def assert_same_averages(batch_stats, model):
     np.testing.assert_allclose(value, state[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_critic_equals_the_authors():
   """Every term, its gradients, their weighted sum, the mask network's running averages."""
   model = make_twin()
@@ -188,6 +189,7 @@ def test_critic_equals_the_authors():
   assert_same_averages(batch_stats, model)
 
 
+@pytest.mark.slow
 def test_generator_equals_the_authors():
   """As above; no term hides behind a larger one."""
   everything = set(small()[1].players[GENERATOR].owns)
@@ -253,6 +255,7 @@ def test_training_steps_equal_the_authors():
     assert_same_averages(jax.device_get(state.model_state['batch_stats']), model)
 
 
+@pytest.mark.slow
 def test_inference_equals_the_authors():
   """Masks and codes with statistics of the batch; a mask that is given replaces the predicted."""
   config, method, params, model_state = small()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from helpers.commands import fails, run
-from maskgan_jax import regularizer_benchmark
+from maskgan_jax.benchmark import regularizer as regularizer_benchmark
 
 
 def test_figures_of_both_forms():

@@ -69,6 +69,7 @@ def test_upsampled_convolution_equals_pytorchs_three_layers(torch, size, channel
   close(gradients[1], weight.grad.numpy().transpose(2, 3, 1, 0))
 
 
+@pytest.mark.slow
 def test_second_derivatives_are_those_of_the_plain_form():
   """What a gradient penalty takes: the gradient of a function of the gradient."""
   x, kernel = normal(0, 1, 6, 6, 5), normal(1, 3, 3, 5, 6)

@@ -51,6 +51,7 @@ def test_an_odd_side_is_padded_at_its_end(torch, height, width):
   close(layer.apply(params, x), expected.permute(0, 2, 3, 1).numpy())
 
 
+@pytest.mark.slow
 def test_the_discriminators_scores_of_28x28_are_2x2():
   network = discriminators.PatchDiscriminator(2, 4)
   scores, _ = network.init_with_output(jax.random.key(0), normal(3, 28, 28, 3))

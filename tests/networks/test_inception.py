@@ -11,8 +11,8 @@ import pytest
 from helpers import comparing_inception
 from helpers.comparing import close
 from maskgan_jax import errors
-from maskgan_jax.convert import inception as convert
-from maskgan_jax.networks import inception
+from maskgan_jax.import_weights import inception as convert
+from maskgan_jax.pretrained_networks import inception
 
 # For the last blocks 3x2 pixels are left. Before the pools are 67x66 and 31x30: pools that round up
 # differ where numbers are even.
@@ -74,6 +74,7 @@ def worst(one, other):
              for tap in inception.TAPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size', [(75, 107), SIZE])
 def test_every_tap_equals_torch_fidelity(torch, size):
   expected = theirs(torch, model(), *size)
@@ -100,6 +101,7 @@ def test_its_own_forward_gives_the_same(torch):
     close(tap, expected[name])
 
 
+@pytest.mark.slow
 def test_pictures_of_a_batch_do_not_meet(torch):
   images = pictures(75, 107)
   both, second = ours(images), ours(np.stack([0 * images[0], images[1]]))

@@ -123,6 +123,7 @@ def test_initialisation_has_pytorch_bounds(torch, kind):
     assert abs(np.asarray(params[name]).mean()) < 0.25 * bound
 
 
+@pytest.mark.slow
 def test_layers_compute_in_their_dtype_and_keep_float32_parameters():
   for module, shape in ((layers.DownConv(4, jnp.bfloat16), (1, 4, 4, 3)),
                         (layers.UpConv(4, jnp.bfloat16), (1, 4, 4, 3)),

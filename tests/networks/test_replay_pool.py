@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maskgan_jax.methods import replay_pool
+from maskgan_jax.methods import _replay_pool as replay_pool
 from maskgan_jax.networks.replicas import DATA_AXIS
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.comparing import close, CONV, normal
 from maskgan_jax import errors
-from maskgan_jax.networks import vgg19
+from maskgan_jax.pretrained_networks import vgg19
 
 
 def random_params(width, seed=0):
@@ -52,6 +52,7 @@ def _full():
   return random_params(64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size, pool', [
     ((32, 32), 'SAME'), ((32, 32), 'VALID'), ((37, 29), 'SAME'), ((37, 29), 'VALID')])
 def test_every_tap_equals_pytorch(torch, full, size, pool):
@@ -70,6 +71,7 @@ def test_every_tap_equals_pytorch(torch, full, size, pool):
     close(tap, theirs, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size, pool', [
     ((28, 28), 'SAME'), ((17, 22), 'VALID'), ((13, 7), 'SAME'), ((1, 1), 'SAME')])
 def test_gradient_to_the_image_equals_pytorch(torch, size, pool):
@@ -153,6 +155,7 @@ def test_sizes_are_the_papers():
     assert {tap.dtype for tap in taps} == {jnp.dtype(jnp.bfloat16)}
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32():
   images = np.random.default_rng(1).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
   params = random_params(8)

@@ -20,11 +20,12 @@ from PIL import Image
 import pytest
 
 from helpers import browser, commands, models
-from maskgan_jax import demo_session, errors, methods
+from maskgan_jax import errors, methods
 from maskgan_jax.data import images
+from maskgan_jax.demo import session as demo_session
 from maskgan_jax.methods import base
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.runs import pretrained
+from maskgan_jax.translator import packaged as pretrained
 from maskgan_jax.translator import Translator
 
 MODEL = 'content_transfer_avatars'
@@ -72,6 +73,7 @@ def test_the_editors_layers_are_laid_over_each_other_and_foreign_ones_refused():
     demo_session.from_editor([b'nothing'], (16, 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', methods.names())
 def test_what_the_page_does_is_what_the_translator_does(demo, name):
   model = demo.models[name]
@@ -98,6 +100,7 @@ def test_what_the_page_does_is_what_the_translator_does(demo, name):
     np.testing.assert_array_equal(back.pictures['source'], model.examples['exemplar'][0])
 
 
+@pytest.mark.slow
 def test_an_editor_with_an_earlier_prediction_is_no_edit(translator):
   examples = {role: [example(role)] for role in demo_session.ROLES}
   demo = demo_session.Demo({'faces': demo_session.Model(translator, examples)})
@@ -114,6 +117,7 @@ def test_an_editor_with_an_earlier_prediction_is_no_edit(translator):
   assert not demo.edit(edited, 'source', edited.shown['source']).edited
 
 
+@pytest.mark.slow
 def test_results_become_sources_also_of_other_models(demo):
   session = demo.carry_on(demo.start('content_transfer'))
   carried = session.pictures['source']
@@ -179,7 +183,7 @@ def test_bad_input_is_said(demo):
 @pytest.mark.slow  # Gradio takes seconds to load
 def test_forged_requests_are_a_message_and_one_line_in_the_log(monkeypatch, capsys):
   gradio = pytest.importorskip('gradio')
-  from maskgan_jax import demo_layout
+  from maskgan_jax.demo import layout as demo_layout
   page = object.__new__(demo_layout._Blocks)
 
   def answer(error):

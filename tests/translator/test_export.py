@@ -13,7 +13,7 @@ import pytest
 
 from helpers import commands, models
 from helpers.models import picture
-from maskgan_jax import commandline, errors, export, files, methods
+from maskgan_jax import cli, errors, export, files, methods
 from maskgan_jax.methods import base
 from maskgan_jax.translator import Translator
 
@@ -159,12 +159,14 @@ def test_a_folder_is_never_written_for_a_file_without_a_word(tmp_path, monkeypat
   given = absl.flags.FlagValues()
   absl.flags.DEFINE_string('output', f'{tmp_path}/{output}', '', flag_values=given)
   absl.flags.DEFINE_string('what', 'translate', '', flag_values=given)
+  for name in ('pretrained', 'workdir'):
+    absl.flags.DEFINE_string(name, '', '', flag_values=given)
   for name in ('masks', 'reverse', 'half'):
     absl.flags.DEFINE_bool(name, False, '', flag_values=given)
   given.mark_as_parsed()
   monkeypatch.setattr(absl.flags, 'FLAGS', given)
   saved = []
-  monkeypatch.setattr(commandline, 'translator', lambda: types.SimpleNamespace(
+  monkeypatch.setattr(cli, 'translator', lambda: types.SimpleNamespace(
       save=lambda folder, half: saved.append(folder)))
   if message:
     with pytest.raises(errors.UserError, match=message):

@@ -14,10 +14,11 @@ from helpers.models import drawn, picture
 from maskgan_jax import errors, methods
 from maskgan_jax.data import images
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.runs import pretrained
+from maskgan_jax.translator import packaged as pretrained
 from maskgan_jax.translator import Translator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', methods.names())
 def test_what_was_saved_does_the_same(name, tmp_path):
   before = drawn(name)
@@ -64,6 +65,7 @@ def test_nothing_that_is_there_is_overwritten(tmp_path):
   Translator.from_pretrained(tmp_path / 'killed')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', methods.names())
 def test_a_file_without_a_network_is_said(name, tmp_path):
   drawn(name).save(tmp_path / 'it')
@@ -104,6 +106,7 @@ def test_what_does_not_fit_is_said(tmp_path):
     Translator.from_pretrained(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', pretrained.names())
 def test_every_model_that_comes_along(name):
   """It opens, is small, has a card, and changes its own examples; machine paths are in none."""

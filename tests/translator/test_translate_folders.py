@@ -9,7 +9,7 @@ import pytest
 
 from helpers.tiny_model import make_config, SIZE
 from maskgan_jax import errors, translate
-from maskgan_jax.data import file_records
+from maskgan_jax.data.sources import files as file_records
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import pictures
 from maskgan_jax.translate import Edits

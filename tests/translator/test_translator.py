@@ -51,6 +51,7 @@ def t():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_is_what_the_method_computes(t):
   a, b = pictures(3), pictures(3, seed=1)
   params, model_state = t._variables
@@ -149,6 +150,7 @@ def test_weights_outlive_donation():
   assert np.all(t(pictures(1), pictures(1)).source_mask == 0.5)
 
 
+@pytest.mark.slow
 def test_a_zero_in_the_source_mask_leaves_the_source_there(t):
   a, b = pictures(2), pictures(2, seed=1)
   edited = t(a, b).source_mask.copy()
@@ -195,6 +197,7 @@ def test_masks_of_other_sizes_are_resized(size):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_what_the_exemplar_mask_leaves_out_is_painted_over(t):
   a, b = pictures(1), pictures(1, seed=1)
   soft = t.segment(b)
@@ -226,6 +229,7 @@ def test_removal_changes_nothing_outside_the_mask(t):
   np.testing.assert_array_equal(t.segment(b, threshold)[..., 0], ~outside)
 
 
+@pytest.mark.slow
 def test_removal_takes_a_mask(t):
   b = pictures(1)
   mask = np.zeros((SIZE, SIZE), bool)

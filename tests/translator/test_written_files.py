@@ -8,19 +8,14 @@ from PIL import Image
 import pytest
 
 from helpers.tiny_model import make_config, SIZE
-from maskgan_jax import (
-  check_data,
-  errors,
-  files,
-  import_weights,
-  picture_benchmark,
-  translate,
-  user_study,
-)
+from maskgan_jax import check_data, errors, files, translate
+from maskgan_jax.import_weights import __main__ as import_weights
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import weights
+from maskgan_jax.picture_benchmark import __main__ as picture_benchmark
+from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.translate import Edits
 from maskgan_jax.translator import Translator
+from maskgan_jax.user_study import __main__ as user_study
 
 
 class _Masked:

@@ -1,0 +1,44 @@
+"""Runs a verb: `maskgan VERB FLAG...` is `python -m maskgan_jax.VERB FLAG...`."""
+
+import ast
+import pathlib
+import pkgutil
+import runpy
+import sys
+
+from maskgan_jax import errors
+
+_PACKAGE = pathlib.Path(__file__).parent
+
+
+def verbs() -> dict[str, str]:
+  """Returns each verb and the first line of its docstring; nothing is imported for that."""
+  lines = {}
+  for module in pkgutil.iter_modules([str(_PACKAGE)]):
+    path = _PACKAGE / module.name
+    path = path / '__main__.py' if module.ispkg else path.with_suffix('.py')
+    text = path.read_text(encoding='utf-8') if path.exists() else ''
+    if module.name != '__main__' and "\nif __name__ == '__main__':" in text:
+      lines[module.name] = ast.get_docstring(ast.parse(text)).splitlines()[0]
+  return lines
+
+
+def main() -> None:
+  """Runs the verb that the first argument names; without one, lists them."""
+  verb = sys.argv[1] if len(sys.argv) > 1 else '--help'
+  known_verbs = verbs()
+  if verb in ('--help', '-h', 'help'):
+    print('maskgan VERB [FLAG...]; maskgan VERB --help has the flags of a verb.\n')
+    for name, line in known_verbs.items():
+      print(f'  {name:20} {line}')
+    return
+  if verb not in known_verbs:
+    print(f'error: unknown verb {verb!r}{errors.nearest(verb, known_verbs)}; verbs: '
+          f'{", ".join(known_verbs)}', file=sys.stderr)
+    sys.exit(2)
+  del sys.argv[1]
+  runpy.run_module(f'maskgan_jax.{verb}', run_name='__main__', alter_sys=True)
+
+
+if __name__ == '__main__':
+  main()

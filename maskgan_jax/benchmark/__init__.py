@@ -1,0 +1,1 @@
+"""The command `benchmark`: how fast a step is, alone and beside PyTorch."""

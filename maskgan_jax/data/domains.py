@@ -1,0 +1,40 @@
+"""Which records make a domain."""
+
+from collections.abc import Sequence
+import dataclasses
+
+from maskgan_jax import errors
+from maskgan_jax.data import default_config, predicates
+
+
+@dataclasses.dataclass(frozen=True)
+class Domains:
+  """The predicates of the two domains, for training and for evaluation."""
+  a: predicates.Predicate
+  b: predicates.Predicate
+  test_a: predicates.Predicate
+  test_b: predicates.Predicate
+
+  def of(self, split: str) -> tuple[predicates.Predicate, predicates.Predicate]:
+    """Returns the predicates of a and b in one split."""
+    return (self.a, self.b) if split == 'train' else (self.test_a, self.test_b)
+
+
+def domains_of(config_data, names: Sequence[str]) -> Domains:
+  """Parses the four predicates over the attributes that exist.
+
+  Where the only attribute is 'B', as in trainA and trainB, untouched defaults mean '~B' and 'B';
+  of colored_digits, '~Colored' and 'Colored'; of circle_square, '~Square' and 'Square'.
+  """
+  default = default_config.get_default()
+  a, b = config_data.a, config_data.b
+  tells = {'colored_digits': 'Colored', 'circle_square': 'Square'}.get(
+      config_data.source, 'B' if tuple(names) == ('B',) else '')
+  if tells:
+    a, b = (f'~{tells}' if a == default.a else a), (tells if b == default.b else b)
+  elif not names and (a, b) == (default.a, default.b):
+    raise errors.UserError('these pictures have no labels, so config.data.a and config.data.b '
+                           'cannot tell two domains apart; sort them into trainA/ and trainB/')
+  texts = {'a': a, 'b': b, 'test_a': config_data.test_a or a, 'test_b': config_data.test_b or b}
+  return Domains(**{field: predicates.parse(text, names, where=f'config.data.{field}')
+                    for field, text in texts.items()})

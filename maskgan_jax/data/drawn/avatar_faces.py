@@ -1,0 +1,276 @@
+"""Cartoon faces whose attributes can be put on, taken off and swapped, with exact answers.
+
+A face is a `Recipe`, and everything here is a pure function of recipes: the picture, the same face
+without an attribute or with another face's, and the exact region in which two faces differ.
+"""
+
+from collections.abc import Iterable, Sequence
+import colorsys
+import dataclasses
+import json
+
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.data.drawn import avatar_layers
+
+SPLITS = ('train', 'validation', 'test')
+HAIR_COLORS = {
+    'Black': ('#2C1B18', '#1A1716', '#23242B'),
+    'Blond': ('#D6B370', '#E8CB86', '#ECDCBF'),
+    'Brown': ('#724133', '#5B382C', '#8A5A3B'),
+    'Gray': ('#9A9A9C', '#B9B7B5', '#808488'),
+    'Pink': ('#F59797', '#F27BA5', '#E9A6C4'),
+    'Red': ('#C93305', '#B5401A', '#DB4B22'),
+}
+_SKIN_COLORS = ('#FFDBB4', '#F6CDA2', '#EDB98A', '#DFA273', '#D08B5B', '#BF7443', '#AE5D29',
+                '#88503A', '#614335')
+_HAT_COLORS = ('#262E33', '#65C9FF', '#5199E4', '#25557C', '#929598', '#3C4F5C', '#A7FFC4',
+               '#FFDEB5', '#FFFFB1', '#FF488E', '#FF5C5C', '#7A4FA3', '#3E8E5A')
+_CLOTHING_COLORS = (*_HAT_COLORS, '#E6E6E6', '#B1E2FF', '#FFFFFF')
+
+# Left out on purpose: parts that cover an eye, leave the crop, have no colour to change, or wear
+# what would be another attribute (hats, veils, flowers, scars, an eyepatch).
+_HAIRS = ('BIG_HAIR', 'BOB', 'BUN', 'CAESAR_SIDE_PART', 'CAESAR', 'CURLY', 'CURVY', 'DREADS',
+          'FRIZZLE', 'FRO_BAND', 'FRO', 'LONG_NOT_TOO_LONG', 'MIA_WALLACE', 'SHAGGY_MULLET',
+          'SHAGGY', 'SHORT_CURLY', 'SHORT_DREADS_1', 'SHORT_DREADS_2', 'SHORT_FLAT', 'SHORT_ROUND',
+          'SHORT_WAVED', 'STRAIGHT_1', 'STRAIGHT_STRAND', 'BRAIDS', 'BUZZCUT', 'CORNROWS',
+          'DREADLOCKS', 'EINSTEIN_HAIR', 'ELVIS', 'EVIL_SPIKE', 'MOWGLI', 'PIXIE',
+          'POMPADOUR', 'QUIFF', 'TWIST_LONG_HAIR', 'WILD')
+_HATS = ('HAT', 'TURBAN', 'WINTER_HAT_1', 'WINTER_HAT_2', 'WINTER_HAT_3', 'WINTER_HAT_4')
+_SUNGLASSES = ('KURT', 'SUNGLASSES', 'SUNGLASSES_2', 'WAYFARERS', 'WAYFARERS_2')
+_GLASSES = ('PRESCRIPTION_1', 'PRESCRIPTION_2', 'ROUND', *_SUNGLASSES)
+_FACIAL_HAIRS = ('BEARD_LIGHT', 'BEARD_MAGESTIC', 'BEARD_MEDIUM', 'EINSTEIN_MOUSTACHE',
+                 'MOUSTACHE_FANCY', 'MOUSTACHE_MAGNUM', 'WICK_BEARD')
+_SMILES = ('BIG_SMILE', 'SMILE', 'TONGUE')
+_OTHER_MOUTHS = ('CONCERNED', 'DISBELIEF', 'GRIMACE', 'SAD', 'SCREAM_OPEN', 'SERIOUS')
+_EYES = ('CLOSED', 'DEFAULT', 'EYE_ROLL', 'HAPPY', 'SIDE', 'SQUINT', 'SURPRISED', 'WINK',
+         'WINK_WACKY')
+_EYEBROWS = ('ANGRY_NATURAL', 'DEFAULT_NATURAL', 'DEFAULT', 'FLAT_NATURAL', 'FROWN_NATURAL',
+             'RAISED_EXCITED_NATURAL', 'RAISED_EXCITED', 'SAD_CONCERNED_NATURAL',
+             'UNIBROW_NATURAL', 'UP_DOWN_NATURAL', 'UP_DOWN')
+_NOSES = ('DEFAULT', 'SMALL', 'WIDE')
+_CLOTHES = ('BLAZER_SHIRT', 'BLAZER_SWEATER', 'BOND_SUIT', 'CHEF', 'COLLAR_SWEATER', 'HOODIE',
+            'JEDI_ROBE', 'OVERALL', 'SHIRT_CREW_NECK', 'SHIRT_SCOOP_NECK', 'SHIRT_V_NECK')
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """What a face is drawn from: python-avatars part names ('' for none) and '#rrggbb' colours.
+
+  `spare_*` is what the face shows once the attribute that the field carries is taken away: its
+  mouth when it stops smiling, its hair colour undyed, its hair if it were not bald.
+  """
+  background: str
+  skin: str
+  eyes: str
+  eyebrows: str
+  nose: str
+  clothing: str
+  clothing_color: str
+  hair: str
+  hair_color: str
+  hat: str
+  hat_color: str
+  glasses: str
+  facial_hair: str
+  facial_hair_color: str
+  mouth: str
+  spare_mouth: str
+  spare_hair: str
+  spare_hair_color: str
+
+  def to_json(self) -> str:
+    return json.dumps(dataclasses.asdict(self))
+
+  @classmethod
+  def from_json(cls, text: str | bytes) -> 'Recipe':
+    return cls(**json.loads(text))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Attribute:
+  """How an attribute is carried: on which fields, and what the first of them then holds.
+
+  `without` empties that first field, or puts its spare in.
+  """
+  fields: tuple[str, ...]
+  values: frozenset[str]
+  hidden_by_hat: bool = False
+  needs_hair: bool = False
+
+
+_ATTRIBUTES = {
+    'Bald': _Attribute(('hair',), frozenset({''}), hidden_by_hat=True),
+    **{f'{name}_Hair': _Attribute(('hair_color',), frozenset(shades), hidden_by_hat=True,
+                                  needs_hair=True)
+       for name, shades in HAIR_COLORS.items()},
+    'Eyeglasses': _Attribute(('glasses',), frozenset(_GLASSES)),
+    'Facial_Hair': _Attribute(('facial_hair', 'facial_hair_color'), frozenset(_FACIAL_HAIRS)),
+    'Smiling': _Attribute(('mouth',), frozenset(_SMILES)),
+    'Sunglasses': _Attribute(('glasses',), frozenset(_SUNGLASSES)),
+    'Wearing_Hat': _Attribute(('hat', 'hat_color'), frozenset(_HATS)),
+}
+ATTRIBUTES = tuple(sorted(_ATTRIBUTES))
+
+# Every face has these, whatever they are like, so they are no labels, but they can be transferred
+# and have masks as attributes do. Only hair that cannot be seen has no colour.
+_FEATURES = {
+    'hair_color': _Attribute(('hair_color',), frozenset().union(*HAIR_COLORS.values()),
+                             hidden_by_hat=True, needs_hair=True),
+    'mouth': _Attribute(('mouth',), frozenset(_SMILES + _OTHER_MOUTHS)),
+}
+FEATURES = tuple(_FEATURES)
+FEATURE_LABELS = {'hair_color': tuple(f'{color}_Hair' for color in HAIR_COLORS),
+                  'mouth': ('Smiling',)}
+_ALL = _ATTRIBUTES | _FEATURES
+
+# Every face draws one number for each of these, so no choice shifts another; append only.
+_DRAWS = ('background_hue', 'background_saturation', 'background_value', 'skin', 'eyes', 'eyebrows',
+          'nose', 'clothing', 'clothing_color', 'bald', 'hair', 'hair_color', 'hair_shade',
+          'spare_hair_color', 'spare_hair_shade', 'hat', 'hat_type', 'hat_color', 'glasses',
+          'glasses_type', 'facial_hair', 'facial_hair_type', 'facial_hair_color', 'smiling',
+          'smile', 'other_mouth')
+
+
+def recipe(seed: int, split: str, index: int) -> Recipe:
+  """Returns face `index` (>= 0, no upper end) of `split`: a pure function of the arguments."""
+  numbers = np.random.default_rng([seed, SPLITS.index(split), index]).random(len(_DRAWS))
+  draw = dict(zip(_DRAWS, numbers.tolist(), strict=True))
+
+  def pick(name: str, choices: Sequence[str]) -> str:
+    return choices[int(draw[name] * len(choices))]
+
+  background = colorsys.hsv_to_rgb(draw['background_hue'],
+                                   0.1 + 0.6 * draw['background_saturation'],
+                                   0.5 + 0.5 * draw['background_value'])
+  skin = pick('skin', _SKIN_COLORS)
+  smile, other_mouth = pick('smile', _SMILES), pick('other_mouth', _OTHER_MOUTHS)
+  smiling, bald = draw['smiling'] < 0.5, draw['bald'] < 0.1
+  hair = pick('hair', _HAIRS)
+  hair_color = pick('hair_color', tuple(HAIR_COLORS))
+  spare_hair_color = pick('spare_hair_color', [name for name in HAIR_COLORS if name != hair_color])
+  # A beard has a colour of its own (else it would tell the hair's), but one that shows on the skin.
+  beard_colors = [shade for shades in HAIR_COLORS.values() for shade in shades
+                  if np.abs(avatar_layers.rgb(shade) - avatar_layers.rgb(skin)).max() >= 60]
+  return Recipe(
+      background='#' + ''.join(f'{round(255 * channel):02X}' for channel in background),
+      skin=skin,
+      eyes=pick('eyes', _EYES),
+      eyebrows=pick('eyebrows', _EYEBROWS),
+      nose=pick('nose', _NOSES),
+      clothing=pick('clothing', _CLOTHES),
+      clothing_color=pick('clothing_color', _CLOTHING_COLORS),
+      hair='' if bald else hair,
+      hair_color=pick('hair_shade', HAIR_COLORS[hair_color]),
+      hat=pick('hat_type', _HATS) if draw['hat'] < 0.15 else '',
+      hat_color=pick('hat_color', _HAT_COLORS),
+      glasses=pick('glasses_type', _GLASSES) if draw['glasses'] < 0.5 else '',
+      facial_hair=pick('facial_hair_type', _FACIAL_HAIRS) if draw['facial_hair'] < 0.5 else '',
+      facial_hair_color=pick('facial_hair_color', beard_colors),
+      mouth=smile if smiling else other_mouth,
+      spare_mouth=other_mouth if smiling else smile,
+      spare_hair=hair,
+      spare_hair_color=pick('spare_hair_shade', HAIR_COLORS[spare_hair_color]))
+
+
+def attributes_of(face: Recipe) -> dict[str, bool]:
+  """Returns what can be seen: under a hat nobody is bald and no hair has a colour.
+
+  Faces to give a hair colour to are thus '~Black_Hair & ~Bald & ~Wearing_Hat'.
+  """
+  return {name: _has(face, name) for name in ATTRIBUTES}
+
+
+def _has(face: Recipe, name: str) -> bool:
+  attribute = _ALL[name]
+  return (getattr(face, attribute.fields[0]) in attribute.values
+          and not (attribute.hidden_by_hat and face.hat)
+          and not (attribute.needs_hair and not face.hair))
+
+
+def check_attributes(attributes: Iterable[str]) -> None:
+  """Raises UserError for a name that is neither an attribute nor a feature of these faces."""
+  for name in attributes:
+    if name not in _ALL:
+      raise errors.UserError(f"avatars have no attribute '{name}'{errors.nearest(name, _ALL)}; "
+                             f"they have {', '.join(_ALL)}")
+
+
+def with_attributes_of(face: Recipe, other: Recipe, attributes: Iterable[str]) -> Recipe:
+  """Returns `face` wearing the attributes exactly as `other` wears, or does not wear, them.
+
+  What carries an attribute is taken as a whole: 'Black_Hair' of a blond face makes hair blond, and
+  'Smiling' of a sad one gives its sad mouth, just as 'hair_color' and 'mouth' do.
+  """
+  attributes = tuple(attributes)
+  check_attributes(attributes)
+  for attribute in map(_ALL.get, attributes):
+    main = attribute.fields[0]
+    mine, theirs = getattr(face, main), getattr(other, main)
+    changes = {field: getattr(other, field) for field in attribute.fields}
+    new = theirs in attribute.values and mine not in attribute.values
+    if new and hasattr(face, 'spare_' + main):
+      changes['spare_' + main] = mine  # so that taking it off again gives back this face
+    face = dataclasses.replace(face, **changes)
+  return face
+
+
+def without(face: Recipe, attributes: Iterable[str]) -> Recipe:
+  """Returns the same face without the attributes it can be seen to have.
+
+  Glasses, facial hair and hats come off; a smile becomes the face's other mouth, a hair colour its
+  other hair colour (of another name), and a bald head grows its other hair.
+  """
+  attributes = tuple(attributes)
+  check_attributes(attributes)
+  for name in attributes:
+    if _has(face, name):
+      main = _ALL[name].fields[0]
+      face = dataclasses.replace(face, **{main: getattr(face, 'spare_' + main, '')})
+  return face
+
+
+def render(face: Recipe, size: int) -> np.ndarray:
+  """Draws the face: uint8 [size, size, 3]."""
+  return avatar_layers.draw(_layers(face), face.background, size)
+
+
+def changed(face: Recipe, other: Recipe, size: int) -> np.ndarray:
+  """Returns where, and how much, two faces differ: float32 [size, size] in [0, 1].
+
+  It is the share of a pixel's light that comes from other things (see `avatar_layers.changed`): 0
+  only where the pictures are equal, and for a thing put on or taken off the thing's own coverage.
+  """
+  return avatar_layers.changed(_layers(face), face.background, _layers(other), other.background,
+                               size)
+
+
+def attribute_mask(face: Recipe, attribute: str, size: int) -> np.ndarray:
+  """Returns where, and how much, the picture depends on an attribute: float32 [size, size].
+
+  That is `changed` between the face and the face without it; zero if it does not have it. Taking
+  off a hat shows the hair, so its mask holds both; a smile's holds the mouth in its place. Features
+  are never absent: 'mouth' is what changes between smiling and not, whichever the face does.
+  """
+  check_attributes([attribute])
+  return changed(face, without(face, [attribute]), size)
+
+
+def _layers(face: Recipe) -> list[avatar_layers.Part]:
+  """Returns the parts of a face from the lowest to the topmost."""
+  top, name, color = ('hat', face.hat, face.hat_color) if face.hat else (
+      'hair', face.hair, face.hair_color)
+  parts = {'body': avatar_layers.Part('body', '', face.skin),
+           'clothing': avatar_layers.Part('clothing', face.clothing, face.clothing_color),
+           'mouth': avatar_layers.Part('mouth', face.mouth),
+           'nose': avatar_layers.Part('nose', face.nose),
+           'eyes': avatar_layers.Part('eyes', face.eyes),
+           'eyebrows': avatar_layers.Part('eyebrows', face.eyebrows),
+           'facial_hair': avatar_layers.Part('facial_hair', face.facial_hair,
+                                             face.facial_hair_color),
+           'glasses': avatar_layers.Part('glasses', face.glasses),
+           top: avatar_layers.Part(top, name, color)}
+  order = ('body', 'clothing', 'mouth', 'nose', 'eyes', 'eyebrows',
+           *avatar_layers.order_at_the_top(top, name))
+  return [parts[slot] for slot in order if parts[slot].name or slot == 'body']

@@ -1,0 +1,255 @@
+"""`avatars`, a TFDS dataset that draws itself: cartoon faces, their attributes, masks and recipes.
+
+Importing this file registers it: `tfds.builder('avatars/64', file_format='array_record')`. The
+pipeline reads it through `AvatarRecords`, which also knows the exact answer to every translation.
+"""
+
+from collections.abc import Iterable, Iterator
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import io
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from unittest import mock
+
+import numpy as np
+from PIL import Image
+import tensorflow_datasets as tfds
+import tqdm
+
+from maskgan_jax import errors
+from maskgan_jax.data.drawn import avatar_faces, preparation
+
+# Part of what a face is, with VERSION: a change of either is another dataset.
+_SEED = 1
+_DEFAULT_COUNTS = (4800, 500, 500)
+_SIZES = range(8, 1025)
+
+# Below this many pixels one process is done before others have started and rasterised their parts.
+_PIXELS_WORTH_A_POOL = 20_000_000
+_CHUNK = 64
+
+
+@dataclasses.dataclass(kw_only=True)
+class AvatarsConfig(tfds.core.BuilderConfig):
+  """Side of the square pictures in pixels, and the number of faces in each split."""
+  size: int
+  counts: tuple[int, int, int] = _DEFAULT_COUNTS
+
+
+class Avatars(tfds.core.GeneratorBasedBuilder):
+  """Cartoon faces with exact masks. Record i of a split is face i, in every size and count."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'First release.'}
+  BUILDER_CONFIGS = [AvatarsConfig(name=str(size), size=size) for size in (32, 64, 128)]
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    size = self.builder_config.size
+    mask = functools.partial(tfds.features.Image, shape=(size, size, 1), encoding_format='png')
+    names = avatar_faces.ATTRIBUTES
+    return tfds.core.DatasetInfo(
+        builder=self,
+        description='Cartoon faces (Avataaars) with independent attributes, the exact share of '
+                    'each pixel that each attribute has (255 is all of it; rounded up, so that 0 '
+                    'means untouched), and the recipe that each face is drawn from.',
+        features=tfds.features.FeaturesDict({
+            'image': tfds.features.Image(shape=(size, size, 3), encoding_format='png'),
+            'attributes': dict.fromkeys(names, np.bool_),
+            'masks': {name: mask() for name in names},
+            'recipe': tfds.features.Text(),
+        }),
+        disable_shuffling=True)  # faces are drawn at random: record i is face i
+
+  def _split_generators(self, dl_manager):
+    del dl_manager
+    counts = dict(zip(avatar_faces.SPLITS, self.builder_config.counts, strict=True))
+    return {split: self._generate_examples(split, count) for split, count in counts.items()}
+
+  def _generate_examples(self, split: str, count: int) -> Iterator[tuple[int, dict]]:
+    yield from enumerate(_draw_all(split, count, self.builder_config.size))
+
+
+def draw_example(split: str, index: int, size: int) -> dict:
+  """Draws one example alone, as the builder stores it: pictures as PNG bytes."""
+  face = avatar_faces.recipe(_SEED, split, index)
+  attributes = avatar_faces.attributes_of(face)
+  masks = {name: _png(np.ceil(255 * avatar_faces.attribute_mask(face, name, size)).astype(np.uint8))
+           if present else _nothing(size)
+           for name, present in attributes.items()}
+  return {'image': _png(avatar_faces.render(face, size)),
+          'attributes': attributes,
+          'masks': masks,
+          'recipe': face.to_json()}
+
+
+class AvatarRecords:
+  """One split of `avatars`, prepared if it is not on disk, with exact masks and translations."""
+
+  attribute_names = avatar_faces.ATTRIBUTES
+  features = avatar_faces.FEATURES
+
+  def __init__(self, config_data, split: str, image_size: int):
+    """Reads a split: 'train', 'validation' or 'test'.
+
+    Args:
+      config_data: config.data, of which this uses data_dir ('': TFDS's own) and num_train,
+        num_validation, num_test, the number of faces in each split (0: 4800, 500, 500).
+      split: one of `avatar_faces.SPLITS`.
+      image_size: side of the square pictures.
+
+    Raises:
+      UserError: a number or size that cannot be drawn, or a data_dir that cannot be written.
+    """
+    if split not in avatar_faces.SPLITS:
+      raise errors.UserError(f"avatars have no split '{split}'; "
+                             f"they have {', '.join(avatar_faces.SPLITS)}")
+    self._split, self._size = split, image_size
+    config = _config(config_data, image_size)
+    data_dir = os.path.expanduser(config_data.data_dir or tfds.core.constants.DATA_DIR)
+    folder = os.path.join(data_dir, Avatars.name, config.name, str(Avatars.VERSION))
+    builder = functools.partial(Avatars, config=config, data_dir=data_dir,
+                                file_format='array_record')
+    preparation.draw_once(builder, folder, 'the avatars')
+    with preparation.damage_reported(folder), preparation.quiet():
+      as_stored = tfds.decode.SkipDecoding()
+      source = builder().as_data_source(split, decoders={
+          'image': as_stored, 'masks': dict.fromkeys(self.attribute_names, as_stored)})
+      records = [source[index] for index in range(len(source))]
+    # Encoded: a hundred thousand faces of 128 pixels are then still under a gigabyte.
+    self._pngs = [record['image'] for record in records]
+    self._recipes = [record['recipe'] for record in records]
+    self.attributes = np.array([[record['attributes'][name] for name in self.attribute_names]
+                                for record in records], bool)
+    digest = hashlib.sha256(f'avatars {Avatars.VERSION} {config.name} {split}'.encode())
+    for part in (self.attributes.tobytes(), *self._recipes):
+      digest.update(part)
+    for index in range(min(8, len(self))):
+      image = self.image(index)
+      if not np.array_equal(image, avatar_faces.render(self.recipe(index), image_size)):
+        raise errors.UserError(
+            f'{folder} was drawn by another version of python-avatars or resvg-py, so '
+            'exact answers would not fit its pictures; delete it')
+      digest.update(image.tobytes())
+    self.fingerprint = digest.hexdigest()
+
+  def __len__(self) -> int:
+    return len(self._pngs)
+
+  def name(self, index: int) -> str:
+    return f'avatars {self._split} face {index}'
+
+  def labels_of(self, feature: str) -> tuple[str, ...]:
+    """The attributes that tell what a feature is like; () for anything else."""
+    return avatar_faces.FEATURE_LABELS.get(feature, ())
+
+  def recipe(self, index: int) -> avatar_faces.Recipe:
+    return avatar_faces.Recipe.from_json(self._recipes[index])
+
+  def image(self, index: int) -> np.ndarray:
+    with Image.open(io.BytesIO(self._pngs[index])) as image:
+      return np.array(image)
+
+  def mask(self, index: int, attribute: str) -> np.ndarray:
+    """Returns the share of each pixel that an attribute or feature has, from the recipe."""
+    return avatar_faces.attribute_mask(self.recipe(index), attribute, self._size)
+
+  def transfer_truth(self, a_index: int, b_index: int,
+                     attributes: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns face a wearing b's attributes, uint8, and the share of each pixel that changed."""
+    face = self.recipe(a_index)
+    wearing = avatar_faces.with_attributes_of(face, self.recipe(b_index), attributes)
+    return (avatar_faces.render(wearing, self._size),
+            avatar_faces.changed(face, wearing, self._size))
+
+  def erased_truth(self, a_index: int, b_index: int, attributes: Iterable[str],
+                   erased: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns face a wearing b's attributes but keeping its own `erased`, and where that shows.
+
+    The region is the share of each pixel that differs from a wearing them all; zero where the
+    two faces wear `erased` alike.
+    """
+    face = self.recipe(a_index)
+    wearing = avatar_faces.with_attributes_of(face, self.recipe(b_index), attributes)
+    keeping = avatar_faces.with_attributes_of(wearing, face, [erased])
+    return (avatar_faces.render(keeping, self._size),
+            avatar_faces.changed(wearing, keeping, self._size))
+
+  def removal_truth(self, b_index: int, attributes: Iterable[str]) -> np.ndarray:
+    """Returns face b without the attributes, uint8."""
+    return avatar_faces.render(avatar_faces.without(self.recipe(b_index), attributes), self._size)
+
+
+def _config(config_data, size: int) -> AvatarsConfig:
+  """Returns the builder's configuration; its name, and so its folder, tells size and counts."""
+  counts = (config_data.num_train, config_data.num_validation, config_data.num_test)
+  for split, count in zip(avatar_faces.SPLITS, counts, strict=True):
+    if count < 0:
+      raise errors.UserError(f'config.data.num_{split}={count}: the number of faces to draw cannot '
+                             'be negative')
+  counts = tuple(count or default for count, default in zip(counts, _DEFAULT_COUNTS, strict=True))
+  if size not in _SIZES:
+    raise errors.UserError(f'avatars of {size} pixels cannot be drawn; '
+                           f'the size must be in [{_SIZES.start}, {_SIZES[-1]}]')
+  for config in Avatars.BUILDER_CONFIGS:
+    if (config.size, config.counts) == (size, counts):
+      return config
+  return AvatarsConfig(name='_'.join(map(str, (size, *counts))), size=size, counts=counts)
+
+
+def _draw_all(split: str, count: int, size: int) -> Iterator[dict]:
+  """Draws a split in order, in as many processes as it is worth."""
+  draw = functools.partial(draw_example, split, size=size)
+  workers = min(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else
+                os.cpu_count() or 1, count // _CHUNK)
+  with contextlib.ExitStack() as stack:
+    if workers > 1 and count * size ** 2 >= _PIXELS_WORTH_A_POOL:
+      examples = _draw_in_parallel(draw, count, workers, stack)
+    else:
+      examples = map(draw, range(count))
+    yield from tqdm.tqdm(examples, f'drawing avatars, {split}', count, unit=' faces',
+                         disable=not sys.stderr.isatty())
+
+
+def _draw_in_parallel(draw, count, workers, stack) -> Iterator[dict]:
+  # Spawned, because a fork of a process with JAX's threads may hang.
+  pool = concurrent.futures.ProcessPoolExecutor(
+      workers, multiprocessing.get_context('spawn'), initializer=_start_worker)
+  stack.callback(pool.shutdown, cancel_futures=True)
+  block = workers * _CHUNK * 4  # drawn ahead of the writer, which is the slower
+  for start in range(0, count, block):
+    indices = range(start, min(start + block, count))
+    # A worker imports its parent's program, which may import JAX, come from standard input or lack
+    # the guard of `if __name__ == '__main__'`; it needs none of it, so it gets an empty one.
+    with mock.patch.dict(sys.modules, {'__main__': types.ModuleType('__main__')}):
+      examples = pool.map(draw, indices, chunksize=_CHUNK)
+    yield from examples
+
+
+def _start_worker() -> None:
+  """Leaves Ctrl-C to the parent, and dies with it."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+  def follow():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+  threading.Thread(target=follow, daemon=True).start()
+
+
+@functools.cache
+def _nothing(size: int) -> bytes:
+  return _png(np.zeros((size, size), np.uint8))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, 'PNG')
+  return file.getvalue()

@@ -1,0 +1,100 @@
+"""Labelled pictures as they are stored, and a source of them, whole or divided into splits."""
+
+import dataclasses
+import hashlib
+from typing import Protocol
+
+import numpy as np
+
+from maskgan_jax.data.domains import Domains
+
+SPLITS = ('train', 'validation', 'test')
+
+
+class Records(Protocol):
+  """Labelled pictures, as they are stored. Must pickle, for worker processes.
+
+  Attributes:
+    attribute_names: K names.
+    attributes: bool [N, K].
+    fingerprint: changes when a pixel or a label does, as far as that is cheap to see.
+  """
+  attribute_names: tuple[str, ...]
+  attributes: np.ndarray
+  fingerprint: str
+
+  def __len__(self) -> int: ...
+
+  def name(self, index: int) -> str:
+    """What messages call the record, and what its split is hashed from."""
+
+  def image(self, index: int) -> np.ndarray:
+    """Returns uint8 [H, W, 3] as stored; UserError naming the picture if it can't be read."""
+
+  def mask(self, index: int, attribute: str) -> np.ndarray | None:
+    """Returns the true mask, float32 [H, W] in [0, 1] of the picture's size, or None."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+  """Everything a source holds, before it is divided.
+
+  Attributes:
+    records: all of it, in listing order.
+    splits: int8 [N], an index into SPLITS, or -1 where the source does not say.
+    remark: what `describe` should say about it, e.g. files that are listed but absent.
+    rows: int [N], the row of each record in the source's list, from 0; None: each has the next.
+    unused: pictures beside them that are not used, in words; '' where there are none.
+  """
+  records: Records
+  splits: np.ndarray
+  remark: str = ''
+  rows: np.ndarray | None = None
+  unused: str = ''
+
+
+class Subset:
+  """Some of the records of another, in the order given."""
+
+  def __init__(self, records: Records, indices: np.ndarray):
+    self._records = records
+    self._indices = np.asarray(indices, np.int64)
+    self.attribute_names = records.attribute_names
+    self.attributes = records.attributes[self._indices]
+    self.fingerprint = self._digest(records.fingerprint)
+    self.identity = self._digest(getattr(records, 'identity', records.fingerprint))
+
+  def __len__(self):
+    return len(self._indices)
+
+  def _digest(self, text):
+    return hashlib.sha256(text.encode() + self._indices.tobytes()).hexdigest()[:16]
+
+  def name(self, index):
+    return self._records.name(int(self._indices[index]))
+
+  def image(self, index):
+    return self._records.image(int(self._indices[index]))
+
+  def mask(self, index, attribute):
+    return self._records.mask(int(self._indices[index]), attribute)
+
+  def label(self, index):
+    read = getattr(self._records, 'label', None)
+    return read(int(self._indices[index])) if read else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A source divided: records and domains by split, and in words how it was divided."""
+  records: dict[str, Records]
+  domains: Domains
+  divided: dict[str, str]
+  remark: str = ''
+  unused: str = ''
+
+
+def name_fraction(name: str) -> float:
+  """Returns a number in [0, 1) that depends on the name alone, the same on every machine."""
+  digest = hashlib.blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=8).digest()
+  return int.from_bytes(digest, 'big') / 2 ** 64

@@ -1,0 +1,1 @@
+"""The command `demo`: a page on which masks are painted."""

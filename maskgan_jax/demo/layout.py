@@ -1,0 +1,199 @@
+"""What the demo page consists of, as Gradio components; what they do is demo_page's."""
+
+import functools
+import logging
+import sys
+
+import gradio as gr
+
+from maskgan_jax import errors
+from maskgan_jax.demo import session as core
+
+_MOST_WAITING = 32  # clicks in the queue
+HOUR = 3600  # seconds that sessions and files are kept
+_KINDS = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.avif']
+_AN = {'source': 'a source', 'exemplar': 'an exemplar'}
+CSS = """
+.pixels img { image-rendering: pixelated; }
+.examples .grid-container { grid-template-columns: repeat(6, minmax(0, 88px)) !important; }
+.examples .thumbnail-item { width: 100%; }
+/* A mistake is told by its message; the picture stays. */
+[data-testid=status-tracker]:has(> .error) { display: none !important; }
+#title p { margin: 0; }
+footer { display: none !important; }
+"""
+
+
+# Gradio's own choice of buttons has one that shares, on a machine elsewhere.
+_image = functools.partial(gr.Image, format='png', interactive=False,
+                           buttons=['download', 'fullscreen'])
+_picture = functools.partial(_image, height=340, elem_classes='pixels')
+
+
+def message(text: str) -> gr.Error:
+  """What the page tells a visitor in place of a result."""
+  return gr.Error(text, duration=None, print_exception=False)
+
+
+class _Blocks(gr.Blocks):
+  """A page whose failures are messages to the visitor and single lines in the log."""
+
+  async def process_api(self, *args, **kwargs):
+    try:
+      return await super().process_api(*args, **kwargs)
+    except gr.Error as error:
+      error.print_exception = False
+      raise
+    except Exception as error:
+      shortage = errors.out_of_memory(error)
+      print(_in_the_log(error), file=sys.stderr, flush=True)
+      raise message('There is not enough memory for this; try it with fewer or smaller pictures'
+                    if shortage else 'This request cannot be answered') from error
+
+
+def _in_the_log(error: BaseException) -> str:
+  shortage = errors.out_of_memory(error)
+  reason = f'out of memory: {shortage}' if shortage else f'{type(error).__name__}: {error}'
+  return f'a request cannot be answered: {" ".join(reason.split())[:300]}'
+
+
+def one_line(record: logging.LogRecord) -> bool:
+  """Puts one line in place of a traceback in the server's log: a filter of `logging`."""
+  if record.exc_info and record.exc_info[1]:
+    record.msg, record.args, record.exc_info = _in_the_log(record.exc_info[1]), (), None
+  return True
+
+
+class Layout:
+  """The components, by name; `wire(blocks)` is to say what happens on a click."""
+
+  def __init__(self, demo: core.Demo, folder: str):
+    self.demo, self.folder = demo, folder
+    first = demo.start(next(iter(demo.models)))
+    with _Blocks(title='maskgan_jax', analytics_enabled=False,
+                 delete_cache=(600, HOUR)) as blocks:
+      self.session = gr.State(first, time_to_live=HOUR)
+      self.webgl = gr.State(True, time_to_live=HOUR)  # whether the editors can be shown
+      self.has_webgl = gr.Checkbox(True, visible=False, label='WebGL')
+      gr.Markdown('# Change one local thing in a picture after the example of another',
+                  elem_id='title')
+      with gr.Row():
+        self.model = gr.Dropdown(list(demo.models), value=first.model, label='Model',
+                                 elem_id='model', filterable=False)
+        self.reverse = gr.Checkbox(False, label='The other way: from b to a', elem_id='reverse')
+      self.about = gr.Markdown(elem_id='about')
+      self.sides = {}
+      with gr.Row():
+        for role in core.ROLES:
+          self.sides[role] = self._side(role)
+      self.go = gr.Button('Translate', variant='primary', elem_id='translate')
+      with gr.Row():
+        self.translation = _picture(label='Translation', elem_id='translation',
+                                    alt_text='The source after the exemplar')
+        self.difference = _picture(label='Difference to the source: grey is none',
+                                   elem_id='difference', alt_text='What has changed')
+        self.used = _picture(label='Masks that were used', elem_id='used',
+                             alt_text='The masks of source and exemplar')
+      with gr.Row():
+        self.carry = gr.Button('Go on with the result as the source', elem_id='carry')
+        self.download = gr.DownloadButton('Download pictures and masks', elem_id='download')
+      self.tabs = {}
+      with gr.Tabs() as self.all_tabs:
+        for name, make in (('Several exemplars', self._several), ('Interpolate', self._between),
+                           ('Remove and swap', self._removal), ('Segment', self._segmentation),
+                           ('Compare models', self._comparison)):
+          with gr.Tab(name, id=name, elem_id=name.split()[0].lower()) as self.tabs[name]:
+            make()
+      self.wire(blocks)
+    blocks.queue(max_size=_MOST_WAITING, default_concurrency_limit=2)
+    self.blocks = blocks
+
+  def _side(self, role):
+    """One picture: examples, upload, editor, rectangles."""
+    parts = {}
+    with gr.Column(elem_id=role) as parts['column']:
+      with gr.Row():
+        parts['upload'] = gr.UploadButton(f'Upload {role}', type='binary', file_types=_KINDS,
+                                          elem_id=f'{role}-upload')
+        parts['predict'] = gr.Button('Predicted mask again', elem_id=f'{role}-predict')
+      parts['editor'] = gr.ImageEditor(
+          label=f'{role.capitalize()} and its mask', elem_id=f'{role}-editor', image_mode='RGBA',
+          type='numpy', sources=(), transforms=(), layers=gr.LayerOptions(disabled=True),
+          brush=gr.Brush(default_size=24, colors=[(_hex(core.COLOUR), core.LAYER)],
+                         default_color=(_hex(core.COLOUR), core.LAYER), color_mode='fixed'),
+          eraser=gr.Eraser(default_size=24), buttons=[], height=460,
+          canvas_size=(core.CANVAS, core.CANVAS), format='png')
+      # The editor's layers, on their way to whatever needs the mask (see demo_page).
+      parts['painted'] = gr.File(file_count='multiple', type='binary', visible=False)
+      parts['preview'] = gr.Image(
+          label=f'{role.capitalize()} and its mask', elem_id=f'{role}-preview', visible=False,
+          format='png', interactive=False, elem_classes='pixels', buttons=[],
+          alt_text=f'The {role}, its mask coloured')
+      parts['meaning'] = gr.Markdown(elem_id=f'{role}-meaning')
+      parts['strength'] = gr.Slider(0, 1, 1, step=0.05, label=f'Strength of the {role} mask',
+                                    elem_id=f'{role}-strength')
+      with gr.Accordion('Rectangle, in pixels of the model', open=False,
+                        elem_id=f'{role}-rectangle') as parts['accordion']:
+        with gr.Row():
+          parts['corners'] = [gr.Number(0, label=label, precision=0, minimum=0, min_width=60,
+                                        elem_id=f'{role}-{label.lower()}')
+                              for label in ('Top', 'Left', 'Bottom', 'Right')]
+        with gr.Row():
+          parts['erase'] = gr.Button('Erase rectangle', elem_id=f'{role}-erase')
+          parts['fill'] = gr.Button('Fill rectangle', elem_id=f'{role}-fill')
+      parts['gallery'] = gr.Gallery(label=f'Click {_AN[role]}', columns=6, height=125, format='png',
+                                    interactive=False, allow_preview=False, buttons=[],
+                                    object_fit='contain', elem_classes=['pixels', 'examples'],
+                                    elem_id=f'{role}-examples')
+    return parts
+
+  def _several(self):
+    with gr.Row():
+      self.many = gr.UploadButton('Upload exemplars', type='binary', file_count='multiple',
+                                  file_types=_KINDS, elem_id='many-upload')
+      self.make_grid = gr.Button('Translate after each', elem_id='make-grid')
+    self.grid = _image(label='The source after each exemplar', elem_id='grid',
+                       alt_text='The source after each exemplar')
+
+  def _between(self):
+    with gr.Row():
+      self.other_upload = gr.UploadButton('Upload second exemplar', type='binary',
+                                          file_types=_KINDS, elem_id='other-upload')
+      self.make_frames = gr.Button('Interpolate', elem_id='make-frames')
+    self.others = gr.Gallery(label='Click a second exemplar', columns=6, height=125, format='png',
+                             interactive=False, allow_preview=False, buttons=[],
+                             object_fit='contain', elem_classes=['pixels', 'examples'],
+                             elem_id='other-examples')
+    self.place = gr.Slider(0, core.FRAMES - 1, 0, step=1, elem_id='place',
+                           label='From the first exemplar (0) to the second')
+    with gr.Row():
+      self.other = _picture(label='Second exemplar', elem_id='other',
+                            alt_text='The second exemplar')
+      self.frame = _picture(label='Between', elem_id='frame',
+                            alt_text='A frame of the interpolation')
+
+  def _removal(self):
+    with gr.Row():
+      self.remove = {role: gr.Button(f'Remove from the {role}', elem_id=f'remove-{role}')
+                     for role in core.ROLES}
+      self.swap = gr.Button("Swap: the source's own for the exemplar's", elem_id='swap')
+    self.removed = _picture(label='Without', elem_id='removed', alt_text='The result')
+
+  def _segmentation(self):
+    self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label='Threshold', elem_id='threshold')
+    with gr.Row():
+      self.segments = {role: _picture(label=f'Found in the {role}', elem_id=f'segment-{role}',
+                                      alt_text=f'Found in the {role}') for role in core.ROLES}
+
+  def _comparison(self):
+    self.make_comparison = gr.Button('Translate with each model of this kind', elem_id='compare-go')
+    self.comparison = _image(label='Models side by side', elem_id='comparison',
+                             alt_text='The source by each model')
+
+  def wire(self, blocks: gr.Blocks) -> None:
+    """Connects components with functions."""
+    raise NotImplementedError
+
+
+def _hex(colour):
+  return '#' + ''.join(f'{channel:02x}' for channel in colour)

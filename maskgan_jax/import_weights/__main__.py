@@ -1,0 +1,229 @@
+"""Turns published weights into what the other commands and Translator open.
+
+  python -m maskgan_jax.import_weights KIND FILE... --output=DIR
+  python -m maskgan_jax.import_weights vgg19 FILE --output=NAME.safetensors
+  python -m maskgan_jax.import_weights inception FILE --output=NAME.safetensors
+  python -m maskgan_jax.import_weights lpips BACKBONE LINEAR --output=NAME.safetensors
+
+KIND content_transfer: FILE is one checkpoint of github.com/rmokady/mbu-content-tansfer, as its
+training script or its authors' published models have it. The optimizers' state is left behind.
+
+KIND lomit: two FILEs of github.com/AnonymousIclrAuthor/Highway-Adaptive-Instance-Normalization, the
+generator (G_exemplar_*.pth), then the discriminator (D_exemplar_*.pth). They name no attributes and
+no step; which attributes are transferred is asked for by exemplar, so translation needs neither. As
+in the authors' test, the mask network normalises with the statistics of the batch at hand.
+
+KIND vgg19: FILE is torchvision's vgg19-dcbb9e9d.pth, or another state dict of its names, or Keras's
+vgg19_weights_tf_dim_ordering_tf_kernels.h5, its _notop.h5, or what a later Keras saved as .h5. It
+becomes one file that names its origin, for perceptual losses; nothing past relu5_1 is kept.
+
+KIND inception: FILE is pt_inception-2015-12-05-6726825d.pth, which pytorch-fid and torch-fidelity
+publish (the latter under the name weights-inception-...). It becomes one file that names its
+origin, for FID, KID and IS.
+
+KIND lpips: two FILEs, torchvision's alexnet-owt-7be5be79.pth or vgg16-397923af.pth, then what goes
+with it of the lpips package's weights/v0.1, alex.pth or vgg.pth. They become one file that names
+its origin; the classifier is left behind.
+
+Needs PyTorch, or h5py for .h5 (pip install 'maskgan-jax[convert]'). Only tensors are read from a
+FILE; one that asks for anything else, so that loading it could run a program, is refused.
+"""
+
+import os
+import re
+from typing import Any
+import warnings
+
+from absl import flags
+import numpy as np
+
+from maskgan_jax import cli, errors, files
+from maskgan_jax.import_weights import content_transfer, inception, lomit, lpips, vgg19
+from maskgan_jax.pretrained_networks import files as weights
+from maskgan_jax.runs import checkpoints, resumption
+from maskgan_jax.runs import config as run_config
+
+KINDS = {'content_transfer': content_transfer, 'inception': inception, 'lomit': lomit,
+         'lpips': lpips, 'vgg19': vgg19}
+
+_OUTPUT = flags.DEFINE_string('output', None, 'Folder of the new run, to be empty or not there; '
+                              'for inception, lpips and vgg19 a new file, NAME.safetensors.')
+
+
+def main(arguments: list[str]) -> None:
+  """Runs the command with its positional arguments, KIND FILE..."""
+  if not arguments:
+    raise errors.UserError(f'give KIND and FILE; KIND is one of {", ".join(sorted(KINDS))}; '
+                           'see --help')
+  cli.require('output')
+  kind, *paths = arguments
+  import_files(kind, paths, _OUTPUT.value)
+
+
+def import_files(kind: str, paths: list[str], output: str) -> None:
+  """Writes the run directory or, for inception, lpips and vgg19, the file `output`.
+
+  UserError for whatever is wrong, `output` then untouched.
+  """
+  if kind not in KINDS:
+    raise errors.UserError(f'unknown kind {kind!r}{errors.nearest(kind, KINDS)}; kinds: '
+                           f'{", ".join(sorted(KINDS))}')
+  converter = KINDS[kind]
+  if len(paths) != len(converter.FILES):
+    raise errors.UserError(f'{kind} is imported from {len(converter.FILES)} FILE'
+                           f'{"s" * (len(converter.FILES) > 1)} ({", ".join(converter.FILES)}), '
+                           f'{len(paths)} given')
+  if kind == 'vgg19':
+    _import_vgg19(paths[0], output)
+    return
+  if kind == 'inception':
+    _import_inception(paths[0], output)
+    return
+  if kind == 'lpips':
+    _import_lpips(paths, output)
+    return
+  files.check_output(output, paths)
+  if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
+    raise errors.UserError(f'{output} exists and is not an empty folder; choose another --output')
+  converted = converter.convert(paths, [read(path) for path in paths])
+  converted.config.name = os.path.splitext(os.path.basename(paths[0]))[0]
+  _write(converted, output)
+  for note in converted.notes:
+    print(note)
+  print(f'{output}: {kind}, {converted.config.image_size}x{converted.config.image_size}, step '
+        f'{converted.step}; use it with python -m maskgan_jax.translate --workdir={output}')
+
+
+def _import_vgg19(path: str, output: str) -> None:
+  weights.require_new(output)
+  if not os.path.isfile(path):
+    raise errors.UserError(f'no file {path}')
+  checksums = vgg19.checksums(path)
+  params, layout = vgg19.convert(path, read_hdf5(path) if _is_hdf5(path) else read(path))
+  metadata = {'kind': 'vgg19', 'layout': layout, 'source': os.path.basename(path), **checksums}
+  weights.write(output, params, metadata)
+  if not checksums['published']:
+    print(f"{path} is not the file that torchvision or Keras publish, by its checksum; what it was "
+          'trained on is not known')
+  print(f'{output}: {weights.read_vgg19(output)[1]}')
+
+
+def _import_inception(path: str, output: str) -> None:
+  weights.require_new(output)
+  params = inception.convert(path, read(path))
+  checksums = inception.checksums(path)
+  weights.write(output, params, {'kind': 'inception', 'source': os.path.basename(path),
+                                 **checksums})
+  if not checksums['published']:
+    print(f'{path} is not {inception.PUBLISHED}, by its checksum; distances with it compare with '
+          "nobody's FID")
+  print(f'{output}: {weights.read_inception(output)[1]}')
+
+
+def _import_lpips(paths: list[str], output: str) -> None:
+  weights.require_new(output)
+  params, net = lpips.convert(paths, [read(path) for path in paths])
+  checksums = lpips.checksums(paths, net)
+  source = ' and '.join(map(os.path.basename, paths))
+  weights.write(output, params, {'kind': 'lpips', 'source': source, **checksums})
+  if not checksums['published']:
+    print(f"{' and '.join(paths)} are not both what torchvision and LPIPS's authors publish, by "
+          "their checksums; distances with them compare with nobody's LPIPS")
+  print(f'{output}: {weights.read_lpips(output)[1]}')
+
+
+def read(path: str) -> dict[str, Any]:
+  """A torch.save'd dict as plain data, its tensors as NumPy arrays; runs nothing that is in it."""
+  if not os.path.isfile(path):
+    raise errors.UserError(f'no file {path}')
+  try:
+    import torch  # heavy, and nothing else in the package wants it
+  except ImportError as error:
+    raise errors.UserError("reading a PyTorch checkpoint needs PyTorch: pip install "
+                           "'maskgan-jax[convert]'") from error
+
+  def plain(value):
+    if isinstance(value, torch.Tensor):
+      if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ValueError('a tensor is larger than its data')  # a small file, gigabytes in memory
+      value = value.detach()
+      return (value.float() if value.is_floating_point() else value).numpy()
+    if isinstance(value, dict):
+      return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # of the pickle's protocol: it loads or it does not
+      loaded = plain(torch.load(path, map_location='cpu', weights_only=True))
+  except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+    if errors.out_of_memory(error):
+      raise
+    wanted = re.search(r'GLOBAL (\S+)', str(error))
+    if wanted:
+      raise errors.UserError(
+          f'{path} is refused: it asks for {wanted[1]} to be loaded, and only tensors are, because '
+          'anything else could run a program') from error
+    reason = (str(error).splitlines() or [''])[0][:100]
+    if 'Weights only load failed' in reason:
+      reason = 'not what torch.save writes'
+    raise errors.UserError(f'{path} is no PyTorch checkpoint, or a damaged one '
+                           f'({type(error).__name__}: {reason})') from error
+  if not isinstance(loaded, dict):
+    raise errors.UserError(f'{path} holds a {_kind_of(loaded)}; a dict of state dicts is expected')
+  return loaded
+
+
+def _is_hdf5(path: str) -> bool:
+  with open(path, 'rb') as file:
+    return file.read(8) == b'\x89HDF\r\n\x1a\n' or path.endswith(('.h5', '.hdf5'))
+
+
+def read_hdf5(path: str) -> dict[str, np.ndarray]:
+  """The arrays of an HDF5 file by their path in it; a group's attribute `name` replaces its own."""
+  try:
+    import h5py  # nothing else in the package wants it
+  except ImportError as error:
+    raise errors.UserError("reading an HDF5 file needs h5py: pip install "
+                           "'maskgan-jax[convert]'") from error
+  result, size = {}, os.path.getsize(path)
+
+  def visit(name, item):  # of what is in the file: links to others are not followed
+    nonlocal size
+    if not isinstance(item, h5py.Dataset) or item.dtype.kind not in 'fiu':
+      return
+    size -= item.nbytes / 64  # no compression makes more of trained weights
+    if item.external or item.is_virtual or size < 0:
+      raise ValueError('a tensor is elsewhere, or larger than its data')
+    layer = item.parent.attrs.get('name')  # Keras 3 numbers the groups
+    if isinstance(layer, str):
+      name = f'{layer}/{name.rpartition("/")[2]}'
+    result[name] = np.asarray(item)
+
+  try:
+    with h5py.File(path, 'r') as file:
+      file.visititems(visit)
+  except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+    if errors.out_of_memory(error):
+      raise
+    reason = (str(error).splitlines() or [''])[0][:100]
+    raise errors.UserError(f'{path} is no HDF5 file, or a damaged one ({type(error).__name__}: '
+                           f'{reason})') from error
+  return result
+
+
+def _kind_of(value: Any) -> str:
+  return 'tensor' if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _write(converted, output: str) -> None:
+  """The run directory, whole or not at all."""
+  with files.folder_atomically(output) as temporary:
+    identity = resumption.Identity.of(converted.config)
+    with checkpoints.Checkpoints(temporary, identity=identity) as saved:
+      saved.save(converted.step, converted.model, {})
+    run_config.save(converted.config, temporary)
+
+
+if __name__ == '__main__':
+  cli.run(main, positional=True)

@@ -1,0 +1,142 @@
+"""Checkpoints of content transfer's authors (github.com/rmokady/mbu-content-tansfer).
+
+One file holds a dict: state dicts `e1` (our common_encoder), `e2`, `d_a`, `d_b` and `disc`, the
+optimizers' state and the number of iterations. In the published files the decoders are called
+`decoder` and `mustacher`. Layers are numbered as in a torch Sequential: convolution 0, 3, 6, ...
+and its batch norm 1, 4, 7, ...; the discriminator's two Linear layers are 0 and 2.
+"""
+
+from collections.abc import Mapping, Sequence
+import math
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.import_weights.base import abstract, Converted
+from maskgan_jax.import_weights.tensors import Tensors
+from maskgan_jax.runs import config as run_config
+
+FILES = ('checkpoint',)
+
+# Our group -> the names that its state dict goes by, and the Sequential inside.
+_NETWORKS = {'common_encoder': (('e1',), 'full'), 'separate_encoder': (('e2',), 'full'),
+             'decoder_a': (('d_a', 'decoder'), 'main'), 'decoder_b': (('d_b', 'mustacher'), 'main'),
+             'discriminator': (('disc',), 'classify')}
+_IGNORED = ('ae_opt', 'disc_opt', 'iters')  # Adam's moments fit no other optimizer
+
+
+def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Converted:
+  """Converts `files`, read from `paths`: one, a dict of state dicts of arrays.
+
+  Image size, depth, widths and separate channels are read off the shapes. UserError where a tensor
+  is missing, unknown or of another shape than these say.
+  """
+  (path,), (checkpoint,) = paths, files
+  networks = _networks(path, checkpoint)
+  config = _config(networks)
+  method, params, state = abstract(config, path)
+  stats = state['batch_stats']
+  pixels = config.image_size // 2 ** config.model.depth  # the code is so wide and high
+  params, stats = ({group: _group(tree, networks[group], pixels) if group in networks else None
+                    for group, tree in trees.items()} for trees in (params, stats))
+  for tensors in networks.values():
+    tensors.finish(ignored=('.num_batches_tracked',))
+  notes = []
+  if 'discriminator' not in networks:
+    code = np.zeros((1, pixels, pixels, method.networks['common_encoder'].widths[-1]), np.float32)
+    fresh = method.networks['discriminator'].init(jax.random.key(config.seed), code)
+    params['discriminator'] = jax.device_get(fresh['params'])
+    notes.append(f'{path} has no discriminator (disc): it starts afresh, translation does not need '
+                 f'it; and the image size is taken to be {config.image_size}')
+  iterations = checkpoint.get('iters')
+  step = iterations if isinstance(iterations, int) and iterations > 0 else 0
+  model = {'params': params, 'model_state': {'batch_stats': stats}, 'ema_params': {}}
+  return Converted(config, model, step, notes)
+
+
+def _networks(path: str, checkpoint: Mapping[str, Any]) -> dict[str, Tensors]:
+  """Our group -> its tensors."""
+  known = {name: group for group, (names, _) in _NETWORKS.items() for name in names}
+  networks = {}
+  for name, value in checkpoint.items():
+    if name in _IGNORED:
+      continue
+    if name not in known:
+      raise errors.UserError(f'{path} is no content transfer checkpoint: it has an entry {name!r}'
+                             f'{errors.nearest(str(name), known)}')
+    group, prefix = known[name], _NETWORKS[known[name]][1] + '.'
+    if group in networks:
+      raise errors.UserError(f'{path} has both {" and ".join(_NETWORKS[group][0])}, two names of '
+                             'the same network')
+    if not isinstance(value, Mapping) or not all(isinstance(v, np.ndarray) for v in value.values()):
+      raise errors.UserError(f'{path}: {name} is no state dict: a dict of tensors is expected')
+    for tensor in value:
+      if not str(tensor).startswith(prefix):
+        raise errors.UserError(f'{path}: {name} has a tensor {tensor!r}; all are to start with '
+                               f'{prefix!r}')
+    networks[group] = Tensors(f'{path}: {name}.{prefix[:-1]}',
+                              {tensor[len(prefix):]: array for tensor, array in value.items()})
+  missing = [names for group, (names, _) in _NETWORKS.items()
+             if group not in networks and group != 'discriminator']
+  if missing:
+    raise errors.UserError(f'{path} is no content transfer checkpoint: it has no '
+                           f'{" or ".join(missing[0])}')
+  return networks
+
+
+def _config(networks: Mapping[str, Tensors]) -> ml_collections.ConfigDict:
+  """The official config, at the sizes of these tensors."""
+  common, separate = networks['common_encoder'], networks['separate_encoder']
+  depth = max(sum(name.endswith('.weight') for name in common.names(axes=4)), 1)
+  widths = [common.shape(f'{3 * layer}.weight', 4)[0] for layer in range(depth)]
+  separate_channels = separate.shape(f'{3 * (depth - 1)}.weight', 4)[0]
+  discriminator_width, pixels = 512, 2  # the authors'
+  if 'discriminator' in networks:
+    discriminator = networks['discriminator']
+    discriminator_width, features = discriminator.shape('0.weight', 2)
+    pixels = math.isqrt(features // max(widths[-1], 1))
+    if not features or pixels ** 2 * widths[-1] != features:
+      raise errors.UserError(f'{discriminator.where}: 0.weight has {features} inputs, which is no '
+                             f"square code of e1's {widths[-1]} channels")
+  config = run_config.default('content_transfer')
+  config.update(variant='official', image_size=pixels * 2 ** depth)
+  config.model.update(width=widths[0], depth=depth, separate_channels=separate_channels,
+                      discriminator_width=discriminator_width)
+  return config
+
+
+def _group(tree: Mapping[str, Any], tensors: Tensors, pixels: int) -> dict[str, Any]:
+  """One network's parameters, or its statistics, as `tree` has them."""
+  result = {}
+  for layer, leaves in tree.items():
+    kind, index = layer.split('_')
+    position = {'DownConv': 3, 'UpConv': 3, 'BatchNorm': 3, 'Linear': 2}[kind] * int(index)
+    position += kind == 'BatchNorm'
+    if kind == 'Linear':
+      leaves = leaves['Dense_0']
+    arrays = {leaf: _leaf(kind, leaf, shaped.shape, tensors, position, pixels)
+              for leaf, shaped in leaves.items()}
+    result[layer] = {'Dense_0': arrays} if kind == 'Linear' else arrays
+  return result
+
+
+def _leaf(kind: str, leaf: str, shape: tuple[int, ...], tensors: Tensors, position: int,
+          pixels: int) -> np.ndarray:
+  """One array of ours, from theirs in PyTorch's layout."""
+  names = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean',
+           'var': 'running_var'}
+  name = f'{position}.{names[leaf]}'
+  if leaf != 'kernel':
+    return tensors.take(name, shape)
+  if kind == 'Linear':
+    array = tensors.take(name, shape[::-1])
+    if position == 0:  # their codes are flattened as (channel, row, column)
+      array = array.reshape(shape[1], -1, pixels, pixels).transpose(0, 2, 3, 1).reshape(array.shape)
+    return np.ascontiguousarray(array.T)
+  # [out, in, row, column], or [in, out, row, column] if transposed, becomes [row, column, in, out].
+  axes = (2, 3, 1, 0) if kind == 'DownConv' else (2, 3, 0, 1)
+  array = tensors.take(name, tuple(shape[i] for i in np.argsort(axes)))
+  return np.ascontiguousarray(array.transpose(axes))

@@ -1,0 +1,1 @@
+"""The command `picture_benchmark`: pictures to translate, and the measures of anybody's results."""

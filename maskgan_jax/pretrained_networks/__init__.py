@@ -1,0 +1,1 @@
+"""Networks that were trained before: judges of pictures, perceptual features, their files."""

@@ -1,0 +1,134 @@
+"""Classifiers that `train_classifier` made, as safetensors files, and asking them."""
+
+from collections.abc import Mapping
+import dataclasses
+import json
+from typing import Any
+
+from flax import traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.pretrained_networks import classifier
+from maskgan_jax.pretrained_networks import files as weights
+
+KIND = 'classifier'
+MOST_WIDTH = 1_024
+_LARGEST_BATCH = 64  # pictures at once; fewer are padded to 1, 2, 4, ...
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+  """How often a classifier was right about pictures that it was not trained on.
+
+  Attributes:
+    pictures: how many there were.
+    accuracy: by attribute, the share of them in [0, 1].
+    positives: by attribute, how many have it.
+    all_accuracy: the share where it was right about every attribute.
+    all_commonest: the share that have the commonest set of attributes.
+  """
+  pictures: int
+  accuracy: Mapping[str, float]
+  positives: Mapping[str, int]
+  all_accuracy: float
+  all_commonest: float
+
+  def commoner(self, name: str) -> float:
+    """What always answering the commoner value of an attribute gets."""
+    return max(self.positives[name], self.pictures - self.positives[name]) / self.pictures
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+  """What a file says about its classifier.
+
+  Attributes:
+    attributes: what the logits mean; 'B' may be the domain, see train_classifier.
+    width: of networks.classifier.AttributeClassifier.
+    image_shape: height and width of the pictures it was trained on.
+    steps: it was trained for, `seed`: of its parameters and of the pictures' order.
+    data: fingerprint of the data, see data.pipeline.
+    held_out: on the test split of the same data; None before that is measured.
+    domains: predicates of a and b, where 'B' is the domain; else ().
+  """
+  attributes: tuple[str, ...]
+  width: int
+  image_shape: tuple[int, int]
+  steps: int
+  seed: int
+  data: str
+  held_out: HeldOut | None = None
+  domains: tuple[str, ...] = ()
+
+
+class Classifier:
+  """A trained classifier.
+
+  Attributes:
+    facts: see `Facts`.
+  """
+
+  def __init__(self, params: Mapping[str, Any], facts: Facts):
+    self.facts = facts
+    self._params = jax.device_put(dict(params))
+    module = module_of(facts.attributes, facts.width)
+    self._apply = jax.jit(lambda params, images: module.apply({'params': params}, scaled(images)))
+
+  def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [N, L] and features [N, D], float32, of uint8 [N, H, W, 3]."""
+    size = min(_LARGEST_BATCH, 1 << (len(images) - 1).bit_length())
+    chunks = [self._apply(self._params,
+                          images[np.minimum(np.arange(start, start + size), len(images) - 1)])
+              for start in range(0, len(images), size)]
+    logits, features = (np.concatenate(parts)[:len(images)]
+                        for parts in zip(*jax.device_get(chunks), strict=True))
+    return logits, features
+
+
+def module_of(attributes: tuple[str, ...], width: int) -> classifier.AttributeClassifier:
+  """The network for these attributes."""
+  return classifier.AttributeClassifier(len(attributes), width)
+
+
+def scaled(images: jax.Array) -> jax.Array:
+  """Bytes as the network takes them: float32 in [-1, 1]."""
+  return images.astype(jnp.float32) / 127.5 - 1
+
+
+def write(path: str, params: Mapping[str, Any], facts: Facts) -> None:
+  """Writes a classifier, whole or not at all; UserError if `path` exists."""
+  weights.write(path, jax.device_get(params),
+                {'kind': KIND, 'facts': json.dumps(dataclasses.asdict(facts))})
+
+
+def read(path: str) -> Classifier:
+  """Opens what `write` wrote; UserError for a file that is absent, damaged, or something else."""
+  arrays, metadata = weights.read(path, KIND, 'train_classifier --config=FILE')
+  try:
+    fields = json.loads(metadata['facts'])
+    held_out = HeldOut(**fields.pop('held_out'))
+    facts = Facts(**fields, held_out=held_out)
+    facts = dataclasses.replace(facts, attributes=tuple(facts.attributes),
+                                image_shape=tuple(facts.image_shape), domains=tuple(facts.domains))
+    if len(facts.domains) not in (0, 2):
+      raise ValueError('no two domains')
+    for name in facts.attributes:
+      float(held_out.accuracy[name]), held_out.commoner(name)
+      if not isinstance(held_out.accuracy[name], (int, float)):
+        raise TypeError('no accuracy')
+    if not facts.attributes or not 0 < int(facts.width) == facts.width <= MOST_WIDTH:
+      raise ValueError('no attributes, or no width')
+    height, width = facts.image_shape
+    if not all(isinstance(n, int) for n in (height, width, facts.width)):
+      raise TypeError('no sizes')
+  except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    raise errors.UserError(f'{path} does not say what it classifies; train the classifier again '
+                           'with this version') from error
+  images = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
+  module = module_of(facts.attributes, facts.width)
+  shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x), images)['params']
+  shapes = {name: leaf.shape for name, leaf in traverse_util.flatten_dict(shapes, sep='.').items()}
+  return Classifier(weights.tree(path, arrays, shapes, 'train the classifier again'), facts)

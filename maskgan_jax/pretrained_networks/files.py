@@ -1,0 +1,182 @@
+"""Networks that were trained elsewhere, as safetensors files with a note of where they are from.
+
+`import_weights` writes them. A tensor is named after its place in the tree, 'conv1_1.kernel'.
+"""
+
+from collections.abc import Iterator, Mapping
+import os
+from typing import Any
+
+import numpy as np
+import safetensors
+from safetensors import numpy as safetensors_numpy
+
+from maskgan_jax import errors, files
+from maskgan_jax.pretrained_networks import inception, lpips, vgg19
+
+SUFFIX = '.safetensors'
+
+
+def require_new(path: str) -> None:
+  """UserError unless `path` is the name of a safetensors file that is not there yet."""
+  if not path.endswith(SUFFIX):
+    raise errors.UserError(f'--output={path}: this kind becomes one file; give a name that ends '
+                           f'with {SUFFIX}')
+  if os.path.lexists(path):
+    raise errors.UserError(f'{path} exists; choose another --output')
+  files.check_output(path)
+
+
+def write(path: str, params: Mapping[str, Any], metadata: Mapping[str, str],
+          dtype: Any = np.float32) -> None:
+  """Writes the tree `params` of float32 arrays, whole or not at all; UserError if `path` exists."""
+  require_new(path)
+  with np.errstate(over='ignore'):
+    arrays = {name: np.ascontiguousarray(array, dtype) for name, array in flat(params)}
+  for name, array in arrays.items():
+    if not np.isfinite(array).all():
+      raise errors.UserError(f'{path} is not written: the weights {name} hold NaN or infinite '
+                             f'values as {np.dtype(dtype).name}')
+  files.write_atomically(path, safetensors_numpy.save(arrays, dict(metadata)))
+
+
+def read_vgg19(path: str) -> tuple[dict[str, Any], str]:
+  """A VGG-19 from what `import_weights vgg19` wrote.
+
+  UserError for a file that is absent, damaged, or something else.
+
+  Returns:
+    Parameters of networks.vgg19.VGG19 without a head, NumPy float32, of the width that the file
+    has; and text that names them in results.
+  """
+  arrays, metadata = _read(path, 'vgg19')
+  kernel = arrays.get('conv1_1.kernel')
+  width = kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else 64
+  shapes = {'input_mean': (3,), 'input_scale': (3,)}
+  for name, (inputs, features) in vgg19.channels(width).items():
+    shapes.update({f'{name}.kernel': (3, 3, inputs, features), f'{name}.bias': (features,)})
+  params = tree(path, arrays, shapes, 'import VGG-19 again')
+  if not (params['input_scale'] > 0).all():
+    raise errors.UserError(f'{path}: input_scale is not positive; import VGG-19 again')
+  published = metadata.get('published')
+  return params, (f'{published + " " if published else ""}VGG-19 from {metadata.get("source")} '
+                  f'({metadata.get("layout")} layout{"" if published else ", an unknown file"}), '
+                  f'sha256 {metadata.get("sha256", "")[:8]}…')
+
+
+def read_inception(path: str) -> tuple[dict[str, Any], str]:
+  """FID's Inception-v3 from what `import_weights inception` wrote.
+
+  UserError for a file that is absent, damaged, or something else.
+
+  Returns:
+    Parameters of networks.inception.InceptionV3, NumPy float32, and text that names them in
+    results, with the whole SHA-256 of the file that they were imported from.
+  """
+  arrays, metadata = _read(path, 'inception')
+  params = tree(path, arrays, dict(flat(inception.shapes())), 'import Inception-v3 again')
+  for name, array in arrays.items():
+    if name.endswith('.variance') and (array < 0).any():
+      raise errors.UserError(f'{path}: {name} is below zero; import Inception-v3 again')
+  published = metadata.get('published')
+  return params, (f'{published + " " if published else ""}Inception-v3 from '
+                  f'{metadata.get("source")}{"" if published else " (an unknown file)"}, '
+                  f'sha256 {metadata.get("sha256", "")}')
+
+
+def read_lpips(path: str) -> tuple[dict[str, Any], str]:
+  """LPIPS from what `import_weights lpips` wrote.
+
+  UserError for a file that is absent, damaged, or something else.
+
+  Returns:
+    Parameters of `networks.lpips.of(parameters)`, NumPy float32, and text that names them in
+    results, with the whole SHA-256 of both files that they were imported from.
+  """
+  arrays, metadata = _read(path, 'lpips', 'BACKBONE LINEAR')
+  net = 'vgg' if 'conv1_2.kernel' in arrays else 'alex'
+  kernel, shapes = arrays.get('conv1_1.kernel'), {}
+  width = kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else 64
+  for i, layer in enumerate(lpips.convolutions(net, width), 1):
+    for name, shape in layer.items():
+      shapes |= {f'{name}.kernel': shape, f'{name}.bias': shape[-1:], f'linear{i}': shape[-1:]}
+  params = tree(path, arrays, shapes, 'import LPIPS again')
+  for name, array in params.items():
+    if name.startswith('linear') and (array < 0).any():
+      raise errors.UserError(f'{path}: {name} is below zero; import LPIPS again')
+  published = metadata.get('published')
+  return params, (f'LPIPS {published + " " if published else ""}of {lpips.NETS[net]} from '
+                  f'{metadata.get("source")}{"" if published else " (unknown files)"}, sha256 '
+                  f'{metadata.get("sha256", "")} and {metadata.get("linear_sha256", "")}')
+
+
+def tree(path: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]],
+         remedy: str) -> dict[str, Any]:
+  """The arrays as a tree; UserError unless they are finite float32 of these names and shapes."""
+  if arrays.keys() != shapes.keys():
+    odd = min(arrays.keys() ^ shapes.keys())
+    raise errors.UserError(f'{path} {"has" if odd in arrays else "lacks"} a tensor {odd!r}; '
+                           f'{remedy} with this version')
+  params: dict[str, Any] = {}
+  for name, shape in shapes.items():
+    array = arrays[name]
+    if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+      raise errors.UserError(f'{path}: {name} is {array.dtype}{list(array.shape)}, expected finite '
+                             f'float32{list(shape)}; {remedy}')
+    *groups, leaf = name.split('.')
+    node = params
+    for group in groups:
+      node = node.setdefault(group, {})
+    node[leaf] = array
+  return params
+
+
+def kind(path: str) -> str:
+  """What a file says it is, 'vgg19' say; '' for whatever cannot be read."""
+  try:
+    with safetensors.safe_open(path, framework='numpy') as file:
+      return (file.metadata() or {}).get('kind', '')
+  except (OSError, ValueError, TypeError, safetensors.SafetensorError):
+    return ''
+
+
+def _read(path: str, kind: str, sources: str = 'FILE'
+          ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  path = os.path.expanduser(path)
+  return read(path, kind, f'import_weights {kind} {sources}', '; import it first')
+
+
+def read(path: str, kind: str, command: str, hint: str = ''
+         ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  """(arrays by name, metadata) of a file of that kind.
+
+  UserError for a file that is absent, damaged, or of another kind.
+
+  Args:
+    path: of the file.
+    kind: in its metadata.
+    command: that makes such files, but for its --output.
+    hint: what to do about a file of another kind.
+  """
+  if not os.path.isfile(path):
+    raise errors.UserError(f'no file {path}; python -m maskgan_jax.{command} '
+                           f'--output={os.path.splitext(path)[0]}{SUFFIX} makes one')
+  try:
+    with safetensors.safe_open(path, framework='numpy') as file:
+      metadata = file.metadata() or {}
+      if metadata.get('kind') != kind:
+        raise errors.UserError(f'{path} is no {kind} file of {command.split()[0]} (its kind: '
+                               f'{metadata.get("kind", "none")}){hint}')
+      return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+  except (OSError, ValueError, TypeError, AttributeError, safetensors.SafetensorError) as error:
+    reason = (str(error).splitlines() or [''])[0][:100]
+    raise errors.UserError(f'{path} is no safetensors file, or a damaged one ({reason})') from error
+
+
+def flat(tree: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """(dotted name, leaf) of each leaf of a tree of mappings."""
+  for name, value in tree.items():
+    if isinstance(value, Mapping):
+      yield from flat(value, f'{prefix}{name}.')
+    else:
+      yield prefix + name, value

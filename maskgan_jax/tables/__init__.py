@@ -1,0 +1,1 @@
+"""The command `tables`: the papers' tables, theirs and ours."""
