@@ -70,17 +70,22 @@ install_oracles() {
     pip install -q --no-deps jax2onnx; } || echo 'could not install jax2onnx; skipping ONNX'
 }
 
-# Activates an environment of the newest Python that is here; fails if there is none.
+# Prints the newest Python that is here and newer than 3.11; nothing if there is none.
 newest_python() {
-  local version python
-  deactivate
+  local version
   for version in 3.13.0 3.12.1; do
-    python=$(PYENV_VERSION=$version python3 -c \
-        'import sys; print(sys.executable if sys.version_info >= (3, 12) else "")' 2>/dev/null || true)
-    [ -z "$python" ] || break
+    PYENV_VERSION=$version python3 -c \
+        'import sys; sys.version_info >= (3, 12) and sys.exit(print(sys.executable)); sys.exit(1)' \
+        2>/dev/null && return
   done
-  [ -n "$python" ] || return 1
-  "$python" -m venv .venv-newest
+  true
+}
+
+# Activates a fresh environment of another Python, with the package and what its tests need. Not to
+# be called within a condition, where bash goes on after errors.
+activate_environment_of() {
+  deactivate
+  "$1" -m venv .venv-newest
   . .venv-newest/bin/activate
   python --version
   pip install -q -e '.[test]'

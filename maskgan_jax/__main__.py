@@ -1,9 +1,9 @@
 """Runs a verb: `maskgan VERB FLAG...` is `python -m maskgan_jax.VERB FLAG...`."""
 
 import ast
+import os
 import pathlib
 import pkgutil
-import runpy
 import sys
 
 from maskgan_jax import errors
@@ -36,8 +36,7 @@ def main() -> None:
     print(f'error: unknown verb {verb!r}{errors.nearest(verb, known_verbs)}; verbs: '
           f'{", ".join(known_verbs)}', file=sys.stderr)
     sys.exit(2)
-  del sys.argv[1]
-  runpy.run_module(f'maskgan_jax.{verb}', run_name='__main__', alter_sys=True)
+  os.execv(sys.executable, [sys.executable, '-m', f'maskgan_jax.{verb}', *sys.argv[2:]])
 
 
 if __name__ == '__main__':
