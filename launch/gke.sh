@@ -15,7 +15,7 @@ flags name image bucket accelerator topology machines chips restarts account -- 
 require name image bucket accelerator topology machines chips
 ((${#rest[@]})) || mistake "what train takes must come after '--'"
 for number in machines chips restarts; do
-  [[ ${!number} =~ ^[0-9]+$ ]] || mistake "--$number=${!number} is no whole number"
+  [[ ${!number} =~ ^[0-9]+$ ]] || mistake "--$number=${!number} is not a whole number"
 done
 
 # shellcheck disable=SC2016  # the dollar is Python's

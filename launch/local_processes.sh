@@ -14,7 +14,7 @@ patience=60
 if [[ ${1:-} == --patience=* ]]; then patience=${1#*=}; shift; fi
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then flags -- --help; fi
 count=${1:-}
-[[ $count =~ ^[1-9][0-9]*$ ]] || mistake "'$count' is no number of processes; see --help"
+[[ $count =~ ^[1-9][0-9]*$ ]] || mistake "'$count' is not a number of processes; see --help"
 shift
 (($#)) || mistake 'no command; see --help'
 

@@ -17,7 +17,7 @@ flags name zone machine topology size image_family image_project spot bucket mou
   pause -- "$@"
 require name zone machine topology size image_family image_project
 ((${#rest[@]})) || mistake "what train takes must come after '--'"
-[[ $size =~ ^[1-9][0-9]*$ ]] || mistake "--size=$size is no number of machines"
+[[ $size =~ ^[1-9][0-9]*$ ]] || mistake "--size=$size is not a number of machines"
 account=(${project:+--project="$project"})
 region=${zone%-*}
 scratch=$(mktemp -d)

@@ -39,7 +39,7 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
     if any(argument in ('--help', '-help', '-h', '--helpshort') for argument in argv[1:]):
       module = sys.modules['__main__']
       if hasattr(signal, 'SIGPIPE'):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` is no error
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` is not an error
       print((module.__doc__ or '').strip() + '\n\nFlags:')
       print(flags.FLAGS.main_module_help() + flags.FLAGS.module_help('maskgan_jax.runs.config'))
       sys.exit(0)
@@ -154,7 +154,7 @@ def _cache_compilations() -> None:
 
 
 def _leave(code: int, message: object):
-  """Ends at once, but for other processes: exit handlers may wait minutes for them, or threads."""
+  """Ends at once. Exit handlers may wait minutes for other processes, or for threads."""
   from maskgan_jax.training import parallel
   signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told already; the exit code is to say so
   print(message, file=sys.stderr)

@@ -132,7 +132,7 @@ def measure(config, where, pictures: int) -> dict:
 
 
 def translation(config, where, pictures: int):
-  """The program that translates so many pictures on one chip, bytes in and out."""
+  """The program that translates this number of pictures on one chip, bytes in and out."""
   import jax
   import jax.numpy as jnp
 
@@ -179,7 +179,7 @@ def largest_batch(config, where) -> int:
     known = sorted(b for b in needed if needed[b] < float('inf'))
     if len(known) < 2:
       following = 2 * batch if fits else batch // 2
-    else:  # memory is a straight line over batches, but for padding
+    else:  # memory is a straight line over batches, except for padding
       one, two = known[0], known[-1]
       slope = (needed[two] - needed[one]) / (two - one)
       following = int((min(limits, default=where.chip.memory) - needed[one]) / slope) + one

@@ -30,7 +30,7 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
 
   Args:
     workdir: folder of the run.
-    config: the run's, but for what is overridden.
+    config: the run's, with overrides applied.
     once: those that are there now; otherwise goes on until `config.num_steps` is measured.
     again: also those in scores.csv already.
     wait: called when there is nothing new.

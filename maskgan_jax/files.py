@@ -148,14 +148,14 @@ def folder_atomically(folder: str | os.PathLike) -> Iterator[str]:
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
   """Writes `data` beside `path` and renames it into place; UserError if the disk refuses.
 
-  A link is followed. What is no ordinary file, a device say, is never replaced.
+  A link is followed. What is not an ordinary file, a device say, is never replaced.
   """
   given, temporary = os.fspath(path), None
   try:
     path = os.path.realpath(given)
     folder = os.path.dirname(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-      raise errors.UserError(f'{given} is no ordinary file; choose another name')
+      raise errors.UserError(f'{given} is not an ordinary file; choose another name')
     os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path) + '.')
     _temporary.add(temporary)

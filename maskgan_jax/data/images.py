@@ -115,7 +115,7 @@ def load_labels(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXE
                 name: str = '') -> np.ndarray:
   """Decodes class ids, int32 [H, W]: grey levels of any depth as they are, or a palette's indices.
 
-  UserError as `load_image`, and for colours, which are no ids.
+  UserError as `load_image`, and for colours, which are not ids.
   """
   return _decode(source, max_pixels, name, _to_labels)
 
@@ -240,7 +240,7 @@ def _to_mask(image):
   opacity = alpha.astype(np.float32) / 255
   if not _is_drawing(layer[alpha == alpha.max(), :3], alpha.max()):
     return opacity
-  layer[alpha == 0] = 0  # what nobody sees must not count among the colours
+  layer[alpha == 0] = 0  # invisible paint must not count among the colours
   return opacity * _brightness(Image.fromarray(layer[..., :3]))
 
 

@@ -10,7 +10,7 @@ from maskgan_jax import errors
 
 _TOKEN = re.compile(r"""\s*(?:(?P<symbol>[~&|()])|'(?P<single>[^']+)'|"(?P<double>[^"]+)"
                         |(?P<name>[^\s~&|()'"]+))""", re.VERBOSE)
-_MAX_DEPTH = 50  # the parser recurses; nobody writes this by hand
+_MAX_DEPTH = 50  # the parser recurses; no hand-written predicate comes near
 
 
 @dataclasses.dataclass(frozen=True)

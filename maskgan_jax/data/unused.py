@@ -1,4 +1,4 @@
-"""Pictures that lie among those of a data set and are not used, in words: nobody misses them else.
+"""Says which pictures lie among those of a data set and are not used; they go unnoticed otherwise.
 
 They are pictures in other folders, links that lead nowhere, pipes, and files of formats that are
 not read.

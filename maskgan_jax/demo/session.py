@@ -205,7 +205,7 @@ class Demo:
     return dataclasses.replace(session, shown=shown, result=result)
 
   def edit(self, session: Session, role: str, mask: np.ndarray) -> Session:
-    """A mask in place of the predicted one; what the editor was given is no edit of it."""
+    """A mask in place of the predicted one; what the editor was given is not an edit of it."""
     edited = {name: other for name, other in session.edited.items() if name != role}
     before, was_edited = session.told.get(role, (session.shown[role], False))
     if _same(mask, before):
@@ -221,7 +221,7 @@ class Demo:
     return dataclasses.replace(session, told={**session.told, **told})
 
   def outdated(self, session: Session, role: str, painted: np.ndarray | None) -> bool:
-    """Whether an editor that nobody has painted in shows an earlier prediction."""
+    """Returns whether an editor without strokes shows an earlier prediction."""
     if painted is None or role not in session.told:
       return False
     told = session.told[role][0]
@@ -371,7 +371,7 @@ def as_picture(added: np.ndarray) -> np.ndarray:
 
 
 def enlarged(picture: np.ndarray, least: int = CANVAS) -> np.ndarray:
-  """[H, W, ...] with each pixel repeated, so that the shorter side has at least so many pixels."""
+  """Returns [H, W, ...] with each pixel repeated, so that the shorter side has `least` or more."""
   factor = -(-least // min(picture.shape[:2]))
   return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
@@ -386,7 +386,7 @@ def to_editor(image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
 def from_editor(files: Sequence[bytes] | None, shape: tuple[int, int]) -> np.ndarray | None:
   """The mask that was painted, float32 [H, W], of an editor's layers as files.
 
-  None where the editor has none of this picture; UserError for a file that is no picture.
+  None where the editor has none of this picture; UserError for a file that is not a picture.
   """
   layers = [images.load_mask(data, name='the painted mask') for data in files or ()]
   height, width = shape

@@ -21,7 +21,8 @@ from maskgan_jax.evaluators import _resizing as resizing
 from maskgan_jax.pretrained_networks import classifiers, inception
 from maskgan_jax.pretrained_networks import files as weights
 
-TAPS = ('64', '192', '768', '2048')  # of Inception: spatial means after a stage of so many channels
+# Of Inception: spatial means after the stage with this number of channels.
+TAPS = ('64', '192', '768', '2048')
 _LARGEST_BATCH = 32  # pictures at once; fewer are padded to 1, 2, 4, ...
 
 

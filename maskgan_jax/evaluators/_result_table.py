@@ -108,7 +108,7 @@ def _with_deviation(results: Mapping[str, float | str], name: str, what: str, di
 
 
 def _change_lines(results: Mapping[str, float | str], direction: str) -> list[str]:
-  """What the evaluator `changes` found in a direction, but for its name."""
+  """What the evaluator `changes` found in a direction, without its name."""
   lines = []
   for measure, what in (('error', 'error to the truth'),
                         ('error_inside', 'error where it should change'),
@@ -127,7 +127,7 @@ def _change_lines(results: Mapping[str, float | str], direction: str) -> list[st
 
 
 def _judged_lines(results: Mapping[str, float | str], task: str) -> list[str]:
-  """What the evaluators `accuracy` and `identity` found in a task, but for its name."""
+  """What the evaluators `accuracy` and `identity` found in a task, without its name."""
   lines = []
   found = [name for name in results if re.fullmatch(rf'{task}_accuracy\[.*\]', name)]
   names = [f'{task}_accuracy', *(found if len(found) > 1 else ())]
@@ -146,7 +146,7 @@ def _judged_lines(results: Mapping[str, float | str], task: str) -> list[str]:
 
 
 def _distribution_lines(results: Mapping[str, float | str], direction: str) -> list[str]:
-  """What the evaluator `distribution` found in a direction, but for its name."""
+  """What the evaluator `distribution` found in a direction, without its name."""
   lines = []
   for measure, what, digits in (('fid', 'FID', 3), ('kid', 'KID', 5), ('is', 'inception score', 3),
                                 ('frechet_distance', 'Frechet distance', 4),

@@ -54,7 +54,7 @@ from maskgan_jax.pretrained_networks import classifiers
 from maskgan_jax.pretrained_networks import files as weights
 
 _FIELD = 'config.accuracy.network'
-_DOUBTFUL = 0.8  # held-out accuracy below which a classifier is no judge
+_DOUBTFUL = 0.8  # held-out accuracy below which a classifier is not a judge
 _DOMAINS = 'ab'
 _IN_B = 'B'  # the label of domain b
 
@@ -153,7 +153,7 @@ class Evaluator:
     return ''
 
   def _labels_of(self, domain, batch, valid):
-    """Returns bool [N, K] of the valid pictures of a domain; None where nobody can say."""
+    """Returns bool [N, K] of the valid pictures of a domain; None where that is not known."""
     carried = tuple(self._data['attributes'])
     if f'{domain}_attributes' in batch and set(self._names) <= set(carried):
       columns = [carried.index(name) for name in self._names]
@@ -278,7 +278,7 @@ class Network:
 
 def to_change(data: Mapping[str, Any], attributes: tuple[str, ...], records: Any = None
               ) -> tuple[str, ...]:
-  """What is to change, see the module's docstring; () where nobody can say.
+  """What is to change, see the module's docstring; () where that is not known.
 
   Args:
     data: config.data.

@@ -288,7 +288,7 @@ class Evaluator:
       yield f'{prefix}{self._kernel}_std', deviation
 
   def _warn(self, direction, counts, dim):
-    """Notes what makes the results of so many pictures worth less."""
+    """Notes what makes results of few pictures less reliable."""
     where = _DIRECTIONS[direction].words
     of = f'{counts[0]:,} translations and {counts[1]:,} real pictures'
     if min(counts) <= dim:
@@ -322,7 +322,7 @@ class _Set:
     self.sample.update(seen)
 
   def halves(self):
-    """Returns the `_Set`s of two random halves of its pictures; of more than `_MOST`, of so many.
+    """Returns two random halves of (at most `_MOST` of) the stored features, as `_Set`s.
     """
     rows = self.sample.rows
     order = np.random.default_rng(0).permutation(len(rows))

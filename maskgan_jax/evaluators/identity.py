@@ -14,8 +14,8 @@ Content transfer's Table 3 and the column "Sim." of its Tables 6 and 7 have the 
 (Cao et al., 2017). Here they are those of `config.identity.network`, any file that features.py
 opens, or else of `config.accuracy.network`, our classifier: what comes just before its logits; a
 note says so where that has learnt what is to change. Numbers of different embedders do not compare.
-One that was trained to see nothing but what is to change is no judge of identity: to a classifier
-of glasses alone, a face with them is another face. One of what should stay is made by
+One that was trained to see nothing but what is to change is not a judge of identity: to a
+classifier of glasses alone, a face with them is another face. One of what should stay is made by
 `train_classifier --attributes=Smiling,Facial_Hair,...` (AVATARS.md). A vector of zeros is like no
 other: 0.
 """

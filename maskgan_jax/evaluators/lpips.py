@@ -173,7 +173,7 @@ class _Nearby:
       elif len(around) <= self._count:
         waiting.append((i, source))
     self._waiting = waiting
-    gone = max(0, len(self._exemplars) - self._count)  # nobody who waits or comes asks for these
+    gone = max(0, len(self._exemplars) - self._count)  # no source, now or later, asks for these
     del self._exemplars[:gone]
     self._first += gone
     if not ready:

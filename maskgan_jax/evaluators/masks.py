@@ -55,7 +55,7 @@ class ThresholdSearch:
     self._true_is_empty = self._masks_are_flat = True
 
   def update(self, soft: np.ndarray, true: np.ndarray, valid: np.ndarray) -> None:
-    """Takes in soft masks and true ones, both [B, H, W, 1], but for rows that are not valid."""
+    """Takes in soft masks and true ones, both [B, H, W, 1], without the rows that are not valid."""
     known = valid & given(true)
     soft, true = soft[known], true[known] > 0.5
     self._sums += [iou(soft > np.float32(t), true).sum() for t in THRESHOLDS]

@@ -96,7 +96,7 @@ class Evaluator:
                  "says so would be perfect, and 'segmentation' says nothing of translation")
     elif len(predicted) == 1:
       self._note(f'{_FIELD} finds class {predicted[0]} alone in all untranslated pictures, whose '
-                 f"label maps have {len(labelled)}: it is no judge, and 'segmentation' says "
+                 f"label maps have {len(labelled)}: it is not a judge, and 'segmentation' says "
                  'nothing of translation')
 
   def results(self) -> Iterator[tuple[str, float]]:

@@ -167,7 +167,7 @@ def read(path: str) -> dict[str, Any]:
     reason = (str(error).splitlines() or [''])[0][:100]
     if 'Weights only load failed' in reason:
       reason = 'not what torch.save writes'
-    raise errors.UserError(f'{path} is no PyTorch checkpoint, or a damaged one '
+    raise errors.UserError(f'{path} is not a PyTorch checkpoint, or a damaged one '
                            f'({type(error).__name__}: {reason})') from error
   if not isinstance(loaded, dict):
     raise errors.UserError(f'{path} holds a {_kind_of(loaded)}; a dict of state dicts is expected')
@@ -207,7 +207,7 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
     if errors.out_of_memory(error):
       raise
     reason = (str(error).splitlines() or [''])[0][:100]
-    raise errors.UserError(f'{path} is no HDF5 file, or a damaged one ({type(error).__name__}: '
+    raise errors.UserError(f'{path} is not an HDF5 file, or a damaged one ({type(error).__name__}: '
                            f'{reason})') from error
   return result
 

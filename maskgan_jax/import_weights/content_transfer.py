@@ -65,14 +65,14 @@ def _networks(path: str, checkpoint: Mapping[str, Any]) -> dict[str, Tensors]:
     if name in _IGNORED:
       continue
     if name not in known:
-      raise errors.UserError(f'{path} is no content transfer checkpoint: it has an entry {name!r}'
-                             f'{errors.nearest(str(name), known)}')
+      raise errors.UserError(f'{path} is not a content transfer checkpoint: it has an entry '
+                             f'{name!r}{errors.nearest(str(name), known)}')
     group, prefix = known[name], _NETWORKS[known[name]][1] + '.'
     if group in networks:
       raise errors.UserError(f'{path} has both {" and ".join(_NETWORKS[group][0])}, two names of '
                              'the same network')
     if not isinstance(value, Mapping) or not all(isinstance(v, np.ndarray) for v in value.values()):
-      raise errors.UserError(f'{path}: {name} is no state dict: a dict of tensors is expected')
+      raise errors.UserError(f'{path}: {name} is not a state dict: a dict of tensors is expected')
     for tensor in value:
       if not str(tensor).startswith(prefix):
         raise errors.UserError(f'{path}: {name} has a tensor {tensor!r}; all are to start with '
@@ -82,7 +82,7 @@ def _networks(path: str, checkpoint: Mapping[str, Any]) -> dict[str, Tensors]:
   missing = [names for group, (names, _) in _NETWORKS.items()
              if group not in networks and group != 'discriminator']
   if missing:
-    raise errors.UserError(f'{path} is no content transfer checkpoint: it has no '
+    raise errors.UserError(f'{path} is not a content transfer checkpoint: it has no '
                            f'{" or ".join(missing[0])}')
   return networks
 

@@ -25,8 +25,8 @@ def convert(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
   """
   for name, value in arrays.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):
-      raise errors.UserError(f'{path} is no Inception-v3: its entry {name!r} is no tensor; a plain '
-                             f'state dict is expected, {PUBLISHED}')
+      raise errors.UserError(f'{path} is not an Inception-v3: its entry {name!r} is not a '
+                             f'tensor; a plain state dict is expected, {PUBLISHED}')
   _refuse_others(path, arrays)
   tensors = Tensors(path, arrays)
 
@@ -69,7 +69,7 @@ def _refuse_others(path, arrays):
   head = arrays.get('fc.weight')
   if any(name.startswith('AuxLogits.') for name in arrays) or (
       head is not None and head.shape == (1000, 2048)):
-    raise errors.UserError(f"{path} is torchvision's Inception-v3, whose distances are no FID; "
+    raise errors.UserError(f"{path} is torchvision's Inception-v3, whose distances are not FID; "
                            f'{PUBLISHED} is needed')
   if any(name.startswith('blocks.0.') for name in arrays):
     raise errors.UserError(f"{path} was saved from pytorch-fid's InceptionV3 and lacks the logits; "

@@ -75,8 +75,8 @@ def _state_dict(path: str, file: Mapping[str, Any], role: str) -> dict[str, np.n
   """The state dict, without the prefix that torch's DataParallel puts before every name."""
   for name, value in file.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):
-      raise errors.UserError(f'{path} is no LOMIT {role}: its entry {name!r} is no tensor; a plain '
-                             'state dict is expected')
+      raise errors.UserError(f'{path} is not a LOMIT {role}: its entry {name!r} is not a '
+                             'tensor; a plain state dict is expected')
   if file and all(name.startswith('module.') for name in file):
     file = {name.removeprefix('module.'): value for name, value in file.items()}
   for other, mark in _MARKS.items():
@@ -84,7 +84,7 @@ def _state_dict(path: str, file: Mapping[str, Any], role: str) -> dict[str, np.n
       raise errors.UserError(f'{path} is the {other}, but is given as the {role}; the order of the '
                              f'files is {", ".join(FILES)}')
   if _MARKS[role] not in file:
-    raise errors.UserError(f'{path} is no LOMIT {role}: it has no {_MARKS[role]}')
+    raise errors.UserError(f'{path} is not a LOMIT {role}: it has no {_MARKS[role]}')
   return dict(file)
 
 

@@ -83,7 +83,7 @@ def _plain(path, state):
   """The file's arrays; UserError for anything else in it."""
   for name, value in state.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):
-      raise errors.UserError(f'{path}: its entry {name!r} is no tensor; a plain state dict is '
+      raise errors.UserError(f'{path}: its entry {name!r} is not a tensor; a plain state dict is '
                              'expected')
   return state
 

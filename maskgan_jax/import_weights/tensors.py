@@ -21,11 +21,11 @@ class Tensors:
     self._taken: set[str] = set()
 
   def names(self, axes: int) -> list[str]:
-    """Names of the tensors that have so many axes."""
+    """Returns the names of the tensors with this number of axes."""
     return [name for name, array in self._arrays.items() if array.ndim == axes]
 
   def shape(self, name: str, axes: int) -> tuple[int, ...]:
-    """Shape of the tensor `name`, which is to have so many axes; does not take it."""
+    """Returns the shape of the tensor `name`, which must have this number of axes; leaves it."""
     shape = self._look(name).shape
     if len(shape) != axes:
       raise errors.UserError(f'{self.where}: {name} has shape {list(shape)}, expected {axes} axes')

@@ -42,8 +42,8 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   """
   for name, value in arrays.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):
-      raise errors.UserError(f'{path} is no VGG-19: its entry {name!r} is no tensor; a plain state '
-                             'dict is expected')
+      raise errors.UserError(f'{path} is not a VGG-19: its entry {name!r} is not a tensor; a '
+                             'plain state dict is expected')
   if any(name.startswith('features.') for name in arrays):
     layout, leaf = 'torchvision', 'weight'
     arrays = {name: x for name, x in arrays.items() if not name.startswith('classifier.')}
@@ -93,7 +93,7 @@ def checksums(path: str) -> dict[str, str]:
 
 
 def _layers(counts: Sequence[int], layout: str) -> list[str]:
-  """Their names of the convolutions of a VGG with so many in each block."""
+  """Returns PyTorch's layer names for a VGG with these numbers of convolutions by block."""
   if layout == 'Keras':
     return [f'block{block}_conv{i}' for block, count in enumerate(counts, 1)
             for i in range(1, count + 1)]
@@ -133,7 +133,7 @@ def _keras_names(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.nd
     layer = next((part for part in parts if re.fullmatch(r'block\d_conv\d', part)), None)
     leaf = re.fullmatch(rf'(?:{layer}_)?(W|b|kernel|bias|0|1)(?:_\d+)?(?::0)?', last)
     if not layer or not leaf:
-      raise errors.UserError(f'{path} is no VGG-19 of torchvision or Keras: it has a tensor '
+      raise errors.UserError(f'{path} is not a VGG-19 of torchvision or Keras: it has a tensor '
                              f'{name!r}, which is neither features.N.weight nor of a block1_conv1')
     full = f'{layer}.{leaves[leaf[1]]}'
     if full in result:

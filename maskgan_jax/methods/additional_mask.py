@@ -192,7 +192,7 @@ class AdditionalMask:
 
   def _apply(self, name, params, image):
     def apply(params, image):
-      # What changes is DCGAN's running averages, which nobody will use.
+      # What changes is DCGAN's running averages, which are not used.
       return self.networks[name].apply({'params': params}, image, mutable=['batch_stats'])[0]
     return (jax.checkpoint(apply) if self.remat else apply)(params[name], image)
 

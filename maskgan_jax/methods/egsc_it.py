@@ -67,8 +67,8 @@ _CHOICES = {
 
 
 def get_default() -> ml_collections.ConfigDict:
-  """This method's part of a config: as the authors ran MNIST-Single, but for its size (28x28), its
-  single resolution (`model.downsamplings=0`), batch (8) and steps (60,000 + 300,000)."""
+  """This method's part of a config: as the authors ran MNIST-Single, except for its size (28x28),
+  its single resolution (`model.downsamplings=0`), batch (8) and steps (60,000 + 300,000)."""
   config = ml_collections.ConfigDict()
   config.variant = 'official'
   config.model = dict(
@@ -211,7 +211,7 @@ class EgscIt:
     elif self.uses_perceptual:
       try:
         name = weights_lib.read_vgg19(self.model.perceptual)[1]
-      except errors.UserError:  # training had it; to translate and to measure nobody needs it
+      except errors.UserError:  # training had it; to translate and to measure it is not needed
         name = f'VGG-19 from {os.path.basename(self.model.perceptual)}, which is not here any more'
     return {'perceptual_network': name}
 

@@ -232,7 +232,7 @@ class UpConv(nn.Module):
 class UpConv3x3(nn.Module):
   """Transposed 3x3 convolution, stride 2, with bias: doubles height and width.
 
-  Attributes as of DownConv, but for `padding`: see conv3x3_stride2_transposed.
+  Attributes as of DownConv, except for `padding`: see conv3x3_stride2_transposed.
   """
   features: int
   dtype: Any = jnp.float32

@@ -76,7 +76,7 @@ def require_empty(folder: str) -> None:
 
 
 def file_names(count: int) -> list[str]:
-  """Names of so many pictures, in order: 00000.png, 00001.png, ..."""
+  """Returns the names of `count` pictures, in order: 00000.png, 00001.png, ..."""
   return [f'{number:05d}.png' for number in range(count)]
 
 

@@ -67,7 +67,7 @@ class Given:
       config: `evaluation_pairs` counts.
       data: `data.pipeline.Data`.
       folders: what there is.
-      names: of the files that so many pictures have, in order.
+      names: of the pictures' files, in order.
       poll: called before each file; may raise to stop.
     """
     self.config = config

@@ -155,7 +155,7 @@ def read(path: str, kind: str, command: str, hint: str = ''
   Args:
     path: of the file.
     kind: in its metadata.
-    command: that makes such files, but for its --output.
+    command: that makes such files, without its --output.
     hint: what to do about a file of another kind.
   """
   if not os.path.isfile(path):
@@ -165,12 +165,13 @@ def read(path: str, kind: str, command: str, hint: str = ''
     with safetensors.safe_open(path, framework='numpy') as file:
       metadata = file.metadata() or {}
       if metadata.get('kind') != kind:
-        raise errors.UserError(f'{path} is no {kind} file of {command.split()[0]} (its kind: '
-                               f'{metadata.get("kind", "none")}){hint}')
+        raise errors.UserError(f'{path} is not a file for {kind} of {command.split()[0]} (its '
+                               f'kind: {metadata.get("kind", "none")}){hint}')
       return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
   except (OSError, ValueError, TypeError, AttributeError, safetensors.SafetensorError) as error:
     reason = (str(error).splitlines() or [''])[0][:100]
-    raise errors.UserError(f'{path} is no safetensors file, or a damaged one ({reason})') from error
+    raise errors.UserError(f'{path} is not a safetensors file, or a damaged one ({reason})'
+                           ) from error
 
 
 def flat(tree: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:

@@ -209,7 +209,7 @@ class _BlockE(_Block):
 
 
 def _maximum(x, stride=1):
-  """3x3 maxima; stride 1 keeps the size, stride 2 leaves out what is no whole window."""
+  """3x3 maxima; stride 1 keeps the size, stride 2 leaves out what is not a whole window."""
   if stride == 1:
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
   return _reduced(x, jnp.maximum, stride)

@@ -34,7 +34,7 @@ class VGG19(nn.Module):
 
   Attributes:
     width: channels of the first block; the others have 2, 4, 8 and 8 times as many.
-    classes: of the linear head on relu5_1 that `classify` has; 0 is no head.
+    classes: of the linear head on relu5_1 that `classify` has; 0 means none.
     pool: 'SAME' rounds odd heights and widths up (TensorFlow's, and so EGSC-IT's), 'VALID' down
       (PyTorch's; images are then at least 16 pixels wide and high).
     dtype: of the computation and of the maps; parameters are float32.

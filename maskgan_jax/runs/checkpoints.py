@@ -165,7 +165,7 @@ class Checkpoints:
       raise self._write_error(error) from error
 
   def close(self) -> None:
-    """Waits, then ends the threads; UserError if the writing failed and nobody has heard yet."""
+    """Waits, then ends the threads; UserError if the writing failed and that was not said yet."""
     if self._closed:
       return
     self._closed = True
@@ -377,7 +377,7 @@ def _without_orbax(record) -> bool:
 
 @functools.cache
 def _ignore_late_writes() -> None:
-  """Keeps off the screen that TensorStore has nobody left to report to after an error, for good.
+  """Keeps TensorStore's complaint off the screen that, after an error, no listener is left.
 
   It happens in its threads, at any time after the error itself has been raised.
   """

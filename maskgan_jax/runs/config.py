@@ -80,7 +80,7 @@ def default(method: str) -> ml_collections.ConfigDict:
       network='',  # a file: a jax.export blob, or NAME.onnx
       classes=19,
       ids=(),  # the id of each class in data.labels_path, others are ignored; () = 0, 1, 2, ...
-      ignore=255,  # the id of what is no class
+      ignore=255,  # the id of what is not a class
   )
   config.distribution = dict(  # for the evaluator of that name
       network='',  # NAME.safetensors of import_weights inception, a jax.export blob, or NAME.onnx
@@ -97,7 +97,7 @@ def default(method: str) -> ml_collections.ConfigDict:
   config.identity = dict(network='')  # for the evaluator of that name; '' is accuracy.network
   config.lpips = dict(  # for the evaluator of that name
       network='',  # NAME.safetensors of import_weights lpips
-      exemplars=4,  # diversity is over so many exemplars of each source
+      exemplars=4,  # diversity is over this number of exemplars of each source
   )
   config.sweep = dict(  # what `python -m maskgan_jax.sweep` varies
       field='',  # a key of the config, e.g. 'weights.mask'

@@ -134,7 +134,7 @@ def label(name: str) -> str:
 
 
 def meaning(name: str) -> str:
-  """Returns what a measure says, and of which pictures; '' if nobody knows."""
+  """Returns what a measure says, and of which pictures; '' if that is not known."""
   group = name[len(label(name)):][1:-1]
   only = f'Only over the pictures in the group {group}.' if group else ''
   if group and label(name).endswith('accuracy'):
@@ -143,7 +143,7 @@ def meaning(name: str) -> str:
 
 
 def better(name: str) -> int:
-  """Returns 1 if higher values are better, -1 if lower ones are, 0 if nobody knows."""
+  """Returns 1 if higher values are better, -1 if lower ones are, 0 if that is not known."""
   words = re.split('[_@/]', name.partition('[')[0].lower())
   if words[0] in ('truth', 'a', 'b'):  # a limit of the data or of a judge, not a score of the run
     return 0

@@ -105,7 +105,7 @@ def _plain(values):
 
 def _earlier_hashes(config, defaults):
   """Returns the hashes of the config in earlier versions, whose fixed keys were more."""
-  if config.data.attributes_file:  # the table may have moved since, and nobody knows from where
+  if config.data.attributes_file:  # the table may have moved since, from an unknown place
     return frozenset()
   reset = run_config.from_json(run_config.to_json(config))
   for key in run_config.FREE_SINCE:

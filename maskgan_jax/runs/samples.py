@@ -104,7 +104,7 @@ def _with_exemplar(batch, translation, removal, back):
 
 
 def _alone(batch, translation, removal, back):
-  """The same for methods that use no exemplar, so that none is shown that nobody used."""
+  """The same for methods that use no exemplar, so that none is shown."""
   del removal
   columns = {
       'source': batch['a'],

@@ -192,7 +192,7 @@ def _draw(planned, workdir, field, config, pairs, poll, note):
 
 
 def _opened(run: sweep_plans.Planned, data: '_Data', poll, note) -> tuple[Any, dict[str, Any]]:
-  """(translator, row of scores.csv) of the newest checkpoint, measured if nobody has yet."""
+  """(translator, row of scores.csv) of the newest checkpoint, measured unless it was."""
   from maskgan_jax import evaluators
   from maskgan_jax.runs import report, scores
   from maskgan_jax.translator import Translator

@@ -50,8 +50,8 @@ def parse_value(text: str, like: Any, field: str) -> Any:
                            'word, true or false can be varied')
   wanted = {bool: 'true or false', int: 'a whole number', float: 'a finite number',
             str: 'a word'}[kind]
-  raise errors.UserError(f'{text!r} is no value for config.{field}, which is {like!r}: it must be '
-                         f'{wanted}')
+  raise errors.UserError(f'{text!r} is not a value for config.{field}, which is {like!r}: it must '
+                         f'be {wanted}')
 
 
 def _is(kind, text):
@@ -82,8 +82,8 @@ def plan(config: ml_collections.ConfigDict, workdir: str, field: str, values: Se
     value = parse_value(str(given), default, field)
     label = value_charts.spell(value)
     if os.sep in label:
-      raise errors.UserError(f'{label!r} is no name for a folder; train it with the train command '
-                             'and give its folder in --runs')
+      raise errors.UserError(f'{label!r} is not a name for a folder; train it with the train '
+                             'command and give its folder in --runs')
     changed = config.copy_and_resolve_references()
     run_config.set_key(changed, field, value)
     run_config.check_values(changed)

@@ -138,7 +138,7 @@ def _train(plans, workdir, seeds, row_name, poll, note) -> None:
 
 
 def _measure(run, plan, asked, wanted, row_name, again, whys, poll, note) -> None:
-  """Measures the newest and the best checkpoint of a run as the table asks, if nobody has."""
+  """Measures the newest and the best checkpoint of a run as the table asks, unless it was done."""
   from maskgan_jax.runs import checkpoints
   with checkpoints.Checkpoints(run.workdir, read_only=True) as saved:
     there = saved.steps()

@@ -1,6 +1,6 @@
 """The cells of a paper's table: which config is behind each, its runs, and what they measured.
 
-A run belongs to a config if all that training depends on is equal, but for the seed: runs of
+A run belongs to a config if all that training depends on is equal, except for the seed: runs of
 several seeds are one cell's mean and deviation. Scores of another protocol never meet in a cell:
 what the table and the command line ask of the measuring is part of the name under which a row
 stands in scores.csv ('test, distribution.real=source').
@@ -110,7 +110,7 @@ class Cell:
 
 
 def spec_of(row: base.Row, column: base.Column) -> str:
-  """The config of a cell, '' if nobody of us runs it or its value is known without."""
+  """Returns a cell's config path; '' if we never run it or its value is a constant."""
   measured = row.ours and measure_of(row, column)
   return (row.config or column.config) if measured and not measured.startswith('=') else ''
 
@@ -131,7 +131,7 @@ def plan(table: base.Table, add: str = '', overrides: Mapping[str, str] | None =
     strict: whether some config must have each override's key.
     note: told in a line if no config takes `add`.
   Raises:
-    UserError: if there are configs and none has a key, or if an override's text is no value.
+    UserError: if there are configs and none has a key, or if an override's text is not a value.
   """
   specs = dict.fromkeys(spec for row in table.rows for column in table.columns
                         if (spec := spec_of(row, column)))
@@ -242,7 +242,7 @@ def _configs(root: str) -> Iterable[str]:
 
 
 def _key(config: ml_collections.ConfigDict) -> str:
-  """What training depends on, but for the seed."""
+  """Returns what training depends on, without the seed."""
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.seed = 0
@@ -279,7 +279,7 @@ def cell(row: base.Row, column: base.Column, printed: base.Printed | None,
     row: of the table.
     column: likewise.
     printed: the paper's value.
-    planned: the cell's config, None where nobody of us runs it.
+    planned: the cell's config, None where we never run it.
     runs: of that config.
     row_name: see `row_name`.
     asked: see `row_of`.
@@ -309,7 +309,7 @@ def cell(row: base.Row, column: base.Column, printed: base.Printed | None,
 
 
 def given(table: base.Table, name: str, path: str) -> tuple[base.Row, list[Cell]]:
-  """A row of a table and its cells from a scores file that is no run's, as picture_benchmark's.
+  """A row of a table and its cells from a scores file that is not a run's, as picture_benchmark's.
 
   UserError if it has none of the table's measures.
   """

@@ -25,7 +25,7 @@ class Filled:
     name: such as 'egsc_it/2'.
     table: the paper's.
     cells: by row and column.
-    specs: config of each cell, likewise; '' where nobody of us runs it.
+    specs: config of each cell, likewise; '' where we never run it.
     row_name: the `split` of its rows in scores.csv.
     command: that prints and trains it.
     notes: lines about its runs.

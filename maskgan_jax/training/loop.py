@@ -282,7 +282,7 @@ class _Run:
     self.progress.say('compiling, once for this config, machine and stage of the training')
     steps = range(step, min(step + self.cycle, self.config.num_steps))
     self.stop.hearing(lambda: self.step_fn.compile(steps, state, batch, self.config.seed),
-                      drop=False)  # what nobody has saved yet may not be dropped
+                      drop=False)  # what is not saved yet may not be dropped
 
   def _sample(self, step, state):
     parameters = self._translating(state)

@@ -99,7 +99,7 @@ class Parallel:
                              f'use a multiple of {unit}')
 
   def any(self, flag: bool) -> jax.Array:
-    """Whether the flag is true in any process; nobody waits, but all must ask equally often."""
+    """Returns whether the flag is true in any process, without waiting; all ask equally often."""
     here = sum(device.process_index == jax.process_index() for device in self.devices)
     flags = jax.make_array_from_process_local_data(self.batch_sharding(), np.full(here, flag))
     return self._any(flags)

@@ -21,7 +21,7 @@ class StopRequest:
 
   What processes were told travels over the devices beside each step, and is read a fixed number of
   steps later: so all save the same step, whichever of them was told. (JAX's preemption service
-  would do as much between steps, but tells nobody before the next one.) A second SIGINT interrupts
+  would do as much between steps, but says nothing before the next one.) A second SIGINT interrupts
   at once.
 
   Attributes:

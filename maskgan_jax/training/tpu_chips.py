@@ -79,7 +79,7 @@ class Slice:
     return sent / (links * self.chip.link) + count * 2 * hops * _HOP_SECONDS
 
   def compute_seconds(self, flops: float, moved: float) -> float:
-    """The least time that one chip takes for so many FLOPs and bytes to and from its memory."""
+    """The least time that one chip takes for these FLOPs and bytes to and from its memory."""
     return max(flops / self.chip.flops, moved / self.chip.bandwidth)
 
 

@@ -97,7 +97,7 @@ def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
   Returns:
     step(state, batch, seed, game=None) -> (state, metrics): metrics is one float32 vector, NaN
     where a player did not play, whose names appear in the returned list once step has been traced.
-    If any loss or gradient is not finite the whole iteration is undone, but for the counters. With
+    If any loss or gradient is not finite the whole iteration is undone, except the counters. With
     `game`, which must be step.game_of(state.step), nothing is compiled but who plays then. Within a
     stage of the training who plays repeats after `step.cycle` steps.
   """

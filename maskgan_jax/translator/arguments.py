@@ -48,7 +48,7 @@ def check_mask(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
     raise errors.UserError(f'{role} has shape {given}; masks are {are}, like the images: [height, '
                            'width], [batch, height, width] or [batch, height, width, 1]')
   if mask.dtype == np.uint8:
-    if mask.max() == 1:  # as 1/255 it would do nothing, and nobody would know why
+    if mask.max() == 1:  # as 1/255 it would do nothing, without a word
       raise errors.UserError(f'{role} is uint8 and holds only 0 and 1; use bool, or 255 for 1')
     mask = mask / np.float32(255)
   elif mask.dtype == bool:

@@ -143,7 +143,7 @@ def _onnx(function, inputs) -> tuple[bytes, list[str]]:
     import onnx
   except ImportError as error:
     raise errors.UserError(f'writing ONNX needs {error.name}: {INSTALL}') from error
-  logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it warns of types that nobody needs
+  logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it warns of types that are not used
   with convolutions.portable():
     names = _outputs(function, inputs)
     outputs = [_output(name, inputs) for name in names]

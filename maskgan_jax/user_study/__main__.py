@@ -178,7 +178,7 @@ def _other_data(workdirs: Sequence[str], translators: Sequence[Translator]) -> l
 
 
 def _pictures(config, pairs: int, note) -> tuple[dict[str, np.ndarray], int, str]:
-  """Twice as many pairs as asked for, if there are, for real pictures that are no exemplars.
+  """Twice as many pairs as asked for, if there are, for real pictures that are not exemplars.
 
   Returns them, how many are for translation, and the split: test, or validation where that is
   empty.

@@ -138,7 +138,7 @@ def _load(path: str) -> Any:
   try:
     return json.loads(data.decode('utf-8-sig'))
   except (ValueError, RecursionError) as error:
-    raise ValueError(f'it is no JSON, or damaged ({str(error).splitlines()[0][:80]})') from error
+    raise ValueError(f'it is not JSON, or damaged ({str(error).splitlines()[0][:80]})') from error
 
 
 def _short(value: Any) -> str:
@@ -256,6 +256,6 @@ def _notes(key, participants) -> list[str]:
                  'width where all of them say the same.')
   if any(REAL in trial['choices'].values() for trial in key['trials'].values()):
     notes.append('realism: each picture of a method stood beside a real one, and the share is how '
-                 'often it was taken for the more realistic; at 50 % nobody can tell them apart.')
+                 'often it was taken for the more realistic; at 50 % they cannot be told apart.')
   notes.append('No interval says what other pairs of pictures would have given.')
   return notes

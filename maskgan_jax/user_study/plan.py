@@ -1,7 +1,7 @@
 """What a user study asks: the papers' questions, who is shown when, and names that say nothing.
 
 Everything is drawn from the seed, the question, and a digest of the methods' pictures: the same
-study made again is the same, and nobody can work out from the page whose picture is whose.
+study made again is the same, and the page does not give away whose picture is whose.
 """
 
 from collections.abc import Mapping, Sequence
@@ -191,7 +191,7 @@ def _shown(role, pair, count, targets, names) -> list[str]:
 
 
 def _others(pair: int, count: int, targets: int) -> list[int]:
-  """Target pictures but the pair's own exemplar; first those that are no pair's, if there are."""
+  """Target pictures but the pair's own exemplar; first those of no pair, if there are."""
   spare = targets - count
   pool = [*range(count, targets), *range(count)]
   start = pair if pair < spare else spare + (pair - spare) % count

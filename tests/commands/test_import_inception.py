@@ -124,7 +124,7 @@ UNIT = 'Mixed_6b.branch7x7_2'
     (f'{UNIT}.bn.bias', lambda x: np.full_like(x, np.inf), (f'{UNIT}.bn.bias', 'not finite')),
     (f'{UNIT}.bn.running_var', lambda x: -x, (f'{UNIT}.bn.running_var', 'below zero')),
     (f'{UNIT}.bn.bias', lambda x: x.astype(np.int64), (f'{UNIT}.bn.bias', 'int64')),
-    (f'{UNIT}.bn.bias', lambda x: 'text', (f'{UNIT}.bn.bias', 'no tensor')),
+    (f'{UNIT}.bn.bias', lambda x: 'text', (f'{UNIT}.bn.bias', 'not a tensor')),
     ('state_dict', lambda x: {'fc.bias': np.ones(3)}, ('state_dict', 'plain state dict')),
     (f'{UNIT}.conv.bias', lambda x: np.ones(128), ('conv.bias', 'nothing of that name')),
     ('Mixed_8a.conv.weight', lambda x: np.ones(3), ('Mixed_8a', 'nothing of that name')),
@@ -148,13 +148,13 @@ def test_other_contents_are_refused(tmp_path):
   assert_refused(tmp_path / 'nothing.pth', tmp_path, 'no file')
   assert_refused(tmp_path, tmp_path, 'no file')
   (tmp_path / 'x.pth').write_text('hello, this is text\n' * 9)
-  assert_refused(tmp_path / 'x.pth', tmp_path, 'x.pth', 'no PyTorch checkpoint')
+  assert_refused(tmp_path / 'x.pth', tmp_path, 'x.pth', 'not a PyTorch checkpoint')
 
 
 def test_a_truncated_file_is_refused(state, tmp_path):
   path = pathlib.Path(save(tmp_path / 'x.pth', state))
   path.write_bytes(path.read_bytes()[:9_000_000])
-  assert_refused(path, tmp_path, path, 'no PyTorch checkpoint')
+  assert_refused(path, tmp_path, path, 'not a PyTorch checkpoint')
 
 
 def test_an_output_that_is_there_or_is_no_file_is_refused(state, tmp_path):
@@ -198,4 +198,4 @@ def test_a_damaged_or_foreign_safetensors_file_is_refused(arrays, tmp_path):
     assert_unreadable('damaged')
   for metadata, word in ((None, 'none'), ({'kind': 'vgg19'}, 'vgg19')):
     safetensors_numpy.save_file({'x': np.ones(3)}, path, metadata)
-    assert_unreadable('no inception file', word)
+    assert_unreadable('not a file for inception', word)

@@ -174,13 +174,14 @@ def test_other_files_are_refused(states, tmp_path):
   for value, words in (
       ({'e1': {'full.0.weight': torch.ones(1)}, 'iters': 3}, ("entry 'e1'", 'state dict')),
       ({'state_dict': states[0]}, ("entry 'state_dict'",)),
-      ({'layer.weight': torch.ones(2, 2)}, ('no LOMIT generator', 'c_encoder.main.0.conv.weight')),
-      ({}, ('no LOMIT generator',)), ({3: torch.ones(1)}, ('entry 3',)),
+      ({'layer.weight': torch.ones(2, 2)},
+       ('not a LOMIT generator', 'c_encoder.main.0.conv.weight')),
+      ({}, ('not a LOMIT generator',)), ({3: torch.ones(1)}, ('entry 3',)),
       (torch.ones(3), ('holds a tensor',))):
     torch.save(value, other)
     assert_refused([other, critic], tmp_path, other, *words)
   torch.save({'classify.0.weight': torch.ones(2, 2)}, other)
-  assert_refused([generator, other], tmp_path, other, 'no LOMIT discriminator', 'conv2.weight')
+  assert_refused([generator, other], tmp_path, other, 'not a LOMIT discriminator', 'conv2.weight')
   assert_refused([generator, tmp_path / 'no.pth'], tmp_path, 'no file', 'no.pth')
 
 

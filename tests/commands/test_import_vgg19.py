@@ -242,10 +242,10 @@ def test_another_vgg_is_named(state, tmp_path):
     ('features.5.weight', lambda x: x[0], ('features.5.weight', '[4, 3, 3]')),
     ('features.5.weight', lambda x: x / 0, ('features.5.weight', 'not finite')),
     ('features.5.weight', lambda x: x.long(), ('features.5.weight', 'int64')),
-    ('features.5.weight', lambda x: 'text', ('features.5.weight', 'no tensor')),
+    ('features.5.weight', lambda x: 'text', ('features.5.weight', 'not a tensor')),
     ('features.1.weight', lambda x: torch.ones(4), ('features.1.weight', 'nothing of that name')),
     ('features.37.bias', lambda x: torch.ones(4), ('features.37.bias', 'nothing of that name')),
-    ('state_dict', lambda x: {'features.0.weight': torch.ones(1)}, ('state_dict', 'no tensor')),
+    ('state_dict', lambda x: {'features.0.weight': torch.ones(1)}, ('state_dict', 'not a tensor')),
     ('stem', lambda x: torch.ones(4), ('stem', 'nothing of that name'))])
 def test_a_tensor_gone_wrong_is_named(state, tmp_path, name, change, words):
   value = change(state.pop(name, None))
@@ -264,7 +264,7 @@ def test_other_contents_are_refused(state, tmp_path):
   assert_refused(tmp_path, tmp_path, 'no file')
   path = pathlib.Path(save(tmp_path / 'x.pth', state))
   path.write_bytes(path.read_bytes()[:9000])
-  assert_refused(path, tmp_path, path, 'no PyTorch checkpoint')
+  assert_refused(path, tmp_path, path, 'not a PyTorch checkpoint')
 
 
 def test_a_keras_tensor_gone_wrong_is_named(state, tmp_path):
@@ -300,14 +300,14 @@ def test_a_keras_tensor_gone_wrong_is_named(state, tmp_path):
 def test_another_file_named_h5_is_refused(tmp_path, data):
   path = tmp_path / 'x.h5'
   path.write_bytes(data)
-  assert_refused(path, tmp_path, path, 'no HDF5 file')
+  assert_refused(path, tmp_path, path, 'not an HDF5 file')
 
 
 @pytest.mark.parametrize('share', [0.01, 0.5, 0.95])
 def test_a_truncated_hdf5_file_is_refused(state, tmp_path, share):
   path = pathlib.Path(save_keras(tmp_path / 'x.h5', state))
   path.write_bytes(path.read_bytes()[:int(share * path.stat().st_size)])
-  assert_refused(path, tmp_path, path, 'no HDF5 file')
+  assert_refused(path, tmp_path, path, 'not an HDF5 file')
 
 
 def test_links_to_other_files_are_not_followed(state, tmp_path):
@@ -352,10 +352,10 @@ def test_a_damaged_or_foreign_safetensors_file_is_refused(state, tmp_path):
   for share in (0, 0.001, 0.5, 0.999):
     path.write_bytes(good.read_bytes()[:int(share * good.stat().st_size)])
     assert_unreadable(path, path, 'damaged')
-  assert_unreadable(tmp_path / 'x.pth', 'no safetensors file')
+  assert_unreadable(tmp_path / 'x.pth', 'not a safetensors file')
   for metadata, word in ((None, 'none'), ({'kind': 'inception'}, 'inception')):
     safetensors_numpy.save_file({'x': np.ones(3)}, path, metadata)
-    assert_unreadable(path, 'no vgg19 file', word)
+    assert_unreadable(path, 'not a file for vgg19', word)
 
   def rewrite(**changes):
     path.unlink(missing_ok=True)

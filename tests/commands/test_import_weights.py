@@ -210,7 +210,7 @@ def test_a_truncated_file_is_refused(checkpoint, tmp_path, legacy, share):
                            _use_new_zipfile_serialization=not legacy))
   data = path.read_bytes()
   path.write_bytes(data[:int(share * len(data))])
-  assert_refused([path], tmp_path, path, 'no PyTorch checkpoint')
+  assert_refused([path], tmp_path, path, 'not a PyTorch checkpoint')
 
 
 @pytest.mark.parametrize('data', [b'', b'hello, this is text\n' * 9, b'{"e1": 1}',
@@ -218,7 +218,7 @@ def test_a_truncated_file_is_refused(checkpoint, tmp_path, legacy, share):
 def test_another_kind_of_file_is_refused(tmp_path, data):
   path = tmp_path / 'x.pth'
   path.write_bytes(data)
-  assert_refused([path], tmp_path, path, 'no PyTorch checkpoint')
+  assert_refused([path], tmp_path, path, 'not a PyTorch checkpoint')
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):

@@ -130,7 +130,7 @@ def test_scores_against_doing_nothing(tmp_path):
   names = [words for words in page.words if words.startswith('do_')]
   assert not names  # baselines stand beside what they are a baseline of
   assert 'test scores over training' in page.text
-  assert 'validation scores over training' not in page.text  # one step is no course
+  assert 'validation scores over training' not in page.text  # one step is not a course
 
 
 def test_changes_and_groups_are_explained(tmp_path):

@@ -270,7 +270,7 @@ def test_labels_that_nobody_knows_are_all_reported_at_once(tmp_path, cell):
   with pytest.raises(errors.UserError) as caught:
     open_source('csv', attributes_file=table, path=str(tmp_path / 'faces'), a='', b='')
   assert str(caught.value) == (
-      f"{table} line 4, column 'AU17': empty, nan or 999 is a label that nobody knows; write 0 or "
+      f"{table} line 4, column 'AU17': empty, nan or 999 is a label that is not known; write 0 or "
       '1, or remove the rows with such labels (2 of 8), or the columns with them: AU17, AU20')
 
 
@@ -288,7 +288,7 @@ def test_emotionets_own_table_says_what_is_left_to_do(tmp_path):
   address = 'http://host/N_0000000001_00001.jpg'
   table = _table(tmp_path, f"URL,URL orig,'AU 1','AU 2'\n{address},http://a.org/b.jpg,0,1\n")
   with pytest.raises(errors.UserError, match="line 2, column 'URL orig': .*b.jpg' is not 0, 1, -1,"
-                                             ' true or false; remove a column that is no attri'):
+                                             ' true or false; remove a column that is not an att'):
     open_source('csv', attributes_file=table)
   table = _table(tmp_path, f"URL,'AU 1','AU 2'\n{address},0,1\n")
   with pytest.raises(errors.UserError, match='first .*N_0000000001_00001.jpg.* Put file names in '

@@ -206,7 +206,7 @@ def test_it_learns_the_domain_itself(table, tmp_path):
   assert (answers[:, 0] == bright).mean() > 0.9 and (answers[:, 1] == red).mean() > 0.9
   assert opened.facts.held_out.positives == {'Bright': bright.sum(), 'B': red.sum()}
   assert opened.facts.domains == ('~Red & Square', 'Red & Square')
-  # It is no label of the data: neither a default nor in a config.
+  # It is not a label of the data: neither a default nor in a config.
   opened = train(make_config(table), tmp_path / 'd.safetensors', steps=1)
   assert opened.facts.attributes == ('Red',) and opened.facts.domains == ()
 

@@ -296,7 +296,7 @@ def test_what_is_wrong_with_a_network_is_said(folder, network, tmp_path):
       str(tmp_path / 'absent'): 'config.distribution.network=.*absent.* cannot be read: No such',
       str(tmp_path / 'junk'): 'neither a function serialized by jax.export nor NAME.onnx',
       str(tmp_path / 'absent.safetensors'): 'no file .*import_weights inception FILE',
-      str(tmp_path / 'junk.safetensors'): 'no safetensors file, or a damaged one',
+      str(tmp_path / 'junk.safetensors'): 'not a safetensors file, or a damaged one',
       export(tmp_path / 'flat', lambda x: x.mean((1, 2, 3))): r'gives float32 \[8\]; expected feat',
       export(tmp_path / 'map', lambda x: x * 1.0): r'gives float32 \[8, 16, 16, 3\]; expected feat',
       export(tmp_path / 'bytes', lambda x: x[:, 0, 0]): r'gives uint8 \[8, 3\]; expected features',

@@ -226,7 +226,7 @@ def set_to(which, name, change):
     (set_to(0, 'features.6.bias', lambda x: x[1:]), ('features.6.bias', '[23]', '[24]')),
     (set_to(0, 'features.6.weight', lambda x: x / 0 * 0), ('features.6.weight', 'not finite')),
     (set_to(0, 'features.9.weight', lambda x: np.ones(3)), ('features.9.weight', 'nothing of')),
-    (set_to(0, 'features.6.bias', lambda x: 'text'), ('features.6.bias', 'no tensor')),
+    (set_to(0, 'features.6.bias', lambda x: 'text'), ('features.6.bias', 'not a tensor')),
     (set_to(0, 'lin0.model.1.weight', lambda x: np.ones(3)), ('net.pth holds linear weights',)),
     (set_to(0, 'features.1.running_mean', lambda x: np.ones(3)), ('batch normalisation',)),
     (set_to(0, 'features.3.squeeze.weight', lambda x: np.ones(3)), ('SqueezeNet',)),

@@ -1,6 +1,6 @@
 """A small LOMIT, its PyTorch twin with the same numbers, and the way between their layouts.
 
-The twin computes in float64. In float32 it is no nearer to that than ours is, and much of a
+The twin computes in float64. In float32 it is not a nearer to that than ours is, and much of a
 gradient is the rounding of a division by HAdaIN's small deviations.
 """
 

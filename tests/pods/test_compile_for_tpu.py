@@ -237,7 +237,7 @@ def test_the_command_and_what_it_knows_the_second_time(libtpu, tmp_path):
   second = compiled('content_transfer', 'v5e:2x2', '--nojson', cache=tmp_path)
   assert 'Weak scaling' in second.stdout and '| v5e:16x16 | 256 | 512 |' in second.stdout
   assert sorted(os.listdir(tmp_path / 'maskgan_jax' / 'tpu_programs')) == kept
-  # A file that is damaged is no obstacle.
+  # A file that is damaged is not an obstacle.
   (tmp_path / 'maskgan_jax' / 'tpu_programs' / kept[0]).write_text('{')
   assert json.loads(
       compiled('content_transfer', 'v5e:2x2', cache=tmp_path).stdout)['flops'] == figures['flops']

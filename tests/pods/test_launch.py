@@ -197,10 +197,10 @@ def test_a_group_of_machines(cloud):
     ('tpu_queued_resource.sh', ['--name=x'], '--zone=... must be given'),
     ('tpu_queued_resource.sh', QUEUE, "after '--'"),
     ('tpu_queued_resource.sh', ['x'], "unexpected 'x'"),
-    ('tpu_instance_group.sh', [*GROUP, '--size=0', *TRAIN], 'no number of machines'),
+    ('tpu_instance_group.sh', [*GROUP, '--size=0', *TRAIN], 'not a number of machines'),
     ('gke.sh', ['--name=x'], '--image=... must be given'),
     ('xpk.sh', ['--name'], '--name=... must be given'),
-    ('local_processes.sh', ['two'], 'no number of processes'),
+    ('local_processes.sh', ['two'], 'not a number of processes'),
     ('local_processes.sh', ['2'], 'no command')])
 def test_mistakes_are_one_line(script, flags, part, cloud):
   code, printed, error = cloud.run(script, *flags)

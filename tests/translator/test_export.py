@@ -137,7 +137,7 @@ def test_links_are_followed_and_devices_left_alone(tmp_path):
   files.write_atomically(tmp_path / 'link', 'new')
   assert (tmp_path / 'link').is_symlink() and (tmp_path / 'target').read_text() == 'new'
   os.mkfifo(tmp_path / 'pipe')
-  for name, message in (('pipe', 'no ordinary file'), ('a\0b', 'cannot write')):
+  for name, message in (('pipe', 'not an ordinary file'), ('a\0b', 'cannot write')):
     with pytest.raises(errors.UserError, match=message):
       files.write_atomically(f'{tmp_path}/{name}', 'x')
   assert (tmp_path / 'pipe').is_fifo() and len(list(tmp_path.iterdir())) == 3

@@ -113,7 +113,7 @@ _ATTRIBUTES = {
 }
 ATTRIBUTES = tuple(sorted(_ATTRIBUTES))
 
-# Every face has these, whatever they are like, so they are no labels, but they can be transferred
+# Every face has these, whatever they are like, so they are not labels, but they can be transferred
 # and have masks as attributes do. Only hair that cannot be seen has no colour.
 _FEATURES = {
     'hair_color': _Attribute(('hair_color',), frozenset().union(*HAIR_COLORS.values()),
@@ -175,7 +175,7 @@ def recipe(seed: int, split: str, index: int) -> Recipe:
 
 
 def attributes_of(face: Recipe) -> dict[str, bool]:
-  """Returns what can be seen: under a hat nobody is bald and no hair has a colour.
+  """Returns what can be seen: under a hat neither baldness nor the colour of hair shows.
 
   Faces to give a hair colour to are thus '~Black_Hair & ~Bald & ~Wearing_Hat'.
   """

@@ -1,7 +1,7 @@
 """`circle_square`, a TFDS dataset that draws itself: circles (a), squares (b), and true answers.
 
 Records of a split are A_0..A_{N-1}, then B_0..B_{N-1}. Aligned, A_i and B_i are one scene; else all
-scenes are different, and nobody could pair them. The true translation of a picture has every circle
+scenes are different, and could not be paired. The true translation of a picture has every circle
 in the square around it, or every square in the circle inside it (`shape_drawing`).
 
 Importing this file registers it: `tfds.builder('circle_square/plain-64',

@@ -166,7 +166,7 @@ def open_splits(config_data) -> Source:
   Args:
     config_data: config.data, of which this uses name (one of `digit_drawing.KINDS`), digits, path
       and data_dir (`digit_images.open_digits`; data_dir is also where pictures go, '': TFDS's own),
-      num_train, num_validation and num_test (the first so many of each domain, 0: all), and the
+      num_train, num_validation and num_test (the first ones of each domain, 0: all), and the
       domains, '~Colored' and 'Colored' where it says nothing else.
 
   Raises:

@@ -158,7 +158,7 @@ def _value(cell, where, column):
   value = _VALUES.get(cell.strip().lower())
   if value is None:
     raise errors.UserError(f'{where}, column {column!r}: {cell!r} is not 0, 1, -1, true or false; '
-                           'remove a column that is no attribute')
+                           'remove a column that is not an attribute')
   return value
 
 
@@ -171,7 +171,7 @@ def _check_known(path, values, names, lines):
   cell = 'empty, nan or 999' if values[row, column] == _UNKNOWN else '-1 in a column of 0 and 1'
   columns = [names[i] for i in np.flatnonzero(unknown.any(axis=0))]
   raise errors.UserError(
-      f'{path} line {lines[row]}, column {names[column]!r}: {cell} is a label that nobody knows; '
+      f'{path} line {lines[row]}, column {names[column]!r}: {cell} is a label that is not known; '
       f'write 0 or 1, or remove the rows with such labels ({unknown.any(axis=1).sum()} of '
       f'{len(lines)}), or the columns with them: {predicates.shortlist(columns, 6)}')
 

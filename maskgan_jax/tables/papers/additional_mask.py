@@ -17,7 +17,7 @@ def _row(name: str, config: str, measures: dict[str, str] | None = None) -> base
 
 
 def _pictures(*directions: str) -> tuple[base.Column, ...]:
-  """What can be said of photographs, whose truth nobody knows."""
+  """What can be said of photographs, whose truth is not known."""
   arrows = {'ab': 'a→b', 'ba': 'b→a'}
   return tuple(column for d in directions for column in (
       base.Column(f'Changed pixels {arrows[d]} (%)', f'{d}_changed_share', **_SHARE),
@@ -122,7 +122,7 @@ def _compared(figure: str, what: str, config: str, direction: str, data: str) ->
 _FIGURE_13 = base.Table(
     'Figure 13: dogs to cats, λ_r of 0.001, 1 and 100', _pictures('ab', 'ba'),
     _swept(('dog2cat', 'configs/dog2cat.py', ('0.001', '1', '100'))),
-    evaluators=('changes',), needs="TFDS's oxford_iiit_pet, in place of pictures that nobody names",
+    evaluators=('changes',), needs="TFDS's oxford_iiit_pet, since the paper names no pictures",
     protocol=f'256x256. {_SPLIT}The paper: no noses, eyes or mouths with any λ_r. {_CHANGED}')
 
 TABLES = {

@@ -73,7 +73,7 @@ class Table:
     evaluators: that find its measures; they run beside those of a config.
     settings: dotted keys of the config that its protocol needs, such as 'distribution.real'; only
       such as may differ when a run is resumed.
-    needs: what has to be had before it can be run: data, weights.
+    needs: data and weights without which it cannot be run.
     protocol: what has to be known to compare with the paper's numbers.
     gap: the suspected reason where what was measured differs from the paper.
   """

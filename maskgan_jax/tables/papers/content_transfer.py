@@ -3,7 +3,8 @@
 Rows run `:official`, the authors' code, which tests on 64 pictures of each domain, where appendix A
 of the paper has 800 to 2,000. Its tables are not all of the same: accuracies of Table 6 are 64ths
 and 128ths without exception (96.9 % is 62 of 64), which goes with the code. Those of Tables 2 and 7
-are not, but for as many as by chance (1 of 15 and 2 of 9 are 128ths): they are of another test set.
+are not, except for as many as by chance (1 of 15 and 2 of 9 are 128ths): their test set
+is another.
 """
 
 from maskgan_jax.tables.papers import base

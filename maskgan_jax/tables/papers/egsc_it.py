@@ -38,7 +38,7 @@ _NAMES = ('A→B', 'B→A', 'A→B, to the truth', 'B→A, to the truth')
 
 
 def _of(prefix: str) -> dict[str, str]:
-  """The measures of what is no translation of a model's."""
+  """The measures of what is not a translation of a model's."""
   truth = ('=1', '=1') if prefix == 'truth_' else tuple(prefix + name for name in _TO_TRUTH)
   return dict(zip(_NAMES, (*(prefix + name for name in _WITH_EXEMPLAR), *truth), strict=True))
 
