@@ -25,7 +25,7 @@ COLOUR = (255, 32, 96)
 LAYER = 0.6  # opacity that means a mask of 1
 ROLES = ('source', 'exemplar')
 MOST_EXEMPLARS = 8
-FRAMES = 9  # of an interpolation
+FRAMES = 9
 CANVAS = 320  # pixels that a picture has at least on the page
 _TOLERANCE = 2 / 255  # of a mask that went to the page and back
 
@@ -396,6 +396,5 @@ def from_editor(files: Sequence[bytes] | None, shape: tuple[int, int]) -> np.nda
   if tall % height or wide % width or tall // height != wide // width:
     return None
   factor = tall // height
-  opacity = np.max(layers, axis=0) / np.float32(LAYER)
-  cells = opacity.clip(0, 1).reshape(height, factor, width, factor)
-  return cells.mean(axis=(1, 3), dtype=np.float32)
+  mask = (np.max(layers, axis=0) / np.float32(LAYER)).clip(0, 1)
+  return mask.reshape(height, factor, width, factor).mean(axis=(1, 3), dtype=np.float32)

@@ -26,8 +26,7 @@ from ml_collections import config_dict
 
 from maskgan_jax import errors
 from maskgan_jax.losses import perceptual, reconstruction
-from maskgan_jax.methods import _egsc_it_pretraining as egsc_it_pretraining
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _egsc_it_pretraining, base
 from maskgan_jax.networks import blocks, decoders, discriminators, encoders, layers, masks
 from maskgan_jax.networks import normalization as norms
 from maskgan_jax.networks.interleaving import deinterleave, interleave, swap
@@ -67,8 +66,8 @@ _CHOICES = {
 
 
 def get_default() -> ml_collections.ConfigDict:
-  """This method's part of a config: as the authors ran MNIST-Single, except for its size (28x28),
-  its single resolution (`model.downsamplings=0`), batch (8) and steps (60,000 + 300,000)."""
+  """Returns this method's part of a config: the authors' for MNIST-Single, without its size (28x28),
+  single resolution (`model.downsamplings=0`), batch (8) and steps (60,000 + 300,000)."""
   config = ml_collections.ConfigDict()
   config.variant = 'official'
   config.model = dict(
@@ -187,7 +186,7 @@ class EgscIt:
     return networks
 
   def _players(self):
-    first = egsc_it_pretraining.players(
+    first = _egsc_it_pretraining.players(
         self._apply, self.weights, self.kl, self.gan, self.model.pretrain_steps,
         labels=self.trains_perceptual, features=self.uses_features) if self.pretrains else ()
     start = self.model.pretrain_steps if self.pretrains else 0
@@ -255,7 +254,7 @@ class EgscIt:
     """Interleaved latents (mean, and with noise) and contents of a by E_A and b by E_B."""
     mean = self._apply('shared_encoder', params, interleave(
         self._apply('encoder_a', params, a), self._apply('encoder_b', params, b)))
-    noisy = mean + egsc_it_pretraining.noise(rng, mean)
+    noisy = mean + _egsc_it_pretraining.noise(rng, mean)
     return mean, noisy, self._apply('shared_generator', params, noisy)
 
   def _mask(self, features):
@@ -290,7 +289,7 @@ class EgscIt:
     content_a, content_b = deinterleave(content, 2)
     fakes = {'a': self._generate('a', params, self._masked(content_b, f_b), self._style(f_a)),
              'b': self._generate('b', params, self._masked(content_a, f_a), self._style(f_b))}
-    losses = egsc_it_pretraining.discriminate(self._apply, self.gan, 'discriminator', params, batch,
+    losses = _egsc_it_pretraining.discriminate(self._apply, self.gan, 'discriminator', params, batch,
                                               fakes)
     return self.weights.adversarial * sum(losses.values()), (losses, model_state)
 
