@@ -66,8 +66,8 @@ _CHOICES = {
 
 
 def get_default() -> ml_collections.ConfigDict:
-  """Returns this method's part of a config: the authors' for MNIST-Single, without its size (28x28),
-  single resolution (`model.downsamplings=0`), batch (8) and steps (60,000 + 300,000)."""
+  """Returns this method's part of a config: the authors' for MNIST-Single, without its size
+  (28x28), single resolution (`model.downsamplings=0`), batch (8) and steps (60,000 + 300,000)."""
   config = ml_collections.ConfigDict()
   config.variant = 'official'
   config.model = dict(
@@ -155,8 +155,8 @@ class EgscIt:
     self.trains_perceptual = self.uses_perceptual and model.perceptual == 'labels'
     self.pretrains = model.pretrain_steps > 0 and (self.uses_features or self.trains_perceptual)
     self.networks = self._networks()
-    self.kl = getattr(egsc_it_pretraining, f'{self.switches.kl}_kl')
-    self.gan = getattr(egsc_it_pretraining, self.switches.gan)
+    self.kl = getattr(_egsc_it_pretraining, f'{self.switches.kl}_kl')
+    self.gan = getattr(_egsc_it_pretraining, self.switches.gan)
     self.players = self._players()
     self.groups_of_earlier_stages = ('features_a', 'features_b') + (
         ('perceptual',) if self.trains_perceptual else ())
@@ -289,8 +289,8 @@ class EgscIt:
     content_a, content_b = deinterleave(content, 2)
     fakes = {'a': self._generate('a', params, self._masked(content_b, f_b), self._style(f_a)),
              'b': self._generate('b', params, self._masked(content_a, f_a), self._style(f_b))}
-    losses = _egsc_it_pretraining.discriminate(self._apply, self.gan, 'discriminator', params, batch,
-                                              fakes)
+    losses = _egsc_it_pretraining.discriminate(
+        self._apply, self.gan, 'discriminator', params, batch, fakes)
     return self.weights.adversarial * sum(losses.values()), (losses, model_state)
 
   def generator_loss(self, params, model_state, batch, rng):
