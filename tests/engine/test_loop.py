@@ -1,5 +1,6 @@
 """Training from data to files: resuming exactly, stopping, giving up, several processes."""
 
+import dataclasses
 import glob
 import json
 import os
@@ -186,6 +187,13 @@ def test_more_steps_lift_a_rate_that_falls_until_the_last(data_dir):
   assert before.optimizers.autoencoder.learning_rate == 2e-4
   assert sentences == ['num_steps was 6 and is 12: the schedule of config.optimizers.autoencoder '
                        'ends with it, so that its learning rate at step 6 is 0.00012 instead of 0']
+  # A schedule counts its player's own steps: at step 6 one that began at 4 has played two.
+  method = methods.make(now)
+  method.players = [dataclasses.replace(player, start=4) for player in method.players]
+  train_step.say_changed_rates(method, before, now, 6, sentences.append)
+  assert len(sentences) == 1
+  train_step.say_changed_rates(method, before, now, 9, sentences.append)
+  assert sentences[1].endswith('its learning rate at step 9 is 0.0001 instead of 0')
 
 
 @pytest.mark.slow
