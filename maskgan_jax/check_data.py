@@ -63,8 +63,10 @@ def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, ou
       'splits': splits,
       'labels': _labels(data),
       'duplicates': _duplicates(by_pixels),
-      'usable': all(len(readable) for readable in good['train']),
-      'refused': [split for split in splits if any(map(_refused, splits[split].values()))],
+      'usable': all(len(readable) or found['bad_masks'] for readable, found in zip(
+          good['train'], splits['train'].values(), strict=True)),
+      'refused': [split for split in splits
+                  if any(_refused(split, found) for found in splits[split].values())],
       'output': '',
   }
   report['problems'] = _problems(data, report, by_pixels)
@@ -83,9 +85,10 @@ def _spread(members, max_images):
   return members[np.linspace(0, len(members) - 1, max_images).astype(int)]
 
 
-def _refused(found):
+def _refused(split, found):
   """Whether a domain's pictures stop training or measuring, if not at once then when met."""
-  return not found['count'] or any(found[kind] for kind in ('unreadable', 'unfit', 'bad_masks'))
+  kinds = ['unreadable', 'unfit'] + ['bad_masks'] * (split != 'train')  # training reads no masks
+  return not found['count'] or any(found[kind] for kind in kinds)
 
 
 def _examine(data, split, indices, by_pixels, transform):
