@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import types
 
 import numpy as np
 import pytest
@@ -64,6 +65,22 @@ def test_a_run_resumed_after_a_bad_picture_is_bitwise_the_uninterrupted_one(
     return {row['step']: row['autoencoder/recon1_a'] for row in metric_writers.read(folder)
             if 'autoencoder/recon1_a' in row}
   assert losses(workdir)[6] == losses(whole)[6]
+
+
+@pytest.mark.parametrize('weight, of_feed, sentence', [
+    (0.0, True, '.*; if a picture is added .*accept_changed_data=True$'),
+    (0.0, False, '. All 3 steps are saved in runs/x: once that is mended, the same command goes '
+                 'on$'),
+    (np.nan, True, '$')])
+def test_what_is_said_of_the_steps_before_an_error(monkeypatch, weight, of_feed, sentence):
+  run, saved = object.__new__(loop._Run), []
+  run.workdir, run.store = 'runs/x', types.SimpleNamespace(
+      save=lambda step, *unused, **also: saved.append(step), wait=lambda: None)
+  monkeypatch.setattr(loop, '_split', lambda state: ())
+  state = types.SimpleNamespace(params=np.float32([weight]))
+  with pytest.raises(errors.UserError, match='^4.png is damaged' + sentence):
+    run._save_and_raise(errors.UserError('4.png is damaged'), 3, state, of_feed=of_feed)
+  assert saved == [3] * bool(np.isfinite(weight))
 
 
 @pytest.mark.slow
