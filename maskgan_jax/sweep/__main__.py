@@ -6,9 +6,10 @@
   python -m maskgan_jax.sweep --workdir=runs/both --field=weights.mask --runs=runs/one,runs/two
 
 Each value has a run of its own, WORKDIR/FIELD=VALUE. The same command started again goes on where
-the last one stopped and leaves alone what is done; SIGTERM and Ctrl-C exit with code 75. WORKDIR
-then holds sweep.png (inputs, masks and outputs of each value, as in the additional-mask paper's
-Figures 4 and 6; sweep_back.png from b to a), sweep.csv, and sweep.html with the curves.
+the last one stopped and leaves alone what is done; SIGTERM and Ctrl-C exit with code 75. A run
+that computes NaN is left out and named. WORKDIR then holds sweep.png (inputs, masks and outputs of
+each value, as in the additional-mask paper's Figures 4 and 6; sweep_back.png from b to a),
+sweep.csv, and sweep.html with the curves.
 """
 
 from collections.abc import Callable, Sequence
@@ -77,8 +78,8 @@ def sweep(config: ml_collections.ConfigDict, workdir: str, *, field: str,
     note(f'{field}={run.label} ({i} of {len(own)}): training in {run.workdir}')
     try:
       experiment.train(run.config, run.workdir, poll=poll)
-    except errors.NotFiniteError as error:  # it is trained, and `_draw` says what lacks it
-      note(f'{run.label} is not measured: {error}')
+    except errors.NotFiniteError as error:  # `_draw` takes what there is of it
+      note(f'going on without {run.label}: {error}')
   if jax.process_index():
     return []
   return _draw(_in_order(planned), workdir, field, config, pairs, poll, note)

@@ -136,9 +136,9 @@ def _train(plans, workdir, seeds, row_name, whys, poll, note) -> None:
                                    f'--workdir={folder}', f'--config.seed={seed}'])
     try:
       experiment.train(config, folder, poll=poll, row_name=row_name)
-    except errors.NotFiniteError as error:  # it is trained all the same
+    except errors.NotFiniteError as error:  # what there is of it may be measured all the same
       whys[folder] = str(error)
-      note(f'{folder} is not measured: {error}')
+      note(f'going on without {folder}: {error}')
 
 
 def _measure(run, plan, asked, wanted, row_name, again, whys, poll, note) -> None:

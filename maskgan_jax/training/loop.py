@@ -333,11 +333,11 @@ class _Run:
       dump = {k: v if math.isfinite(v) else repr(v) for k, v in scalars.items()}
       files.write_atomically(path, json.dumps(
           {'step': step, 'seed': self.config.seed, 'metrics': dump}, indent=2) + '\n')
-    raise errors.UserError(
+    raise errors.NotFiniteError(
         f'losses or gradients were not finite {int(scalars["skipped_in_a_row"])} times in a row up '
         f'to step {step}; the newest checkpoint is {self.store.latest() or "none"}. In another '
         '--workdir, lower config.optimizers.*.learning_rate or use compute_dtype=float32; details '
-        f'in {path}')
+        f'in {path}', ())
 
 
 def _finite(tree) -> bool:

@@ -86,7 +86,7 @@ def test_a_sweep_goes_on_without_such_a_run(measure, monkeypatch, tmp_path):
   drawn = sweep.sweep(config, str(tmp_path), field='ema_decay', values=['0', '0.5'],
                       note=lines.append)
   assert [run.label for run in drawn] == ['0.5']
-  assert '0 is not measured: runs/mine computes NaN' in lines
+  assert 'going on without 0: runs/mine computes NaN' in lines
   assert '0 is left out: runs/mine computes NaN' in (tmp_path / 'sweep.html').read_text()
   with pytest.raises(errors.NotFiniteError):
     sweep.sweep(config, str(tmp_path), field='ema_decay', values=['0'], note=lines.append)
