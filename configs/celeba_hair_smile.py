@@ -8,7 +8,7 @@ VARIANTS), and hold out a random 2,000 of all pictures (ICLR section 5.1), of wh
 leaves fewer. IJCAI gives no weights and no schedule: both are the authors'. ICLR has one set of
 weights for all labels, and a learning rate that falls on a straight line to its half in every
 10,000 steps from 100,000 on. R1 and the mask's size, sums over pixels in the papers, are means as
-in the code (methods/recipe.py says why). About 200 pictures are kept from training for the
+in the code (recipes/lomit.py says why). About 200 pictures are kept from training for the
 sample grids; the authors train on them.
 
   paper: IJCAI Table 1, H & S: FID 21.82 (of how many pictures it does not say); ICLR Figure 7:

@@ -12,12 +12,11 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import cli, errors, files
-from maskgan_jax.data import evaluation, pipeline, predicates, transforms
+from maskgan_jax.data import evaluation, pipeline, predicates, transforms, unused
 from maskgan_jax.data.records import SPLITS
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures
 
-_OUTPUT = 'check_data.png'
 _SHOWN = 5  # names in a line of the report
 _DIM = 64  # of 255: the highest level of 14-bit data in files of 16 bits
 _SHEET_PAIRS = 6
@@ -63,8 +62,10 @@ def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, ou
       'splits': splits,
       'labels': _labels(data),
       'duplicates': _duplicates(by_pixels),
-      'usable': all(len(readable) for readable in good['train']),
-      'refused': [split for split in splits if any(map(_refused, splits[split].values()))],
+      'usable': all(len(readable) or found['bad_masks'] for readable, found in zip(
+          good['train'], splits['train'].values(), strict=True)),
+      'refused': [split for split in splits
+                  if any(_refused(split, found) for found in splits[split].values())],
       'output': '',
   }
   report['problems'] = _problems(data, report, by_pixels)
@@ -83,9 +84,10 @@ def _spread(members, max_images):
   return members[np.linspace(0, len(members) - 1, max_images).astype(int)]
 
 
-def _refused(found):
+def _refused(split, found):
   """Whether a domain's pictures stop training or measuring, if not at once then when met."""
-  return not found['count'] or any(found[kind] for kind in ('unreadable', 'unfit', 'bad_masks'))
+  kinds = ['unreadable', 'unfit'] + ['bad_masks'] * (split != 'train')  # training reads no masks
+  return not found['count'] or any(found[kind] for kind in kinds)
 
 
 def _examine(data, split, indices, by_pixels, transform):
@@ -255,7 +257,7 @@ def _check_output(output, config_data):
   folders = [config_data.path, config_data.masks_path, config_data.labels_path]
   folders = [os.path.realpath(os.path.expanduser(folder)) for folder in folders if folder]
   inside = any(os.path.realpath(output).startswith(folder + os.sep) for folder in folders)
-  if inside and os.path.isfile(output) and os.path.basename(output) != _OUTPUT:
+  if inside and os.path.isfile(output) and os.path.basename(output) != unused.CONTACT_SHEET:
     raise errors.UserError(f'--output={output} is a file of the data; choose another name')
 
 
@@ -286,7 +288,7 @@ def main() -> None:
 
 if __name__ == '__main__':
   run_config.define_flags()
-  flags.DEFINE_string('output', _OUTPUT, 'Contact sheet to write, PNG.')
+  flags.DEFINE_string('output', unused.CONTACT_SHEET, 'Contact sheet to write, PNG.')
   flags.DEFINE_integer('max_images', 5000, 'Pictures to read of each domain and split; 0 = all.',
                        lower_bound=0)
   cli.run(main)

@@ -87,7 +87,8 @@ def _line(error: Exception, saves_memory: str) -> str:
 def end_at_once_on(*numbers: int) -> None:
   """Makes these signals end the process at once, with 128 + number, and without its temporaries.
 
-  No exception is raised: the callbacks of modules that load would swallow it.
+  No exception is raised: the callbacks of modules that load would swallow it. A SIGHUP that is
+  ignored stays so: that is how nohup keeps a process.
   """
   def end(number, _):
     with contextlib.suppress(OSError):  # os.write, since print may be what the signal interrupted
@@ -95,7 +96,8 @@ def end_at_once_on(*numbers: int) -> None:
     files.remove_temporaries()
     os._exit(128 + number)
   for number in numbers:
-    signal.signal(number, end)
+    if number != getattr(signal, 'SIGHUP', None) or signal.getsignal(number) != signal.SIG_IGN:
+      signal.signal(number, end)
 
 
 def expand_home(argument: str) -> str:

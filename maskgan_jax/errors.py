@@ -11,10 +11,10 @@ class UserError(Exception):
 
 
 class NotFiniteError(UserError):
-  """A model computes NaN or infinite values.
+  """A model computes NaN or infinite values, or its training does.
 
   Attributes:
-    examples: numbers of the examples for which it does.
+    examples: numbers of the examples for which it does; () in training.
   """
 
   def __init__(self, message: str, examples: Iterable[int]):

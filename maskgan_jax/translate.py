@@ -99,8 +99,10 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   """
   source_edits, exemplar_edits = source_edits or Edits(), exemplar_edits or Edits()
   _check_exemplar(translator, exemplar, exemplar_edits)
-  sources = _load(source, translator.config, 'source_mask', source_edits, note)
-  exemplars = (_load(exemplar, translator.config, 'exemplar_mask', exemplar_edits, note)
+  inputs = [source, exemplar, source_edits.mask, exemplar_edits.mask]
+  apart = [*inputs, output]
+  sources = _load(source, translator.config, 'source_mask', source_edits, note, apart)
+  exemplars = (_load(exemplar, translator.config, 'exemplar_mask', exemplar_edits, note, apart)
                if exemplar else [None])
   pairs = [(s, e) for s in sources for e in exemplars]
   back = '__reverse' if reverse else ''  # domains often number their pictures alike
@@ -109,11 +111,9 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
   stems = images.png_stems(output, names, several)
   parts = ('', *_MASKS) if save_masks else ('',)
-  _check_outputs([stem + part + '.png' for stem in stems for part in parts],
-                 [source, exemplar, source_edits.mask, exemplar_edits.mask])
+  _check_outputs([stem + part + '.png' for stem in stems for part in parts], inputs)
 
-  results = {part: [] for part in parts}
-  written = []
+  results, written = {part: [] for part in parts}, []
   for start in range(0, len(pairs), _CHUNK):
     chunk = pairs[start:start + _CHUNK]
     try:
@@ -175,7 +175,7 @@ def remove(translator: Translator, source: str, output: str, *, edits: Edits | N
            note: Callable[[str], None] = print) -> list[str]:
   """Every source without what the method transfers; arguments and result as in `translate`."""
   edits = edits or Edits()
-  sources = _load(source, translator.config, 'source_mask', edits, note)
+  sources = _load(source, translator.config, 'source_mask', edits, note, [edits.mask, output])
   names = ['grid__removed'] if grid else [f'{s.name}__removed' for s in sources]
   stems = images.png_stems(output, names, os.path.isdir(source) and not grid)
   parts = ('', '_source_mask') if save_masks and not grid else ('',)
@@ -237,11 +237,11 @@ def _need(translator, translation, name) -> np.ndarray:
 
 
 def _load(path: str, config: ml_collections.ConfigDict, flag: str, edits: Edits,
-          note: Callable[[str], None]) -> list[Picture]:
+          note: Callable[[str], None], apart: Sequence[str] = ()) -> list[Picture]:
   """The picture at `path`, or those in the folder that can be read; UserError if there are none."""
   data = config.data
   transform = transforms.from_config(data, config.image_size, config.image_width)
-  if os.path.isdir(path) and (remark := unused.describe(path, [''])):
+  if os.path.isdir(path) and (remark := unused.describe(path, [''], apart)):
     note(f'{path}: {remark}')
   found, remarks = [], []
   for name, file in _listed(path):
@@ -378,11 +378,9 @@ def main() -> None:
   """The command."""
   given = flags.FLAGS
   cli.require('source', 'output')
-  if given.remove:
-    unused = [n for n in ('exemplar', 'exemplar_mask', 'erase_exemplar', 'reverse')
-              if given[n].value]
-    if unused:
-      raise errors.UserError(f'--remove takes no exemplar; leave out --{unused[0]}')
+  guides = ('exemplar', 'exemplar_mask', 'erase_exemplar', 'reverse')
+  if given.remove and (needless := [name for name in guides if given[name].value]):
+    raise errors.UserError(f'--remove takes no exemplar; leave out --{needless[0]}')
   translator = cli.translator()
   edits = Edits(given.source_mask, given.erase_source)
   options = {'save_masks': given.save_masks, 'grid': given.grid,

@@ -117,7 +117,7 @@ class Network:
   """LPIPS of bytes, from what `import_weights lpips` wrote.
 
   Attributes:
-    net: of networks.lpips.NETS.
+    net: of pretrained_networks.lpips.NETS.
     provenance: names the weights.
   """
 

@@ -19,7 +19,7 @@ _THEIRS = {'kernel': 'conv.weight', 'scale': 'bn.weight', 'bias': 'bn.bias',
 
 
 def convert(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-  """Parameters of networks.inception.InceptionV3 from the arrays of the file `path`, by name.
+  """Parameters of pretrained_networks.inception.InceptionV3 from arrays of `path`, by name.
 
   UserError where a tensor is missing, of another shape, or not of this network.
   """

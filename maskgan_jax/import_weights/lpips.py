@@ -30,7 +30,7 @@ def convert(paths: Sequence[str], states: Sequence[Mapping[str, Any]]
   files are not of the same one.
 
   Returns:
-    Parameters of networks.lpips.LPIPS, and which of its NETS it is.
+    Parameters of pretrained_networks.lpips.LPIPS, and which of its NETS it is.
   """
   backbone, linear = (_plain(path, state) for path, state in zip(paths, states, strict=True))
   if any(name.startswith('lin') for name in backbone):

@@ -38,7 +38,8 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   missing or of another shape, or where there is one that VGG-19 does not have.
 
   Returns:
-    Parameters of networks.vgg19.VGG19 without a head, and the layout: 'torchvision' or 'Keras'.
+    Parameters of pretrained_networks.vgg19.VGG19 without a head, and the layout: 'torchvision' or
+    'Keras'.
   """
   for name, value in arrays.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):

@@ -47,7 +47,7 @@ class Facts:
 
   Attributes:
     attributes: what the logits mean; 'B' may be the domain, see train_classifier.
-    width: of networks.classifier.AttributeClassifier.
+    width: of pretrained_networks.classifier.AttributeClassifier.
     image_shape: height and width of the pictures it was trained on.
     steps: it was trained for, `seed`: of its parameters and of the pictures' order.
     data: fingerprint of the data, see data.pipeline.

@@ -46,8 +46,8 @@ def read_vgg19(path: str) -> tuple[dict[str, Any], str]:
   UserError for a file that is absent, damaged, or something else.
 
   Returns:
-    Parameters of networks.vgg19.VGG19 without a head, NumPy float32, of the width that the file
-    has; and text that names them in results.
+    Parameters of pretrained_networks.vgg19.VGG19 without a head, NumPy float32, of the width that
+    the file has; and text that names them in results.
   """
   arrays, metadata = _read(path, 'vgg19')
   kernel = arrays.get('conv1_1.kernel')
@@ -70,8 +70,8 @@ def read_inception(path: str) -> tuple[dict[str, Any], str]:
   UserError for a file that is absent, damaged, or something else.
 
   Returns:
-    Parameters of networks.inception.InceptionV3, NumPy float32, and text that names them in
-    results, with the whole SHA-256 of the file that they were imported from.
+    Parameters of pretrained_networks.inception.InceptionV3, NumPy float32, and text that names them
+    in results, with the whole SHA-256 of the file that they were imported from.
   """
   arrays, metadata = _read(path, 'inception')
   params = tree(path, arrays, dict(flat(inception.shapes())), 'import Inception-v3 again')
@@ -90,8 +90,8 @@ def read_lpips(path: str) -> tuple[dict[str, Any], str]:
   UserError for a file that is absent, damaged, or something else.
 
   Returns:
-    Parameters of `networks.lpips.of(parameters)`, NumPy float32, and text that names them in
-    results, with the whole SHA-256 of both files that they were imported from.
+    Parameters of `pretrained_networks.lpips.of(parameters)`, NumPy float32, and text that names
+    them in results, with the whole SHA-256 of both files that they were imported from.
   """
   arrays, metadata = _read(path, 'lpips', 'BACKBONE LINEAR')
   net = 'vgg' if 'conv1_2.kernel' in arrays else 'alex'
@@ -165,7 +165,8 @@ def read(path: str, kind: str, command: str, hint: str = ''
     with safetensors.safe_open(path, framework='numpy') as file:
       metadata = file.metadata() or {}
       if metadata.get('kind') != kind:
-        raise errors.UserError(f'{path} is not a file for {kind} of {command.split()[0]} (its '
+        article = 'an' if kind[0] in 'aeiou' else 'a'
+        raise errors.UserError(f'{path} is not {article} {kind} file of {command.split()[0]} (its '
                                f'kind: {metadata.get("kind", "none")}){hint}')
       return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
   except (OSError, ValueError, TypeError, AttributeError, safetensors.SafetensorError) as error:

@@ -6,9 +6,10 @@
   python -m maskgan_jax.sweep --workdir=runs/both --field=weights.mask --runs=runs/one,runs/two
 
 Each value has a run of its own, WORKDIR/FIELD=VALUE. The same command started again goes on where
-the last one stopped and leaves alone what is done; SIGTERM and Ctrl-C exit with code 75. WORKDIR
-then holds sweep.png (inputs, masks and outputs of each value, as in the additional-mask paper's
-Figures 4 and 6; sweep_back.png from b to a), sweep.csv, and sweep.html with the curves.
+the last one stopped and leaves alone what is done; SIGTERM and Ctrl-C exit with code 75. A run
+that computes NaN is left out and named. WORKDIR then holds sweep.png (inputs, masks and outputs of
+each value, as in the additional-mask paper's Figures 4 and 6; sweep_back.png from b to a),
+sweep.csv, and sweep.html with the curves.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,7 +76,10 @@ def sweep(config: ml_collections.ConfigDict, workdir: str, *, field: str,
            f'with {own[1].label}; see config.variant and the switches of config.model')
     checked = True
     note(f'{field}={run.label} ({i} of {len(own)}): training in {run.workdir}')
-    experiment.train(run.config, run.workdir, poll=poll)
+    try:
+      experiment.train(run.config, run.workdir, poll=poll)
+    except errors.NotFiniteError as error:  # `_draw` takes what there is of it
+      note(f'going on without {run.label}: {error}')
   if jax.process_index():
     return []
   return _draw(_in_order(planned), workdir, field, config, pairs, poll, note)
@@ -145,28 +149,32 @@ def _draw(planned, workdir, field, config, pairs, poll, note):
     note(line)
 
   batch = split = None
-  found, exemplar, digests = [], False, {}
+  found, exemplar, digests, failed = [], False, {}, []
   translations = {direction: {} for direction in sweeps.FIGURES}
   for run in planned:
     poll()
     if _newest(run.workdir) is None:
       remark(f'{run.label} is missing: {run.workdir} has no checkpoint')
       continue
-    translator, row = _opened(run, data, poll, note)
+    try:
+      translator, row = _opened(run, data, poll, note)
+      if not split:
+        batch, split = _pictures(data.of(run.config), pairs)
+      drawn = _translations(translator, batch) if batch else {}
+    except errors.NotFiniteError as error:
+      failed.append(error)
+      remark(f'{run.label} is left out: {error}')
+      continue
     if translator.step < run.config.num_steps:
       remark(f'{run.label} is at step {translator.step} of {run.config.num_steps}')
     found.append(sweeps.Run(run.label, run.value, run.workdir, translator.step, row))
     if run.value is not None:
       digests.setdefault((translator.step, translator.digest()), []).append(run.label)
-    if not split:
-      batch, split = _pictures(data.of(run.config), pairs)
-    guided = 'exemplar' in translator.abilities
-    exemplar = exemplar or guided
-    for direction, results in translations.items() if batch else ():
-      back = direction == 'ba'
-      if not back or 'reverse' in translator.abilities:
-        source, other = (batch[domain] for domain in direction)
-        results[run.label] = translator(source, other if guided else None, reverse=back)
+    exemplar = exemplar or 'exemplar' in translator.abilities
+    for direction, translation in drawn.items():
+      translations[direction][run.label] = translation
+  if not found and failed:
+    raise failed[0]
   if not found:
     raise errors.UserError('no run of this sweep has a checkpoint: there is nothing to draw')
   there = {run.workdir for run in found}
@@ -189,6 +197,14 @@ def _draw(planned, workdir, field, config, pairs, poll, note):
   parts = [sweeps.table(found, field), f'Figure: {figure}. Numbers: {numbers}. Page: {page}']
   note('\n' + '\n\n'.join(part for part in parts if part))
   return found
+
+
+def _translations(translator: Any, batch: dict[str, Any]) -> dict[str, Any]:
+  """What a model makes of the pictures in each direction that it goes."""
+  guided = 'exemplar' in translator.abilities
+  return {direction: translator(batch[direction[0]], batch[direction[1]] if guided else None,
+                                reverse=direction == 'ba')
+          for direction in ('ab', 'ba')[:1 + ('reverse' in translator.abilities)]}
 
 
 def _opened(run: sweep_plans.Planned, data: '_Data', poll, note) -> tuple[Any, dict[str, Any]]:

@@ -64,11 +64,11 @@ def fill(name: str, workdir: str, *, add: str = '', overrides: Mapping[str, str]
   table = paper_tables.get(name)
   plans = table_cells.plan(table, add, overrides, strict, note)
   row_name = table_cells.row_name(table, overrides)
+  whys: dict[str, str] = {}
   if train:
-    _train(plans, workdir, tuple(seeds) or (0,), row_name, poll, note)
+    _train(plans, workdir, tuple(seeds) or (0,), row_name, whys, poll, note)
   runs = {own: [run for run in found if not seeds or run.seed in seeds]
           for own, found in table_cells.find(workdir, plans, note).items()}
-  whys: dict[str, str] = {}
   asked = {own: _asked(plan.config, table) for own, plan in plans.items()}
   if evaluate:
     for own, found in runs.items():
@@ -109,7 +109,7 @@ def _asked(config, table) -> dict[str, str]:
   return {f'{name}_settings': evaluators.protocol(name, config) for name in table.evaluators}
 
 
-def _train(plans, workdir, seeds, row_name, poll, note) -> None:
+def _train(plans, workdir, seeds, row_name, whys, poll, note) -> None:
   """Trains what is missing, or goes on with what is unfinished, wherever below `workdir` it is."""
   from maskgan_jax import evaluators, experiment, methods
   there = table_cells.find(workdir, plans, lambda line: None)
@@ -134,7 +134,11 @@ def _train(plans, workdir, seeds, row_name, poll, note) -> None:
       config.seed = seed
       config.command = shlex.join(['python', '-m', 'maskgan_jax.train', f'--config={plan.spec}',
                                    f'--workdir={folder}', f'--config.seed={seed}'])
-    experiment.train(config, folder, poll=poll, row_name=row_name)
+    try:
+      experiment.train(config, folder, poll=poll, row_name=row_name)
+    except errors.NotFiniteError as error:  # what there is of it may be measured all the same
+      whys[folder] = str(error)
+      note(f'going on without {folder}: {error}')
 
 
 def _measure(run, plan, asked, wanted, row_name, again, whys, poll, note) -> None:
@@ -172,9 +176,13 @@ def _measure(run, plan, asked, wanted, row_name, again, whys, poll, note) -> Non
     except errors.UserError as error:
       whys[run.workdir] = str(error)
       return
-    evaluators.measure(translator, data, config, run.workdir, step, poll=poll, note=remember,
-                       row_name=row_name)
-  if missing := lacks(todo[-1]):
+    try:
+      evaluators.measure(translator, data, config, run.workdir, step, poll=poll, note=remember,
+                         row_name=row_name)
+    except errors.NotFiniteError as error:
+      whys[run.workdir] = str(error)
+      note(f'step {step} is left out: {error}')
+  if run.workdir not in whys and (missing := lacks(todo[-1])):
     known = [line for line in told if 'measures nothing' in line]
     whys[run.workdir] = '; '.join(known) or f'{", ".join(missing)}: no evaluator of it finds any'
 

@@ -183,7 +183,7 @@ class _Run:
           raise
         if unread:
           self._log(unread, before - started, waited)
-        self._save_and_raise(error, step, state)
+        self._save_and_raise(error, step, state, of_feed=True)
       waited += time.monotonic() - before
       if self.step_fn.new(step):  # the first step, or one that begins a stage of the training
         before = time.monotonic()
@@ -191,8 +191,7 @@ class _Run:
           if unread:
             self._log(unread, before - started, waited)
           unread, waited = [], 0.0
-          self._save(step, state, None)
-          self.store.wait()
+          self._save(step, state, wait=True)
           self.stop.all_is_saved(step)
         self._compile(step, state, batch)
         started += time.monotonic() - before  # which is not part of the pace
@@ -258,21 +257,18 @@ class _Run:
                                f'{name}, {number}')
 
   def _stop(self, step, state):
-    self._save(step, state, None)
-    self.store.wait()
+    self._save(step, state, wait=True)
     raise errors.Preempted(
         f'stopped at step {step}: saved in {self.workdir}; the same command goes on from there')
 
-  def _save_and_raise(self, error, step, state):
+  def _save_and_raise(self, error, step, state, *, of_feed=False):
     """Saves this step and raises the error again; a user's error then says how to go on."""
-    self._save(step, state, None)
-    self.store.wait()
-    if not isinstance(error, errors.UserError):
+    if not self._save(step, state, wait=True) or not isinstance(error, errors.UserError):
       raise error
+    changed = '; if a picture is added or removed, with --config.accept_changed_data=True'
     raise errors.UserError(
         f'{error}. All {step} steps are saved in {self.workdir}: once that is mended, the same '
-        'command goes on; if a picture is added or removed, with --config.accept_changed_data=True'
-    ) from error
+        f'command goes on{changed if of_feed else ""}') from error
 
   def _translating(self, state):
     return parallel_lib.local_copy((state.ema_params or state.params, state.model_state))
@@ -294,10 +290,13 @@ class _Run:
     parameters = self._translating(state)
     return self.stop.hearing(lambda: self.evaluate(step, *parameters))
 
-  def _save(self, step, state, scores):
-    if not _finite(state.params):
-      return  # cannot happen while skipping works; a non-finite state must never be the newest
-    self.store.save(step, *_split(state), scores=scores)
+  def _save(self, step, state, scores=None, *, wait=False) -> bool:
+    """Returns whether the state is finite: another, if skipping fails, must never be the newest."""
+    if finite := _finite(state.params):
+      self.store.save(step, *_split(state), scores=scores)
+    if wait:
+      self.store.wait()
+    return finite
 
   def _log(self, rows, seconds, waited):
     """Writes the means of some steps' metrics as one line."""
@@ -334,11 +333,11 @@ class _Run:
       dump = {k: v if math.isfinite(v) else repr(v) for k, v in scalars.items()}
       files.write_atomically(path, json.dumps(
           {'step': step, 'seed': self.config.seed, 'metrics': dump}, indent=2) + '\n')
-    raise errors.UserError(
+    raise errors.NotFiniteError(
         f'losses or gradients were not finite {int(scalars["skipped_in_a_row"])} times in a row up '
         f'to step {step}; the newest checkpoint is {self.store.latest() or "none"}. In another '
         '--workdir, lower config.optimizers.*.learning_rate or use compute_dtype=float32; details '
-        f'in {path}')
+        f'in {path}', ())
 
 
 def _finite(tree) -> bool:

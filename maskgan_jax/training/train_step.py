@@ -57,13 +57,14 @@ def say_changed_rates(method: base.Method, before: ml_collections.ConfigDict,
                       now: ml_collections.ConfigDict, step: int, say: Callable[[str], None]
                       ) -> None:
   """Says which players' learning rates another `num_steps` moves at the step to go on from."""
-  earlier = make_optimizers(method, before)
-  for player, optimizer in make_optimizers(method, now).items():
-    old, new = (float(o.learning_rate(jnp.int32(step))) for o in (earlier[player], optimizer))
+  earlier, later = make_optimizers(method, before), make_optimizers(method, now)
+  for player in method.players:
+    played = jnp.int32(max(step - player.start, 0))  # what a schedule counts
+    old, new = (float(players[player.name].learning_rate(played)) for players in (earlier, later))
     if old != new:
       say(f'num_steps was {before.num_steps} and is {now.num_steps}: the schedule of '
-          f'config.optimizers.{player} ends with it, so that its learning rate at step {step} is '
-          f'{new:.3g} instead of {old:.3g}')
+          f'config.optimizers.{player.name} ends with it, so that its learning rate at step {step} '
+          f'is {new:.3g} instead of {old:.3g}')
 
 
 def draws_per_step(method: base.Method) -> int:

@@ -186,6 +186,12 @@ def test_train_would_stop_at(tmp_path):
     data = pipeline.make(data_samples.make_config('folder', path=root, validation_fraction=0.0),
                          image_size=16, seed=0)
     data.evaluation('validation', batch_size=1)
+  opened = data_samples.open_source('folder', path=root, validation_fraction=0.1)
+  for name in data_samples.domains(opened, 'train')[0]:  # training reads no masks
+    images.save_png(tmp_path / 'm' / name, np.zeros((25, 31), np.uint8))
+  masked = str(tmp_path / 'm')
+  assert 'have a mask that does not fit' in _check(root, masks_path=masked)['problems'][0]
+  assert refusal(masks_path=masked) == ''
   (tmp_path / 'p' / 'testA' / '050.png').write_bytes(b'x')
   assert 'stop at the test pictures' in refusal() and refusal(measures=False) == ''
   (tmp_path / 'p' / 'trainA' / '000.png').write_bytes(b'x')

@@ -127,6 +127,19 @@ def test_a_lack_of_memory_is_one_line_with_what_helps():
   assert cli._line(ValueError('a bug'), '') == ''
 
 
+def test_nohup_keeps_a_page():
+  handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+  try:
+    for number in handlers:
+      signal.signal(number, signal.SIG_IGN)
+    cli.end_at_once_on(*handlers)
+    heard = [signal.getsignal(number) != signal.SIG_IGN for number in handlers]
+  finally:
+    for number, handler in handlers.items():
+      signal.signal(number, handler)
+  assert heard == [False, True]
+
+
 _HOLDS = """
 import signal, sys, time
 from maskgan_jax import cli, files

@@ -198,4 +198,4 @@ def test_a_damaged_or_foreign_safetensors_file_is_refused(arrays, tmp_path):
     assert_unreadable('damaged')
   for metadata, word in ((None, 'none'), ({'kind': 'vgg19'}, 'vgg19')):
     safetensors_numpy.save_file({'x': np.ones(3)}, path, metadata)
-    assert_unreadable('not a file for inception', word)
+    assert_unreadable('not an inception file', word)

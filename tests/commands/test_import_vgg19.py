@@ -355,7 +355,7 @@ def test_a_damaged_or_foreign_safetensors_file_is_refused(state, tmp_path):
   assert_unreadable(tmp_path / 'x.pth', 'not a safetensors file')
   for metadata, word in ((None, 'none'), ({'kind': 'inception'}, 'inception')):
     safetensors_numpy.save_file({'x': np.ones(3)}, path, metadata)
-    assert_unreadable(path, 'not a file for vgg19', word)
+    assert_unreadable(path, 'not a vgg19 file', word)
 
   def rewrite(**changes):
     path.unlink(missing_ok=True)

@@ -11,7 +11,9 @@ from maskgan_jax import errors, evaluate, evaluators, experiment
 from maskgan_jax.data import pipeline
 from maskgan_jax.demo import session as demo_session
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import report, samples, scores
+from maskgan_jax.runs import checkpoints, report, samples, scores
+from maskgan_jax.sweep import __main__ as sweep
+from maskgan_jax.tables import __main__ as tables
 from maskgan_jax.training import loop
 from maskgan_jax.translator import Translator
 
@@ -57,6 +59,50 @@ def test_training_goes_on_and_its_end_says_so(measure, monkeypatch, tmp_path, ca
     experiment.train(make_config(evaluators=('changes',)), str(tmp_path), poll=lambda: None)
   assert seen == [{'pairs': 1.0}, {}]
   assert capsys.readouterr().err == 'step 3 is not measured: runs/mine computes NaN\n'
+
+
+def test_a_sweep_goes_on_without_such_a_run(measure, monkeypatch, tmp_path):
+  class Model:
+    """As a Translator of a run with its last step."""
+    abilities = frozenset()
+
+    def __init__(self, workdir):
+      self.step = 3 if workdir.endswith('=0') else 2
+      self.digest = lambda: self.step
+
+    def __call__(self, source, *unused, **also):
+      return Translation(np.zeros(source.shape), np.zeros((*source.shape[:3], 1)))
+
+  def train(config, workdir, **unused):
+    evaluators.measure(None, None, config, workdir, Model(workdir).step)
+  pictures = {domain: np.zeros((1, SIZE, SIZE, 3), np.uint8) for domain in 'ab'}
+  for where, name, stub in (
+      (experiment, 'train', train), (sweep, '_is_done', lambda run: False),
+      (sweep, '_newest', lambda workdir: 3), (Translator, 'from_workdir', Model),
+      (sweep, '_pictures', lambda *unused: (pictures, 'test')),
+      (pipeline, 'make', lambda *unused, **also: None)):
+    monkeypatch.setattr(where, name, stub)
+  lines, config = [], make_config(evaluators=('changes',), num_steps=2)
+  drawn = sweep.sweep(config, str(tmp_path), field='ema_decay', values=['0', '0.5'],
+                      note=lines.append)
+  assert [run.label for run in drawn] == ['0.5']
+  assert 'going on without 0: runs/mine computes NaN' in lines
+  assert '0 is left out: runs/mine computes NaN' in (tmp_path / 'sweep.html').read_text()
+  with pytest.raises(errors.NotFiniteError):
+    sweep.sweep(config, str(tmp_path), field='ema_decay', values=['0'], note=lines.append)
+
+
+def test_a_table_says_why_such_a_run_has_no_number(measure, monkeypatch):
+  monkeypatch.setattr(checkpoints.Checkpoints, '__enter__',
+                      lambda saved: types.SimpleNamespace(steps=lambda: [2, 3]))
+  for where, name in ((pipeline, 'make'), (Translator, 'from_workdir')):
+    monkeypatch.setattr(where, name, lambda *unused, **also: None)
+  monkeypatch.setattr(tables.table_cells, 'best_step', lambda *unused: 2)
+  monkeypatch.setattr(tables.table_cells, 'row_of', lambda *unused: None)
+  run, whys = types.SimpleNamespace(workdir='runs/mine'), {}
+  tables._measure(run, types.SimpleNamespace(config=make_config()), {}, {'ab_error'}, 'test',
+                  False, whys, lambda: None, lambda line: None)
+  assert whys == {'runs/mine': 'runs/mine computes NaN'}
 
 
 @pytest.mark.parametrize('value, said', [(0.5, False), (np.nan, True)])

@@ -10,6 +10,7 @@ from helpers import data_samples
 from helpers.data_samples import domains, make_config, open_source
 from maskgan_jax import errors
 from maskgan_jax.data import images, sources
+from maskgan_jax.data import unused as unused_pictures
 from maskgan_jax.data.records import SPLITS
 
 _PLAIN, _FACES = data_samples.faces()
@@ -218,12 +219,15 @@ def test_pictures_that_are_not_used_are_named(tmp_path):
   for name in ('IMG_1.HEIC', 'b.dng', '.c.heic', 'notes.txt'):
     (root / 'trainA' / name).write_bytes(b'x')
   os.symlink('/nowhere/1.png', root / 'testB' / 'l.png')
+  os.symlink('circle.png', root / 'testB' / 'circle.png')
+  images.save_png(root / 'check_data.png', _PLAIN[0])
   os.mkfifo(root / 'testB' / 'p.png')
   unused = open_source('folder', path=str(root), masks_path=str(root / 'masks')).unused
   assert unused == (
       'not used: 6 pictures in folders that are not looked into (., trainC, trainA/more/deeper); '
-      '1 links to files that are not there (testB/l.png); 1 pipes or devices (testB/p.png); '
-      '2 files of formats to be converted to PNG or JPEG (trainA/IMG_1.HEIC, trainA/b.dng)')
+      '2 links to files that are not there (testB/circle.png, testB/l.png); '
+      '1 pipes or devices (testB/p.png); 2 files of formats to be converted to PNG or JPEG '
+      '(trainA/IMG_1.HEIC, trainA/b.dng)')
   assert 'masks' in open_source('folder', path=str(root)).unused
 
 
@@ -234,3 +238,7 @@ def test_pictures_beside_folders_of_labels_are_named(tmp_path):
   data_samples.write(tmp_path / 'train' / 'cat' / 'thumbs', _PLAIN[:2])
   opened = open_source('folder', path=str(tmp_path), a='cat', b='dog')
   assert '3 pictures in folders that are not looked into (train, train/cat/thumbs)' in opened.unused
+  labels = ['train/cat', *(f'train/label{i}' for i in range(unused_pictures._MOST_FOLDERS))]
+  for label in labels[1:]:
+    (tmp_path / label).mkdir()
+  assert 'train/cat/thumbs)' in unused_pictures.describe(str(tmp_path), labels)

@@ -1,10 +1,12 @@
 """Training from data to files: resuming exactly, stopping, giving up, several processes."""
 
+import dataclasses
 import glob
 import json
 import os
 import signal
 import subprocess
+import types
 
 import numpy as np
 import pytest
@@ -63,6 +65,22 @@ def test_a_run_resumed_after_a_bad_picture_is_bitwise_the_uninterrupted_one(
     return {row['step']: row['autoencoder/recon1_a'] for row in metric_writers.read(folder)
             if 'autoencoder/recon1_a' in row}
   assert losses(workdir)[6] == losses(whole)[6]
+
+
+@pytest.mark.parametrize('weight, of_feed, sentence', [
+    (0.0, True, '.*; if a picture is added .*accept_changed_data=True$'),
+    (0.0, False, '. All 3 steps are saved in runs/x: once that is mended, the same command goes '
+                 'on$'),
+    (np.nan, True, '$')])
+def test_what_is_said_of_the_steps_before_an_error(monkeypatch, weight, of_feed, sentence):
+  run, saved = object.__new__(loop._Run), []
+  run.workdir, run.store = 'runs/x', types.SimpleNamespace(
+      save=lambda step, *unused, **also: saved.append(step), wait=lambda: None)
+  monkeypatch.setattr(loop, '_split', lambda state: ())
+  state = types.SimpleNamespace(params=np.float32([weight]))
+  with pytest.raises(errors.UserError, match='^4.png is damaged' + sentence):
+    run._save_and_raise(errors.UserError('4.png is damaged'), 3, state, of_feed=of_feed)
+  assert saved == [3] * bool(np.isfinite(weight))
 
 
 @pytest.mark.slow
@@ -186,6 +204,13 @@ def test_more_steps_lift_a_rate_that_falls_until_the_last(data_dir):
   assert before.optimizers.autoencoder.learning_rate == 2e-4
   assert sentences == ['num_steps was 6 and is 12: the schedule of config.optimizers.autoencoder '
                        'ends with it, so that its learning rate at step 6 is 0.00012 instead of 0']
+  # A schedule counts its player's own steps: at step 6 one that began at 4 has played two.
+  method = methods.make(now)
+  method.players = [dataclasses.replace(player, start=4) for player in method.players]
+  train_step.say_changed_rates(method, before, now, 6, sentences.append)
+  assert len(sentences) == 1
+  train_step.say_changed_rates(method, before, now, 9, sentences.append)
+  assert sentences[1].endswith('its learning rate at step 9 is 0.0001 instead of 0')
 
 
 @pytest.mark.slow

@@ -274,7 +274,7 @@ def test_damaged_files_and_others(tmp_path):
   broken = json.loads(text)
   broken['held_out']['accuracy'] = {'Red': 0.5}
   for written, metadata, match in (
-      (params, {'kind': 'inception'}, r'no classifier file of train_classifier \(its kind: incep'),
+      (params, {'kind': 'inception'}, r'not a classifier file of train_classifier \(its kind: inc'),
       (lacking, {'kind': 'classifier', 'facts': text}, "lacks a tensor 'Linear_0.*again"),
       (params, {'kind': 'classifier', 'facts': json.dumps(broken)}, 'does not say what it'),
       (params, {'kind': 'classifier', 'facts': '{}'}, 'does not say what it classifies'),

@@ -516,8 +516,11 @@ def test_nothing_else_is_contacted_and_no_file_is_given_away(page, visitor, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_uploads_go_with_the_page(tmp_path, number):
+def test_uploads_go_with_the_page(tmp_path, number, request):
   pytest.importorskip('gradio')
+  # Else the page would ignore a signal that nohup has told pytest to ignore.
+  before = signal.signal(number, signal.SIG_DFL)
+  request.addfinalizer(lambda: signal.signal(number, before))
   with subprocess.Popen(
       [sys.executable, '-m', 'maskgan_jax.demo', '--pretrained=egsc_it_digits', '--port=0'],
       stdout=subprocess.PIPE, text=True, env={**os.environ, 'TMPDIR': str(tmp_path)}) as process:

@@ -74,13 +74,15 @@ def test_what_is_not_used_of_a_folder_is_told(t, tmp_path):
   source = tmp_path / 's'
   _save(source / 'a.png')
   _save(source / 'more' / 'b.png')
+  _save(source / 'masks' / 'a.png')
+  _save(source / 'out' / 'before.png')
   (source / 'IMG_1.HEIC').write_bytes(b'x')
   os.symlink('/nowhere/c.png', source / 'c.png')
   os.mkfifo(source / 'd.png')  # opened, it would never end
   notes = []
-  translate.translate(t, str(source), str(source / 'a.png'), str(tmp_path / 'out'),
-                      note=notes.append)
-  assert sorted(os.listdir(tmp_path / 'out')) == ['a__a.png']
+  translate.translate(t, str(source), str(source / 'a.png'), str(source / 'out'),
+                      source_edits=Edits(str(source / 'masks')), note=notes.append)
+  assert sorted(os.listdir(source / 'out')) == ['a__a.png', 'before.png']
   assert notes == [
       f'{source}: not used: 1 pictures in folders that are not looked into (more); 1 links to '
       'files that are not there (c.png); 1 pipes or devices (d.png); 1 files of formats to be '

@@ -102,7 +102,7 @@ def check_folder(path: str, field: str) -> str:
 
 def list_images(folder: str) -> list[str]:
   """Returns the names of the pictures directly in `folder`, sorted."""
-  return list_files(folder, lambda entry: images.is_image_name(entry.name) and entry.is_file())
+  return list_files(folder, lambda entry: images.is_image_name(entry.name) and is_file(entry))
 
 
 def list_by_stem(folder: str) -> dict[str, list[str]]:
@@ -115,7 +115,24 @@ def list_by_stem(folder: str) -> dict[str, list[str]]:
 
 def list_folders(folder: str) -> list[str]:
   """Returns the names of the folders directly in `folder` that are not hidden, sorted."""
-  return list_files(folder, lambda entry: not entry.name.startswith(('.', '__')) and entry.is_dir())
+  return list_files(folder, lambda entry: not entry.name.startswith(('.', '__'))
+                    and is_folder(entry))
+
+
+def is_file(entry: os.DirEntry) -> bool:
+  """Whether an entry is a file; a link that goes in circles, or where nobody may look, is not."""
+  try:
+    return entry.is_file()
+  except OSError:
+    return False
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+  """Whether an entry is a folder; as `is_file`."""
+  try:
+    return entry.is_dir()
+  except OSError:
+    return False
 
 
 def list_files(folder: str, wanted: Callable[[os.DirEntry], bool]) -> list[str]:

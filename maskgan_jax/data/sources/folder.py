@@ -40,7 +40,7 @@ def open_folder(config_data) -> Listing:
   folders = [folder for _, _, folder in layout]
   apart = config_data.masks_path, config_data.labels_path
   return Listing(records, np.array(splits, np.int8),
-                         unused=unused.describe(path, folders, apart))
+                 unused=unused.describe(path, folders, apart))
 
 
 def _domain_folder(name):
