@@ -277,7 +277,7 @@ def test_labels_that_nobody_knows_are_all_reported_at_once(tmp_path, cell):
 def test_minus_one_is_no_beside_one_and_unknown_beside_zero(tmp_path):
   table, _ = _emotionet(tmp_path, [((3, 2), -1), ((4, 2), 0)])
   with pytest.raises(errors.UserError, match="line 5, column 'AU4': -1 in a column of 0 and 1 is a "
-                                             'label that nobody knows; .*1 of 8.* AU4$'):
+                                             'label that is not known; .*1 of 8.* AU4$'):
     table_source.read_csv(table)
   signs = [((i, 2), 1 if i % 3 else -1) for i in range(8)]
   table, _ = _emotionet(tmp_path, signs)
