@@ -16,12 +16,13 @@ def drawn(name, **switches):
   return with_weights(config)
 
 
-def with_weights(config):
+def with_weights(config, scale=0.2):
+  """Returns a translator whose weights are normal with this deviation."""
   config.data.update(attributes=('Black_Hair',), path='/secret/place')
   method = methods.make(config)
   rng = np.random.default_rng(0)
   abstract = base.abstract_model(method, config)
-  params = tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype) * 0.2, abstract['params'])
+  params = tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype) * scale, abstract['params'])
   state = tree.map(lambda x: np.ones(x.shape, x.dtype), abstract['model_state'])
   return Translator(method, params, state, config, 7, threshold=0.25)
 

@@ -542,7 +542,7 @@ def test_from_a_click_to_the_result(tmp_path):
   shape = (3, *base.image_shape(config), 3)
   assert shape[1:3] == (128, 128)
   pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-  models.with_weights(config).save(
+  models.with_weights(config, scale=0.02).save(
       tmp_path / 'model', examples=dict.fromkeys(demo_session.ROLES, pictures))
   times, of_the_model = [], []
   model = Translator.from_pretrained(tmp_path / 'model')
