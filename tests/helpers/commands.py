@@ -43,7 +43,7 @@ def _run_verb(verb, flags, folder, environment, output, error):
     sys.stdout.flush()
 
 
-def run(verb, *flags, folder=ROOT, timeout=300, **environment):
+def run(verb, *flags, folder=ROOT, timeout=900, **environment):
   """Runs a command in a folder, by default the repository's, and waits for it."""
   with tempfile.NamedTemporaryFile() as output, tempfile.NamedTemporaryFile() as error:
     process = _forks.Process(target=_run_verb, args=(
