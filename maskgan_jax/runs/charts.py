@@ -1,15 +1,42 @@
-"""Line charts as inline SVG, small enough to stand side by side; colours come from the page."""
+"""Charts as inline SVG, small enough to stand side by side; colours come from the page.
+
+`line_chart` draws a measure over the steps of a training: many points, small. `value_chart` draws
+it against a value that was varied: few points, and lines at the levels to compare them with.
+"""
 
 from collections.abc import Sequence
-import html
 import math
+from typing import Any
 
-_WIDTH, _HEIGHT = 320, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 20  # room for the numbers at the axes
-_POINTS = 160  # more are averaged: a pixel or two for each
+from markupsafe import Markup
+
+# Sizes are in pixels. What is left of the plot, and below it, holds the numbers at the axes.
+_LEFT, _RIGHT = 46, 8
+_LINE_SIZE, _LINE_TOP, _LINE_BOTTOM = (320, 170), 8, 20
+_VALUE_SIZE, _VALUE_TOP, _VALUE_BOTTOM = (420, 230), 10, 38
+_POINTS = 160  # a line of more points is averaged: a pixel or two for each
+_INSET = 14  # from the edges to the first and the last value
+_NAMES = 104  # more on the right, for the names of levels
+_LETTERS = 18  # of such a name; more do not fit
+_LINE_HEIGHT = 12  # from one such name to the next
+_LETTER = 6.5  # the width of a letter at the axis, about
+
+_TICK = Markup('<line class="tick" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+               '<text x="{text_x}" y="{text_y:.1f}" class="end">{number}</text>')
+_TEXT = Markup('<text x="{:.1f}" y="{}" class="{}">{}</text>')
+_POLYGON = Markup('<polygon class="band" points="{}"/>')
+_POLYLINE = Markup('<polyline class="line" points="{}"/>')
+_CIRCLE = Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>')
+_NAMED_CIRCLE = Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4">'
+                       '<title>{}: {}</title></circle>')
+_LEVEL = Markup('<line class="level {kind}" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                '<text class="{kind}" x="{text_x}" y="{text_y:.1f}">{text}'
+                '<title>{name}: {number}</title></text>')
+_SVG = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
+_FIGURE = Markup('<figure class="chart"><figcaption>{} <small>{}</small></figcaption>{}</figure>')
 
 
-def line_chart(steps: Sequence[float], values: Sequence[float | None], title: str) -> str:
+def line_chart(steps: Sequence[float], values: Sequence[float | None], title: str) -> Markup:
   """Returns a <figure> with a line through the values, and a band from lowest to highest.
 
   Args:
@@ -17,54 +44,222 @@ def line_chart(steps: Sequence[float], values: Sequence[float | None], title: st
     values: None, or not finite, leaves a point out and is counted below the chart.
     title: text above the chart.
   """
-  points = sorted((step, value) for step, value in zip(steps, values, strict=True)
-                  if value is not None and math.isfinite(value))
-  missing = len(values) - len(points)
+  points = []
+  for step, value in zip(steps, values, strict=True):
+    if _finite(value):
+      points.append((step, value))
+  points.sort()
   if not points:
-    return _figure(title, 'no finite value', '')
-  last = f'last {number(points[-1][1])}'
-  note = f'{last}; {missing} not finite' if missing else last
-  left, right = points[0][0], points[-1][0]
-  low, high = min(value for _, value in points), max(value for _, value in points)
-  logarithmic = low > 0 and high / low > 300
-  ticks = _powers(low, high) if logarithmic else nice_ticks(low, high)
-  low, high = min(low, ticks[0]), max(high, ticks[-1])
+    return _FIGURE.format(title, 'no finite value', '')
+
+  (first, first_value), (last, last_value) = points[0], points[-1]
+  (width, height), right = _LINE_SIZE, _LINE_SIZE[0] - _RIGHT
+  y = _Heights([value for _, value in points], _LINE_TOP, height - _LINE_BOTTOM,
+               may_be_logarithmic=True)
 
   def x(step):
-    share = (step - left) / (right - left) if right > left else 0.5
-    return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+    share = (step - first) / (last - first) if last > first else 0.5
+    return _LEFT + share * (right - _LEFT)
 
-  def y(value):
-    if logarithmic:
-      share = math.log(value / low) / math.log(high / low)
-    else:
-      share = (value - low) / (high - low) if high > low else 0.5
-    return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+  parts = [y.draw_ticks(right)]
+  ends = [(first, 'start'), (last, 'end')] if last > first else [(first, 'middle')]
+  for step, anchor in ends:
+    parts.append(_TEXT.format(x(step), height - 5, anchor, number(step)))
+  parts += _draw_line(points, x, y)
 
-  parts = []
-  for tick in ticks:
-    parts.append(f'<line class="tick" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" '
-                 f'y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-                 f'<text x="{_LEFT - 5}" y="{y(tick) + 3.5:.1f}" class="end">{number(tick)}</text>')
-  for step, anchor in ((left, 'start'), (right, 'end')) if right > left else ((left, 'middle'),):
-    parts.append(f'<text x="{x(step):.1f}" y="{_HEIGHT - 5}" class="{anchor}">'
-                 f'{number(step)}</text>')
-  buckets = _buckets(points)
+  notes = [f'last {number(last_value)}']
+  if missing := len(values) - len(points):
+    notes.append(f'{missing} not finite')
+  if y.logarithmic:
+    notes.append('logarithmic')
+  label = (f'{title}: from {number(first_value)} at step {number(first)} to '
+           f'{number(last_value)} at step {number(last)}')
+  svg = _SVG.format(width, height, label, Markup().join(parts))
+  return _FIGURE.format(title, '; '.join(notes), svg)
+
+
+def _draw_line(points, x, y) -> list[Markup]:
+  """Returns a line through the points; through averages with a band if there are many."""
+  parts, buckets = [], _buckets(points)
   if len(buckets) < len(points):
-    edge = [f'{x(step):.1f},{y(top):.1f}' for step, _, _, top in buckets]
-    edge += [f'{x(step):.1f},{y(bottom):.1f}' for step, _, bottom, _ in reversed(buckets)]
-    parts.append(f'<polygon class="band" points="{" ".join(edge)}"/>')
-  line = ' '.join(f'{x(step):.1f},{y(mean):.1f}' for step, mean, _, _ in buckets)
-  if len(buckets) == 1:
-    step, mean, _, _ = buckets[0]
-    parts.append(f'<circle class="dot" cx="{x(step):.1f}" cy="{y(mean):.1f}" r="3"/>')
+    tops = [(x(step), y(highest)) for step, _, _, highest in buckets]
+    bottoms = [(x(step), y(lowest)) for step, _, lowest, _ in buckets]
+    parts.append(_POLYGON.format(_path(tops + bottoms[::-1])))
+  line = [(x(step), y(mean)) for step, mean, _, _ in buckets]
+  if len(line) == 1:
+    parts.append(_CIRCLE.format(*line[0]))
   else:
-    parts.append(f'<polyline class="line" points="{line}"/>')
-  label = html.escape(f'{title}: from {number(points[0][1])} at step {number(left)} to '
-                      f'{number(points[-1][1])} at step {number(right)}', quote=True)
-  return _figure(title, f'{note}; logarithmic' if logarithmic else note,
-                 f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
-                 f'{"".join(parts)}</svg>')
+    parts.append(_POLYLINE.format(_path(line)))
+  return parts
+
+
+def value_chart(points: Sequence[tuple[Any, float | None]], title: str, axis: str,
+                levels: Sequence[tuple[str, str, float]] = (), *,
+                from_zero: bool = False) -> Markup:
+  """Returns a <figure> with a line through the points and dashed lines at the levels.
+
+  Args:
+    points: (value that was varied, measure); one whose measure is None or not finite is left out
+      and counted.
+    title: text above the chart.
+    axis: what was varied; stands below.
+    levels: (kind, name, measure) of horizontal lines; kind is 'nothing', 'truth' or 'beside'.
+    from_zero: the axis begins at 0, so that half of a share or error is half as high.
+  """
+  shares, scale = places([value for value, _ in points])
+  levels = [level for level in levels if _finite(level[2])]
+  (width, height), right = _VALUE_SIZE, _VALUE_SIZE[0] - _RIGHT
+  if levels:
+    right -= _NAMES
+  across = [_LEFT + _INSET + share * (right - _LEFT - 2 * _INSET) for share in shares]
+
+  # (pixels across, value, measure) of the points that have a measure, from the left.
+  drawn = []
+  for x, (value, measure) in zip(across, points, strict=True):
+    if _finite(measure):
+      drawn.append((x, value, measure))
+  if not drawn:
+    return _FIGURE.format(title, 'no finite value', '')
+  drawn.sort(key=lambda point: point[0])
+  heights = [measure for _, _, measure in drawn] + [measure for *_, measure in levels]
+  y = _Heights(heights, _VALUE_TOP, height - _VALUE_BOTTOM, from_zero=from_zero)
+
+  parts = [y.draw_ticks(right)]
+  parts += _draw_values(sorted(zip(across, [value for value, _ in points], strict=True),
+                               key=lambda place: place[0]))
+  parts.append(_TEXT.format((_LEFT + right) / 2, height - 6, 'middle', axis))
+  parts += _draw_levels(levels, y, right)
+  if len(drawn) > 1:
+    parts.append(_POLYLINE.format(_path([(x, y(measure)) for x, _, measure in drawn])))
+  for x, value, measure in drawn:
+    parts.append(_NAMED_CIRCLE.format(x, y(measure), spell(value), number(measure)))
+
+  notes = [scale] if scale else []
+  if missing := len(points) - len(drawn):
+    notes.append(f'{missing} without a value')
+  readings = ', '.join(f'{number(measure)} at {spell(value)}' for _, value, measure in drawn)
+  svg = _SVG.format(width, height, f'{title}: {readings}', Markup().join(parts))
+  return _FIGURE.format(title, '; '.join(notes), svg)
+
+
+def _draw_values(places_of_values) -> list[Markup]:
+  """Returns the values' names at the axis, without those that would touch the one before."""
+  parts, right = [], -math.inf
+  for x, value in places_of_values:
+    text = spell(value)
+    half = len(text) * _LETTER / 2
+    if x - half > right:
+      parts.append(_TEXT.format(x, _VALUE_SIZE[1] - _VALUE_BOTTOM + 14, 'middle', text))
+      right = x + half + 4
+  return parts
+
+
+def _draw_levels(levels, y, right) -> list[Markup]:
+  """Returns a line for each level, and its name on the right."""
+  parts, names_y = [], _apart([y(measure) for *_, measure in levels])
+  for (kind, name, measure), text_y in zip(levels, names_y, strict=True):
+    text = name if len(name) <= _LETTERS else name[:_LETTERS - 1] + '…'
+    parts.append(_LEVEL.format(
+        kind=kind, left=_LEFT, right=right, y=y(measure), text_x=right + 5, text_y=text_y + 3.5,
+        text=text, name=name, number=number(measure)))
+  return parts
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+  """Returns heights near these, each at least a line from the next, within the chart."""
+  order = sorted(range(len(heights)), key=heights.__getitem__)
+  apart = list(heights)
+  # From the top downwards each name makes room for the next; then upwards from the bottom.
+  least = float(_VALUE_TOP)
+  for i in order:
+    apart[i] = max(heights[i], least)
+    least = apart[i] + _LINE_HEIGHT
+  most = float(_VALUE_SIZE[1] - _VALUE_BOTTOM)
+  for i in reversed(order):
+    apart[i] = min(apart[i], most)
+    most = apart[i] - _LINE_HEIGHT
+  return apart
+
+
+class _Heights:
+  """The vertical axis of a chart: gives the pixel of a value.
+
+  Args:
+    values: that the axis has to hold.
+    top: pixel of its upper end.
+    bottom: pixel of its lower end.
+    from_zero: it holds 0 too.
+    may_be_logarithmic: it is if the values span a wide range.
+
+  Attributes:
+    logarithmic: whether it is.
+  """
+
+  def __init__(self, values: Sequence[float], top: float, bottom: float, *,
+               from_zero: bool = False, may_be_logarithmic: bool = False):
+    low, high = min(values), max(values)
+    if from_zero:
+      low = min(low, 0.0)
+    self.logarithmic = may_be_logarithmic and low > 0 and high / low > 300
+    self._ticks = _powers(low, high) if self.logarithmic else nice_ticks(low, high)
+    self._low, self._high = min(low, self._ticks[0]), max(high, self._ticks[-1])
+    self._top, self._bottom = top, bottom
+
+  def __call__(self, value: float) -> float:
+    if self._low == self._high:
+      share = 0.5
+    elif self.logarithmic:
+      share = math.log(value / self._low) / math.log(self._high / self._low)
+    else:
+      share = (value - self._low) / (self._high - self._low)
+    return self._bottom - share * (self._bottom - self._top)
+
+  def draw_ticks(self, right: float) -> Markup:
+    """Returns a line across the plot and a number for each tick."""
+    parts = []
+    for tick in self._ticks:
+      y = self(tick)
+      parts.append(_TICK.format(left=_LEFT, right=right, y=y, text_x=_LEFT - 5, text_y=y + 3.5,
+                                number=number(tick)))
+    return Markup().join(parts)
+
+
+def places(values: Sequence[Any]) -> tuple[list[float], str]:
+  """Returns where values stand on an axis from 0 to 1, and a note about the axis.
+
+  Positive numbers stand by their logarithm, and a 0 among them to their left; other numbers by
+  themselves; everything else in its order.
+  """
+  if len(values) < 2:
+    return [0.5] * len(values), ''
+  if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+    return [i / (len(values) - 1) for i in range(len(values))], ''
+  positive = [value for value in values if value > 0]
+  zero = len(positive) < len(values)
+  if min(values) < 0 or zero and len(positive) < 2:
+    return _spread(values), ''
+
+  first = 1 / len(values) if zero else 0.0
+  logarithms = [math.log(value) for value in positive]
+  by_value = dict(zip(positive, _spread(logarithms, first), strict=True))
+  note = 'x logarithmic, 0 apart' if zero else 'x logarithmic'
+  return [by_value.get(value, 0.0) for value in values], note
+
+
+def _spread(numbers: Sequence[float], first: float = 0.0) -> list[float]:
+  """Returns where different numbers stand on a line from `first` to 1."""
+  low, high = min(numbers), max(numbers)
+  return [first + (1 - first) * (value - low) / (high - low) for value in numbers]
+
+
+def spell(value: Any) -> str:
+  """Returns a value as people and the names of folders write it; different ones differ."""
+  if isinstance(value, bool):
+    return str(value).lower()
+  if isinstance(value, float):
+    short = f'{value:g}'
+    return short if float(short) == value else repr(value)
+  return str(value)
 
 
 def number(value: float) -> str:
@@ -73,9 +268,9 @@ def number(value: float) -> str:
     return 'not finite'
   if value == int(value) and abs(value) < 1e15:
     return f'{int(value):,}'
-  if abs(value) >= 1e4:
-    return f'{value:,.0f}' if abs(value) < 1e9 else f'{value:.2e}'
-  return f'{value:.4g}'
+  if abs(value) >= 1e9:
+    return f'{value:.2e}'
+  return f'{value:,.0f}' if abs(value) >= 1e4 else f'{value:.4g}'
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
@@ -107,6 +302,9 @@ def _buckets(points: list[tuple[float, float]]) -> list[tuple[float, float, floa
   return buckets
 
 
-def _figure(title: str, note: str, svg: str) -> str:
-  return (f'<figure class="chart"><figcaption>{html.escape(title)} '
-          f'<small>{html.escape(note)}</small></figcaption>{svg}</figure>')
+def _path(points: Sequence[tuple[float, float]]) -> str:
+  return ' '.join(f'{x:.1f},{y:.1f}' for x, y in points)
+
+
+def _finite(value: float | None) -> bool:
+  return value is not None and math.isfinite(value)

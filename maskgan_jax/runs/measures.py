@@ -161,3 +161,8 @@ def _key(name: str) -> str:
   name = name if name in _MEANINGS else re.sub('^removal_', 'ab_', name)
   name = re.sub(r'^(segmentation_iou_)\d+$', r'\1', name)  # of whichever class
   return re.sub('@.*', '@' if name.partition('@')[0] + '@' in _MEANINGS else '', name)
+
+
+def title(name: str) -> str:
+  """Returns a measure's name in words, without the group of pictures."""
+  return label(name).replace('_', ' ')

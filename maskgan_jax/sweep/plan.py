@@ -9,8 +9,8 @@ from typing import Any
 import ml_collections
 
 from maskgan_jax import errors, methods
+from maskgan_jax.runs import charts
 from maskgan_jax.runs import config as run_config
-from maskgan_jax.sweep import charts as value_charts
 
 _WORDS = {'true': True, '1': True, 'false': False, '0': False}
 
@@ -80,7 +80,7 @@ def plan(config: ml_collections.ConfigDict, workdir: str, field: str, values: Se
   default = _get(config, field) if values else None
   for given in values:
     value = parse_value(str(given), default, field)
-    label = value_charts.spell(value)
+    label = charts.spell(value)
     if os.sep in label:
       raise errors.UserError(f'{label!r} is not a name for a folder; train it with the train '
                              'command and give its folder in --runs')
@@ -103,7 +103,7 @@ def plan(config: ml_collections.ConfigDict, workdir: str, field: str, values: Se
       hint = errors.nearest(field, leaves)
       raise errors.UserError(f'the run {folder} has no config.{field}{hint}; a run without it is a '
                              '--baseline')
-    planned.append(Planned(value_charts.spell(value), value, folder, stored, False))
+    planned.append(Planned(charts.spell(value), value, folder, stored, False))
   names = [os.path.basename(os.path.abspath(folder)) for folder in baselines]
   for folder, name in zip(baselines, names, strict=True):
     if [*names, *(run.label for run in planned if run.value is not None)].count(name) > 1:

@@ -13,6 +13,7 @@ from maskgan_jax.demo import session as demo_session
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints, report, samples, scores
 from maskgan_jax.sweep import __main__ as sweep
+from maskgan_jax.sweep import results as sweep_results
 from maskgan_jax.tables import __main__ as tables
 from maskgan_jax.training import loop
 from maskgan_jax.translator import Translator
@@ -78,8 +79,8 @@ def test_a_sweep_goes_on_without_such_a_run(measure, monkeypatch, tmp_path):
   pictures = {domain: np.zeros((1, SIZE, SIZE, 3), np.uint8) for domain in 'ab'}
   for where, name, stub in (
       (experiment, 'train', train), (sweep, '_is_done', lambda run: False),
-      (sweep, '_newest', lambda workdir: 3), (Translator, 'from_workdir', Model),
-      (sweep, '_pictures', lambda *unused: (pictures, 'test')),
+      (sweep_results, 'newest_step', lambda workdir: 3), (Translator, 'from_workdir', Model),
+      (sweep_results, 'first_pictures', lambda *unused: (pictures, 'test')),
       (pipeline, 'make', lambda *unused, **also: None)):
     monkeypatch.setattr(where, name, stub)
   lines, config = [], make_config(evaluators=('changes',), num_steps=2)

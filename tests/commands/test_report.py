@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from maskgan_jax.runs import charts, metric_writers, pictures, report, scores
+from maskgan_jax.runs import charts, metric_writers, pictures, questions, report, scores
 
 # Tags that close themselves.
 _EMPTY = ('meta', 'img', 'line', 'wbr', 'circle', 'polyline', 'polygon')
@@ -23,7 +23,7 @@ class _Page(html.parser.HTMLParser):
 
   def __init__(self, text):
     super().__init__()
-    self.open, self.tags, self.words = [], [], []
+    self.open, self.tags, self.words, self.codes = [], [], [], []
     self.feed(text)
     self.close()
     assert not self.open
@@ -40,6 +40,10 @@ class _Page(html.parser.HTMLParser):
     assert self.open.pop() == tag
 
   def handle_data(self, data):
+    if self.open and self.open[-1] == 'style':
+      return
+    if self.open and self.open[-1] == 'code':
+      self.codes.append(len(self.words))
     self.words.append(data)
 
   @property
@@ -58,11 +62,20 @@ def _read(workdir, extra=None):
   return _Page(text)
 
 
+def _rows(page):
+  """Returns the texts of the lines of the table of measures, (column, what follows) in order."""
+  # A line ends before the title of the next one.
+  ends = [code - 1 for code in page.codes[1:]] + [len(page.words)]
+  rows = []
+  for code, end in zip(page.codes, ends, strict=True):
+    text = ' '.join(' '.join(page.words[code + 1:end]).split())
+    rows.append((page.words[code], text.partition(' Doing nothing hands')[0]))
+  return rows
+
+
 def _row(page, measure):
-  """Returns the text of a table's line."""
-  text = page.text.replace('_ ', '_')
-  start = text.index(f' {measure} ')
-  return text[start:start + 400]
+  """Returns the text of the first line of a measure."""
+  return next(text for column, text in _rows(page) if column == measure)
 
 
 def test_an_empty_run(tmp_path):
@@ -116,21 +129,58 @@ def test_scores_against_doing_nothing(tmp_path):
   assert 'test pictures, step 1,000' in page.text
   assert page.text.index('test pictures') < page.text.index('validation pictures')
   expected = {
-      'transfer_error_inside': r'Lower is better\. 0\.08123 ± 0\.031 better 0\.35 ',
-      'removal_error_inside': r'Lower is better\. 0\.4 worse 0\.3 ',
-      'transfer_psnr': r'Higher is better\. 21\.5 better 18\.25 ',
-      'transfer_ssim': r'Higher is better\. 0\.5 the same 0\.5 ',
-      'mask_iou': r'covers the true region.*Higher is better\. 0\.75 mask_iou@0\.5 ',
-      'mask_iou@0.5': r'The same with the mask cut at this value\. Higher is better\. 0\.6 ',
-      'fid': r'Lower is better\. not finite 3 invented',  # nothing is better or worse than NaN
-      'invented': r'12,346 Doing nothing hands',
+      'transfer_error_inside': r'Lower is better\. 0\.08123 ± 0\.031 better 0\.35$',
+      'removal_error_inside': r'Lower is better\. 0\.4 worse 0\.3$',
+      'transfer_psnr': r'Higher is better\. 21\.5 better 18\.25$',
+      'transfer_ssim': r'Higher is better\. 0\.5 the same 0\.5$',
+      'mask_iou': r'covers the true region.*Higher is better\. 0\.75$',
+      'mask_iou@0.5': r'The same with the mask cut at this value\. Higher is better\. 0\.6$',
+      'fid': r'Lower is better\. not finite 3$',  # nothing is better or worse than NaN
+      'invented': r'12,346$',
   }
   for measure, pattern in expected.items():
-    assert re.match(rf' {measure} .*?{pattern}', _row(page, measure)), _row(page, measure)
+    assert re.match(rf'.*?{pattern}', _row(page, measure)), _row(page, measure)
   names = [words for words in page.words if words.startswith('do_')]
   assert not names  # baselines stand beside what they are a baseline of
   assert 'test scores over training' in page.text
   assert 'validation scores over training' not in page.text  # one step is not a course
+
+
+def test_pictures_and_three_answers_come_first(tmp_path):
+  pictures.save(tmp_path / 'samples' / '00000003.png', np.zeros((2, 2, 3), np.uint8))
+  with metric_writers.MetricWriter(tmp_path) as writer:
+    writer.write_scalars(3, {'generator/loss': 1.0})
+  scores.append(tmp_path, {
+      'step': 3, 'split': 'test', 'pairs': 20.0, 'mask_iou': 0.514, 'transfer_error_inside': 0.0812,
+      'do_nothing_error_inside': 0.35, 'transfer_error_outside': 0.0274,
+      'do_nothing_error_outside': 0.004, 'transfer_ssim': 0.5})
+  page = _read(tmp_path)
+  for words in ('Is it the right place? 51 % overlap doing nothing: 0 %; this run is better The ',
+                'Is it the right thing? 8.1 % off doing nothing: 35 %; this run is better Where',
+                'Is the rest untouched? 2.7 % off doing nothing: 0.4 % Everywhere else, ',
+                'share 51 % of the area', 'the colours are 8.1 % of the way from black to white',
+                'on 20 pairs of test pictures, which training never saw, after step 3.'):
+    assert words in page.text, page.text
+  order = [page.text.index(words) for words in (
+      'step 3.', 'Is it the right place?', 'generator/loss', 'All measures', 'reproduce')]
+  assert order == sorted(order)
+  assert [attributes for attributes in page.all('details') if 'open' in attributes] == []
+
+
+@pytest.mark.parametrize('row, answered', [
+    ({'mask_iou': 0.5}, {'place': 'mask_iou'}), ({'speed': 3.0}, {}), ({'mask_iou': 'text'}, {}),
+    ({'ab_changed_iou': 0.1, 'ab_error_inside': 0.4, 'do_nothing_ab_error_inside': 0.3},
+     {'place': 'ab_changed_iou', 'thing': 'ab_error_inside'}),
+    ({'ab_ssim': 0.8, 'do_nothing_ab_ssim': 0.9}, {'thing': 'ab_ssim'}),
+    ({'transfer_error_outside': 0.2, 'mask_iou': 0.1, 'ab_changed_iou': 0.2},
+     {'place': 'mask_iou', 'untouched': 'transfer_error_outside'})])
+def test_only_what_was_measured_is_answered(row, answered):
+  answers = questions.answers({'step': 1, 'split': 'test', **row})
+  assert [answer.column for answer in answers] == list(answered.values())
+  for answer, word in zip(answers, answered, strict=True):
+    assert word in answer.question
+  verdicts = {answer.column: answer.verdict for answer in answers}
+  assert verdicts.get('ab_error_inside', 'worse') == verdicts.get('ab_ssim', 'worse') == 'worse'
 
 
 def test_changes_and_groups_are_explained(tmp_path):
@@ -143,21 +193,24 @@ def test_changes_and_groups_are_explained(tmp_path):
       f'ab_ssim[{group}]': 0.8})
   page = _read(tmp_path)
   expected = {
-      'ab_error': r'How far the colours.*Lower is better\. 0\.3 worse 0\.2 ',
-      'ba_error_inside': r'The same only where.*Lower is better\. 0\.1 better 0\.4 ',
-      'ba_error_outside': r'The same everywhere else.*Lower is better\. 0\.01 ',
-      'ba_changed_iou': r'How well the pixels.*Higher is better\. 0\.75 ± 0\.062 ',
-      'ab_changed_share': r'Share of the pixels.*white\. 0\.25 truth_ab_changed_share The same for '
-                          r'true .*changes\. 0\.5 ',
-      'ab_change_mean': r'How far the translation .*white\. 0\.125 ',
-      'ab_ssim': r'Structural.*is better\. 0\.9 ab_ssim Only over the pictures in the group '
-                 + re.escape(group) + r'\. Structural .*Higher is better\. 0\.8 ',
+      'ab_error': r'How far the colours.*Lower is better\. 0\.3 worse 0\.2$',
+      'ba_error_inside': r'The same only where.*Lower is better\. 0\.1 better 0\.4$',
+      'ba_error_outside': r'The same everywhere else.*Lower is better\. 0\.01$',
+      'ba_changed_iou': r'How well the pixels.*Higher is better\. 0\.75 ± 0\.062$',
+      'ab_changed_share': r'Share of the pixels.*white\. 0\.25$',
+      'truth_ab_changed_share': r'The same for true .*changes\. 0\.5$',
+      'ab_change_mean': r'How far the translation .*white\. 0\.125$',
+      'ab_ssim': r'Structural.*is better\. 0\.9$',
   }
   for measure, pattern in expected.items():
-    assert re.match(rf' {measure} {pattern}', _row(page, measure)), _row(page, measure)
+    assert re.match(pattern, _row(page, measure)), _row(page, measure)
+  whole, of_group = (text for column, text in _rows(page) if column == 'ab_ssim')
+  assert re.match(r'Only over the pictures in the group ' + re.escape(group)
+                  + r'\. Structural .*Higher is better\. 0\.8$', of_group), of_group
   assert group not in page.words and f'[{group}]' not in page.text
   # In the order in which they explain each other.
-  order = [page.text.replace('_ ', '_').index(f' {name} ') for name in (
+  columns = [column for column, _ in _rows(page)]
+  order = [columns.index(name) for name in (
       'ab_ssim', 'ab_error', 'ba_error_inside', 'ba_error_outside', 'ab_changed_share')]
   assert order == sorted(order)
 
@@ -208,8 +261,8 @@ def test_facts_and_command(tmp_path):
     writer.write_texts(12000, {'words': 'hello'})
   page = _read(tmp_path, {'command': 'python -m x --y', 'device': 'cpu', 'images': 4800,
                           'versions': {'jax': '0.10.2', 'python': '3.11'}})
-  assert 'Method lomit; data avatars: from ~Eyeglasses to Eyeglasses; 32 x 32 pixels; ' \
-         '12,000 of 20,000 steps' in page.text
+  assert ('Method lomit; data avatars: from ~Eyeglasses to Eyeglasses (~ is "without"); '
+          '32 x 32 pixels; 12,000 of 20,000 steps') in page.text
   for words in ('python -m x --y', 'jax 0.10.2, python 3.11', 'device cpu', 'images 4,800',
                 '"lr": 0.0001'):
     assert words in page.text

@@ -27,6 +27,7 @@ from maskgan_jax.runs import config as run_config
 from maskgan_jax.sweep import __main__ as sweep
 from maskgan_jax.sweep import page as sweeps
 from maskgan_jax.sweep import plan as sweep_plans
+from maskgan_jax.sweep import results as sweep_results
 from maskgan_jax.training import ahead_of_time, stopping
 from maskgan_jax.translator import Translator
 
@@ -414,7 +415,7 @@ def test_numbers_that_are_not_there_are_no_other_pictures():
   runs = [sweeps.Run(name, 1, name, 4, values) for name, values in (
       ('one', row), ('two', {**row, 'truth_settings': 'other'}),
       ('three', {**row, 'do_nothing_error': 0.6}))]
-  assert sweep._other_pictures(runs) == [
+  assert sweep_results.other_pictures(runs) == [
       'three was measured on other pictures than one: its do_nothing_error is 0.6, not 0.5']
 
 

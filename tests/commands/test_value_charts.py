@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.pages import Page
-from maskgan_jax.sweep import charts as value_charts
+from maskgan_jax.runs import charts
 
 FIELD = 'weights.mask'
 
@@ -26,7 +26,7 @@ def read(figure):
     (['mean', 'sum', 'x'], [0, 0.5, 1])])
 def test_dots_are_where_the_axes_say(values, places):
   measures = [0.42, 0.17, 0.05, 0.09][:len(values)]
-  figure = value_charts.chart(list(zip(values, measures, strict=True)), 'share', FIELD,
+  figure = charts.value_chart(list(zip(values, measures, strict=True)), 'share', FIELD,
                               [('truth', 'the truth', 0.08), ('beside', 'plain', 0.63)])
   dots, heights, numbers, page = read(figure)
   assert (np.diff(numbers) > 0).all() and numbers[0] <= 0.05 and numbers[-1] >= 0.63
@@ -48,21 +48,21 @@ def test_dots_are_where_the_axes_say(values, places):
 
 def test_axes_from_zero():
   for from_zero in (True, False):
-    dots, heights, numbers, _ = read(value_charts.chart([(1, 30.5), (2, 31.5)], 'x', 'v',
+    dots, heights, numbers, _ = read(charts.value_chart([(1, 30.5), (2, 31.5)], 'x', 'v',
                                                         from_zero=from_zero))
     assert (numbers[0] == 0) == from_zero and numbers[0] <= 30.5
     np.testing.assert_allclose(np.interp(-dots[:, 1], -heights, numbers), [30.5, 31.5], atol=0.05)
 
 
 def test_charts_of_little():
-  dots, *_, page = read(value_charts.chart([(1, 0.5)], 'x', 'v'))
+  dots, *_, page = read(charts.value_chart([(1, 0.5)], 'x', 'v'))
   assert len(dots) == 1 and not page.all('polyline')
-  page = Page(value_charts.chart([(1, None), (2, float('nan'))], 'x', 'v'))
+  page = Page(charts.value_chart([(1, None), (2, float('nan'))], 'x', 'v'))
   assert 'no finite value' in page.text
-  dots, *_, page = read(value_charts.chart([(1, 0.5), (2, None), (4, 0.7)], 'x', 'v'))
+  dots, *_, page = read(charts.value_chart([(1, 0.5), (2, None), (4, 0.7)], 'x', 'v'))
   assert len(dots) == 2 and '1 without a value' in page.text
   names = [('beside', f'plain {i}', 0.5) for i in range(4)]
-  page = Page(value_charts.chart([(1, 0.5), (2, 0.6)], '<b>', 'v', names))
+  page = Page(charts.value_chart([(1, 0.5), (2, 0.6)], '<b>', 'v', names))
   heights = sorted(float(text['y']) for text in page.all('text')
                    if text.get('class') == 'beside')
   assert len(heights) == 4 and (np.diff(heights) > 10).all() and not page.all('b')
