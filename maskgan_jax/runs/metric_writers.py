@@ -1,9 +1,10 @@
-"""Where a run's numbers go: `metrics.jsonl` always, TensorBoard when TensorFlow is installed.
+"""Where a run's numbers go: `metrics.jsonl` always, and the trackers of `TRACKERS` beside it.
 
-The only file that knows CLU's metric writers and TensorBoard; the methods have CLU's names.
+A tracker, such as TensorBoard's event files, is a class with the methods of `Tracker`, which have
+the names of CLU's metric writers; an entry in `TRACKERS` puts it beside every run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import contextlib
 import errno
 import importlib.util
@@ -21,20 +22,50 @@ FILE_NAME = 'metrics.jsonl'
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
+class Tracker:
+  """Takes the numbers of a run; a subclass overrides what it can record."""
+
+  def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Records the numbers of a step."""
+
+  def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
+    """Records texts of a step."""
+
+  def write_hparams(self, hparams: Mapping[str, Any]) -> None:
+    """Records the config, by dotted keys; is called once, before the first step of a run."""
+
+  def flush(self) -> None:
+    """Brings everything to where it is kept."""
+
+  def close(self) -> None:
+    """Ends the recording."""
+
+
+def _tensorboard(workdir: str) -> Tracker | None:
+  """Returns a tracker that writes TensorBoard's event files; None without tensorboardX."""
+  if importlib.util.find_spec('tensorboardX') is None:
+    return None
+  from maskgan_jax.runs import tensorboard
+  return tensorboard.TensorBoard(workdir)
+
+
+# By name: a function that gets the run's folder and returns a tracker, or None where its library is
+# not installed.
+TRACKERS: dict[str, Callable[[str], Tracker | None]] = {'tensorboard': _tensorboard}
+
+
 class MetricWriter:
   """Writes the metrics of a run; no trouble with them stops training, except a full disk.
 
   Args:
     workdir: folder of the run; created if absent.
     process_index: only process 0 writes.
-    tensorboard: False leaves TensorBoard out even where it could be written.
   """
 
-  def __init__(self, workdir: str | os.PathLike, *, process_index: int = 0,
-               tensorboard: bool = True):
+  def __init__(self, workdir: str | os.PathLike, *, process_index: int = 0):
     self._path = os.path.join(workdir, FILE_NAME)
     self._writes = process_index == 0
-    self._events = None
+    self._trackers: dict[str, Tracker] = {}
     if not self._writes:
       return
     try:
@@ -42,42 +73,42 @@ class MetricWriter:
       _drop_half_a_line(self._path)
     except OSError as error:
       raise errors.UserError(f'cannot write {self._path}: {error.strerror or error}') from error
-    if tensorboard:
-      self._events = _tensorboard(os.path.join(workdir, 'tensorboard'))
+    self._start_trackers(os.fspath(workdir))
 
   def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
     """Writes a line of numbers (also arrays without dimensions); what is not finite is null."""
-    self._line(step, {name: _number(name, value) for name, value in scalars.items()})
-    self._event('write_scalars', step, {name: float(value) for name, value in scalars.items()})
-
-  def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
-    """Shows uint8 images [H, W, C] or [N, H, W, C] in TensorBoard; pictures.save writes files."""
-    self._event('write_images', step,
-                {name: image.reshape(-1, *image.shape[-3:]) for name, image in images.items()})
+    self._write_line(step, {name: _number(name, value) for name, value in scalars.items()})
+    numbers = {name: float(value) for name, value in scalars.items()}
+    self._track('write_scalars', step, numbers)
 
   def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
     """Writes a line of texts."""
-    self._line(step, dict(texts))
-    self._event('write_texts', step, dict(texts))
+    self._write_line(step, dict(texts))
+    self._track('write_texts', step, dict(texts))
 
   def write_hparams(self, hparams: Mapping[str, Any]) -> None:
-    """Shows hyperparameters in TensorBoard; config.json has them already."""
-    self._event('write_hparams', dict(hparams))
+    """Gives trackers the hyperparameters; config.json has them already."""
+    self._track('write_hparams', dict(hparams))
 
   def truncate_after(self, step: int) -> None:
     """Drops the lines of later steps, which a run resumed from `step` will write again."""
-    if self._writes:
-      kept = [line for line in _lines(self._path) if (row := _row(line)) and row['step'] <= step]
-      files.write_atomically(self._path, b''.join(kept))
+    if not self._writes:
+      return
+    kept = []
+    for line in _lines(self._path):
+      row = _row(line)
+      if row and row['step'] <= step:
+        kept.append(line)
+    files.write_atomically(self._path, b''.join(kept))
 
   def flush(self) -> None:
     """Brings everything onto the disk; lines of metrics.jsonl are there already."""
-    self._event('flush')
+    self._track('flush')
 
   def close(self) -> None:
-    """Ends the writing of TensorBoard events."""
-    self._event('close')
-    self._events = None
+    """Ends the recording of the trackers."""
+    self._track('close')
+    self._trackers.clear()
 
   def __enter__(self):
     return self
@@ -85,14 +116,15 @@ class MetricWriter:
   def __exit__(self, *_):
     self.close()
 
-  def _line(self, step: int, values: dict[str, Any]) -> None:
+  def _write_line(self, step: int, values: dict[str, Any]) -> None:
     if not self._writes:
       return
     line = json.dumps({'step': int(step), **values}, allow_nan=False).encode() + b'\n'
     try:
       with open(self._path, 'ab', buffering=0) as file:
-        if (written := file.write(line)) < len(line):
-          file.write(line[written:])  # raises what the first one ran into
+        written = file.write(line)
+        if written < len(line):
+          file.write(line[written:])  # raises what cut the first one short
     except OSError as error:
       if error.errno in _FULL:
         raise errors.UserError(f'cannot write {self._path}: {error.strerror}') from error
@@ -100,17 +132,32 @@ class MetricWriter:
       with contextlib.suppress(OSError):
         _drop_half_a_line(self._path)
 
-  def _event(self, method: str, *args) -> None:
-    """Calls CLU's writer; the first failure is the last call."""
-    if self._events is None:
-      return
-    try:
-      getattr(self._events, method)(*args)
-    except Exception as error:  # TensorFlow has its own error classes
-      self._events = None
-      if getattr(error, 'errno', None) in _FULL or 'No space left on device' in str(error):
-        raise errors.UserError(f'cannot write TensorBoard events: {error}') from error
-      logging.warning('TensorBoard is off from here on: %s', error)
+  def _start_trackers(self, workdir: str) -> None:
+    for name, make in TRACKERS.items():
+      try:
+        tracker = make(workdir)
+      except Exception as error:  # an installation that is broken in any way
+        _stop_if_full(name, error)
+        logging.warning('the tracker %s is off: %s', name, error)
+        continue
+      if tracker is not None:
+        self._trackers[name] = tracker
+
+  def _track(self, method: str, *args) -> None:
+    """Calls a method of every tracker; the first failure of a tracker is its last call."""
+    for name, tracker in list(self._trackers.items()):
+      try:
+        getattr(tracker, method)(*args)
+      except Exception as error:  # trackers have their own error classes
+        del self._trackers[name]
+        _stop_if_full(name, error)
+        logging.warning('the tracker %s is off from here on: %s', name, error)
+
+
+def _stop_if_full(name: str, error: Exception) -> None:
+  """Raises UserError if the disk is full: checkpoints would be next."""
+  if getattr(error, 'errno', None) in _FULL or 'No space left on device' in str(error):
+    raise errors.UserError(f'cannot write for the tracker {name}: {error}') from error
 
 
 def read(workdir: str | os.PathLike) -> list[dict[str, Any]]:
@@ -151,17 +198,3 @@ def _number(name: str, value: Any) -> float | int | None:
   if isinstance(value, (bool, int)):
     return int(value)
   return float(value) if math.isfinite(value) else None
-
-
-def _tensorboard(folder: str) -> Any:
-  """Returns CLU's writer of TensorBoard events, or None where it cannot be had."""
-  if importlib.util.find_spec('tensorflow') is None:
-    return None
-  try:
-    import tensorflow
-    tensorflow.config.set_visible_devices([], 'GPU')  # it would take all of the memory JAX needs
-    from clu import metric_writers
-    return metric_writers.SummaryWriter(folder)
-  except Exception as error:  # an installation that is broken in any way
-    logging.warning('TensorBoard is off: %s', error)
-    return None

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from helpers.paths import ROOT_PATH
 from maskgan_jax import errors
 from maskgan_jax.runs import metric_writers, scores
 
@@ -25,11 +27,12 @@ def _strict_rows(workdir):
   return [json.loads(line, parse_constant=lambda name: pytest.fail(name)) for line in lines]
 
 
-@pytest.fixture(autouse=True)
-def no_tensorflow(monkeypatch):
-  """Tests of the lines do not depend on whether TensorFlow is installed."""
-  monkeypatch.setitem(sys.modules, 'tensorflow', None)
-  monkeypatch.setattr(metric_writers.importlib.util, 'find_spec', lambda name: None)
+@pytest.fixture(autouse=True, name='trackers')
+def _trackers(monkeypatch):
+  """Trackers of a test: none, so that the lines do not depend on what is installed."""
+  trackers = {}
+  monkeypatch.setattr(metric_writers, 'TRACKERS', trackers)
+  return trackers
 
 
 def test_scalars(tmp_path):
@@ -39,7 +42,6 @@ def test_scalars(tmp_path):
     assert _strict_rows(tmp_path / 'new') == [{'step': 1, 'a': 1.5, 'b': 0.25, 'c': 3, 'd': 1}]
     writer.write_scalars(2, {'a': np.nan, 'b': jnp.inf, 'c': jnp.bfloat16(-np.inf)})
     writer.write_texts(3, {'note': 'zwei\nZeilen "ä"'})
-    writer.write_images(3, {'grid': np.zeros((4, 4, 3), np.uint8)})
     writer.write_hparams({'learning_rate': 1e-4})
     writer.flush()
   assert _strict_rows(tmp_path / 'new')[1:] == [
@@ -128,50 +130,121 @@ def test_unusable_folder(tmp_path):
     MetricWriter(tmp_path / 'file')
 
 
-class _Events:
-  """Stands for CLU's writer."""
+class _Tracker(metric_writers.Tracker):
+  """Remembers its calls; texts break it."""
 
-  def __init__(self, folder):
-    self.calls = [folder]
+  def __init__(self, workdir):
+    self.calls = [workdir]
 
-  def __getattr__(self, name):
-    def method(*args):
-      if name == 'write_texts':
-        raise RuntimeError('broken')
-      self.calls.append((name, *args))
-    return method
+  def write_scalars(self, step, scalars):
+    self.calls.append((step, scalars))
+
+  def write_texts(self, step, texts):
+    raise RuntimeError('broken')
+
+  def close(self):
+    self.calls.append('closed')
 
 
-def test_tensorboard(tmp_path, monkeypatch, caplog):
-  hidden = []
-  tensorflow = types.SimpleNamespace(config=types.SimpleNamespace(
-      set_visible_devices=lambda *args: hidden.append(args)))
-  clu = types.ModuleType('clu')
-  clu.metric_writers = types.SimpleNamespace(SummaryWriter=_Events)
-  monkeypatch.setitem(sys.modules, 'tensorflow', tensorflow)
-  monkeypatch.setitem(sys.modules, 'clu', clu)
-  monkeypatch.setattr(metric_writers.importlib.util, 'find_spec', lambda name: object())
+def test_trackers_get_the_numbers_until_they_fail(tmp_path, trackers, caplog):
+  made = {}
+  for name in ('one', 'other'):
+    trackers[name] = lambda workdir, name=name: made.setdefault(name, _Tracker(workdir))
+  trackers['absent'] = lambda workdir: None
   with MetricWriter(tmp_path) as writer:
-    events = writer._events
+    made['other'].write_texts = lambda *unused: None
     writer.write_scalars(1, {'a': jnp.float32(2)})
-    writer.write_images(1, {'grid': np.ones((4, 5, 3), np.uint8)})
     writer.write_hparams({'b': 1})
-    assert events.calls[:2] == [str(tmp_path / 'tensorboard'), ('write_scalars', 1, {'a': 2.0})]
-    assert events.calls[2][2]['grid'].shape == (1, 4, 5, 3)
-    assert events.calls[3] == ('write_hparams', {'b': 1})
-    writer.write_texts(2, {'c': 'd'})  # fails in TensorBoard, and only there
+    writer.write_texts(2, {'c': 'd'})  # fails in one of them, and only there
     writer.write_scalars(3, {'a': 4})
-  assert len(events.calls) == 4 and 'TensorBoard is off' in caplog.text
+  assert made['one'].calls == [str(tmp_path), (1, {'a': 2.0})]
+  assert made['other'].calls == [str(tmp_path), (1, {'a': 2.0}), (3, {'a': 4.0}), 'closed']
+  assert 'the tracker one is off from here on: broken' in caplog.text
   assert [row['step'] for row in _strict_rows(tmp_path)] == [1, 2, 3]
-  assert hidden == [([], 'GPU')]
-  assert MetricWriter(tmp_path, tensorboard=False)._events is None
+  assert MetricWriter(tmp_path, process_index=1)._trackers == {}
 
 
-def test_a_broken_tensorflow_does_not_matter(tmp_path, monkeypatch, caplog):
-  monkeypatch.setattr(metric_writers.importlib.util, 'find_spec', lambda name: object())
-  with MetricWriter(tmp_path) as writer:  # find_spec finds it, importing it fails
+@pytest.mark.parametrize('error, stops', [
+    (ImportError('half installed'), False), (OSError(errno.ENOSPC, 'No space left'), True)])
+def test_a_tracker_that_does_not_start(tmp_path, trackers, caplog, error, stops):
+  def make(workdir):
+    raise error
+  trackers['broken'] = make
+  if stops:
+    with pytest.raises(errors.UserError, match='for the tracker broken: .*No space left'):
+      MetricWriter(tmp_path)
+    return
+  with MetricWriter(tmp_path) as writer:
     writer.write_scalars(1, {'a': 1})
-  assert 'TensorBoard is off' in caplog.text and len(_strict_rows(tmp_path)) == 1
+  assert 'the tracker broken is off: half installed' in caplog.text
+  assert len(_strict_rows(tmp_path)) == 1
+
+
+def _events(folder):
+  """The events of TensorBoard's files in a folder: records with a length and two checksums."""
+  event_pb2 = pytest.importorskip('tensorboardX.proto.event_pb2')
+  events = []
+  for path in sorted(folder.iterdir()):
+    data = path.read_bytes()
+    while data:
+      length = int.from_bytes(data[:8], 'little')
+      events.append(event_pb2.Event.FromString(data[12:12 + length]))
+      data = data[16 + length:]
+  return events
+
+
+def test_tensorboard_without_tensorflow(tmp_path, trackers, monkeypatch):
+  pytest.importorskip('tensorboardX')
+  monkeypatch.setitem(sys.modules, 'tensorflow', None)
+  trackers['tensorboard'] = metric_writers._tensorboard
+  with MetricWriter(tmp_path) as writer:
+    writer.write_hparams({'rate': 0.5, 'size': (3, 4), 'name': 'x', 'nothing': None})
+    writer.write_scalars(7, {'generator/loss': jnp.float32(2.5), 'other': np.nan})
+    # Whoever looks on sees them at once.
+    assert len(_events(tmp_path / 'tensorboard')) == 1 + 3 + 2
+    writer.write_texts(8, {'note': 'hello'})
+  with MetricWriter(tmp_path) as writer:  # a run that is resumed in the same second
+    writer.write_scalars(9, {'other': 1})
+  assert len(list((tmp_path / 'tensorboard').iterdir())) == 2
+  values = {(event.step, value.tag): value for event in _events(tmp_path / 'tensorboard')
+            for value in event.summary.value}
+  assert values[7, 'generator/loss'].simple_value == 2.5 and values[9, 'other'].simple_value == 1
+  assert np.isnan(values[7, 'other'].simple_value)
+  assert values[8, 'note/text_summary'].tensor.string_val == [b'hello']
+  assert b'rate' in values[0, '_hparams_/session_start_info'].metadata.plugin_data.content
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+def test_a_full_disk_stops_training_from_tensorboard_too(tmp_path, trackers):
+  pytest.importorskip('tensorboardX')
+  trackers['tensorboard'] = metric_writers._tensorboard
+  writer = MetricWriter(tmp_path)
+  # The line has room, the events have not.
+  with _largest_file(150), pytest.raises(errors.UserError, match='tensorboard: .*File too large'):
+    for step in range(5):
+      writer.write_scalars(step, {'a': 1})
+
+
+def test_without_tensorboardx_there_is_no_tracker(tmp_path, monkeypatch):
+  monkeypatch.setattr(metric_writers.importlib.util, 'find_spec', lambda name: None)
+  assert metric_writers._tensorboard(str(tmp_path)) is None and not os.listdir(tmp_path)
+
+
+def test_the_example_of_a_tracker_in_the_docs(tmp_path, trackers, monkeypatch):
+  logged = []
+  run = types.SimpleNamespace(
+      log=lambda scalars, step: logged.append((step, scalars)),
+      config=types.SimpleNamespace(update=logged.append), finish=lambda: logged.append('end'))
+  wandb = types.SimpleNamespace(init=lambda **options: logged.append(options['dir']) or run)
+  monkeypatch.setitem(sys.modules, 'wandb', wandb)
+  page = (ROOT_PATH / 'docs' / 'measuring.md').read_text(encoding='utf-8')
+  (example,) = re.findall(r'```python\n(import os\n\nimport wandb.*?)```', page, re.DOTALL)
+  exec(example, {})
+  assert list(trackers) == ['wandb']
+  with MetricWriter(tmp_path) as writer:
+    writer.write_hparams({'seed': 3})
+    writer.write_scalars(5, {'loss': 2})
+  assert logged == [str(tmp_path), {'seed': 3}, (5, {'loss': 2.0}), 'end']
 
 
 def test_scores_keep_one_row_a_step_and_split(tmp_path):
