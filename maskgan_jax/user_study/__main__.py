@@ -28,6 +28,7 @@ Where no run takes exemplars, style and transfer are not asked.
 """
 
 from collections.abc import Callable, Sequence
+import dataclasses
 import json
 import os
 import re
@@ -35,6 +36,7 @@ import sys
 from typing import Any
 
 from absl import flags
+import ml_collections
 import numpy as np
 
 from maskgan_jax import cli, errors, files
@@ -55,6 +57,19 @@ _NOT_PICTURES = ('data_dir', 'num_train', 'flip', 'in_memory', 'prefetch', 'work
                  'masks_path', 'labels_path')  # keys of config.data that change no picture
 
 
+@dataclasses.dataclass(frozen=True)
+class _Run:
+  """A run that takes part: its name in the results, its folder, and its model."""
+  name: str
+  workdir: str
+  translator: Translator
+
+  @property
+  def guided(self) -> bool:
+    """Returns whether its translations follow exemplars."""
+    return 'exemplar' in self.translator.abilities
+
+
 def make(workdirs: Sequence[str], output: str, *, names: Sequence[str] = (), pairs: int = 30,
          seed: int = 0, questions: Sequence[str] = (), what: str = study_plans.WHAT,
          title: str = 'Which picture?', with_truth: bool = False, reverse: bool = False,
@@ -72,57 +87,48 @@ def make(workdirs: Sequence[str], output: str, *, names: Sequence[str] = (), pai
     title: heading of the page.
     with_truth: true answers are a method as well.
     reverse: from domain b to a.
-    note: told what the user should know.
+    note: takes a line that the user should know.
   Returns:
     The two files.
   """
-  files.check_output(output)
-  if not output.endswith('.html'):
-    raise errors.UserError(f'--output={output}: the study is a page, NAME.html')
-  key_path = output.removesuffix('.html') + '.key.json'
+  key_path = _key_path(output)
   names = _names(workdirs, names)
-  for question in questions:
-    if question not in study_plans.QUESTIONS:
-      raise errors.UserError(f'unknown question {question!r}'
-                             f'{errors.nearest(question, study_plans.QUESTIONS)}; questions: '
-                             f'{", ".join(study_plans.QUESTIONS)}')
-  translators = _open(workdirs)
-  guided = ['exemplar' in t.abilities for t in translators]
-  questions = _questions(questions, any(guided), len(names) + with_truth)
-  for workdir, translator in zip(workdirs, translators, strict=True):
-    if reverse and 'reverse' not in translator.abilities:
-      raise errors.UserError(f'{workdir}: {translator.config.method} has no --reverse')
-
-  config = translators[0].config
-  note_of = _other_data(workdirs, translators)
-  for line in note_of:
+  _check_questions(questions)
+  runs = _open(workdirs, names)
+  guided = any(run.guided for run in runs)
+  questions = _questions(questions, guided, len(runs) + with_truth)
+  _check_reverse(runs, reverse)
+  for line in _other_data(runs):
     note(line)
-  batch, count, split = _pictures(config, pairs, note)
-  direction = 'ba' if reverse else 'ab'
-  source, target = batch[direction[0]][:count], batch[direction[1]]
-  results = {name: translator(source, target[:count] if takes else None, reverse=reverse).image
-             for name, translator, takes in zip(names, translators, guided, strict=True)}
+
+  # The same pairs go through every run.
+  first, direction = runs[0], 'ba' if reverse else 'ab'
+  pictures = _pictures(first.translator.config, pairs, note)
+  results = _translations(runs, pictures, direction)
   if with_truth:
-    if f'truth_{direction}' not in batch:
-      raise errors.UserError(f'--with_truth: the data of {workdirs[0]} has no true answers')
-    results[study_plans.TRUTH] = batch[f'truth_{direction}'][:count]
-  made = {'split': split, 'direction': direction, 'data': _described(config), 'runs': [
-      {'name': name, 'workdir': workdir, 'method': t.config.method, 'step': t.step}
-      for name, workdir, t in zip(names, workdirs, translators, strict=True)]}
-  study = study_plans.plan({'source': source, 'target': target}, results, questions, seed=seed,
-                           title=title, what=what, made=made)
-  _check_key(key_path, study.id)
-  files.write_atomically(key_path, json.dumps(study.key, indent=1) + '\n')
-  files.write_atomically(output, study_pages.page(study))
-  trials = len(study.page['trials'])
-  note(f'{output}: {trials} answers, about {max(1, round(trials * _SECONDS / 60))} minutes; '
-       f'{os.path.getsize(output) / 1e6:.2g} MB. Send it to participants, but keep {key_path}, '
-       'which says whose picture is whose')
+    truth = pictures.batch.get(f'truth_{direction}')
+    if truth is None:
+      raise errors.UserError(f'--with_truth: the data of {first.workdir} has no true answers')
+    results[study_plans.TRUTH] = truth[:pictures.count]
+
+  shown = {'source': pictures.batch[direction[0]][:pictures.count],
+           'target': pictures.batch[direction[1]]}
+  study = study_plans.plan(shown, results, questions, seed=seed, title=title, what=what,
+                           made=_made(runs, pictures, direction))
+  _write(study, output, key_path, note)
   return output, key_path
 
 
+def _key_path(output: str) -> str:
+  """Returns the path of the key of a page; UserError if the page cannot be written there."""
+  files.check_output(output)
+  if not output.endswith('.html'):
+    raise errors.UserError(f'--output={output}: the study is a page, NAME.html')
+  return output.removesuffix('.html') + '.key.json'
+
+
 def _names(workdirs: Sequence[str], names: Sequence[str]) -> list[str]:
-  """A name for each run; UserError unless they tell the runs apart."""
+  """Returns a name for each run; raises UserError unless names tell the runs apart."""
   if names and len(names) != len(workdirs):
     raise errors.UserError(f'{len(names)} --names for {len(workdirs)} --workdirs; give as many')
   names = list(names) or [os.path.basename(os.path.abspath(path)) for path in workdirs]
@@ -136,19 +142,31 @@ def _names(workdirs: Sequence[str], names: Sequence[str]) -> list[str]:
   return names
 
 
-def _open(workdirs: Sequence[str]) -> list[Translator]:
-  """The runs; UserError if they are not of one size."""
-  configs = [run_config.load(path) for path in workdirs]
-  sizes = [(c.image_size, c.image_width or c.image_size) for c in configs]
-  for path, size in zip(workdirs, sizes, strict=True):
-    if size != sizes[0]:
-      raise errors.UserError(f'{workdirs[0]} is of {sizes[0][0]}x{sizes[0][1]} pixels and {path} '
-                             f'of {size[0]}x{size[1]}; only runs of one size are compared')
-  return [Translator.from_workdir(path) for path in workdirs]
+def _open(workdirs: Sequence[str], names: Sequence[str]) -> list[_Run]:
+  """Opens the runs; raises UserError if their pictures are not of one size."""
+  sizes = []
+  for workdir in workdirs:
+    config = run_config.load(workdir)
+    sizes.append((config.image_size, config.image_width or config.image_size))
+    if sizes[-1] != sizes[0]:
+      (height, width), (other_height, other_width) = sizes[0], sizes[-1]
+      raise errors.UserError(f'{workdirs[0]} is of {height}x{width} pixels and {workdir} of '
+                             f'{other_height}x{other_width}; only runs of one size are compared')
+  return [_Run(name, workdir, Translator.from_workdir(workdir))
+          for name, workdir in zip(names, workdirs, strict=True)]
+
+
+def _check_questions(questions: Sequence[str]) -> None:
+  """Raises UserError for the name of a question that there is not."""
+  for question in questions:
+    if question not in study_plans.QUESTIONS:
+      raise errors.UserError(f'unknown question {question!r}'
+                             f'{errors.nearest(question, study_plans.QUESTIONS)}; questions: '
+                             f'{", ".join(study_plans.QUESTIONS)}')
 
 
 def _questions(asked: Sequence[str], guided: bool, methods: int) -> list[str]:
-  """The questions to ask; UserError for one that makes no sense with these runs."""
+  """Returns the questions to ask; raises UserError for one that makes no sense with the runs."""
   impossible = {}
   for name, question in study_plans.QUESTIONS.items():
     if 'exemplar' in question.shows and not guided:
@@ -163,64 +181,115 @@ def _questions(asked: Sequence[str], guided: bool, methods: int) -> list[str]:
   return list(asked) or [name for name in study_plans.QUESTIONS if name not in impossible]
 
 
-def _other_data(workdirs: Sequence[str], translators: Sequence[Translator]) -> list[str]:
-  """A sentence for each run that may know test pictures of the first one, or do something else."""
-  first, lines = translators[0].config.data, []
-  for path, translator in zip(workdirs[1:], translators[1:], strict=True):
-    other = translator.config.data
-    keys = [key for key in first if key not in _NOT_PICTURES and key in other
-            and first[key] != other[key]]
+def _check_reverse(runs: Sequence[_Run], reverse: bool) -> None:
+  for run in runs:
+    if reverse and 'reverse' not in run.translator.abilities:
+      raise errors.UserError(f'{run.workdir}: {run.translator.config.method} has no --reverse')
+
+
+def _other_data(runs: Sequence[_Run]) -> list[str]:
+  """Returns a sentence for each run that may know test pictures of the first one."""
+  lines, first = [], runs[0].translator.config.data
+  for run in runs[1:]:
+    other = run.translator.config.data
+    keys = [key for key in first
+            if key not in _NOT_PICTURES and key in other and first[key] != other[key]]
     if keys:
-      lines.append(f'{path} has another config.data.{", ".join(keys)} than {workdirs[0]}, whose '
-                   'test pictures are shown; make sure that it does the same and was not trained '
-                   'on them')
+      lines.append(f'{run.workdir} has another config.data.{", ".join(keys)} than '
+                   f'{runs[0].workdir}, whose test pictures are shown; make sure that it does the '
+                   'same and was not trained on them')
   return lines
 
 
-def _pictures(config, pairs: int, note) -> tuple[dict[str, np.ndarray], int, str]:
-  """Twice as many pairs as asked for, if there are, for real pictures that are not exemplars.
+@dataclasses.dataclass(frozen=True)
+class _Pictures:
+  """The pictures of a study.
 
-  Returns them, how many are for translation, and the split: test, or validation where that is
-  empty.
+  Attributes:
+    batch: uint8 a, b, and perhaps truth_ab, truth_ba, twice as many pairs as are translated if
+      there are: real pictures that are not exemplars.
+    count: of the first pairs, which are translated.
+    split: 'test', or 'validation' where that is empty.
   """
+  batch: dict[str, np.ndarray]
+  count: int
+  split: str
+
+
+def _pictures(config: ml_collections.ConfigDict, pairs: int, note: Callable[[str], None]
+              ) -> _Pictures:
+  """Returns the pictures of the first pairs of a config's data."""
   data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
                        seed=config.seed)
+  split, sizes = 'test', {'batch_size': _BATCH, 'max_pairs': 2 * pairs}
   try:
-    split, found = 'test', data.evaluation('test', batch_size=_BATCH, max_pairs=2 * pairs)
+    batches = data.evaluation(split, **sizes)
   except errors.UserError as error:
     note(f'{error}; validation pictures are shown')
-    split, found = 'validation', data.evaluation('validation', batch_size=_BATCH,
-                                                 max_pairs=2 * pairs)
-  if found.num_pairs < pairs:
-    note(f'there are only {found.num_pairs} {split} pairs; all of them are shown')
-  parts: dict[str, list[Any]] = {}
-  for batch in found:
+    split = 'validation'
+    batches = data.evaluation(split, **sizes)
+  if batches.num_pairs < pairs:
+    note(f'there are only {batches.num_pairs} {split} pairs; all of them are shown')
+
+  parts: dict[str, list[np.ndarray]] = {}
+  for batch in batches:
     for name in ('a', 'b', 'truth_ab', 'truth_ba'):
       if name in batch:
         parts.setdefault(name, []).append(batch[name][batch['valid']])
-  return ({name: np.concatenate(arrays) for name, arrays in parts.items()},
-          min(pairs, found.num_pairs), split)
+  arrays = {name: np.concatenate(part) for name, part in parts.items()}
+  return _Pictures(arrays, min(pairs, batches.num_pairs), split)
 
 
-def _described(config) -> str:
-  """The data in a few words."""
-  data = config.data
-  where = ' '.join(part for part in (data.source, data.name, data.path) if part)
-  return f'{where}, a: {data.a or "all"}, b: {data.b or "all"}'
+def _translations(runs: Sequence[_Run], pictures: _Pictures, direction: str
+                  ) -> dict[str, np.ndarray]:
+  """Returns what each run makes of the pairs, by its name."""
+  source = pictures.batch[direction[0]][:pictures.count]
+  target = pictures.batch[direction[1]][:pictures.count]
+  translations = {}
+  for run in runs:
+    exemplar = target if run.guided else None
+    result = run.translator(source, exemplar, reverse=direction == 'ba')
+    translations[run.name] = result.image
+  return translations
+
+
+def _made(runs: Sequence[_Run], pictures: _Pictures, direction: str) -> dict[str, Any]:
+  """Returns how a study was made, for its key."""
+  described = []
+  for run in runs:
+    described.append({'name': run.name, 'workdir': run.workdir,
+                      'method': run.translator.config.method, 'step': run.translator.step})
+  data = runs[0].translator.config.data
+  source = ' '.join(filter(None, (data.source, data.name, data.path)))
+  return {'split': pictures.split, 'direction': direction,
+          'data': f'{source}, a: {data.a or "all"}, b: {data.b or "all"}', 'runs': described}
+
+
+def _write(study: study_plans.Study, output: str, key_path: str, note: Callable[[str], None]
+           ) -> None:
+  """Writes the key, then the page, and says how long an answer to it takes."""
+  _check_key(key_path, study.id)
+  files.write_atomically(key_path, json.dumps(study.key, indent=1) + '\n')
+  files.write_atomically(output, study_pages.page(study))
+  trials = len(study.page['trials'])
+  minutes = max(1, round(trials * _SECONDS / 60))
+  note(f'{output}: {trials} answers, about {minutes} minutes; '
+       f'{os.path.getsize(output) / 1e6:.2g} MB. Send it to participants, but keep {key_path}, '
+       'which says whose picture is whose')
 
 
 def _check_key(path: str, study: str) -> None:
-  """UserError if another study's key is there: its answers could never be read again."""
+  """Raises UserError if another study's key is there: its answers could never be read again."""
   try:
     with open(path, encoding='utf-8') as file:
-      there = json.load(file)['study']
+      other = json.load(file)['study']
   except FileNotFoundError:
     return
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(f'{path} is there already, and not the key of a study; choose another '
                            '--output') from error
-  if there != study:
-    raise errors.UserError(f'{path} is the key of another study, {there}, whose answers could not '
+  if other != study:
+    raise errors.UserError(f'{path} is the key of another study, {other}, whose answers could not '
                            'be read without it; choose another --output, or delete it')
 
 
@@ -240,16 +309,18 @@ def read(key_path: str, paths: Sequence[str], output: str = '', *,
     note(line)
   if not answers:
     raise errors.UserError(f'none of the {len(paths)} files can be counted')
-  found = study_answers.rows(key, answers)
-  if output:
-    report = (study_answers.as_csv(key, found, len(answers)) if extension == '.csv' else
-              study_answers.as_markdown(key, found, len(answers), refused))
+
+  rows = study_answers.rows(key, answers)
+  if extension == '.csv':
+    files.write_atomically(output, study_answers.as_csv(key, rows, len(answers)))
+  elif extension == '.md':
+    report = study_answers.as_markdown(key, rows, len(answers), refused)
     files.write_atomically(output, report)
-  return found
+  return rows
 
 
 def define_flags() -> None:
-  """The command's flags."""
+  """Defines the command's flags."""
   flags.DEFINE_string('output', '', 'make: the page, NAME.html. read: a report, .md or .csv.')
   flags.DEFINE_list('workdirs', [], 'make: folders of trained runs, with commas between; the test '
                     "pictures are the first one's.")
@@ -268,33 +339,39 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-  """The command: a verb, and for read the files of answers."""
-  given = flags.FLAGS
+  """Runs the command: a verb, and for read the files of answers."""
   verb, *paths = arguments or ['']
-  if verb not in _FLAGS:
-    raise errors.UserError(f'unknown verb {verb!r}; say make or read, see --help' if verb else
-                           'say make or read; see --help')
-  for other, names in _FLAGS.items():
-    for name in names:
-      if other != verb and given[name].present:
-        raise errors.UserError(f'--{name} goes with {other}, not with {verb}')
+  _check_flags(verb)
 
   def warn(line):
     print(line, file=sys.stderr)
 
+  values = flags.FLAGS
   if verb == 'read':
     cli.require('key')
-    found = read(given.key, paths, given.output, note=warn)
-    print(study_answers.table(found))
-    if given.output:
-      print(f'wrote {given.output}')
+    rows = read(values.key, paths, values.output, note=warn)
+    print(study_answers.table(rows))
+    if values.output:
+      print(f'wrote {values.output}')
     return
   cli.require('workdirs', 'output')
   if paths:
     raise errors.UserError(f'unexpected argument {paths[0]!r}; runs are given as --workdirs')
-  make(given.workdirs, given.output, names=given.names, pairs=given.pairs, seed=given.seed,
-       questions=given.questions, what=given.what, title=given.title,
-       with_truth=given.with_truth, reverse=given.reverse, note=warn)
+  make(values.workdirs, values.output, names=values.names, pairs=values.pairs, seed=values.seed,
+       questions=values.questions, what=values.what, title=values.title,
+       with_truth=values.with_truth, reverse=values.reverse, note=warn)
+
+
+def _check_flags(verb: str) -> None:
+  """Raises UserError for an unknown verb, and for a flag of the other one."""
+  if not verb:
+    raise errors.UserError('say make or read; see --help')
+  if verb not in _FLAGS:
+    raise errors.UserError(f'unknown verb {verb!r}; say make or read, see --help')
+  for other, names in _FLAGS.items():
+    for name in names:
+      if other != verb and flags.FLAGS[name].present:
+        raise errors.UserError(f'--{name} goes with {other}, not with {verb}')
 
 
 if __name__ == '__main__':

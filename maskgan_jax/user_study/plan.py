@@ -1,10 +1,10 @@
-"""What a user study asks: the papers' questions, who is shown when, and names that say nothing.
+"""What a user study asks: the papers' questions, what is shown when, and names that say nothing.
 
 Everything is drawn from the seed, the question, and a digest of the methods' pictures: the same
 study made again is the same, and the page does not give away whose picture is whose.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import hashlib
 import hmac
@@ -87,39 +87,35 @@ def plan(pictures: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray],
     what: is transferred, as in 'the glasses'.
     made: how, for the key.
   """
-  count = len(pictures['source'])
-  secret = _digest(seed, title, what, questions, pictures, results)
-  names = _Names(secret)
+  secret = _digest(repr((seed, title, what, tuple(questions), tuple(results))),
+                   [*pictures.values(), *results.values()])
+  pairs = _Pairs(len(pictures['source']), len(pictures['target']), list(results), secret)
   trials, key_trials = [], {}
-  for asked, question in enumerate(questions):
-    rng = np.random.default_rng(list(hmac.digest(secret, f'order {question}'.encode(), 'sha256')))
-    found = [names.trial(question, pair) for pair in range(count)]
-    if QUESTIONS[question].against:
-      choices = _against(rng, list(results), count, len(pictures['target']), names)
-    else:
-      choices = _between(rng, list(results), count, names)
-    for pair in rng.permutation(count):
-      shown = [[_CAPTIONS[role], name] for role in QUESTIONS[question].shows
-               for name in _shown(role, int(pair), count, len(pictures['target']), names)]
-      trials.append({'id': found[pair], 'question': asked, 'shown': shown,
-                     'choices': list(choices[pair])})
-      key_trials[found[pair]] = {'question': question, 'pair': int(pair),
-                                 'choices': choices[pair]}
+  for number, name in enumerate(questions):
+    for trial in pairs.trials(name):
+      trials.append({'id': trial.id, 'question': number, 'shown': trial.shown,
+                     'choices': list(trial.choices)})
+      key_trials[trial.id] = {'question': name, 'pair': trial.pair, 'choices': trial.choices}
 
-  used = {name for trial in trials for name in (*(n for _, n in trial['shown']), *trial['choices'])}
-  found = {names.picture(role, i): image for role, images in (
-      *pictures.items(), *(((method, 'result'), images) for method, images in results.items()))
-      for i, image in enumerate(images)}
+  # The page knows only what its trials show; the key knows all.
   texts = {name: _text(QUESTIONS[name], len(results), what) for name in questions}
-  identity = names('study')
+  identity = pairs.name('study')
   page = {'study': identity, 'format': ANSWERS_FORMAT, 'version': VERSION, 'title': title,
           'questions': list(texts.values()), 'trials': trials}
+  key_questions = {name: {'text': texts[name], 'paper': QUESTIONS[name].paper}
+                   for name in questions}
   key = {'format': KEY_FORMAT, 'version': VERSION, 'study': identity, 'title': title, 'seed': seed,
-         'pairs': count, **(made or {}), 'methods': list(results),
-         'questions': {name: {'text': texts[name], 'paper': QUESTIONS[name].paper}
-                       for name in questions},
-         'trials': key_trials}
-  return Study(identity, page, key, {name: found[name] for name in sorted(used)})
+         'pairs': pairs.count, **(made or {}), 'methods': list(results),
+         'questions': key_questions, 'trials': key_trials}
+  return Study(identity, page, key, _used(trials, pairs, pictures, results))
+
+
+def _digest(settings: str, arrays: Iterable[np.ndarray]) -> bytes:
+  """Returns what a participant cannot know: it depends on the methods' pictures byte by byte."""
+  digest = hashlib.sha256(settings.encode())
+  for images in arrays:
+    digest.update(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes())
+  return digest.digest()
 
 
 def _text(question: Question, methods: int, what: str) -> str:
@@ -130,69 +126,120 @@ def _text(question: Question, methods: int, what: str) -> str:
   return text.format(what=what)
 
 
-def _digest(seed, title, what, questions, pictures, results) -> bytes:
-  """What a participant cannot know: of the methods' names and of their pictures, byte by byte."""
-  digest = hashlib.sha256(repr((seed, title, what, tuple(questions), tuple(results))).encode())
-  for images in (*pictures.values(), *results.values()):
-    digest.update(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes())
-  return digest.digest()
+def _used(trials: Iterable[Mapping[str, Any]], pairs: '_Pairs',
+          pictures: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray]
+          ) -> dict[str, np.ndarray]:
+  """Returns the pictures that the trials show, sorted by their opaque names."""
+  image_of = {}
+  roles = dict(pictures) | {(method, 'result'): images for method, images in results.items()}
+  for role, images in roles.items():
+    for index, image in enumerate(images):
+      image_of[pairs.picture(role, index)] = image
+  used = set()
+  for trial in trials:
+    used.update(trial['choices'])
+    used.update(name for _, name in trial['shown'])
+  return {name: image_of[name] for name in sorted(used)}
 
 
-class _Names:
-  """Opaque names."""
+@dataclasses.dataclass(frozen=True)
+class _Trial:
+  """A question about a pair.
 
-  def __init__(self, secret: bytes):
-    self._secret = secret
+  Attributes:
+    id: its opaque name.
+    pair: number.
+    shown: [caption, name of a picture] of what stands above the choices.
+    choices: the method of each picture, by its name, in the order in which they are shown.
+  """
+  id: str
+  pair: int
+  shown: list[list[str]]
+  choices: dict[str, str]
 
-  def __call__(self, *of: Any) -> str:
-    return hmac.digest(self._secret, repr(of).encode(), 'sha256')[:_BYTES].hex()
 
-  def trial(self, question: str, pair: int) -> str:
-    return self('trial', question, pair)
+class _Pairs:
+  """The pairs of a study under opaque names.
+
+  Args:
+    count: of the pairs.
+    targets: number of pictures of the other domain, the pairs' exemplars first.
+    methods: names.
+    secret: that the orders and the opaque names come from.
+  """
+
+  def __init__(self, count: int, targets: int, methods: Sequence[str], secret: bytes):
+    self.count = count
+    self._targets, self._methods, self._secret = targets, methods, secret
+
+  def name(self, *parts: Any) -> str:
+    """Returns the opaque name of something."""
+    return hmac.digest(self._secret, repr(parts).encode(), 'sha256')[:_BYTES].hex()
 
   def picture(self, role: str | tuple[str, str], index: int) -> str:
-    return self('picture', role, index)
+    """Returns the name of a picture: of a role ('source', 'target') or of (method, 'result')."""
+    return self.name('picture', role, index)
 
+  def trials(self, question: str) -> list[_Trial]:
+    """Returns a trial for each pair, in the order in which they are asked."""
+    seed = hmac.digest(self._secret, f'order {question}'.encode(), 'sha256')
+    rng = np.random.default_rng(list(seed))
+    if QUESTIONS[question].against:
+      choices = self._against_real(rng)
+    else:
+      choices = self._between_methods(rng)
+    trials = []
+    for pair in map(int, rng.permutation(self.count)):
+      shown = []
+      for role in QUESTIONS[question].shows:
+        shown += [[_CAPTIONS[role], name] for name in self._shown(role, pair)]
+      trials.append(_Trial(self.name('trial', question, pair), pair, shown, choices[pair]))
+    return trials
 
-def _between(rng, methods, count, names) -> list[dict[str, str]]:
-  """All methods' pictures of each pair, {name: method} in the order in which they are shown."""
-  return [{names.picture((methods[m], 'result'), pair): methods[m] for m in order}
-          for pair, order in enumerate(orders(rng, count, len(methods)))]
+  def _between_methods(self, rng: np.random.Generator) -> list[dict[str, str]]:
+    """Returns the choices of each pair: all methods' pictures."""
+    choices = []
+    for pair, order in enumerate(orders(rng, self.count, len(self._methods))):
+      methods = [self._methods[m] for m in order]
+      choices.append({self.picture((method, 'result'), pair): method for method in methods})
+    return choices
 
+  def _against_real(self, rng: np.random.Generator) -> list[dict[str, str]]:
+    """Returns the choices of each pair: one method's picture and a real one."""
+    turns = rng.permutation(np.arange(self.count) % len(self._methods))
+    choices: list[dict[str, str]] = [{}] * self.count
+    for m, method in enumerate(self._methods):
+      pairs = [int(pair) for pair in np.flatnonzero(turns == m)]
+      for pair, order in zip(pairs, orders(rng, len(pairs), 2), strict=True):
+        real = self._other_targets(pair)[0]
+        two = [(self.picture((method, 'result'), pair), method),
+               (self.picture('target', real), REAL)]
+        choices[pair] = dict(two[i] for i in order)
+    return choices
 
-def _against(rng, methods, count, targets, names) -> list[dict[str, str]]:
-  """One method's picture of each pair and a real one; likewise."""
-  turns = rng.permutation(np.arange(count) % len(methods))
-  choices: list[dict[str, str]] = [{}] * count
-  for m, method in enumerate(methods):
-    pairs = np.flatnonzero(turns == m)
-    for pair, order in zip(pairs, orders(rng, len(pairs), 2), strict=True):
-      two = [(names.picture((method, 'result'), int(pair)), method),
-             (names.picture('target', _others(int(pair), count, targets)[0]), REAL)]
-      choices[pair] = dict(two[i] for i in order)
-  return choices
+  def _shown(self, role: str, pair: int) -> list[str]:
+    """Returns the names of the pictures of a role that stand above the choices."""
+    if role == 'source':
+      return [self.picture('source', pair)]
+    if role == 'exemplar':
+      return [self.picture('target', pair)]
+    examples = self._other_targets(pair)[:_EXAMPLES]
+    return [self.picture('target', target) for target in examples]
+
+  def _other_targets(self, pair: int) -> list[int]:
+    """Returns the targets without the pair's own exemplar; those of no pair first."""
+    spare = self._targets - self.count
+    pool = [*range(self.count, self._targets), *range(self.count)]
+    start = pair if pair < spare else spare + (pair - spare) % self.count
+    others = [target for target in pool[start:] + pool[:start] if target != pair]
+    return others or [pair]
 
 
 def orders(rng: np.random.Generator, count: int, width: int) -> list[list[int]]:
   """Returns `count` orders of 0..width-1 where each stands everywhere equally often, or nearly."""
-  found: list[list[int]] = []
-  while len(found) < count:  # Latin squares, each of another order and in another order
+  rows: list[list[int]] = []
+  while len(rows) < count:  # Latin squares, each of another order and in another order
     order = rng.permutation(width)
-    found += [[int(i) for i in np.roll(order, by)] for by in rng.permutation(width)]
-  kept = found[:count]
-  return [kept[i] for i in rng.permutation(count)]
-
-
-def _shown(role, pair, count, targets, names) -> list[str]:
-  """Names of the pictures that a question shows above the choices."""
-  if role == 'examples':
-    return [names.picture('target', i) for i in _others(pair, count, targets)[:_EXAMPLES]]
-  return [names.picture('source' if role == 'source' else 'target', pair)]
-
-
-def _others(pair: int, count: int, targets: int) -> list[int]:
-  """Target pictures but the pair's own exemplar; first those of no pair, if there are."""
-  spare = targets - count
-  pool = [*range(count, targets), *range(count)]
-  start = pair if pair < spare else spare + (pair - spare) % count
-  return [i for i in pool[start:] + pool[:start] if i != pair] or [pair]
+    for shift in rng.permutation(width):
+      rows.append([int(i) for i in np.roll(order, shift)])
+  return [rows[i] for i in rng.permutation(count)]
