@@ -13,14 +13,20 @@ from maskgan_jax.runs import charts
 from maskgan_jax.runs import config as run_config
 
 _WORDS = {'true': True, '1': True, 'false': False, '0': False}
+_KINDS = {bool: 'true or false', int: 'a whole number', float: 'a finite number', str: 'a word'}
+_KEYS_SHOWN = 6  # of those in which runs differ
 
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
-  """A run of the sweep before it is opened: as `sweeps.Run`, and its config.
+  """A run of the sweep before it is opened.
 
   Attributes:
-    own: in the sweep's folder: it is trained if need be.
+    label: its value as in headings; a baseline's name.
+    value: that is varied; None for a baseline.
+    workdir: its folder.
+    config: its config.
+    own: it is in the sweep's folder, and is trained if need be.
   """
   label: str
   value: Any
@@ -30,40 +36,40 @@ class Planned:
 
 
 def parse_value(text: str, like: Any, field: str) -> Any:
-  """A value of the type that the config has in `field`; UserError if the text is none."""
+  """Returns a value of the type of `like`, which the config has in `field`.
+
+  Raises UserError if the text is not one.
+  """
   text = text.strip()
-  kind = type(like)
-  if like is None:  # a switch that follows another: whatever the text looks like
-    kind = next((k for k in (int, float) if _is(k, text)),
-                bool if text.lower() in _WORDS else str)
+  kind = _kind(text) if like is None else type(like)
+  if kind not in _KINDS:
+    raise errors.UserError(f'config.{field} is a {kind.__name__}; one of its parts, a number, a '
+                           'word, true or false can be varied')
   try:
     if kind is bool:
       return _WORDS[text.lower()]
-    if kind in (int, float, str) and text:
-      value = kind(text)
-      if kind is not float or math.isfinite(value):
-        return value
+    value = kind(text)
+    if text and (kind is not float or math.isfinite(value)):
+      return value
   except (KeyError, ValueError):
     pass
-  if kind not in (bool, int, float, str):
-    raise errors.UserError(f'config.{field} is a {kind.__name__}; one of its parts, a number, a '
-                           'word, true or false can be varied')
-  wanted = {bool: 'true or false', int: 'a whole number', float: 'a finite number',
-            str: 'a word'}[kind]
   raise errors.UserError(f'{text!r} is not a value for config.{field}, which is {like!r}: it must '
-                         f'be {wanted}')
+                         f'be {_KINDS[kind]}')
 
 
-def _is(kind, text):
-  try:
-    kind(text)
-  except ValueError:
-    return False
-  return True
+def _kind(text: str) -> type:
+  """Returns what a text looks like, for a switch that is None since it follows another one."""
+  for kind in (int, float):
+    try:
+      kind(text)
+      return kind
+    except ValueError:
+      continue
+  return bool if text.lower() in _WORDS else str
 
 
 def _get(config: ml_collections.ConfigDict, field: str) -> Any:
-  """The value of a dotted key; UserError names the nearest if there is none."""
+  """Returns the value of a dotted key; UserError names the nearest if there is none."""
   leaves = dict(run_config.flatten(config))
   if field in leaves:
     return leaves[field]
@@ -75,85 +81,110 @@ def _get(config: ml_collections.ConfigDict, field: str) -> Any:
 
 def plan(config: ml_collections.ConfigDict, workdir: str, field: str, values: Sequence[Any],
          runs: Sequence[str], baselines: Sequence[str]) -> list[Planned]:
-  """The runs of a sweep, in the order of training; UserError for whatever is wrong with them."""
+  """Returns the runs of a sweep, in the order of training; UserError for a mistake in any."""
   planned = []
-  default = _get(config, field) if values else None
-  for given in values:
-    value = parse_value(str(given), default, field)
-    label = charts.spell(value)
-    if os.sep in label:
-      raise errors.UserError(f'{label!r} is not a name for a folder; train it with the train '
-                             'command and give its folder in --runs')
-    changed = config.copy_and_resolve_references()
-    run_config.set_key(changed, field, value)
-    run_config.check_values(changed)
-    changed.name = f'{config.name}, {field}={label}'
-    methods.make(changed)
-    folder = os.path.join(workdir, f'{field}={label}')
-    run_config.check_same_run(changed, folder)
-    planned.append(Planned(label, value, folder, changed, True))
-  for folder in runs:
-    stored = run_config.load(folder)
-    leaves = dict(run_config.flatten(stored))
-    value = leaves.get(field)
-    if value is None and field in leaves:
-      raise errors.UserError(f'the run {folder} leaves config.{field} to its variant, so it has no '
-                             'value to stand at; make it a --baseline')
-    if value is None:
-      hint = errors.nearest(field, leaves)
-      raise errors.UserError(f'the run {folder} has no config.{field}{hint}; a run without it is a '
-                             '--baseline')
-    planned.append(Planned(charts.spell(value), value, folder, stored, False))
-  names = [os.path.basename(os.path.abspath(folder)) for folder in baselines]
-  for folder, name in zip(baselines, names, strict=True):
-    if [*names, *(run.label for run in planned if run.value is not None)].count(name) > 1:
-      name = folder
-    planned.append(Planned(name, None, folder, run_config.load(folder), False))
+  if values:
+    default = _get(config, field)
+    for text in values:
+      value = parse_value(str(text), default, field)
+      planned.append(_to_train(config, workdir, field, value))
+  planned += [_to_take(folder, field) for folder in runs]
+  planned += _beside(baselines, [run.label for run in planned])
   if not planned:
     raise errors.UserError('no values and no runs: there is nothing to sweep')
   _check_together(planned)
   return planned
 
 
+def _to_train(config: ml_collections.ConfigDict, workdir: str, field: str, value: Any) -> Planned:
+  """Returns the run of a value, which has a folder in the sweep's."""
+  label = charts.spell(value)
+  if os.sep in label:
+    raise errors.UserError(f'{label!r} is not a name for a folder; train it with the train '
+                           'command and give its folder in --runs')
+  changed = config.copy_and_resolve_references()
+  run_config.set_key(changed, field, value)
+  run_config.check_values(changed)
+  changed.name = f'{config.name}, {field}={label}'
+  methods.make(changed)
+  folder = os.path.join(workdir, f'{field}={label}')
+  run_config.check_same_run(changed, folder)
+  return Planned(label, value, folder, changed, own=True)
+
+
+def _to_take(folder: str, field: str) -> Planned:
+  """Returns a run that is taken as it is; its config says at which value it stands."""
+  stored = run_config.load(folder)
+  leaves = dict(run_config.flatten(stored))
+  value = leaves.get(field)
+  if value is None and field in leaves:
+    raise errors.UserError(f'the run {folder} leaves config.{field} to its variant, so it has no '
+                           'value to stand at; make it a --baseline')
+  if value is None:
+    hint = errors.nearest(field, leaves)
+    raise errors.UserError(f'the run {folder} has no config.{field}{hint}; a run without it is a '
+                           '--baseline')
+  return Planned(charts.spell(value), value, folder, stored, own=False)
+
+
+def _beside(folders: Sequence[str], labels: Sequence[str]) -> list[Planned]:
+  """Returns the baselines, called as their folders, by the whole path where that is not clear."""
+  names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
+  taken = [*names, *labels]
+  planned = []
+  for folder, name in zip(folders, names, strict=True):
+    label = folder if taken.count(name) > 1 else name
+    planned.append(Planned(label, None, folder, run_config.load(folder), own=False))
+  return planned
+
+
 def _check_together(planned: Sequence[Planned]) -> None:
-  """UserError if a value comes twice, or if runs translate pictures of several sizes."""
-  seen, first = {}, planned[0]
+  """Raises UserError if a value comes twice, or if runs have pictures of several sizes."""
+  workdir_of, first = {}, planned[0]
+  height, width = _size(first.config)
   for run in planned:
+    if run.value is not None and run.value in workdir_of:
+      raise errors.UserError(f'the value {run.label} comes twice: {workdir_of[run.value]} and '
+                             f'{run.workdir}')
     if run.value is not None:
-      if run.value in seen:
-        raise errors.UserError(f'the value {run.label} comes twice: {seen[run.value]} and '
-                               f'{run.workdir}')
-      seen[run.value] = run.workdir
-    sizes = [(p.config.image_size, p.config.image_width or p.config.image_size)
-             for p in (first, run)]
-    if sizes[0] != sizes[1]:
-      raise errors.UserError(f'{first.workdir} is of {sizes[0][0]}x{sizes[0][1]} pixels and '
-                             f'{run.workdir} of {sizes[1][0]}x{sizes[1][1]}; only runs of one size '
-                             'are drawn together')
+      workdir_of[run.value] = run.workdir
+    other_height, other_width = _size(run.config)
+    if (other_height, other_width) != (height, width):
+      raise errors.UserError(f'{first.workdir} is of {height}x{width} pixels and {run.workdir} of '
+                             f'{other_height}x{other_width}; only runs of one size are drawn '
+                             'together')
+
+
+def _size(config: ml_collections.ConfigDict) -> tuple[int, int]:
+  return config.image_size, config.image_width or config.image_size
 
 
 def differences(planned: Sequence[Planned], field: str) -> list[str]:
-  """A sentence if runs with a value differ in more than that: a curve would mix the causes."""
+  """Returns a sentence if runs with a value differ in more: a curve would mix the causes."""
   configs = [run.config for run in planned if run.value is not None]
-  keys = sorted({key for config in configs for key in _other_causes(configs[0], config, field)})
+  keys = set()
+  for config in configs[1:]:
+    keys.update(_other_causes(configs[0], config, field))
   if not keys:
     return []
-  more = f' and {len(keys) - 6} more' if len(keys) > 6 else ''
-  return [f'the runs differ in more than {field}: {", ".join(keys[:6])}{more}']
+  more = f' and {len(keys) - _KEYS_SHOWN} more' if len(keys) > _KEYS_SHOWN else ''
+  shown = ', '.join(sorted(keys)[:_KEYS_SHOWN])
+  return [f'the runs differ in more than {field}: {shown}{more}']
 
 
 def _other_causes(one: ml_collections.ConfigDict, other: ml_collections.ConfigDict,
                   field: str) -> list[str]:
-  """Keys but the field that differ and that training depends on."""
+  """Returns the keys without the field that differ and that training depends on."""
   if one.method != other.method:
     return ['method']
-  mine, theirs = (dict(run_config.flatten(config)) for config in (one, other))
+  values, other_values = (dict(run_config.flatten(config)) for config in (one, other))
   keys = []
-  for key in sorted((mine.keys() & theirs.keys()) - {field}):
+  for key in sorted((values.keys() & other_values.keys()) - {field}):
+    if values[key] == other_values[key]:
+      continue
     changed = one.copy_and_resolve_references()
-    if mine[key] != theirs[key]:
-      with changed.unlocked(), changed.ignore_type():
-        run_config.set_key(changed, key, theirs[key])
-      if key == 'num_steps' or run_config.fingerprint(changed) != run_config.fingerprint(one):
-        keys.append(key)
+    with changed.unlocked(), changed.ignore_type():
+      run_config.set_key(changed, key, other_values[key])
+    if key == 'num_steps' or run_config.fingerprint(changed) != run_config.fingerprint(one):
+      keys.append(key)
   return keys
