@@ -44,26 +44,24 @@ def line_chart(steps: Sequence[float], values: Sequence[float | None], title: st
     values: None, or not finite, leaves a point out and is counted below the chart.
     title: text above the chart.
   """
-  points = []
-  for step, value in zip(steps, values, strict=True):
-    if _finite(value):
-      points.append((step, value))
-  points.sort()
+  pairs = zip(steps, values, strict=True)
+  points = sorted((step, value) for step, value in pairs if _finite(value))
   if not points:
     return _FIGURE.format(title, 'no finite value', '')
-
   (first, first_value), (last, last_value) = points[0], points[-1]
-  (width, height), right = _LINE_SIZE, _LINE_SIZE[0] - _RIGHT
-  y = _Heights([value for _, value in points], _LINE_TOP, height - _LINE_BOTTOM,
+  width, height = _LINE_SIZE
+  right = width - _RIGHT
+  y = _Heights([value for _, value in points], top=_LINE_TOP, bottom=height - _LINE_BOTTOM,
                may_be_logarithmic=True)
 
   def x(step):
     share = (step - first) / (last - first) if last > first else 0.5
     return _LEFT + share * (right - _LEFT)
 
+  # Axes first, so that the line lies on top of them.
   parts = [y.draw_ticks(right)]
-  ends = [(first, 'start'), (last, 'end')] if last > first else [(first, 'middle')]
-  for step, anchor in ends:
+  anchors = {first: 'start', last: 'end'} if last > first else {first: 'middle'}
+  for step, anchor in anchors.items():
     parts.append(_TEXT.format(x(step), height - 5, anchor, number(step)))
   parts += _draw_line(points, x, y)
 
@@ -72,20 +70,25 @@ def line_chart(steps: Sequence[float], values: Sequence[float | None], title: st
     notes.append(f'{missing} not finite')
   if y.logarithmic:
     notes.append('logarithmic')
-  label = (f'{title}: from {number(first_value)} at step {number(first)} to '
-           f'{number(last_value)} at step {number(last)}')
-  svg = _SVG.format(width, height, label, Markup().join(parts))
+  ends = (f'from {number(first_value)} at step {number(first)} to {number(last_value)} at step '
+          f'{number(last)}')
+  svg = _SVG.format(width, height, f'{title}: {ends}', Markup().join(parts))
   return _FIGURE.format(title, '; '.join(notes), svg)
 
 
 def _draw_line(points, x, y) -> list[Markup]:
   """Returns a line through the points; through averages with a band if there are many."""
-  parts, buckets = [], _buckets(points)
+  line, tops, bottoms = [], [], []
+  buckets = _buckets(points)
+  for step, mean, lowest, highest in buckets:
+    line.append((x(step), y(mean)))
+    tops.append((x(step), y(highest)))
+    bottoms.append((x(step), y(lowest)))
+
+  # The band goes along the highest values and back along the lowest.
+  parts = []
   if len(buckets) < len(points):
-    tops = [(x(step), y(highest)) for step, _, _, highest in buckets]
-    bottoms = [(x(step), y(lowest)) for step, _, lowest, _ in buckets]
     parts.append(_POLYGON.format(_path(tops + bottoms[::-1])))
-  line = [(x(step), y(mean)) for step, mean, _, _ in buckets]
   if len(line) == 1:
     parts.append(_CIRCLE.format(*line[0]))
   else:
@@ -108,48 +111,52 @@ def value_chart(points: Sequence[tuple[Any, float | None]], title: str, axis: st
   """
   shares, scale = places([value for value, _ in points])
   levels = [level for level in levels if _finite(level[2])]
-  (width, height), right = _VALUE_SIZE, _VALUE_SIZE[0] - _RIGHT
-  if levels:
-    right -= _NAMES
-  across = [_LEFT + _INSET + share * (right - _LEFT - 2 * _INSET) for share in shares]
-
-  # (pixels across, value, measure) of the points that have a measure, from the left.
-  drawn = []
-  for x, (value, measure) in zip(across, points, strict=True):
-    if _finite(measure):
-      drawn.append((x, value, measure))
-  if not drawn:
+  width, height = _VALUE_SIZE
+  right = width - _RIGHT - (_NAMES if levels else 0)
+  left, room = _LEFT + _INSET, right - _LEFT - 2 * _INSET
+  across = [left + share * room for share in shares]
+  if not (dots := _dots(across, points)):
     return _FIGURE.format(title, 'no finite value', '')
-  drawn.sort(key=lambda point: point[0])
-  heights = [measure for _, _, measure in drawn] + [measure for *_, measure in levels]
-  y = _Heights(heights, _VALUE_TOP, height - _VALUE_BOTTOM, from_zero=from_zero)
 
+  # Axes first, so that lines and dots lie on top of them.
+  measures = [measure for *_, measure in (*dots, *levels)]
+  y = _Heights(measures, top=_VALUE_TOP, bottom=height - _VALUE_BOTTOM, from_zero=from_zero)
   parts = [y.draw_ticks(right)]
-  parts += _draw_values(sorted(zip(across, [value for value, _ in points], strict=True),
-                               key=lambda place: place[0]))
+  parts += _draw_values(across, [value for value, _ in points])
   parts.append(_TEXT.format((_LEFT + right) / 2, height - 6, 'middle', axis))
   parts += _draw_levels(levels, y, right)
-  if len(drawn) > 1:
-    parts.append(_POLYLINE.format(_path([(x, y(measure)) for x, _, measure in drawn])))
-  for x, value, measure in drawn:
+  if len(dots) > 1:
+    parts.append(_POLYLINE.format(_path([(x, y(measure)) for x, _, measure in dots])))
+  for x, value, measure in dots:
     parts.append(_NAMED_CIRCLE.format(x, y(measure), spell(value), number(measure)))
 
   notes = [scale] if scale else []
-  if missing := len(points) - len(drawn):
+  if missing := len(points) - len(dots):
     notes.append(f'{missing} without a value')
-  readings = ', '.join(f'{number(measure)} at {spell(value)}' for _, value, measure in drawn)
+  readings = ', '.join(f'{number(measure)} at {spell(value)}' for _, value, measure in dots)
   svg = _SVG.format(width, height, f'{title}: {readings}', Markup().join(parts))
   return _FIGURE.format(title, '; '.join(notes), svg)
 
 
-def _draw_values(places_of_values) -> list[Markup]:
+def _dots(across: Sequence[float], points: Sequence[tuple[Any, float | None]]
+          ) -> list[tuple[float, Any, float]]:
+  """Returns (pixels across, value, measure) of points that have a measure, from the left."""
+  dots = []
+  for x, (value, measure) in zip(across, points, strict=True):
+    if _finite(measure):
+      dots.append((x, value, measure))
+  return sorted(dots, key=lambda dot: dot[0])
+
+
+def _draw_values(across: Sequence[float], values: Sequence[Any]) -> list[Markup]:
   """Returns the values' names at the axis, without those that would touch the one before."""
+  baseline = _VALUE_SIZE[1] - _VALUE_BOTTOM + 14
   parts, right = [], -math.inf
-  for x, value in places_of_values:
+  for x, value in sorted(zip(across, values, strict=True), key=lambda place: place[0]):
     text = spell(value)
     half = len(text) * _LETTER / 2
     if x - half > right:
-      parts.append(_TEXT.format(x, _VALUE_SIZE[1] - _VALUE_BOTTOM + 14, 'middle', text))
+      parts.append(_TEXT.format(x, baseline, 'middle', text))
       right = x + half + 4
   return parts
 
@@ -160,8 +167,15 @@ def _draw_levels(levels, y, right) -> list[Markup]:
   for (kind, name, measure), text_y in zip(levels, names_y, strict=True):
     text = name if len(name) <= _LETTERS else name[:_LETTERS - 1] + '…'
     parts.append(_LEVEL.format(
-        kind=kind, left=_LEFT, right=right, y=y(measure), text_x=right + 5, text_y=text_y + 3.5,
-        text=text, name=name, number=number(measure)))
+        kind=kind,
+        left=_LEFT,
+        right=right,
+        y=y(measure),
+        text_x=right + 5,
+        text_y=text_y + 3.5,
+        text=text,
+        name=name,
+        number=number(measure)))
   return parts
 
 
@@ -195,15 +209,18 @@ class _Heights:
     logarithmic: whether it is.
   """
 
-  def __init__(self, values: Sequence[float], top: float, bottom: float, *,
+  def __init__(self, values: Sequence[float], *, top: float, bottom: float,
                from_zero: bool = False, may_be_logarithmic: bool = False):
     low, high = min(values), max(values)
     if from_zero:
       low = min(low, 0.0)
     self.logarithmic = may_be_logarithmic and low > 0 and high / low > 300
     self._ticks = _powers(low, high) if self.logarithmic else nice_ticks(low, high)
-    self._low, self._high = min(low, self._ticks[0]), max(high, self._ticks[-1])
     self._top, self._bottom = top, bottom
+
+    # The ends are ticks wherever these lie outside the values.
+    self._low = min(low, self._ticks[0])
+    self._high = max(high, self._ticks[-1])
 
   def __call__(self, value: float) -> float:
     if self._low == self._high:
@@ -219,8 +236,13 @@ class _Heights:
     parts = []
     for tick in self._ticks:
       y = self(tick)
-      parts.append(_TICK.format(left=_LEFT, right=right, y=y, text_x=_LEFT - 5, text_y=y + 3.5,
-                                number=number(tick)))
+      parts.append(_TICK.format(
+          left=_LEFT,
+          right=right,
+          y=y,
+          text_x=_LEFT - 5,
+          text_y=y + 3.5,
+          number=number(tick)))
     return Markup().join(parts)
 
 
@@ -233,12 +255,14 @@ def places(values: Sequence[Any]) -> tuple[list[float], str]:
   if len(values) < 2:
     return [0.5] * len(values), ''
   if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
-    return [i / (len(values) - 1) for i in range(len(values))], ''
+    last = len(values) - 1
+    return [i / last for i in range(len(values))], ''
   positive = [value for value in values if value > 0]
   zero = len(positive) < len(values)
   if min(values) < 0 or zero and len(positive) < 2:
     return _spread(values), ''
 
+  # A 0 has no logarithm: it stands a step to the left of the others.
   first = 1 / len(values) if zero else 0.0
   logarithms = [math.log(value) for value in positive]
   by_value = dict(zip(positive, _spread(logarithms, first), strict=True))
@@ -248,8 +272,9 @@ def places(values: Sequence[Any]) -> tuple[list[float], str]:
 
 def _spread(numbers: Sequence[float], first: float = 0.0) -> list[float]:
   """Returns where different numbers stand on a line from `first` to 1."""
-  low, high = min(numbers), max(numbers)
-  return [first + (1 - first) * (value - low) / (high - low) for value in numbers]
+  low = min(numbers)
+  scale = (1 - first) / (max(numbers) - low)
+  return [first + scale * (value - low) for value in numbers]
 
 
 def spell(value: Any) -> str:
@@ -277,6 +302,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
   """Returns two to five round numbers, the first not above `low`, the last not below `high`."""
   if not high > low:
     return [low]
+  # Steps are round numbers, the first that leaves at most four of them.
   rough = (high - low) / 3
   unit = 10.0 ** math.floor(math.log10(rough))
   step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough)

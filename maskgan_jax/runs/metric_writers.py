@@ -77,8 +77,11 @@ class MetricWriter:
 
   def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
     """Writes a line of numbers (also arrays without dimensions); what is not finite is null."""
-    self._write_line(step, {name: _number(name, value) for name, value in scalars.items()})
-    numbers = {name: float(value) for name, value in scalars.items()}
+    line, numbers = {}, {}
+    for name, value in scalars.items():
+      line[name] = _number(name, value)
+      numbers[name] = float(value)
+    self._write_line(step, line)
     self._track('write_scalars', step, numbers)
 
   def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
@@ -120,6 +123,7 @@ class MetricWriter:
     if not self._writes:
       return
     line = json.dumps({'step': int(step), **values}, allow_nan=False).encode() + b'\n'
+    # Each line is written at once and the file closed: whoever reads along sees whole lines.
     try:
       with open(self._path, 'ab', buffering=0) as file:
         written = file.write(line)
@@ -162,7 +166,8 @@ def _stop_if_full(name: str, error: Exception) -> None:
 
 def read(workdir: str | os.PathLike) -> list[dict[str, Any]]:
   """Returns the rows of a run's `metrics.jsonl`; half-written ones are left out."""
-  return [row for line in _lines(os.path.join(workdir, FILE_NAME)) if (row := _row(line))]
+  rows = [_row(line) for line in _lines(os.path.join(workdir, FILE_NAME))]
+  return [row for row in rows if row]
 
 
 def _lines(path: str) -> list[bytes]:
@@ -179,8 +184,9 @@ def _row(line: bytes) -> dict[str, Any] | None:
     row = json.loads(line)
   except ValueError:
     return None
-  whole = line.endswith(b'\n') and isinstance(row, dict) and isinstance(row.get('step'), int)
-  return row if whole else None
+  if not line.endswith(b'\n') or not isinstance(row, dict):
+    return None
+  return row if isinstance(row.get('step'), int) else None
 
 
 def _drop_half_a_line(path: str) -> None:
@@ -191,6 +197,7 @@ def _drop_half_a_line(path: str) -> None:
 
 
 def _number(name: str, value: Any) -> float | int | None:
+  """Returns a number as JSON has it: None if it is not finite; ValueError if it is not one."""
   value = np.asarray(value)
   if value.ndim or value.dtype == object:
     raise ValueError(f'metric {name} is not a number but has shape {value.shape}')

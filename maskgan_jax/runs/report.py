@@ -38,12 +38,18 @@ def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) ->
       own `Description`). `unmeasured`: why evaluators measured nothing, a sentence each. Anything
       else, such as versions, device, counts or hours, becomes a line of the table of facts.
   """
-  facts = dict(extra or {})
   config = _config(workdir)
+  metrics = metric_writers.read(workdir)
+  splits = _splits(scores.read(workdir))
+  config_text = ''
+  if config:
+    config_text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
+
+  # What has a place of its own on the page is not a line of the table of facts.
+  facts = dict(extra or {})
   command = facts.pop('command', config.get('command', ''))
-  captions, unmeasured = facts.pop('captions', {}), facts.pop('unmeasured', ())
-  rows, metrics = scores.read(workdir), metric_writers.read(workdir)
-  splits = _splits(rows)
+  captions = facts.pop('captions', {})
+  unmeasured = facts.pop('unmeasured', ())
 
   page = pages.render(
       'report.html',
@@ -57,7 +63,7 @@ def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) ->
       curves=_curves(metrics),
       command=command,
       facts={name: _fact(value) for name, value in facts.items()},
-      config=json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) if config else '')
+      config=config_text)
   path = os.path.join(workdir, FILE_NAME)
   files.write_atomically(path, page)
   return path
@@ -98,6 +104,7 @@ def _lead(config: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
 
 def _samples(workdir: str | os.PathLike, captions: Mapping[str, str]) -> list[dict[str, Any]]:
   """Returns the sample pictures by kind (names differ in the step): the newest and some earlier."""
+  # The longest number in a file's name is the step; the rest of the name is the kind.
   kinds: dict[str, list[tuple[int, str]]] = {}
   for path in _pngs(workdir, 'samples'):
     stem = os.path.splitext(os.path.basename(path))[0]
@@ -107,10 +114,11 @@ def _samples(workdir: str | os.PathLike, captions: Mapping[str, str]) -> list[di
   samples = []
   for kind, drawn in sorted(kinds.items())[:_SAMPLES]:
     *earlier, newest = sorted(drawn)
-    if earlier:
+    if earlier:  # the first one and the one in the middle show the course
       earlier = sorted({earlier[0], earlier[len(earlier) // 2]})
-    samples.append({'newest': _picture(kind, *newest, captions),
-                    'earlier': [_picture(kind, *sample, captions) for sample in earlier]})
+    samples.append({
+        'newest': _picture(kind, *newest, captions),
+        'earlier': [_picture(kind, *sample, captions) for sample in earlier]})
   return samples
 
 
@@ -146,25 +154,34 @@ def _picture(kind: str, step: int | None, path: str, captions: Mapping[str, str]
 
 def _splits(rows: list[scores.Row]) -> list[dict[str, Any]]:
   """Returns what there is to say of each split, test first."""
-  names = sorted({str(row['split']) for row in rows}, key=lambda name: (name != 'test', name))
+  rows_of: dict[str, list[scores.Row]] = {}
+  for row in sorted(rows, key=lambda row: row['step']):
+    rows_of.setdefault(str(row['split']), []).append(row)
+
   splits = []
-  for name in names:
-    course = [row for row in rows if str(row['split']) == name]
-    course.sort(key=lambda row: row['step'])
-    newest = course[-1]
+  for name in sorted(rows_of, key=lambda name: (name != 'test', name)):
+    newest = rows_of[name][-1]
+    pairs = newest.get('pairs')
     lines = [_line(newest, measure) for measure in measures.ordered(newest)]
     splits.append({
-        'name': name, 'step': charts.number(newest['step']), 'newest': newest,
-        'pairs': charts.number(newest['pairs']) if measures.is_number(newest.get('pairs')) else '',
-        'notes': _notes(newest), 'lines': lines,
-        'compared': any(line['nothing'] for line in lines), 'course': _course(course)})
+        'name': name,
+        'step': charts.number(newest['step']),
+        'pairs': charts.number(pairs) if measures.is_number(pairs) else '',
+        'newest': newest,
+        'notes': _notes(newest),
+        'lines': lines,
+        'compared': any(line['nothing'] for line in lines),
+        'course': _course(rows_of[name])})
   return splits
 
 
 def _notes(row: scores.Row) -> dict[str, str]:
   """Returns the texts of a row: its protocols and settings."""
-  return {name.replace('_', ' '): str(value) for name, value in row.items()
-          if name not in measures.NOT_MEASURES and not measures.is_number(value)}
+  notes = {}
+  for name, value in row.items():
+    if name not in measures.NOT_MEASURES and not measures.is_number(value):
+      notes[name.replace('_', ' ')] = str(value)
+  return notes
 
 
 def _line(row: scores.Row, name: str) -> dict[str, str]:
@@ -176,9 +193,13 @@ def _line(row: scores.Row, name: str) -> dict[str, str]:
   verdict = ''
   if baseline and measures.is_number(row[name]) and measures.is_number(row[baseline]):
     verdict = questions.comparison(name, row[name], row[baseline])
-  return {'title': measures.title(name), 'column': measures.label(name),
-          'meaning': meaning.strip(), 'value': _value(row, name), 'verdict': verdict,
-          'nothing': _value(row, baseline) if baseline else ''}
+  return {
+      'title': measures.title(name),
+      'column': measures.label(name),
+      'meaning': meaning.strip(),
+      'value': _value(row, name),
+      'verdict': verdict,
+      'nothing': _value(row, baseline) if baseline else ''}
 
 
 def _value(row: scores.Row, name: str) -> str:
@@ -216,7 +237,7 @@ def _no_scores(workdir: str | os.PathLike, config: Mapping[str, Any],
 
 def _curves(metrics: list[dict[str, Any]]) -> dict[str, Any]:
   """Returns charts of the numbers in metrics.jsonl: by heading, those folded, how many are left."""
-  names: dict[str, None] = {}
+  names: dict[str, None] = {}  # in the order in which they come
   for row in metrics:
     for name, value in row.items():
       if name != 'step' and (value is None or measures.is_number(value)):
@@ -225,8 +246,10 @@ def _curves(metrics: list[dict[str, Any]]) -> dict[str, Any]:
   folded = []
   for name in list(names)[:_CHARTS]:
     groups.get(_group(name), folded).append(_chart(metrics, name))
-  return {'groups': {heading: drawn for heading, drawn in groups.items() if drawn},
-          'folded': folded, 'left': max(0, len(names) - _CHARTS)}
+  return {
+      'groups': {heading: drawn for heading, drawn in groups.items() if drawn},
+      'folded': folded,
+      'left': max(0, len(names) - _CHARTS)}
 
 
 def _group(metric: str) -> str:
@@ -239,6 +262,7 @@ def _group(metric: str) -> str:
 def _chart(rows: Iterable[Mapping[str, Any]], name: str) -> Markup:
   steps, values = [], []
   for row in rows:
+    # None stands for a number that is not finite; a text is not a point.
     if name in row and (row[name] is None or measures.is_number(row[name])):
       steps.append(row['step'])
       values.append(row[name])

@@ -39,6 +39,7 @@ class TensorBoard(metric_writers.Tracker):
     self._file.flush()
 
   def write_hparams(self, hparams: Mapping[str, Any]) -> None:
+    # Tuples and None have no type there.
     values = {}
     for name, value in hparams.items():
       values[name] = value if isinstance(value, (bool, int, float, str)) else str(value)
@@ -53,4 +54,5 @@ class TensorBoard(metric_writers.Tracker):
     self._close()
 
   def _write(self, part, step: int) -> None:
-    self._file.write_event(event_pb2.Event(wall_time=time.time(), step=step, summary=part))
+    event = event_pb2.Event(wall_time=time.time(), step=step, summary=part)
+    self._file.write_event(event)

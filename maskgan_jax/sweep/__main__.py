@@ -166,7 +166,7 @@ def main() -> None:
     raise errors.UserError(f'no values for {field}: add --values=0.01,1,10, say, or set '
                            'config.sweep.over')
 
-  _, poll = cli.watch('told to stop; the same command goes on with what is missing')
+  _, poll = cli.watch('stopped; the same command goes on with what is missing')
   sweep(config, arguments.workdir, field=field, values=values, runs=arguments.runs,
         baselines=arguments.baseline, train=arguments.train, pairs=arguments.pairs,
         distributed=arguments.distributed, poll=poll,

@@ -31,7 +31,7 @@ _CHANGES = {
     'error_outside': ('Error elsewhere', 'error outside'),
 }
 MEANINGS = (  # of the figure's columns
-    'mask: what is added to the input, grey is no change; or, for a method that adds nothing, '
+    'mask: what is added to the input, grey means no change; or, for a method that adds nothing, '
     'where it is changed. output: the translation. truth: the right answer, which training never '
     'sees.')
 _TRUTH = 'truth_'
@@ -63,8 +63,8 @@ def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translati
   """Returns the paper's Figures 4 and 6: a row a picture, a column for what each run makes of it.
 
   Columns: input, (exemplar,) the runs' masks, the runs' outputs, the truth if there is one. A mask
-  is what is added, [-1, 1] shown as [0, 1], so that grey is no change; where no run adds anything,
-  it is the source's mask. A run without such a mask has no such column.
+  is what is added, [-1, 1] shown as [0, 1], so that grey means no change; where no run adds
+  anything, it is the source's mask. A run without such a mask has no such column.
 
   Args:
     batch: uint8 a, b, and perhaps truth_ab, truth_ba, all [B, H, W, 3].
@@ -76,12 +76,16 @@ def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translati
   columns = {'input': batch[direction[0]]}
   if exemplar:
     columns['exemplar'] = batch[direction[1]]
-  masks = {label: translation.extras.get('added_mask')
-           for label, translation in translations.items()}
-  if all(mask is None for mask in masks.values()):
-    masks = {label: translation.source_mask for label, translation in translations.items()}
-  columns |= {f'mask, {label}': mask for label, mask in masks.items() if mask is not None}
-  columns |= {f'output, {label}': translation.image for label, translation in translations.items()}
+
+  # What is added where any run adds something, else where the source is changed.
+  adds = any(translation.extras.get('added_mask') is not None
+             for translation in translations.values())
+  for label, translation in translations.items():
+    mask = translation.extras.get('added_mask') if adds else translation.source_mask
+    if mask is not None:
+      columns[f'mask, {label}'] = mask
+  for label, translation in translations.items():
+    columns[f'output, {label}'] = translation.image
   if f'truth_{direction}' in batch:
     columns['truth'] = batch[f'truth_{direction}']
   return pictures.grid(list(zip(*columns.values(), strict=True)), column_names=list(columns),
@@ -126,9 +130,10 @@ def table(runs: Sequence[Run], field: str) -> str:
 def _columns(runs: Sequence[Run], field: str, names: Iterable[str]) -> dict[str, list[str]]:
   """Returns the cells of a table by their heading, each measure with what it is compared with."""
   columns = {field: [run.label for run in runs]}
+  companions = ((_truth, 'of the truth'), (measures.baseline, 'do nothing'))
   for name in names:
     columns[_heading(name)] = [_number(run.row.get(name)) for run in runs]
-    for companion, heading in ((_truth, 'of the truth'), (measures.baseline, 'do nothing')):
+    for companion, heading in companions:
       cells = [run.row.get(companion(run.row, name)) for run in runs]
       if any(cell is not None for cell in cells):
         if heading in columns:
@@ -158,6 +163,24 @@ def write_page(workdir: str, runs: Sequence[Run], *, name: str, field: str, meth
     command: what made all this.
     notes: what a reader has to know, a sentence each.
   """
+  page = pages.render(
+      'sweep.html',
+      pages.templates_of(__file__),
+      name=name,
+      lead=_lead(runs, field, method),
+      notes=notes,
+      sections=_sections(workdir, runs, field),
+      measured=bool(_shown(runs)),
+      field=field,
+      command=command,
+      runs=runs)
+  path = os.path.join(workdir, PAGE)
+  files.write_atomically(path, page)
+  return path
+
+
+def _sections(workdir: str, runs: Sequence[Run], field: str) -> list[dict[str, Any]]:
+  """Returns what the page shows of each direction that was measured, or has a figure."""
   shown = _shown(runs)
   sections = []
   for direction in (*shown, *sorted(FIGURES.keys() - shown.keys())):
@@ -165,17 +188,12 @@ def write_page(workdir: str, runs: Sequence[Run], *, name: str, field: str, meth
     picture = _picture(workdir, direction)
     if names or picture:
       sections.append({
-          'title': TITLES[direction], 'picture': picture,
-          'charts': [_chart(runs, measure, field) for measure in names],
-          'headings': [_title(measure) for measure in names],
+          'title': TITLES[direction],
+          'picture': picture,
+          'charts': [_chart(runs, name, field) for name in names],
+          'headings': [_title(name) for name in names],
           'lines': _lines(runs, names)})
-
-  page = pages.render(
-      'sweep.html', pages.templates_of(__file__), name=name, lead=_lead(runs, field, method),
-      notes=notes, sections=sections, measured=bool(shown), field=field, command=command, runs=runs)
-  path = os.path.join(workdir, PAGE)
-  files.write_atomically(path, page)
-  return path
+  return sections
 
 
 def _picture(workdir: str, direction: str) -> pages.Picture | None:
@@ -192,17 +210,21 @@ def _picture(workdir: str, direction: str) -> pages.Picture | None:
 def _lead(runs: Sequence[Run], field: str, method: str) -> str:
   """Returns one line that says what was varied, how long was trained, and on what was measured."""
   values = ', '.join(run.label for run in runs if run.value is not None)
-  steps = sorted({run.step for run in runs})  # notes say which run is not at its end
-  lead = f'Method {method}; {field} = {values}; {" or ".join(f"{step:,}" for step in steps)} steps'
-  pairs = sorted({int(run.row['pairs']) for run in runs if 'pairs' in run.row})
-  if pairs:
-    lead += f'; measured on {" or ".join(f"{count:,}" for count in pairs)} pairs'
-  return lead
+  steps = _either({run.step for run in runs})  # notes say which run is not at its end
+  lead = f'Method {method}; {field} = {values}; {steps} steps'
+  pairs = {int(run.row['pairs']) for run in runs if 'pairs' in run.row}
+  return f'{lead}; measured on {_either(pairs)} pairs' if pairs else lead
+
+
+def _either(counts: Iterable[int]) -> str:
+  return ' or '.join(f'{count:,}' for count in sorted(counts))
 
 
 def _shown(runs: Sequence[Run]) -> dict[str, list[str]]:
   """Returns the columns of scores to show, by direction; by '' where none are of 'changes'."""
-  values = {name: value for run in runs for name, value in run.row.items()}
+  values: dict[str, Any] = {}
+  for run in runs:
+    values |= run.row
   columns = measures.ordered(values)
   shown = {}
   for direction in FIGURES:
@@ -260,12 +282,12 @@ def _lines(runs: Sequence[Run], names: Sequence[str]) -> list[dict[str, Any]]:
   lines = []
   for run in runs:
     cells = [_cell(run.row.get(name), run.row.get(f'{name}_std')) for name in names]
-    lines.append({'label': run.label, 'kind': 'beside' if run.value is None else '',
-                  'cells': cells})
+    kind = 'beside' if run.value is None else ''
+    lines.append({'label': run.label, 'kind': kind, 'cells': cells})
   for label, companion in (('doing nothing', measures.baseline), ('the truth', _truth)):
-    levels = [_level(runs, name, companion) for name in names]
-    if any(level is not None for level in levels):
-      lines.append({'label': label, 'kind': 'level', 'cells': [_cell(level) for level in levels]})
+    cells = [_cell(_level(runs, name, companion)) for name in names]
+    if any(value for value, _ in cells):
+      lines.append({'label': label, 'kind': 'level', 'cells': cells})
   return lines
 
 

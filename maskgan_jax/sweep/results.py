@@ -52,8 +52,10 @@ class Results:
     """Takes in a run, its scores, and its translations of the batch by direction."""
     if translator.step < planned.config.num_steps:
       self.remark(f'{planned.label} is at step {translator.step} of {planned.config.num_steps}')
-    self.runs.append(sweep_page.Run(planned.label, planned.value, planned.workdir,
-                                    translator.step, row))
+    run = sweep_page.Run(planned.label, planned.value, planned.workdir, translator.step, row)
+    self.runs.append(run)
+
+    # Two values with the same parameters show that the field does nothing.
     if planned.value is not None:
       parameters = translator.step, translator.digest()
       self._labels_by_parameters.setdefault(parameters, []).append(planned.label)
@@ -61,7 +63,18 @@ class Results:
     for direction, translation in translations.items():
       self.translations[direction][planned.label] = translation
 
-  def alike(self, field: str) -> list[str]:
+  def compare(self, planned: Sequence[sweep_plans.Planned], field: str) -> None:
+    """Says what makes a curve through these runs say less than it seems to."""
+    workdirs = {run.workdir for run in self.runs}
+    opened = [run for run in planned if run.workdir in workdirs]
+    for line in (
+        *sweep_plans.differences(opened, field),
+        *self._alike(field),
+        *_unmeasured(self.runs),
+        *other_pictures(self.runs)):
+      self.remark(line)
+
+  def _alike(self, field: str) -> list[str]:
     """Returns a sentence for values whose runs have come to the very same parameters."""
     lines = []
     for labels in self._labels_by_parameters.values():
@@ -82,10 +95,16 @@ class Results:
       elif os.path.exists(path):
         os.remove(path)  # of an earlier sweep; the page would show it
 
+    # The page comes last: it shows the figures.
     csv_path = sweep_page.write_csv(workdir, self.runs)
     page_path = sweep_page.write_page(
-        workdir, self.runs, name=config.name, field=field, method=config.method,
-        command=config.command, notes=self.notes)
+        workdir,
+        self.runs,
+        name=config.name,
+        field=field,
+        method=config.method,
+        command=config.command,
+        notes=self.notes)
     figure_path = os.path.join(workdir, sweep_page.FIGURES['ab'])
     files_line = f'Figure: {figure_path}. Numbers: {csv_path}. Page: {page_path}'
     table = sweep_page.table(self.runs, field)
@@ -111,6 +130,7 @@ def collect(planned: Sequence[sweep_plans.Planned], field: str, *, pairs: int,
       continue
     try:
       translator, row = _open(run, data, poll, note)
+      # All runs translate the pictures of the first one.
       if not results.split:
         results.batch, results.split = first_pictures(data.of(run.config), pairs)
       translations = _translate(translator, results.batch) if results.batch else {}
@@ -124,13 +144,7 @@ def collect(planned: Sequence[sweep_plans.Planned], field: str, *, pairs: int,
     raise failures[0]
   if not results.runs:
     raise errors.UserError('no run of this sweep has a checkpoint: there is nothing to draw')
-
-  # What makes a curve through these runs say less than it seems to.
-  workdirs = {run.workdir for run in results.runs}
-  opened = [run for run in planned if run.workdir in workdirs]
-  for line in (*sweep_plans.differences(opened, field), *results.alike(field),
-               *_unmeasured(results.runs), *other_pictures(results.runs)):
-    results.remark(line)
+  results.compare(planned, field)
   return results
 
 
@@ -154,6 +168,7 @@ def _open(run: sweep_plans.Planned, data: '_Data', poll, note
     def remember(line):
       reasons.append(line)
       note(line)
+
     evaluators.measure(translator, data.of(run.config), run.config, run.workdir, translator.step,
                        poll=poll, note=remember)
     report.write(run.workdir, {'unmeasured': reasons})
@@ -181,11 +196,13 @@ class _Data:
 
   def of(self, config: ml_collections.ConfigDict) -> pipeline.Data:
     """Returns the data of a config."""
-    key = (config.data.to_json(sort_keys=True), config.image_size, config.image_width, config.seed)
+    sizes = {
+        'image_size': config.image_size,
+        'image_width': config.image_width,
+        'seed': config.seed}
+    key = config.data.to_json(sort_keys=True), *sizes.values()
     if key not in self._opened:
-      self._opened[key] = pipeline.make(
-          config.data, image_size=config.image_size, image_width=config.image_width,
-          seed=config.seed)
+      self._opened[key] = pipeline.make(config.data, **sizes)
     return self._opened[key]
 
 

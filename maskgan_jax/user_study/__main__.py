@@ -94,27 +94,20 @@ def make(workdirs: Sequence[str], output: str, *, names: Sequence[str] = (), pai
   key_path = _key_path(output)
   names = _names(workdirs, names)
   _check_questions(questions)
-  runs = _open(workdirs, names)
+  runs = _open(workdirs, names, reverse)
   guided = any(run.guided for run in runs)
   questions = _questions(questions, guided, len(runs) + with_truth)
-  _check_reverse(runs, reverse)
   for line in _other_data(runs):
     note(line)
 
-  # The same pairs go through every run.
-  first, direction = runs[0], 'ba' if reverse else 'ab'
-  pictures = _pictures(first.translator.config, pairs, note)
-  results = _translations(runs, pictures, direction)
+  # The same pairs go through every run; the true answers may compete with them.
+  pictures = _pictures(runs[0].translator.config, pairs, 'ba' if reverse else 'ab', note)
+  results = _translations(runs, pictures)
   if with_truth:
-    truth = pictures.batch.get(f'truth_{direction}')
-    if truth is None:
-      raise errors.UserError(f'--with_truth: the data of {first.workdir} has no true answers')
-    results[study_plans.TRUTH] = truth[:pictures.count]
-
-  shown = {'source': pictures.batch[direction[0]][:pictures.count],
-           'target': pictures.batch[direction[1]]}
-  study = study_plans.plan(shown, results, questions, seed=seed, title=title, what=what,
-                           made=_made(runs, pictures, direction))
+    results[study_plans.TRUTH] = _truth(runs[0], pictures)
+  study = study_plans.plan(
+      {'source': pictures.source, 'target': pictures.target}, results, questions,
+      seed=seed, title=title, what=what, made=_made(runs, pictures))
   _write(study, output, key_path, note)
   return output, key_path
 
@@ -142,8 +135,8 @@ def _names(workdirs: Sequence[str], names: Sequence[str]) -> list[str]:
   return names
 
 
-def _open(workdirs: Sequence[str], names: Sequence[str]) -> list[_Run]:
-  """Opens the runs; raises UserError if their pictures are not of one size."""
+def _open(workdirs: Sequence[str], names: Sequence[str], reverse: bool) -> list[_Run]:
+  """Opens the runs; UserError if their sizes differ, or one cannot translate in `reverse`."""
   sizes = []
   for workdir in workdirs:
     config = run_config.load(workdir)
@@ -152,8 +145,13 @@ def _open(workdirs: Sequence[str], names: Sequence[str]) -> list[_Run]:
       (height, width), (other_height, other_width) = sizes[0], sizes[-1]
       raise errors.UserError(f'{workdirs[0]} is of {height}x{width} pixels and {workdir} of '
                              f'{other_height}x{other_width}; only runs of one size are compared')
-  return [_Run(name, workdir, Translator.from_workdir(workdir))
-          for name, workdir in zip(names, workdirs, strict=True)]
+  runs = []
+  for name, workdir in zip(names, workdirs, strict=True):
+    translator = Translator.from_workdir(workdir)
+    if reverse and 'reverse' not in translator.abilities:
+      raise errors.UserError(f'{workdir}: {translator.config.method} has no --reverse')
+    runs.append(_Run(name, workdir, translator))
+  return runs
 
 
 def _check_questions(questions: Sequence[str]) -> None:
@@ -181,12 +179,6 @@ def _questions(asked: Sequence[str], guided: bool, methods: int) -> list[str]:
   return list(asked) or [name for name in study_plans.QUESTIONS if name not in impossible]
 
 
-def _check_reverse(runs: Sequence[_Run], reverse: bool) -> None:
-  for run in runs:
-    if reverse and 'reverse' not in run.translator.abilities:
-      raise errors.UserError(f'{run.workdir}: {run.translator.config.method} has no --reverse')
-
-
 def _other_data(runs: Sequence[_Run]) -> list[str]:
   """Returns a sentence for each run that may know test pictures of the first one."""
   lines, first = [], runs[0].translator.config.data
@@ -206,18 +198,22 @@ class _Pictures:
   """The pictures of a study.
 
   Attributes:
-    batch: uint8 a, b, and perhaps truth_ab, truth_ba, twice as many pairs as are translated if
-      there are: real pictures that are not exemplars.
-    count: of the first pairs, which are translated.
+    source: uint8 [N, H, W, 3], to translate.
+    target: uint8 [M, H, W, 3] of the other domain, the N exemplars first; M is 2 N if there
+      are enough, since real pictures beside the answers should not be exemplars.
+    truth: the true answers, uint8 [N, H, W, 3], or None.
     split: 'test', or 'validation' where that is empty.
+    direction: 'ab' or 'ba'.
   """
-  batch: dict[str, np.ndarray]
-  count: int
+  source: np.ndarray
+  target: np.ndarray
+  truth: np.ndarray | None
   split: str
+  direction: str
 
 
-def _pictures(config: ml_collections.ConfigDict, pairs: int, note: Callable[[str], None]
-              ) -> _Pictures:
+def _pictures(config: ml_collections.ConfigDict, pairs: int, direction: str,
+              note: Callable[[str], None]) -> _Pictures:
   """Returns the pictures of the first pairs of a config's data."""
   data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
                        seed=config.seed)
@@ -231,38 +227,53 @@ def _pictures(config: ml_collections.ConfigDict, pairs: int, note: Callable[[str
   if batches.num_pairs < pairs:
     note(f'there are only {batches.num_pairs} {split} pairs; all of them are shown')
 
+  # Batches end with padding, which is not valid.
   parts: dict[str, list[np.ndarray]] = {}
   for batch in batches:
-    for name in ('a', 'b', 'truth_ab', 'truth_ba'):
+    for name in (*direction, f'truth_{direction}'):
       if name in batch:
         parts.setdefault(name, []).append(batch[name][batch['valid']])
-  arrays = {name: np.concatenate(part) for name, part in parts.items()}
-  return _Pictures(arrays, min(pairs, batches.num_pairs), split)
+  source, target, *truth = (np.concatenate(arrays) for arrays in parts.values())
+  count = min(pairs, batches.num_pairs)
+  return _Pictures(source[:count], target, truth[0][:count] if truth else None, split, direction)
 
 
-def _translations(runs: Sequence[_Run], pictures: _Pictures, direction: str
-                  ) -> dict[str, np.ndarray]:
+def _truth(run: _Run, pictures: _Pictures) -> np.ndarray:
+  """Returns the true answers; raises UserError if the data have none."""
+  if pictures.truth is None:
+    raise errors.UserError(f'--with_truth: the data of {run.workdir} has no true answers')
+  return pictures.truth
+
+
+def _translations(runs: Sequence[_Run], pictures: _Pictures) -> dict[str, np.ndarray]:
   """Returns what each run makes of the pairs, by its name."""
-  source = pictures.batch[direction[0]][:pictures.count]
-  target = pictures.batch[direction[1]][:pictures.count]
+  exemplars = pictures.target[:len(pictures.source)]
   translations = {}
   for run in runs:
-    exemplar = target if run.guided else None
-    result = run.translator(source, exemplar, reverse=direction == 'ba')
+    result = run.translator(
+        pictures.source,
+        exemplars if run.guided else None,
+        reverse=pictures.direction == 'ba')
     translations[run.name] = result.image
   return translations
 
 
-def _made(runs: Sequence[_Run], pictures: _Pictures, direction: str) -> dict[str, Any]:
+def _made(runs: Sequence[_Run], pictures: _Pictures) -> dict[str, Any]:
   """Returns how a study was made, for its key."""
   described = []
   for run in runs:
-    described.append({'name': run.name, 'workdir': run.workdir,
-                      'method': run.translator.config.method, 'step': run.translator.step})
+    described.append({
+        'name': run.name,
+        'workdir': run.workdir,
+        'method': run.translator.config.method,
+        'step': run.translator.step})
   data = runs[0].translator.config.data
   source = ' '.join(filter(None, (data.source, data.name, data.path)))
-  return {'split': pictures.split, 'direction': direction,
-          'data': f'{source}, a: {data.a or "all"}, b: {data.b or "all"}', 'runs': described}
+  return {
+      'split': pictures.split,
+      'direction': pictures.direction,
+      'data': f'{source}, a: {data.a or "all"}, b: {data.b or "all"}',
+      'runs': described}
 
 
 def _write(study: study_plans.Study, output: str, key_path: str, note: Callable[[str], None]

@@ -80,9 +80,12 @@ def _check_key(key: Any) -> None:
     raise ValueError('it is something else')
   if key['version'] != VERSION:
     raise ValueError(f'it is of version {key["version"]!r}, this program reads {VERSION}')
+  # Every trial asks a question of the key, and its choices are names.
   for trial in key['trials'].values():
     texts = [trial['question'], *trial['choices'].values()]
-    if trial['question'] not in key['questions'] or not all(isinstance(t, str) for t in texts):
+    if not all(isinstance(text, str) for text in texts):
+      raise ValueError('it is damaged')
+    if trial['question'] not in key['questions']:
       raise ValueError('it is damaged')
   if not key['trials']:
     raise ValueError('it has no trials')
@@ -93,7 +96,8 @@ def _check_key(key: Any) -> None:
 
 def read_answers(key: Mapping[str, Any], paths: Sequence[str]) -> tuple[list[Answers], list[str]]:
   """Returns what can be counted, and a sentence for each file that is left out."""
-  counted, refused, path_of = [], [], {}
+  counted, refused = [], []
+  path_of: dict[str, str] = {}  # by participant, however the name is spelled
   for path in paths:
     try:
       answers = _answers(key, path)
@@ -185,15 +189,24 @@ def rows(key: Mapping[str, Any], answers: Sequence[Answers]) -> list[Row]:
 def _row(question: str, method: str, offered: Mapping[str, Sequence[str]],
          answers: Sequence[Answers]) -> Row:
   """Returns how often a method was chosen; `offered` are the choices of its trials, by name."""
-  counts = []
+  counts = []  # by participant
   for participant in answers:
     counts.append(sum(participant.chosen[name] == method for name in offered))
   chosen, shown = sum(counts), len(offered) * len(answers)
-  chance = np.mean([1 / len(choices) for choices in offered.values()])
   clustered = None
   if len(answers) > 1:
     clustered = bootstrap(np.array(counts) / len(offered))
-  return Row(question, method, chosen, shown, float(chance), wilson(chosen, shown), clustered)
+
+  # A coin with as many sides as there are choices, on average over the trials.
+  chances = [1 / len(choices) for choices in offered.values()]
+  return Row(
+      question,
+      method,
+      chosen,
+      shown,
+      chance=float(np.mean(chances)),
+      wilson=wilson(chosen, shown),
+      clustered=clustered)
 
 
 def wilson(chosen: int, shown: int) -> tuple[float, float]:
@@ -204,9 +217,15 @@ def wilson(chosen: int, shown: int) -> tuple[float, float]:
 
 def bootstrap(shares: np.ndarray) -> tuple[float, float]:
   """Returns the 95 % percentile interval of the mean over participants' shares, [P]."""
-  result = stats.bootstrap((shares,), np.mean, n_resamples=_RESAMPLES, method='percentile',
-                           confidence_level=_CONFIDENCE, rng=np.random.default_rng(0))
-  return float(result.confidence_interval.low), float(result.confidence_interval.high)
+  result = stats.bootstrap(
+      (shares,),
+      np.mean,
+      n_resamples=_RESAMPLES,
+      confidence_level=_CONFIDENCE,
+      method='percentile',
+      rng=np.random.default_rng(0))
+  low, high = result.confidence_interval
+  return float(low), float(high)
 
 
 _COLUMNS = ('question', 'method', 'chosen', 'shown', 'percent', 'wilson_low', 'wilson_high',
@@ -256,6 +275,7 @@ def table(results: Sequence[Row]) -> str:
     columns['95 % (participants)'] = [_interval(row.clustered) for row in results]
   columns['chance, %'] = [f'{100 * row.chance:.1f}' for row in results]
 
+  # Text stands on the left of its column, numbers on the right; the second line is the rule.
   padded = []
   for heading, cells in columns.items():
     width = max(map(len, (heading, *cells)))
@@ -266,10 +286,9 @@ def table(results: Sequence[Row]) -> str:
       column = [cell.rjust(width) for cell in (heading, *cells)]
       column.insert(1, '-' * width + ':')
     padded.append(column)
-  lines = []
-  for number, cells in enumerate(zip(*padded, strict=True)):
-    rule = number == 1
-    lines.append('|-' + '|-'.join(cells) + '|' if rule else '| ' + ' | '.join(cells) + ' |')
+  head, rule, *rest = zip(*padded, strict=True)
+  lines = ['| ' + ' | '.join(cells) + ' |' for cells in (head, *rest)]
+  lines.insert(1, '|-' + '|-'.join(rule) + '|')
   return '\n'.join(lines)
 
 

@@ -20,8 +20,12 @@ def page(study: Study) -> str:
     pictures = {name: _encoded(image, 'jpeg') for name, image in study.pictures.items()}
   height, width = next(iter(study.pictures.values())).shape[:2]
   return pages.render(
-      'study.html', pages.templates_of(__file__), title=study.page['title'], width=width,
-      height=height, rendering='pixelated' if height < _SMALL else 'auto',
+      'study.html',
+      pages.templates_of(__file__),
+      title=study.page['title'],
+      width=width,
+      height=height,
+      rendering='pixelated' if height < _SMALL else 'auto',
       study={**study.page, 'pictures': pictures})
 
 

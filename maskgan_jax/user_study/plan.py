@@ -87,26 +87,28 @@ def plan(pictures: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray],
     what: is transferred, as in 'the glasses'.
     made: how, for the key.
   """
-  secret = _digest(repr((seed, title, what, tuple(questions), tuple(results))),
-                   [*pictures.values(), *results.values()])
+  # All orders and all opaque names come from the secret.
+  settings = repr((seed, title, what, tuple(questions), tuple(results)))
+  secret = _digest(settings, [*pictures.values(), *results.values()])
   pairs = _Pairs(len(pictures['source']), len(pictures['target']), list(results), secret)
+
+  # The page gets names of pictures, the key also whose they are.
   trials, key_trials = [], {}
   for number, name in enumerate(questions):
     for trial in pairs.trials(name):
-      trials.append({'id': trial.id, 'question': number, 'shown': trial.shown,
-                     'choices': list(trial.choices)})
-      key_trials[trial.id] = {'question': name, 'pair': trial.pair, 'choices': trial.choices}
+      trials.append({'id': trial.id, 'question': number, **trial.page})
+      key_trials[trial.id] = {'question': name, **trial.key}
 
-  # The page knows only what its trials show; the key knows all.
-  texts = {name: _text(QUESTIONS[name], len(results), what) for name in questions}
+  asked = {}
+  for name in questions:
+    asked[name] = {'text': _text(QUESTIONS[name], len(results), what),
+                   'paper': QUESTIONS[name].paper}
   identity = pairs.name('study')
   page = {'study': identity, 'format': ANSWERS_FORMAT, 'version': VERSION, 'title': title,
-          'questions': list(texts.values()), 'trials': trials}
-  key_questions = {name: {'text': texts[name], 'paper': QUESTIONS[name].paper}
-                   for name in questions}
+          'questions': [question['text'] for question in asked.values()], 'trials': trials}
   key = {'format': KEY_FORMAT, 'version': VERSION, 'study': identity, 'title': title, 'seed': seed,
          'pairs': pairs.count, **(made or {}), 'methods': list(results),
-         'questions': key_questions, 'trials': key_trials}
+         'questions': asked, 'trials': key_trials}
   return Study(identity, page, key, _used(trials, pairs, pictures, results))
 
 
@@ -156,6 +158,16 @@ class _Trial:
   pair: int
   shown: list[list[str]]
   choices: dict[str, str]
+
+  @property
+  def page(self) -> dict[str, Any]:
+    """Returns what the page knows of it."""
+    return {'shown': self.shown, 'choices': list(self.choices)}
+
+  @property
+  def key(self) -> dict[str, Any]:
+    """Returns what the key knows of it."""
+    return {'pair': self.pair, 'choices': self.choices}
 
 
 class _Pairs:
