@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import shutil
+import subprocess
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ from helpers.studies import make_plan, PAIRS, pictures, QUESTIONS, RESULTS, SHOW
 from helpers.tiny_model import make_config, make_model
 from maskgan_jax import errors
 from maskgan_jax.data import pipeline
-from maskgan_jax.runs import checkpoints
+from maskgan_jax.runs import checkpoints, pages
 from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 from maskgan_jax.user_study import __main__ as user_study
@@ -144,6 +146,13 @@ def test_the_page_needs_no_network_and_names_nobody():
   assert len(ids) == len(set(ids))
   assert set(re.findall(r"\$\('([\w-]+)'\)", text)) <= set(ids)
   assert {label['for'] for label in page.all('label')} <= set(ids)
+
+
+@pytest.mark.skipif(not shutil.which('node'), reason='no node to read JavaScript with')
+def test_the_script_is_javascript():
+  path = os.path.join(pages.templates_of(study_pages.__file__), 'study.js')
+  result = subprocess.run(['node', '--check', path], capture_output=True, text=True, check=False)
+  assert not result.returncode, result.stderr
 
 
 def test_large_studies_have_jpegs_all_of_them(monkeypatch):
