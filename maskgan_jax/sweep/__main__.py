@@ -53,6 +53,7 @@ def sweep(config: ml_collections.ConfigDict, workdir: str, *, field: str,
   import jax
 
   from maskgan_jax.sweep import results as sweep_results
+  # Whatever can be wrong with any of the runs is found before the first is trained.
   planned = sweep_plans.plan(config, workdir, field, values, runs, baselines)
   if train:
     _train([run for run in planned if run.own], field, poll, note)
@@ -69,6 +70,8 @@ def _train(planned: Sequence[sweep_plans.Planned], field: str, poll: Callable[[]
   from maskgan_jax import experiment
   for run in planned:
     _check(run)
+
+  # Two values with the same losses are compiled and compared once, before anything is trained.
   checked_weight = False
   for number, run in enumerate(planned, 1):
     poll()
@@ -156,6 +159,8 @@ def main() -> None:
   if '://' in arguments.workdir:
     raise errors.UserError(f'--workdir={arguments.workdir} is not a folder of this file system; '
                            'mount the bucket and name its folder')
+
+  # The flags of the command come before the keys of the config.
   config = _config(arguments)
   field = (arguments.field or config.sweep.field).removeprefix('config.')
   if not field:

@@ -94,6 +94,7 @@ def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translati
 
 def write_csv(workdir: str, runs: Sequence[Run]) -> str:
   """Writes sweep.csv, a row a run: value, step, workdir, and the numbers of scores.csv."""
+  # Columns in the order in which they come; texts are left out.
   names: dict[str, None] = {}
   for run in runs:
     for name, value in run.row.items():
@@ -133,6 +134,7 @@ def _columns(runs: Sequence[Run], field: str, names: Iterable[str]) -> dict[str,
   companions = ((_truth, 'of the truth'), (measures.baseline, 'do nothing'))
   for name in names:
     columns[_heading(name)] = [_number(run.row.get(name)) for run in runs]
+    # Two measures may have companions of the same heading.
     for companion, heading in companions:
       cells = [run.row.get(companion(run.row, name)) for run in runs]
       if any(cell is not None for cell in cells):
@@ -226,17 +228,22 @@ def _shown(runs: Sequence[Run]) -> dict[str, list[str]]:
   for run in runs:
     values |= run.row
   columns = measures.ordered(values)
-  shown = {}
+
+  # Measures of changes by direction.
+  shown: dict[str, list[str]] = {}
   for direction in FIGURES:
-    names = [f'{direction}_{measure}' for measure in _CHANGES]
-    names = [name for name in names if name in columns]
-    if names:
-      shown[direction] = names
-  others = [name for name in columns
-            if name not in _NOT_SHOWN and not name.startswith(_TRUTH)]
-  if not shown and others:
-    shown[''] = others[:_OTHERS]
-  return shown
+    for measure in _CHANGES:
+      if f'{direction}_{measure}' in columns:
+        shown.setdefault(direction, []).append(f'{direction}_{measure}')
+  if shown:
+    return shown
+
+  # Without them the first ones of the others.
+  others = []
+  for name in columns:
+    if name not in _NOT_SHOWN and not name.startswith(_TRUTH):
+      others.append(name)
+  return {'': others[:_OTHERS]} if others else {}
 
 
 def _title(name: str) -> str:
@@ -279,6 +286,7 @@ def _chart(runs: Sequence[Run], name: str, field: str) -> Markup:
 
 def _lines(runs: Sequence[Run], names: Sequence[str]) -> list[dict[str, Any]]:
   """Returns the lines of the page's table: the runs, then what to compare them with."""
+  # A baseline's line is marked: it stands beside the values.
   lines = []
   for run in runs:
     cells = [_cell(run.row.get(name), run.row.get(f'{name}_std')) for name in names]

@@ -102,6 +102,7 @@ def _to_train(config: ml_collections.ConfigDict, workdir: str, field: str, value
   if os.sep in label:
     raise errors.UserError(f'{label!r} is not a name for a folder; train it with the train '
                            'command and give its folder in --runs')
+  # The config, the method and what the folder holds already have to agree with the value.
   changed = config.copy_and_resolve_references()
   run_config.set_key(changed, field, value)
   run_config.check_values(changed)
@@ -140,7 +141,8 @@ def _beside(folders: Sequence[str], labels: Sequence[str]) -> list[Planned]:
 
 def _check_together(planned: Sequence[Planned]) -> None:
   """Raises UserError if a value comes twice, or if runs have pictures of several sizes."""
-  workdir_of, first = {}, planned[0]
+  first = planned[0]
+  workdir_of = {}  # by value
   height, width = _size(first.config)
   for run in planned:
     if run.value is not None and run.value in workdir_of:
@@ -182,6 +184,7 @@ def _other_causes(one: ml_collections.ConfigDict, other: ml_collections.ConfigDi
   for key in sorted((values.keys() & other_values.keys()) - {field}):
     if values[key] == other_values[key]:
       continue
+    # Training depends on a key if the fingerprint of the config does.
     changed = one.copy_and_resolve_references()
     with changed.unlocked(), changed.ignore_type():
       run_config.set_key(changed, key, other_values[key])

@@ -163,7 +163,7 @@ def _open(run: sweep_plans.Planned, data: '_Data', poll, note
   last = {'split': evaluators.SPLIT, 'step': translator.step}
   if run.config.evaluators and not scores.latest(run.workdir, **last):
     note(f'measuring {run.workdir}, step {translator.step}')
-    reasons = []
+    reasons = []  # why an evaluator measures nothing; the run's report says it too
 
     def remember(line):
       reasons.append(line)
@@ -177,6 +177,7 @@ def _open(run: sweep_plans.Planned, data: '_Data', poll, note
 
 def _translate(translator: Translator, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """Returns what a model makes of the pictures in each direction that it can translate in."""
+  # Every method translates from a to b.
   directions = ['ab']
   if 'reverse' in translator.abilities:
     directions.append('ba')

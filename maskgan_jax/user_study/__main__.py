@@ -91,12 +91,12 @@ def make(workdirs: Sequence[str], output: str, *, names: Sequence[str] = (), pai
   Returns:
     The two files.
   """
+  # Mistakes in the flags are found before a model is opened.
   key_path = _key_path(output)
   names = _names(workdirs, names)
   _check_questions(questions)
   runs = _open(workdirs, names, reverse)
-  guided = any(run.guided for run in runs)
-  questions = _questions(questions, guided, len(runs) + with_truth)
+  questions = _questions(questions, any(run.guided for run in runs), len(runs) + with_truth)
   for line in _other_data(runs):
     note(line)
 
@@ -165,7 +165,7 @@ def _check_questions(questions: Sequence[str]) -> None:
 
 def _questions(asked: Sequence[str], guided: bool, methods: int) -> list[str]:
   """Returns the questions to ask; raises UserError for one that makes no sense with the runs."""
-  impossible = {}
+  impossible = {}  # reason by question
   for name, question in study_plans.QUESTIONS.items():
     if 'exemplar' in question.shows and not guided:
       impossible[name] = 'asks about an exemplar, but none of the runs takes one'
@@ -184,8 +184,10 @@ def _other_data(runs: Sequence[_Run]) -> list[str]:
   lines, first = [], runs[0].translator.config.data
   for run in runs[1:]:
     other = run.translator.config.data
-    keys = [key for key in first
-            if key not in _NOT_PICTURES and key in other and first[key] != other[key]]
+    keys = []
+    for key in first:
+      if key not in _NOT_PICTURES and key in other and first[key] != other[key]:
+        keys.append(key)
     if keys:
       lines.append(f'{run.workdir} has another config.data.{", ".join(keys)} than '
                    f'{runs[0].workdir}, whose test pictures are shown; make sure that it does the '
@@ -279,6 +281,7 @@ def _made(runs: Sequence[_Run], pictures: _Pictures) -> dict[str, Any]:
 def _write(study: study_plans.Study, output: str, key_path: str, note: Callable[[str], None]
            ) -> None:
   """Writes the key, then the page, and says how long an answer to it takes."""
+  # The key first: a page without it would be worthless.
   _check_key(key_path, study.id)
   files.write_atomically(key_path, json.dumps(study.key, indent=1) + '\n')
   files.write_atomically(output, study_pages.page(study))

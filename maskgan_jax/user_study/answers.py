@@ -124,6 +124,8 @@ def _answers(key: Mapping[str, Any], path: str) -> Answers:
   if content.get('study') != key['study']:
     raise ValueError(f'it answers another study, {_short(content.get("study"))}, not '
                      f'{key["study"]!r}')
+
+  # Names are compared without regard to case and spaces.
   participant = content.get('participant')
   if not isinstance(participant, str) or not participant.strip() or len(participant) > 200:
     raise ValueError('it does not say whose answers it holds')
@@ -175,7 +177,7 @@ def rows(key: Mapping[str, Any], answers: Sequence[Answers]) -> list[Row]:
   """Returns how often each method was chosen in each question, in the key's order."""
   result = []
   for question in key['questions']:
-    choices_of = {}
+    choices_of = {}  # the methods that each of its trials shows
     for name, trial in key['trials'].items():
       if trial['question'] == question:
         choices_of[name] = list(trial['choices'].values())
@@ -249,6 +251,7 @@ def as_markdown(key: Mapping[str, Any], results: Sequence[Row], participants: in
                 refused: Sequence[str]) -> str:
   """Returns the report: how the study was made, a table, and how to read it."""
   people = f'{participants} participant{"s" * (participants != 1)}'
+  # Heading, how the study was made, results, questions, notes, and what is left out.
   lines = [f'# {key.get("title") or "User study"}', '',
            f'Study `{key["study"]}`: {people}, {len(key["trials"])} answers each.', '']
   lines += [f'- {line}' for line in _made(key)]

@@ -132,7 +132,7 @@ def _used(trials: Iterable[Mapping[str, Any]], pairs: '_Pairs',
           pictures: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray]
           ) -> dict[str, np.ndarray]:
   """Returns the pictures that the trials show, sorted by their opaque names."""
-  image_of = {}
+  image_of = {}  # by opaque name
   roles = dict(pictures) | {(method, 'result'): images for method, images in results.items()}
   for role, images in roles.items():
     for index, image in enumerate(images):
@@ -218,6 +218,7 @@ class _Pairs:
 
   def _against_real(self, rng: np.random.Generator) -> list[dict[str, str]]:
     """Returns the choices of each pair: one method's picture and a real one."""
+    # Methods take turns, in an order drawn by lot.
     turns = rng.permutation(np.arange(self.count) % len(self._methods))
     choices: list[dict[str, str]] = [{}] * self.count
     for m, method in enumerate(self._methods):
@@ -240,6 +241,7 @@ class _Pairs:
 
   def _other_targets(self, pair: int) -> list[int]:
     """Returns the targets without the pair's own exemplar; those of no pair first."""
+    # Pairs begin at different places, so that no real picture is shown much more than others.
     spare = self._targets - self.count
     pool = [*range(self.count, self._targets), *range(self.count)]
     start = pair if pair < spare else spare + (pair - spare) % self.count
