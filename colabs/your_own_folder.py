@@ -134,7 +134,7 @@ if not FOLDER:
 
 def check(sheet=''):
   """What check_data says of the config's data; a contact sheet if a file is named."""
-  return check_data.check(config.data, config.image_size, config.seed, str(sheet))
+  return check_data.check(config, str(sheet))
 
 
 found = check()
@@ -154,11 +154,10 @@ show(load_image(out / 'check_data.png'))
 
 # %%
 if (folder / 'attributes.csv').exists():
-  table = config.data.copy_and_resolve_references()
-  table.update(source='csv', path=str(folder), attributes_file=str(folder / 'attributes.csv'),
-               a='~Glasses', b='Glasses')
-  by_table = check_data.check(table, config.image_size, config.seed, '')
-  print('\n'.join(check_data.lines(by_table)))
+  by_table = config.copy_and_resolve_references()
+  by_table.data.update(source='csv', path=str(folder), a='~Glasses', b='Glasses',
+                       attributes_file=str(folder / 'attributes.csv'))
+  print('\n'.join(check_data.lines(check_data.check(by_table))))
 
 # %% [markdown]
 # ## Train, briefly

@@ -18,10 +18,10 @@ faces, 2,000 pairs of glasses.
       --workdir=runs/avatars/lomit
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.recipes import additional_mask as additional_mask_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
-from maskgan_jax.runs import config as run_config
 
 METHODS = ('content_transfer', 'lomit', 'egsc_it', 'additional_mask', 'cyclegan')
 TASKS = ('glasses', 'hair_color')

@@ -22,8 +22,8 @@ trained on men, tested on women, to whom men's facial hair is given.
       --workdir=runs/celeba_facial_hair --config.data.path=data/celeba
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 
 # Table 7's rows but for the first: what differs.
 ABLATIONS = {

@@ -12,9 +12,9 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import cli, errors, files
+from maskgan_jax import config as run_config
 from maskgan_jax.data import evaluation, pipeline, predicates, transforms, unused
 from maskgan_jax.data.records import SPLITS
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures
 
 _SHOWN = 5  # names in a line of the report
@@ -26,17 +26,13 @@ _ROWS = {'a': 'a', 'b': 'b', 'a_mask': "a's mask", 'b_mask': "b's mask", 'truth_
          'truth_ab_erased': 'a after b, erased', 'a_erase': 'what that leaves as in a'}
 
 
-def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, output: str, *,
-          max_images: int = 0, image_width: int = 0) -> dict:
+def check(config: ml_collections.ConfigDict, output: str = '', *, max_images: int = 0) -> dict:
   """Reads the data of a config and writes a contact sheet to `output` ('' for none).
 
   Args:
-    config_data: config.data.
-    image_size: height in pixels, as the network would get them.
-    seed: as for training; it changes nothing here.
+    config: as `pipeline.make` takes it.
     output: PNG path.
     max_images: at most this many, evenly spread, of each domain and split are read; 0 = all.
-    image_width: in pixels; 0 = image_size.
 
   Returns:
     'data' (`Data.describe`), 'splits' (by split and domain: counts, sizes, unreadable, constant,
@@ -47,8 +43,8 @@ def check(config_data: ml_collections.ConfigDict, image_size: int, seed: int, ou
   Raises:
     UserError: the data cannot be opened at all.
   """
-  data = pipeline.make(config_data, image_size=image_size, image_width=image_width, seed=seed)
-  transform = transforms.from_config(config_data, image_size, image_width)
+  data = pipeline.make(config)
+  transform = transforms.Transform.of(config)
   splits, by_pixels, good = {}, collections.defaultdict(set), {}
   for split in SPLITS:
     splits[split], good[split] = {}, []
@@ -279,8 +275,7 @@ def main() -> None:
   """Checks what --config names, prints the report, fails if `train` would with these pictures."""
   config = run_config.from_flags()
   _check_output(flags.FLAGS.output, config.data)
-  report = check(config.data, config.image_size, config.seed, flags.FLAGS.output,
-                 max_images=flags.FLAGS.max_images, image_width=config.image_width)
+  report = check(config, flags.FLAGS.output, max_images=flags.FLAGS.max_images)
   print('\n'.join(lines(report)))
   if reason := refusal(report, measures=bool(config.get('evaluators', True))):
     raise errors.UserError(reason)

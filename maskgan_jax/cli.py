@@ -33,7 +33,7 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
     positional: `main` takes the list of arguments that are not flags; else there may be none.
     saves_memory: what the user can do where memory is lacking.
   """
-  from maskgan_jax.runs import config
+  from maskgan_jax import config
 
   def parse(argv):
     if any(argument in ('--help', '-help', '-h', '--helpshort') for argument in argv[1:]):
@@ -41,7 +41,7 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
       if hasattr(signal, 'SIGPIPE'):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` is not an error
       print((module.__doc__ or '').strip() + '\n\nFlags:')
-      print(flags.FLAGS.main_module_help() + flags.FLAGS.module_help('maskgan_jax.runs.config'))
+      print(flags.FLAGS.main_module_help() + flags.FLAGS.module_help(config.command_line.__name__))
       sys.exit(0)
     argv = [expand_home(argument) for argument in argv]
     try:

@@ -16,9 +16,9 @@ from absl import flags
 import ml_collections
 
 from maskgan_jax import cli, errors, evaluators
+from maskgan_jax import config as run_config
 from maskgan_jax.data import pipeline
 from maskgan_jax.runs import checkpoints, report, scores
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 
 
@@ -62,8 +62,7 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
     for step in new:
       poll()
       known.add(step)
-      data = data or pipeline.make(config.data, image_size=config.image_size,
-                                   image_width=config.image_width, seed=config.seed)
+      data = data or pipeline.make(config)
       try:
         translator = Translator.from_workdir(workdir, step, like=translator)
       except errors.UserError as error:

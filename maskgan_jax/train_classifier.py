@@ -31,8 +31,8 @@ from absl import flags
 import ml_collections
 
 from maskgan_jax import cli, errors
+from maskgan_jax import config as run_config
 from maskgan_jax.data.domains import domains_of
-from maskgan_jax.runs import config as run_config
 
 _BATCH = 64  # test pictures at once
 _LINES = 10  # of progress
@@ -97,13 +97,13 @@ def _make_folder(output):
 def _open(config, attributes, seed, note):
   """Returns the data, whose batches tell the attributes to learn, and their names."""
   from maskgan_jax.data import pipeline, predicates
-  config_data = config.data.copy_and_resolve_references()
+  config = config.copy_and_resolve_references()
+  config.seed, config_data = seed, config.data
   wanted = attributes or tuple(config_data.attributes)
 
   def make(names):
     config_data.attributes = tuple(name for name in names if name in known)
-    return pipeline.make(config_data, image_size=config.image_size,
-                         image_width=config.image_width, seed=seed)
+    return pipeline.make(config)
   known = ()
   data = make(())
   if unused := data.describe()['unused']:
@@ -287,7 +287,7 @@ def lines(names: Sequence[str], held_out) -> list[str]:
 
 
 def define_flags() -> None:
-  """The command's flags; --config and --config.key=value come from runs/config.py."""
+  """The command's flags; --config and --config.key=value come from maskgan_jax/config."""
   flags.DEFINE_string('output', '', 'The file to write, NAME.safetensors; it must not be there.')
   flags.DEFINE_list('attributes', [], 'What to learn, with commas between; B is domain b itself. '
                     'By default what tells the domains apart and config.data.attributes.')

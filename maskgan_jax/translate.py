@@ -240,7 +240,7 @@ def _load(path: str, config: ml_collections.ConfigDict, flag: str, edits: Edits,
           note: Callable[[str], None], apart: Sequence[str] = ()) -> list[Picture]:
   """The picture at `path`, or those in the folder that can be read; UserError if there are none."""
   data = config.data
-  transform = transforms.from_config(data, config.image_size, config.image_width)
+  transform = transforms.Transform.of(config)
   if os.path.isdir(path) and (remark := unused.describe(path, [''], apart)):
     note(f'{path}: {remark}')
   found, remarks = [], []

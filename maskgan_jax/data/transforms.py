@@ -6,7 +6,9 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from maskgan_jax import errors
+from maskgan_jax import errors, fields
+from maskgan_jax.data import default_config
+from maskgan_jax.fields import at_least, field
 
 RESIZE = {
     'bilinear': Image.Resampling.BILINEAR,
@@ -20,7 +22,8 @@ _LEAST_SHARE = 0.5  # CelebA's usual crops leave 0.8 of it
 DARK, _BRIGHT = 16, 239  # of 255; what stays below or above is nearly black or white
 SHALLOW = ('files of 16 bits must use all of 0 to 65535: multiply data of 14 bits by 4, of 12 by '
            '16 and of 10 by 64, or save 8 bits')  # what to do about pictures that are dark
-_LARGEST_LOAD = 16  # crops of a larger picture would show next to nothing; a slip of the keyboard
+_LARGEST_LOAD = 16  # times image_size
+_SHAPE = dict(image_size=field(0, at_least(1)), image_width=field(0, at_least(0)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +44,10 @@ class Transform:
     resize: a key of RESIZE.
     flip: whether training mirrors half of the pictures.
     image_width: width of the result, pixels; 0 = image_size.
-    zoom_probability: of a training picture to become a random part of itself, resized back.
-    zoom_least: share of height and width that such a part has at least; at most it has 1.
-    test_whole: whether evaluation sees all of a picture at the result's size; else, of a larger
-      load_size, the centre.
+    zoom_probability: chance of a training picture to become a random part of itself, resized back.
+    zoom_least: least share of height and width of such a part; the most is 1.
+    test_whole: whether evaluation sees all of a picture at the result's size; if not, it sees the
+      centre of what a larger load_size made.
   """
   image_size: int
   crop: str = ''
@@ -52,29 +55,34 @@ class Transform:
   load_size: int = 0
   resize: str = 'bilinear'
   flip: bool = True
-  # Not in the repr, from which fingerprints of runs are made that are older than these.
-  image_width: int = dataclasses.field(default=0, repr=False)
-  zoom_probability: float = dataclasses.field(default=0.0, repr=False)
-  zoom_least: float = dataclasses.field(default=0.8, repr=False)
-  test_whole: bool = dataclasses.field(default=False, repr=False)
+  image_width: int = 0
+  zoom_probability: float = 0.0
+  zoom_least: float = 0.8
+  test_whole: bool = False
+
+  @classmethod
+  def of(cls, config: ml_collections.ConfigDict) -> 'Transform':
+    """Returns the transform that a config describes."""
+    data = config.data
+    return cls(
+        image_size=config.image_size,
+        image_width=config.image_width,
+        crop=data.crop,
+        keep_aspect=data.keep_aspect,
+        load_size=data.load_size,
+        resize=data.resize,
+        flip=data.flip,
+        zoom_probability=data.zoom_probability,
+        zoom_least=data.zoom_least,
+        test_whole=data.test_whole)
 
   def __post_init__(self):
-    if self.image_size < 1:
-      raise errors.UserError(f'image_size={self.image_size} must be at least 1')
-    if self.image_width < 0:
-      raise errors.UserError(f'image_width={self.image_width} must be at least 0 (0 = image_size)')
-    if not 0 <= self.zoom_probability <= 1:
-      raise errors.UserError(f'config.data.zoom_probability={self.zoom_probability:g} must lie in '
-                             '[0, 1]')
-    if not 0 < self.zoom_least <= 1:
-      raise errors.UserError(f'config.data.zoom_least={self.zoom_least:g} must lie in (0, 1]; it '
-                             'is a share of height and width')
-    if self.resize not in RESIZE:
-      raise errors.UserError(f'config.data.resize={self.resize!r} must be one of '
-                             f'{", ".join(RESIZE)}{errors.nearest(self.resize, RESIZE)}')
+    fields.check(vars(self), _SHAPE)
+    fields.check(vars(self), default_config.FIELDS, 'config.data.')
     if self.load_size and self.load_size < self.image_size:
       raise errors.UserError(f'config.data.load_size={self.load_size} is smaller than '
                              f'image_size={self.image_size}; make it larger, or 0')
+    # Crops of a larger picture would show next to nothing: a slip of the keyboard.
     if self.load_size > _LARGEST_LOAD * self.image_size:
       raise errors.UserError(f'config.data.load_size={self.load_size} is more than {_LARGEST_LOAD} '
                              f'times image_size={self.image_size}, which is cropped from it; make '
@@ -187,16 +195,6 @@ class Transform:
       raise errors.UserError(f'config.data.crop={self.crop!r} does not fit into {name}, which is '
                              f'{height} high and {width} wide')
     return box
-
-
-def from_config(config_data: ml_collections.ConfigDict, image_size: int,
-                image_width: int) -> Transform:
-  """Returns the transform that `config.data` describes."""
-  return Transform(
-      image_size=image_size, crop=config_data.crop, keep_aspect=config_data.keep_aspect,
-      load_size=config_data.load_size, resize=config_data.resize, flip=config_data.flip,
-      image_width=image_width, zoom_probability=config_data.zoom_probability,
-      zoom_least=config_data.zoom_least, test_whole=config_data.test_whole)
 
 
 def levels_remark(image: np.ndarray) -> str:

@@ -39,8 +39,7 @@ def open_run(workdir: str) -> demo_session.Model:
   translator = Translator.from_workdir(workdir)
   config = translator.config
   try:
-    data = pipeline.make(config.data, image_size=config.image_size,
-                         image_width=config.image_width, seed=config.seed)
+    data = pipeline.make(config)
     batch = next(iter(data.evaluation('test', batch_size=_EXAMPLES, max_pairs=_EXAMPLES)))
   except (errors.UserError, StopIteration) as error:
     print(f'{workdir}: no examples on the page ({error})')

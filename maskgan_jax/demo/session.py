@@ -80,8 +80,7 @@ class Model:
   @property
   def transform(self) -> transforms.Transform:
     """The way from a picture to the model's input."""
-    config = self.translator.config
-    return transforms.from_config(config.data, config.image_size, config.image_width)
+    return transforms.Transform.of(self.translator.config)
 
   def load(self, data: bytes, name: str, note: Callable[[str], None] = print) -> np.ndarray:
     """A visitor's file at the model's resolution, with a note of what may surprise about it."""

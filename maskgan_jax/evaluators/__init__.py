@@ -9,11 +9,11 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
 from maskgan_jax.evaluators import _features as features
 from maskgan_jax.evaluators import _result_table as result_table
 from maskgan_jax.evaluators import base, masks
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import pictures, scores
 from maskgan_jax.translator import Translator
 

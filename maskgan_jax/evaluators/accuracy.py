@@ -53,6 +53,11 @@ from maskgan_jax.evaluators import base, similarity
 from maskgan_jax.pretrained_networks import classifiers
 from maskgan_jax.pretrained_networks import files as weights
 
+DEFAULTS = {  # config.accuracy; a literal, which config/evaluation.py reads
+    'network': '',  # NAME.safetensors of train_classifier, a jax.export blob, or NAME.onnx
+    'attributes': (),  # of the last two kinds: the name of each output
+}
+
 _FIELD = 'config.accuracy.network'
 _DOUBTFUL = 0.8  # held-out accuracy below which a classifier is not a judge
 _DOMAINS = 'ab'

@@ -53,6 +53,21 @@ from maskgan_jax.evaluators import _distances as distances
 from maskgan_jax.evaluators import _features as features
 from maskgan_jax.evaluators import _resizing as resizing
 
+DEFAULTS = {  # config.distribution; a literal, which config/evaluation.py reads
+    'network': '',  # NAME.safetensors of import_weights inception, a jax.export blob, or NAME.onnx
+    'protocol': 'pytorch_fid',  # 'clean', 'tf1': how Inception gets its 299x299 pixels
+    'tap': '2048',  # of Inception: '64', '192', '768'
+    'real': 'target',  # what translations are held against; 'source': the domain they come from
+    'kid': {
+        'degree': 3,
+        'gamma': 0.0,  # 0 = 1 / the number of features
+        'coefficient': 1.0,
+        'subsets': 100,
+        'subset_size': 1000,
+    },
+    'cache': '',  # a folder that keeps the features of real pictures; '' = compute them each time
+}
+
 _FIELD = 'config.distribution.network'
 _MOST = 20_000  # pictures of a set whose features are kept: 160 MB at 2048
 _BATCH = 32  # real pictures at once

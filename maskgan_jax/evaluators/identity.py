@@ -32,6 +32,10 @@ from maskgan_jax.evaluators import base, similarity
 from maskgan_jax.pretrained_networks import classifiers
 from maskgan_jax.pretrained_networks import files as weights
 
+DEFAULTS = {  # config.identity; a literal, which config/evaluation.py reads
+    'network': '',  # a file that _features.py opens; '' = accuracy.network
+}
+
 _PERFECT = 0.5  # true answers should be at least so much like their sources
 
 

@@ -31,6 +31,11 @@ from maskgan_jax.evaluators import base, similarity
 from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.pretrained_networks import lpips
 
+DEFAULTS = {  # config.lpips; a literal, which config/evaluation.py reads
+    'network': '',  # NAME.safetensors of import_weights lpips
+    'exemplars': 4,  # diversity is over this number of exemplars of each source
+}
+
 _FIELD = 'config.lpips.network'
 _LARGEST_BATCH = 16  # pictures at once; fewer are padded to 1, 2, 4, ...
 

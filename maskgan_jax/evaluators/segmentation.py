@@ -26,6 +26,13 @@ import numpy as np
 from maskgan_jax import errors
 from maskgan_jax.evaluators import _networks as networks
 
+DEFAULTS = {  # config.segmentation; a literal, which config/evaluation.py reads
+    'network': '',  # a file: a jax.export blob, or NAME.onnx
+    'classes': 19,
+    'ids': (),  # the id of each class in data.labels_path, others are ignored; () = 0, 1, 2, ...
+    'ignore': 255,  # the id of what is not a class
+}
+
 _FEW = 20  # classes up to which each is listed
 _FIELD = 'config.segmentation.network'
 

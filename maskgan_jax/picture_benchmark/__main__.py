@@ -34,10 +34,10 @@ from absl import flags
 import ml_collections
 
 from maskgan_jax import cli, errors, evaluators, files
+from maskgan_jax import config as run_config
 from maskgan_jax.data import pipeline
 from maskgan_jax.picture_benchmark import folders as benchmark_folders
 from maskgan_jax.picture_benchmark import given as given_pictures
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import scores
 
 _NEEDS_A_MODEL = ('speed',)
@@ -96,13 +96,11 @@ def measure(config: ml_collections.ConfigDict, folders: given_pictures.Folders, 
 
 def _open(config: ml_collections.ConfigDict, note: Callable[[str], None]) -> pipeline.Data:
   """The config's data, read once and not kept; notes what is not used of them."""
-  config_data = config.data.copy_and_resolve_references()
-  with config_data.unlocked():
-    config_data.in_memory = 'never'
-  data = pipeline.make(config_data, image_size=config.image_size, image_width=config.image_width,
-                       seed=config.seed)
+  config = config.copy_and_resolve_references()
+  config.data.in_memory = 'never'
+  data = pipeline.make(config)
   if unused := data.describe()['unused']:
-    note(f'{config_data.path}: {unused}')
+    note(f'{config.data.path}: {unused}')
   return data
 
 

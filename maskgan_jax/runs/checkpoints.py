@@ -104,7 +104,7 @@ class Checkpoints:
     scores = {name: _finite(score) for name, score in (scores or {}).items()}
     notes = {
         'arrays': {item: _describe(tree) for item, tree in trees.items()},
-        **(self._identity.notes() if self._identity else {'fingerprint': ''}),
+        'identity': self._identity.notes() if self._identity else None,
         'maskgan_jax': maskgan_jax.__version__,
         'scores': scores,
     }
@@ -230,8 +230,8 @@ class Checkpoints:
   def _read(self, step: int, targets: dict[str, PyTree]) -> dict[str, PyTree]:
     """Returns the trees of one step; raises whatever Orbax raises, _UnfitError besides."""
     notes = self._notes(step)
-    if self._identity:
-      self._identity.check(notes, self._folder / str(step))
+    if self._identity and notes.get('identity'):
+      self._identity.check(notes['identity'], self._folder / str(step))
     for item, target in targets.items():
       _compare(notes['arrays'][item], _describe(target))
     wanted = {item: self._ocp.args.StandardRestore(target)

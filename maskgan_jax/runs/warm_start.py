@@ -7,10 +7,10 @@ import jax
 import ml_collections
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints
-from maskgan_jax.runs import config as run_config
 
 
 def parameters(method: base.Method, config: ml_collections.ConfigDict) -> base.Params:

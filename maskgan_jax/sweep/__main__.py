@@ -23,7 +23,7 @@ from absl import flags
 import ml_collections
 
 from maskgan_jax import cli, errors
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 from maskgan_jax.runs import measures
 from maskgan_jax.sweep import plan as sweep_plans
 
@@ -237,8 +237,7 @@ class _Data:
     from maskgan_jax.data import pipeline
     key = (config.data.to_json(sort_keys=True), config.image_size, config.image_width, config.seed)
     if key not in self._found:
-      self._found[key] = pipeline.make(config.data, image_size=config.image_size,
-                                       image_width=config.image_width, seed=config.seed)
+      self._found[key] = pipeline.make(config)
     return self._found[key]
 
 
@@ -291,7 +290,7 @@ def _other_pictures(found) -> list[str]:
 
 
 def define_flags() -> None:
-  """The command's flags; --config and --config.key=value come from runs/config.py."""
+  """The command's flags; --config and --config.key=value come from maskgan_jax/config."""
   flags.DEFINE_string('workdir', '', 'Folder of the sweep, which holds the runs of its values.')
   flags.DEFINE_string('field', '', 'Key of the config that is varied, e.g. weights.mask; by '
                       'default config.sweep.field.')

@@ -8,8 +8,8 @@ from typing import Any
 
 import ml_collections
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.sweep import charts as value_charts
 
 _WORDS = {'true': True, '1': True, 'false': False, '0': False}

@@ -29,7 +29,7 @@ from typing import Any
 from absl import flags
 
 from maskgan_jax import cli, errors
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 from maskgan_jax.runs import measures
 from maskgan_jax.tables import cells as table_cells
 from maskgan_jax.tables import formats as table_formats
@@ -170,8 +170,7 @@ def _measure(run, plan, asked, wanted, row_name, again, whys, poll, note) -> Non
     poll()
     note(f'measuring {run.workdir}, step {step}')
     try:
-      data = data or pipeline.make(config.data, image_size=config.image_size,
-                                   image_width=config.image_width, seed=config.seed)
+      data = data or pipeline.make(config)
       translator = Translator.from_workdir(run.workdir, step, like=translator)
     except errors.UserError as error:
       whys[run.workdir] = str(error)

@@ -16,8 +16,8 @@ from typing import Any
 
 import ml_collections
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import measures, scores
 from maskgan_jax.sweep import plan as sweep_plans
 from maskgan_jax.tables.papers import base
@@ -25,8 +25,8 @@ from maskgan_jax.tables.papers import base
 _DEPTH = 4  # folders below the root in which runs are looked for
 # Groups of the config that say how something is measured; what lies elsewhere is a matter of
 # training, or of where things are.
-_MEASURING = ('accuracy.', 'distribution.', 'identity.', 'lpips.', 'segmentation.',
-              'evaluation_pairs', 'data.apart', 'data.erase', 'data.mask', 'data.transfer')
+_MEASURING = (*(f'{group}.' for group in run_config.evaluator_groups()), 'evaluation_pairs',
+              'data.apart', 'data.erase', 'data.mask', 'data.transfer')
 _WHERE = ('distribution.cache', 'data.masks_path')
 NOT_TRAINED = 'not trained'
 _NOT_PROVENANCE = ('split', 'time')

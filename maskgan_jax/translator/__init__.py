@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import base
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints, scores
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import arguments, exporting
 from maskgan_jax.translator import packaged as pretrained
 

@@ -17,10 +17,10 @@ from flax import traverse_util
 import ml_collections
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, files
 from maskgan_jax.data import images
 from maskgan_jax.pretrained_networks import files as weights
-from maskgan_jax.runs import config as run_config
 
 KIND = 'translator'
 WEIGHTS = 'model.safetensors'

@@ -38,8 +38,8 @@ from absl import flags
 import numpy as np
 
 from maskgan_jax import cli, errors, files
+from maskgan_jax import config as run_config
 from maskgan_jax.data import pipeline
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 from maskgan_jax.user_study import answers as study_answers
 from maskgan_jax.user_study import page as study_pages
@@ -183,8 +183,7 @@ def _pictures(config, pairs: int, note) -> tuple[dict[str, np.ndarray], int, str
   Returns them, how many are for translation, and the split: test, or validation where that is
   empty.
   """
-  data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
-                       seed=config.seed)
+  data = pipeline.make(config)
   try:
     split, found = 'test', data.evaluation('test', batch_size=_BATCH, max_pairs=2 * pairs)
   except errors.UserError as error:

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import pytest
 
 from helpers.commands import fails, ROOT, run, SMOKE
-from maskgan_jax import cli, errors, files, methods
+from maskgan_jax import cli, config, errors, files, methods
 from maskgan_jax.pretrained_networks import files as weights
-from maskgan_jax.runs import config, warm_start
+from maskgan_jax.runs import warm_start
 
 
 @pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',
@@ -71,9 +71,9 @@ def test_a_tilde_in_the_configs_keys(monkeypatch, tmp_path):
     ([SMOKE, '--workdir=w', '--config.evaluators=truht'], ["did you mean 'truth'"]),
     ([SMOKE, '--workdir=w', '--config.method=content_transfr'], ["did you mean"]),
     ([SMOKE, '--workdir=gs://bucket/run'], ['gs://bucket/run']),
-    ([SMOKE, '--workdir=w', '--config.batch_size=0'], ['batch_size is 0']),
-    ([SMOKE, '--workdir=w', '--config.log_every=0'], ['log_every is 0']),
-    ([SMOKE, '--workdir=w', '--config.seed=2147483648'], ['seed', '2**31']),
+    ([SMOKE, '--workdir=w', '--config.batch_size=0'], ['batch_size=0 must be at least 1']),
+    ([SMOKE, '--workdir=w', '--config.log_every=0'], ['log_every=0']),
+    ([SMOKE, '--workdir=w', '--config.seed=2147483648'], ['seed=2147483648', '2147483647']),
     (['--config', 'configs/quikstart.py', '--workdir=w'], ["did you mean 'configs/quickstart.py'"]),
 ])
 def test_trains_mistakes(flags, parts):

@@ -21,12 +21,12 @@ from helpers import data_samples
 from helpers.commands import fails, ROOT, run
 from helpers.distribution_samples import export
 from helpers.simple_method import Adds
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators
 from maskgan_jax.data import pipeline
 from maskgan_jax.picture_benchmark import __main__ as picture_benchmark
 from maskgan_jax.picture_benchmark import folders as benchmark_folders
 from maskgan_jax.picture_benchmark import given as given_pictures
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import scores
 from maskgan_jax.translator import Translator
 
@@ -46,7 +46,7 @@ def config_of(data_dir, argument='glasses,quick,smoke', **overrides):
 
 
 def open_data(config):
-  return pipeline.make(config.data, image_size=config.image_size, seed=config.seed)
+  return pipeline.make(config)
 
 
 @pytest.fixture(name='config', scope='module')

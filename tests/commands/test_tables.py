@@ -7,8 +7,8 @@ import statistics
 
 import pytest
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import scores
 from maskgan_jax.tables import __main__ as tables
 from maskgan_jax.tables import cells as table_cells

@@ -159,7 +159,6 @@ def test_default_counts_are_the_named_dataset():
 
 def test_wrong_requests_are_one_clear_line(tmp_path):
   for request, split, size, message in [
-      (config_data(tmp_path, train=-1), 'train', 32, 'num_train=-1'),
       (config_data(tmp_path), 'train', 4, '4 pixels'),
       (config_data(tmp_path), 'valid', 32, "no split 'valid'")]:
     with pytest.raises(errors.UserError, match=message) as caught:

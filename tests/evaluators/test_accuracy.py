@@ -7,18 +7,19 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from helpers import data_samples
 from helpers.classifiers import drawn
 from helpers.data_samples import make_config as make_data_config
 from helpers.distribution_samples import export
 from helpers.simple_method import Data, pictures, Simple, simple
 from helpers.tiny_model import SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators
-from maskgan_jax.data import pipeline, predicates
+from maskgan_jax.data import predicates
 from maskgan_jax.data.domains import domains_of
 from maskgan_jax.evaluators import accuracy
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.pretrained_networks import classifiers
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import measures
 
 NAMES = ('Blue', 'Red', 'Green')  # what the classifier's outputs are called
@@ -159,7 +160,7 @@ def _table(tmp_path_factory):
 def open_table(table, config, **fields):
   config.data = make_data_config('csv', path=str(table), attributes_file=f'{table}/table.csv',
                                  **fields)
-  return pipeline.make(config.data, image_size=SIZE, seed=0)
+  return data_samples.open_data(config.data, image_size=SIZE)
 
 
 @pytest.mark.parametrize('batch_size', [3, 64])
@@ -342,7 +343,7 @@ def test_what_cannot_be_measured_is_one_line(network, table, tmp_path):
         Image.fromarray(colored(1, i)[0]).save(tmp_path / f'{split}{domain}' / f'{i}.png')
   config = make_config(network, ('Eyeglasses', 'Red', 'Green'))
   config.data.update(source='folder', path=str(tmp_path))
-  data = pipeline.make(config.data, image_size=SIZE, seed=0)
+  data = data_samples.open_data(config.data, image_size=SIZE)
   assert measure(data, config, note=notes.append) == {'pairs': 2.0}
   assert notes[0].startswith(f'{start}config.accuracy.network knows Eyeglasses, Red, Green, and')
   one = export(tmp_path / 'one', lambda x: look(x)[:, 1:2])

@@ -10,12 +10,12 @@ import pytest
 from helpers.distribution_samples import export, measure, open_data, write_folder
 from helpers.simple_method import Data, pairs, Simple, simple
 from helpers.tiny_model import SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators
 from maskgan_jax.evaluators import _distances as distances
 from maskgan_jax.evaluators import _networks as networks
 from maskgan_jax.evaluators import lpips, masks, segmentation
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import config as run_config
 
 
 def _blind(images):

@@ -20,11 +20,11 @@ from helpers.distribution_samples import (
   write_folder,
 )
 from helpers.simple_method import Adds, Data, pictures, simple
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators, experiment
 from maskgan_jax.evaluators import _distances as distances
 from maskgan_jax.evaluators import _features as features
 from maskgan_jax.evaluators import distribution
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import measures, scores
 from maskgan_jax.training import loop
 

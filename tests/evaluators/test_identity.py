@@ -8,11 +8,11 @@ from helpers.classifiers import drawn
 from helpers.distribution_samples import export, seen
 from helpers.simple_method import Data, pairs, pictures, Simple, simple
 from helpers.tiny_model import SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators
 from maskgan_jax.evaluators import identity
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.pretrained_networks import classifiers
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import measures
 
 

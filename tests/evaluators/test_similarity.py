@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from skimage import metrics
 
+from helpers import data_samples
 from helpers.simple_method import Data, pictures, Simple, simple
 from maskgan_jax import errors, evaluators
-from maskgan_jax.data import default_config, evaluation, pipeline, predicates, transforms
+from maskgan_jax.data import default_config, evaluation, predicates, transforms
 from maskgan_jax.evaluators import _image_measures as image_measures
 from maskgan_jax.evaluators import similarity
 from maskgan_jax.methods.base import Translation
@@ -248,7 +249,7 @@ def test_groups_come_from_the_config(data_dir):
   config = default_config.get_default()
   config.update(data_dir=data_dir, num_train=4, num_validation=4, num_test=8,
                 apart=('Smiling', '~Smiling'))
-  data = pipeline.make(config, image_size=SIZE, seed=0)
+  data = data_samples.open_data(config, image_size=SIZE)
   assert data.apart == ('Smiling', '~Smiling')
   [batch] = data.evaluation('test', batch_size=8)
   column = data.records('test').attribute_names.index('Smiling')
@@ -261,4 +262,4 @@ def test_groups_come_from_the_config(data_dir):
                        (('Smiling', ' '), 'has an empty group')):
     config.apart = wrong
     with pytest.raises(errors.UserError, match=match):
-      pipeline.make(config, image_size=SIZE, seed=0)
+      data_samples.open_data(config, image_size=SIZE)

@@ -2,10 +2,12 @@
 
 import itertools
 
+import ml_collections
 import numpy as np
 
 from helpers import data_samples
-from maskgan_jax.data import pipeline, transforms
+from maskgan_jax import fields as fields_lib
+from maskgan_jax.data import default_config, pipeline, transforms
 from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.records import Source, SPLITS
 
@@ -91,12 +93,11 @@ def make_data(count=23, *, seed=0, image_size=8, image_width=0, records=None, **
   """Data over these records, or over `count` numbered ones, with fields of config.data."""
   config = data_samples.make_config('folder', **{'a': '~Glasses', 'b': 'Glasses', **fields})
   records = records or {split: NumberedRecords(count) for split in SPLITS}
-  source = Source(records, domains_of(config, NAMES),
-                          dict.fromkeys(SPLITS, 'own'))
-  transform = transforms.Transform(image_size, crop=config.crop, keep_aspect=config.keep_aspect,
-                                   load_size=config.load_size, flip=config.flip,
-                                   image_width=image_width, zoom_least=config.zoom_least,
-                                   zoom_probability=config.zoom_probability)
+  source = Source(records, domains_of(config, NAMES), dict.fromkeys(SPLITS, 'own'))
+  fields_lib.check(config, default_config.FIELDS, 'config.data.')
+  shape = ml_collections.ConfigDict(dict(image_size=image_size, image_width=image_width))
+  shape.data = config
+  transform = transforms.Transform.of(shape)
   return pipeline.Data(config, source, transform, seed)
 
 

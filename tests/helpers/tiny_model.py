@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import methods, translator
-from maskgan_jax.runs import config as run_config
 
 SIZE = 16
 

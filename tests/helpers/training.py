@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import loop, train_step
 from maskgan_jax.training import parallel as parallel_lib
 

@@ -20,11 +20,11 @@ from PIL import Image
 import pytest
 
 from helpers import browser, commands, models
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.data import images
 from maskgan_jax.demo import session as demo_session
 from maskgan_jax.methods import base
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import packaged as pretrained
 from maskgan_jax.translator import Translator
 

@@ -9,11 +9,11 @@ import pytest
 
 from helpers import commands
 from helpers.tiny_model import make_config, make_model, SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, translate
 from maskgan_jax.data import images
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translate import Edits
 from maskgan_jax.translator import Translator
 

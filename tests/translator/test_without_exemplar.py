@@ -12,9 +12,9 @@ import pytest
 from helpers import commands
 from helpers.simple_method import Adds, pictures
 from helpers.tiny_model import make_config, SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods, translate
 from maskgan_jax.runs import checkpoints
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translate import Edits
 from maskgan_jax.translator import in_sequence, Translator
 

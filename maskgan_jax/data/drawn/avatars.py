@@ -17,15 +17,17 @@ import signal
 import sys
 import threading
 import types
-from unittest import mock
 
+import ml_collections
 import numpy as np
 from PIL import Image
 import tensorflow_datasets as tfds
 import tqdm
 
 from maskgan_jax import errors
+from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.drawn import avatar_faces, preparation
+from maskgan_jax.data.records import Source, SPLITS
 
 # Part of what a face is, with VERSION: a change of either is another dataset.
 _SEED = 1
@@ -187,13 +189,16 @@ class AvatarRecords:
     return avatar_faces.render(avatar_faces.without(self.recipe(b_index), attributes), self._size)
 
 
+def open_splits(config_data: ml_collections.ConfigDict, size: int) -> Source:
+  """Opens 'train', 'validation' and 'test' with faces of `size` pixels; see `AvatarRecords`."""
+  records = {split: AvatarRecords(config_data, split, size) for split in SPLITS}
+  domains = domains_of(config_data, AvatarRecords.attribute_names)
+  return Source(records, domains, dict.fromkeys(SPLITS, 'drawn'))
+
+
 def _config(config_data, size: int) -> AvatarsConfig:
   """Returns the builder's configuration; its name, and so its folder, tells size and counts."""
   counts = (config_data.num_train, config_data.num_validation, config_data.num_test)
-  for split, count in zip(avatar_faces.SPLITS, counts, strict=True):
-    if count < 0:
-      raise errors.UserError(f'config.data.num_{split}={count}: the number of faces to draw cannot '
-                             'be negative')
   counts = tuple(count or default for count, default in zip(counts, _DEFAULT_COUNTS, strict=True))
   if size not in _SIZES:
     raise errors.UserError(f'avatars of {size} pixels cannot be drawn; '
@@ -228,9 +233,20 @@ def _draw_in_parallel(draw, count, workers, stack) -> Iterator[dict]:
     indices = range(start, min(start + block, count))
     # A worker imports its parent's program, which may import JAX, come from standard input or lack
     # the guard of `if __name__ == '__main__'`; it needs none of it, so it gets an empty one.
-    with mock.patch.dict(sys.modules, {'__main__': types.ModuleType('__main__')}):
+    with _empty_program():
       examples = pool.map(draw, indices, chunksize=_CHUNK)
     yield from examples
+
+
+@contextlib.contextmanager
+def _empty_program() -> Iterator[None]:
+  """Puts an empty module in the place of the running program."""
+  program = sys.modules['__main__']
+  sys.modules['__main__'] = types.ModuleType('__main__')
+  try:
+    yield
+  finally:
+    sys.modules['__main__'] = program
 
 
 def _start_worker() -> None:

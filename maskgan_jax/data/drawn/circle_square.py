@@ -21,10 +21,11 @@ from PIL import Image
 import tensorflow_datasets as tfds
 import tqdm
 
-from maskgan_jax import errors
+from maskgan_jax import errors, fields
 from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.drawn import preparation, shape_drawing
 from maskgan_jax.data.records import Source, SPLITS
+from maskgan_jax.fields import field, one_of
 
 # Part of what a scene is, with VERSION: a change of either is another dataset.
 _SEED = 1
@@ -165,14 +166,8 @@ def open_splits(config_data, side: int) -> Source:
     UserError: a name, number or side that cannot be drawn, or a data_dir that cannot be written.
   """
   kind = config_data.name or 'plain'
-  if kind not in shape_drawing.KINDS:
-    raise errors.UserError(f'config.data.name={kind!r} must be one of '
-                           f'{", ".join(shape_drawing.KINDS)} for circle_square'
-                           f'{errors.nearest(kind, shape_drawing.KINDS)}')
+  fields.check_value('config.data.name', kind, field('plain', one_of(*shape_drawing.KINDS)))
   counts = tuple(config_data[f'num_{split}'] for split in SPLITS)
-  for split, count in zip(SPLITS, counts, strict=True):
-    if count < 0:
-      raise errors.UserError(f'config.data.num_{split}={count} must be at least 0')
   if side not in shape_drawing.SIDES:
     raise errors.UserError(f'shapes of {side} pixels cannot be drawn; the size must be in '
                            f'[{shape_drawing.SIDES.start}, {shape_drawing.SIDES[-1]}]')

@@ -25,10 +25,11 @@ from PIL import Image
 import tensorflow_datasets as tfds
 import tqdm
 
-from maskgan_jax import errors
+from maskgan_jax import errors, fields
 from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.drawn import digit_drawing, digit_images, preparation
 from maskgan_jax.data.records import Source, SPLITS
+from maskgan_jax.fields import field, one_of
 
 _VALIDATION = 1000  # training digits, or a tenth of them where there are fewer
 _SEEDS = {'train': 0, 'validation': 1, 'test': 0}
@@ -173,14 +174,8 @@ def open_splits(config_data) -> Source:
     UserError: an unknown name, digits that are not there, or a data_dir that cannot be written.
   """
   kind = config_data.name
-  if kind not in digit_drawing.KINDS:
-    raise errors.UserError(f'config.data.name={kind!r} must be one of '
-                           f'{", ".join(digit_drawing.KINDS)} for colored_digits'
-                           f'{errors.nearest(kind, digit_drawing.KINDS)}')
+  fields.check_value('config.data.name', kind, field('single', one_of(*digit_drawing.KINDS)))
   counts = tuple(config_data[f'num_{split}'] for split in SPLITS)
-  for split, count in zip(SPLITS, counts, strict=True):
-    if count < 0:
-      raise errors.UserError(f'config.data.num_{split}={count} must be at least 0')
   origin = digit_images.open_digits(config_data.digits, path=config_data.path,
                                     data_dir=config_data.data_dir)
   config = _config(kind, origin, counts)

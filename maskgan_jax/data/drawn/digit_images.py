@@ -18,7 +18,6 @@ from maskgan_jax.data import images
 from maskgan_jax.data.records import SPLITS
 from maskgan_jax.data.sources import files as file_records
 
-ORIGINS = ('embedded', 'idx', 'tfds')
 SIDE = 28  # pixels
 
 _FILES = {'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
@@ -52,7 +51,7 @@ def open_digits(digits: str, *, path: str = '', data_dir: str = '') -> Origin:
   """Finds the digits that config.data asks for.
 
   Args:
-    digits: one of ORIGINS.
+    digits: 'embedded', 'idx' or 'tfds'.
     path: 'idx': the folder with MNIST's four files, gzipped or not.
     data_dir: 'tfds': where TFDS keeps its data; '' = its own choice.
 
@@ -63,10 +62,7 @@ def open_digits(digits: str, *, path: str = '', data_dir: str = '') -> Origin:
     return EMBEDDED
   if digits == 'idx':
     return _open_idx(path)
-  if digits == 'tfds':
-    return _open_tfds(data_dir)
-  raise errors.UserError(f'config.data.digits={digits!r} must be one of {", ".join(ORIGINS)}'
-                         f'{errors.nearest(digits, ORIGINS)}')
+  return _open_tfds(data_dir)
 
 
 def load_embedded() -> dict[str, Digits]:
