@@ -26,7 +26,7 @@ class Records(Protocol):
   def __len__(self) -> int: ...
 
   def name(self, index: int) -> str:
-    """What messages call the record, and what its split is hashed from."""
+    """Returns what messages call the record; its split is a hash of this."""
 
   def image(self, index: int) -> np.ndarray:
     """Returns uint8 [H, W, 3] as stored; UserError naming the picture if it can't be read."""
@@ -37,14 +37,14 @@ class Records(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-  """Everything a source holds, before it is divided.
+  """All records of a source, before it is divided.
 
   Attributes:
     records: all of it, in listing order.
     splits: int8 [N], an index into SPLITS, or -1 where the source does not say.
-    remark: what `describe` should say about it, e.g. files that are listed but absent.
+    remark: a sentence for `describe`, e.g. about files that are listed but absent.
     rows: int [N], the row of each record in the source's list, from 0; None: each has the next.
-    unused: pictures beside them that are not used, in words; '' where there are none.
+    unused: names pictures beside them that are not used; '' where there are none.
   """
   records: Records
   splits: np.ndarray
@@ -54,7 +54,7 @@ class Listing:
 
 
 class Subset:
-  """Some of the records of another, in the order given."""
+  """Some of the records of another, in the order of `indices`."""
 
   def __init__(self, records: Records, indices: np.ndarray):
     self._records = records
@@ -67,7 +67,8 @@ class Subset:
   def __len__(self):
     return len(self._indices)
 
-  def _digest(self, text):
+  def _digest(self, text: str) -> str:
+    """Returns a hash of a text and of the indices."""
     return hashlib.sha256(text.encode() + self._indices.tobytes()).hexdigest()[:16]
 
   def name(self, index):
@@ -80,8 +81,10 @@ class Subset:
     return self._records.mask(int(self._indices[index]), attribute)
 
   def label(self, index):
-    read = getattr(self._records, 'label', None)
-    return read(int(self._indices[index])) if read else None
+    """Returns class ids, int32 [H, W], or None; some records have no such method."""
+    if not hasattr(self._records, 'label'):
+      return None
+    return self._records.label(int(self._indices[index]))
 
 
 @dataclasses.dataclass(frozen=True)
