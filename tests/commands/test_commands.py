@@ -110,7 +110,7 @@ def test_evaluate_and_translate_before_training(tmp_path):
 def test_a_lack_of_memory_is_one_line_with_what_helps():
   with pytest.raises(Exception, match='RESOURCE_EXHAUSTED') as caught:
     jnp.zeros(1 << 45, jnp.uint8).block_until_ready()
-  line = cli._line(caught.value, cli.TRAINING_MEMORY)
+  line = cli._message(caught.value, cli.TRAINING_MEMORY)
   assert line.startswith('out of memory (Out of memory allocating 32768.00 GiB); lower config.')
   for key in ('batch_size', 'accumulate', 'remat', 'steps_per_dispatch', 'evaluation_batch_size'):
     assert f'config.{key}' in line
@@ -119,12 +119,12 @@ def test_a_lack_of_memory_is_one_line_with_what_helps():
   for error, reason in ((MemoryError(), 'the system gives no more'),
                         (OSError(errno.ENOMEM, 'Cannot allocate memory'), 'Cannot allocate'),
                         (chained, 'Unable to allocate 3 GiB')):
-    line = cli._line(error, 'buy more')
+    line = cli._message(error, 'buy more')
     assert line.startswith('out of memory (') and reason in line and line.endswith('; buy more')
   user = errors.UserError('the program does not fit')
   user.__cause__ = caught.value
-  assert cli._line(user, '') == 'the program does not fit'
-  assert cli._line(ValueError('a bug'), '') == ''
+  assert cli._message(user, '') == 'the program does not fit'
+  assert cli._message(ValueError('a bug'), '') == ''
 
 
 def test_nohup_keeps_a_page():
