@@ -64,14 +64,14 @@ def check(config: ml_collections.ConfigDict, output: str = '', *, max_images: in
   """
   data = pipeline.make(config)
   transform = transforms.Transform.of(config)
-  places_by_pixels = collections.defaultdict(set)
+  places_by_pixels = collections.defaultdict(set)  # (split, name) of the same pictures
   splits, usable = {}, {}
   for split in SPLITS:
     splits[split], usable[split] = {}, []
     for domain, members in zip('ab', data.members(split), strict=True):
       examined = _examine(data, split, _spread(members, max_images), transform)
-      for pixels, names in examined.names_by_pixels.items():
-        places_by_pixels[pixels] |= {(split, name) for name in names}
+      for pixels, name in examined.pixels:
+        places_by_pixels[pixels].add((split, name))
       splits[split][domain] = {'count': len(members), **examined.facts()}
       usable[split].append(np.array(examined.usable, np.int64))
 
@@ -88,9 +88,7 @@ def check(config: ml_collections.ConfigDict, output: str = '', *, max_images: in
                         *_leaks(places_by_pixels)]
   rows = _sheet_rows(data, usable)
   if output and rows:
-    width = max(map(len, rows.values()))
-    cells = [row + [None] * (width - len(row)) for row in rows.values()]
-    pictures.save(output, pictures.grid(cells, row_names=list(rows), column_names=[''] * width))
+    _save_sheet(output, rows)
     report['output'] = output
   return report
 
@@ -129,7 +127,7 @@ class _Examined:
     unreadable: messages; so are `unfit` (smaller than the crop) and `bad_masks`.
     constant: names of pictures of one colour.
     names_by_levels: names by what is odd about their levels.
-    names_by_pixels: names by a hash of the pixels.
+    pixels: a hash of the pixels, and the name, of each.
     shares: share of its area that the crop leaves of a picture, by name.
     sizes: how many there are of each, such as '178x218'.
     smaller: how many are smaller than the input.
@@ -144,8 +142,7 @@ class _Examined:
   constant: list[str] = dataclasses.field(default_factory=list)
   names_by_levels: dict[str, list[str]] = dataclasses.field(
       default_factory=lambda: collections.defaultdict(list))
-  names_by_pixels: dict[bytes, set[str]] = dataclasses.field(
-      default_factory=lambda: collections.defaultdict(set))
+  pixels: list[tuple[bytes, str]] = dataclasses.field(default_factory=list)
   shares: dict[str, float] = dataclasses.field(default_factory=dict)
   sizes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   smaller: int = 0
@@ -179,7 +176,7 @@ class _Examined:
     self.sizes[f'{width}x{height}'] += 1
     self.smaller += height < input_shape[0] or width < input_shape[1]
     contents = str(image.shape).encode() + image.tobytes()
-    self.names_by_pixels[hashlib.blake2b(contents, digest_size=16).digest()].add(name)
+    self.pixels.append((hashlib.blake2b(contents, digest_size=16).digest(), name))
 
     # Of a dark picture in a file of 16 bits few levels are left, and it may look flat.
     is_flat = np.ptp(image, axis=(0, 1)).max() <= _FLAT
@@ -315,6 +312,13 @@ def _sheet_rows(data: pipeline.Data, usable: dict) -> dict[str, list[np.ndarray]
       if name in pairs[0] and (split != 'train' or name in 'ab'):
         rows[f'{split} {title}'] = [np.nan_to_num(pair[name]) for pair in pairs]
   return rows
+
+
+def _save_sheet(output: str, rows: dict[str, list[np.ndarray]]) -> None:
+  """Writes the contact sheet, with empty cells where a row is shorter than others."""
+  width = max(map(len, rows.values()))
+  cells = [row + [None] * (width - len(row)) for row in rows.values()]
+  pictures.save(output, pictures.grid(cells, row_names=list(rows), column_names=[''] * width))
 
 
 def lines(report: dict) -> list[str]:

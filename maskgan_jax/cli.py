@@ -134,7 +134,7 @@ def expand_home(argument: str) -> str:
 def watch(message: str) -> tuple[threading.Event, Callable[[], None]]:
   """Makes SIGTERM and Ctrl-C set an event; the returned `poll()` raises Preempted(message) then.
 
-  While training, the loop has handlers of its own.
+  While training, the loop installs other handlers.
   """
   stop_requested = threading.Event()
   for number in (signal.SIGTERM, signal.SIGINT):

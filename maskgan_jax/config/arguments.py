@@ -10,7 +10,7 @@ _VARIANTS = ('official', 'paper', 'ijcai', 'iclr')
 
 
 def parse_argument(argument: str, choices: Sequence[str]) -> set[str]:
-  """Returns what a config file was given after its colon.
+  """Returns the arguments after the colon of a config file.
 
   Args:
     argument: one or several names with commas between; '' is none.

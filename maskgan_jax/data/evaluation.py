@@ -14,7 +14,7 @@ picture has none and others do. `a_apart`, `b_apart` bool [B, G] say which group
 
 With `config.data.erase`, an attribute that is transferred among others, also: `b_erase` float32
 [B, H, W, 1], 1 where someone would erase it from b, generously: within a 32nd of the side (2 pixels
-of 64) of where it shows; `truth_ab_erased` uint8 (a wearing b's others, but its own of this one);
+of 64) of where it shows; `truth_ab_erased` uint8 (a wearing b's others, but a's of this one);
 and `a_erase` float32 [B, H, W, 1] (where that differs from `truth_ab`).
 """
 

@@ -51,9 +51,7 @@ def divide(listing: Listing, config_data: ml_collections.ConfigDict, domains: Do
     divided['test'] = rule
   divided['train'] = 'own' if (codes == _TRAIN).any() else 'the rest'
   codes[codes == _OPEN] = _TRAIN
-  lacking = [split for split in ('test', 'validation') if SPLITS.index(split) not in codes]
-  _take_by_hash(listing.records, codes, lacking, config_data, domains)
-  for split in lacking:
+  for split in _take_by_hash(listing.records, codes, config_data, domains):
     fraction = config_data[f'{split}_fraction']
     divided[split] = f'{fraction:g} of the training pictures, by hash of the name'
   if left_out.any():
@@ -179,12 +177,16 @@ def _without_last_digits(text: str) -> str:
   return re.sub(r'\d+$', '', text)
 
 
-def _take_by_hash(records: Records, codes: np.ndarray, lacking: Sequence[str],
-                  config_data: ml_collections.ConfigDict, domains: Domains) -> None:
-  """Moves training records to the lacking splits, in place, at least one a domain if it has 3."""
-  train = np.flatnonzero(codes == _TRAIN)
+def _take_by_hash(records: Records, codes: np.ndarray, config_data: ml_collections.ConfigDict,
+                  domains: Domains) -> list[str]:
+  """Moves training records to the splits that lack any, in place, and returns these splits.
+
+  A domain with 3 training records or more gives at least one.
+  """
+  lacking = [split for split in ('test', 'validation') if SPLITS.index(split) not in codes]
   if not lacking:
-    return
+    return []
+  train = np.flatnonzero(codes == _TRAIN)
   fractions = np.array([name_fraction(records.name(int(index))) for index in train])
 
   # Each lacking split takes an interval of the hashes.
@@ -207,3 +209,4 @@ def _take_by_hash(records: Records, codes: np.ndarray, lacking: Sequence[str],
       if in_training.sum() >= 3:
         lowest = np.argmin(np.where(in_training, fractions, np.inf))
         codes[train[lowest]] = code
+  return lacking

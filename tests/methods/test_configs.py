@@ -13,7 +13,7 @@ from helpers.config_checks import arguments, load, name, variants
 from helpers.paths import ROOT
 from helpers.training import random_batch, run
 from maskgan_jax import config as run_config
-from maskgan_jax import errors, evaluators, methods
+from maskgan_jax import errors, methods
 from maskgan_jax.data import predicates
 from maskgan_jax.data.sources import table as table_source
 from maskgan_jax.training import optimizers
@@ -112,17 +112,6 @@ def test_a_config_of_each_variant_takes_steps(path, argument):
   assert state.skipped == 0
   for metric in history[0]:  # NaN where its player did not play
     assert any(np.isfinite(h[metric]) for h in history), metric
-
-
-def test_every_evaluator_with_settings_brings_their_defaults():
-  config = run_config.default('lomit')
-  for evaluator in evaluators.names():
-    settings = getattr(evaluators.module(evaluator).Evaluator, 'settings', ())
-    groups = (settings,) if isinstance(settings, str) else settings
-    assert all(group in config for group in groups)
-  for group in run_config.evaluator_groups():
-    assert config[group].to_dict() == evaluators.module(group).DEFAULTS
-    assert all(run_config.may_change(f'{group}.{key}') for key in config[group])
 
 
 def test_what_may_change_on_resuming_and_what_may_not(tmp_path):

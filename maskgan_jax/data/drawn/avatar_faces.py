@@ -154,11 +154,6 @@ def recipe(seed: int, split: str, index: int) -> Recipe:
   hair = pick('hair', _HAIRS)
   hair_color = pick('hair_color', tuple(HAIR_COLORS))
   spare_hair_color = pick('spare_hair_color', [name for name in HAIR_COLORS if name != hair_color])
-  # A beard's colour says nothing about the hair's, but it shows on the skin.
-  beard_colors = []
-  for shade in itertools.chain(*HAIR_COLORS.values()):
-    if np.abs(avatar_layers.rgb(shade) - avatar_layers.rgb(skin)).max() >= _BEARD_CONTRAST:
-      beard_colors.append(shade)
   return Recipe(
       background='#' + ''.join(f'{round(255 * channel):02X}' for channel in background),
       skin=skin,
@@ -173,11 +168,21 @@ def recipe(seed: int, split: str, index: int) -> Recipe:
       hat_color=pick('hat_color', _HAT_COLORS),
       glasses=pick('glasses_type', _GLASSES) if draw['glasses'] < 0.5 else '',
       facial_hair=pick('facial_hair_type', _FACIAL_HAIRS) if draw['facial_hair'] < 0.5 else '',
-      facial_hair_color=pick('facial_hair_color', beard_colors),
+      facial_hair_color=pick('facial_hair_color', _beard_colors(skin)),
       mouth=smile if smiling else other_mouth,
       spare_mouth=other_mouth if smiling else smile,
       spare_hair=hair,
       spare_hair_color=pick('spare_hair_shade', HAIR_COLORS[spare_hair_color]))
+
+
+def _beard_colors(skin: str) -> list[str]:
+  """Returns the colours of hair that show on a skin; a beard's says nothing about the hair's."""
+  colors = []
+  for color in itertools.chain(*HAIR_COLORS.values()):
+    contrast = np.abs(avatar_layers.rgb(color) - avatar_layers.rgb(skin)).max()
+    if contrast >= _BEARD_CONTRAST:
+      colors.append(color)
+  return colors
 
 
 def attributes_of(face: Recipe) -> dict[str, bool]:

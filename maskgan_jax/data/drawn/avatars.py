@@ -27,7 +27,7 @@ from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.drawn import avatar_faces, preparation
 from maskgan_jax.data.records import Source, SPLITS
 
-# Part of what a face is, with VERSION: a change of either is another dataset.
+# With VERSION it decides every face: a change of either makes another dataset.
 _SEED = 1
 _DEFAULT_COUNTS = (4800, 500, 500)
 _SIZES = range(8, 1025)
@@ -174,7 +174,7 @@ class AvatarRecords:
 
   def erased_truth(self, a_index: int, b_index: int, attributes: Iterable[str],
                    erased: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns face a wearing b's attributes but keeping its own `erased`, and where that shows.
+    """Returns face a wearing b's attributes but keeping a's `erased`, and where that shows.
 
     The region is the share of each pixel that differs from a wearing them all; zero where the
     two faces wear `erased` alike.

@@ -26,7 +26,7 @@ from maskgan_jax.data.drawn import preparation, shape_drawing
 from maskgan_jax.data.records import Source, SPLITS
 from maskgan_jax.fields import field, one_of
 
-# Part of what a scene is, with VERSION: a change of either is another dataset.
+# With VERSION it decides every scene: a change of either makes another dataset.
 _SEED = 1
 _DEFAULT_COUNTS = (2000, 200, 500)
 _BOTH = 2  # in place of a domain's number, where a (0) and b (1) show one scene

@@ -181,7 +181,7 @@ def _load_tfds(data_dir: str, folder: str) -> dict[str, Digits]:
     return {split: _of_split(listing, split) for split in ('train', 'test')}
   except errors.UserError:
     raise
-  except Exception as error:  # TFDS, protobuf and array_record each have their own
+  except Exception as error:  # of TFDS, protobuf or array_record
     if errors.out_of_memory(error):
       raise
     reason = str(error).partition('\n')[0]

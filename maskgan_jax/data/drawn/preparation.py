@@ -105,7 +105,7 @@ def damage_reported(folder: str) -> Iterator[None]:
   """Turns whatever reading `folder` raises into a UserError that says to delete it."""
   try:
     yield
-  except Exception as error:  # TFDS, protobuf and array_record each have their own
+  except Exception as error:  # of TFDS, protobuf or array_record
     if errors.out_of_memory(error):
       raise
     reason = str(error).partition('\n')[0]

@@ -1,4 +1,4 @@
-"""A user's own folder: trainA, trainB, testA, testB; or split/label/*.png; or label/*.png."""
+"""A user's folder: trainA, trainB, testA, testB; or split/label/*.png; or label/*.png."""
 
 from collections.abc import Sequence
 import os

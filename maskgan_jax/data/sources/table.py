@@ -1,6 +1,6 @@
 """A table of attributes: CSV with a file name first and then 0/1, -1/1 or true/false columns.
 
-EmotioNet's own table becomes one such: put the names of the downloaded files in place of the
+EmotioNet's table becomes one such: put the names of the downloaded files in place of the
 addresses in its first column, remove the second, leave of 'AU 1' ... 'AU 60' those that are to be
 labels (LOMIT: 1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43), and then the rows with a 999, which means
 "not annotated".

@@ -25,7 +25,7 @@ class TfdsRecords:
 
   def __init__(self, builder, splits: list[str], *, max_pixels: int):
     self._feature = _image_feature(builder)
-    # Encoded bytes, decoded by `images`: TFDS's own decoder differs in what it does with odd files.
+    # `images` decodes the bytes: TFDS's decoder treats odd files in another way.
     decoders = {self._feature: tfds.decode.SkipDecoding()}
     self._sources = [builder.as_data_source(split, decoders=decoders) for split in splits]
     self._splits = splits
