@@ -49,18 +49,21 @@ def check_same_run(config: ml_collections.ConfigDict, workdir: str) -> None:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
   """Names the keys whose values differ between two configs, with the values; '' if none do."""
-  keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-  texts = [f'{key} was {before.get(key)!r}, is {now.get(key)!r}' for key in keys[:_MOST_NAMED]]
-  more = f' and {len(keys) - _MOST_NAMED} more' if len(keys) > _MOST_NAMED else ''
-  return '; '.join(texts) + more
+  texts = []
+  for key in sorted(before.keys() | now.keys()):
+    if before.get(key) != now.get(key):
+      texts.append(f'{key} was {before.get(key)!r}, is {now.get(key)!r}')
+  more = f' and {len(texts) - _MOST_NAMED} more' if len(texts) > _MOST_NAMED else ''
+  return '; '.join(texts[:_MOST_NAMED]) + more
 
 
 def _what_is_there(workdir: str) -> str:
   """Says what a folder without config.json is, and what to name or do instead."""
   state = f'it has no {FILE_NAME}' if os.path.isdir(workdir) else 'no such folder'
-  runs = [os.path.dirname(path) for path in glob.glob(os.path.join(workdir, '*', FILE_NAME))]
-  if runs:
-    return f'{state}; runs below it: {", ".join(sorted(runs)[:5])}'
+  below = sorted(glob.glob(os.path.join(workdir, '*', FILE_NAME)))
+  if below:
+    runs = ', '.join(map(os.path.dirname, below[:5]))
+    return f'{state}; runs below it: {runs}'
   return f'{state}; train one with python -m maskgan_jax.train'
 
 

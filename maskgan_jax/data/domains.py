@@ -42,7 +42,12 @@ def domains_of(config_data: ml_collections.ConfigDict, names: Sequence[str]) -> 
   elif not names and (a, b) == (default_a, default_b):
     raise errors.UserError('these pictures have no labels, so config.data.a and config.data.b '
                            'cannot tell two domains apart; sort them into trainA/ and trainB/')
-  texts = {'a': a, 'b': b, 'test_a': config_data.test_a or a, 'test_b': config_data.test_b or b}
+  texts = {
+      'a': a,
+      'b': b,
+      'test_a': config_data.test_a or a,
+      'test_b': config_data.test_b or b,
+  }
   parsed = {}
   for field, text in texts.items():
     parsed[field] = predicates.parse(text, names, where=f'config.data.{field}')

@@ -18,7 +18,7 @@ of 64) of where it shows; `truth_ab_erased` uint8 (a wearing b's others, but a's
 and `a_erase` float32 [B, H, W, 1] (where that differs from `truth_ab`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class Pairs:
 
   def true_mask(self, index: int) -> np.ndarray | None:
     """Returns the mask of a record of the split, float32 [H, W] as stored, or None."""
-    if not hasattr(self._records, 'transfer_truth'):  # records with one mask
+    if not self._records.knows_transfers:  # records with one mask
       return self._records.mask(index, self._masks[0] if self._masks else '')
     if not self._masks:  # records with a mask for each attribute
       return None
@@ -121,14 +121,14 @@ class Pairs:
         row[f'{domain}_mask'] = self._mask(index)
     if self._has_labels():
       row['a_labels'] = self._class_ids(a)
-    if hasattr(self._records, 'translation_truths'):
-      truth_ab, truth_ba = self._records.translation_truths(a, b)
+    if truths := self._records.translation_truths(a, b):
+      truth_ab, truth_ba = truths
       row['truth_ab'] = self.prepare(truth_ab, a)
       row['truth_ba'] = self.prepare(truth_ba, b)
     elif self._same_scene:
       row['truth_ab'] = self._other_of_scene(a, b, row['b'])
       row['truth_ba'] = self._other_of_scene(b, a, row['a'])
-    if self._transfer and hasattr(self._records, 'transfer_truth'):
+    if self._transfer and self._records.knows_transfers:
       row |= self._transfer_truths(a, b)
     return row
 
@@ -156,9 +156,11 @@ class Pairs:
   def _transfer_truths(self, a: int, b: int) -> Row:
     """Returns what moving, removing and erasing attributes would make of a pair."""
     truth, region = self._records.transfer_truth(a, b, self._transfer)
-    row = {'truth_ab': self.prepare(truth, a),
-           'truth_ab_mask': self.prepare(region, a)[..., None],
-           'truth_ba': self.prepare(self._without_transferred(b, a), b)}
+    row = {
+        'truth_ab': self.prepare(truth, a),
+        'truth_ab_mask': self.prepare(region, a)[..., None],
+        'truth_ba': self.prepare(self._without_transferred(b, a), b),
+    }
     if self._erase:
       shown = self.prepare(self._records.mask(b, self._erase), b) > 0
       truth, region = self._records.erased_truth(a, b, self._transfer, self._erase)
@@ -169,7 +171,7 @@ class Pairs:
 
   def _without_transferred(self, b: int, a: int) -> np.ndarray:
     """Returns b without what is transferred, uint8 as stored; a feature of all faces is a's."""
-    if set(self._transfer) <= set(getattr(self._records, 'features', ())):
+    if set(self._transfer) <= set(self._records.features):
       return self._records.transfer_truth(b, a, self._transfer)[0]
     return self._records.removal_truth(b, self._transfer)
 
@@ -177,18 +179,19 @@ class Pairs:
     """Returns whether any record of a domain has a mask."""
     if domain not in self._any_masks:
       indices = self._a if domain == 'a' else self._b
-      masks = (self.true_mask(int(index)) for index in indices[:len(self)])
-      self._any_masks[domain] = any(mask is not None for mask in masks)
+      self._any_masks[domain] = _any_known(self.true_mask, indices[:len(self)])
     return self._any_masks[domain]
 
   def _has_labels(self) -> bool:
     """Returns whether any record of a has class ids."""
     if self._any_labels is None:
-      self._any_labels = False
-      if hasattr(self._records, 'label'):
-        labels = (self._records.label(int(index)) for index in self._a[:len(self)])
-        self._any_labels = any(label is not None for label in labels)
+      self._any_labels = _any_known(self._records.label, self._a[:len(self)])
     return self._any_labels
+
+
+def _any_known(read: Callable[[int], np.ndarray | None], indices: np.ndarray) -> bool:
+  """Returns whether a function returns something for any record number."""
+  return any(read(int(index)) is not None for index in indices)
 
 
 def turned(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -201,7 +204,8 @@ def turned(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a: record numbers, each once, int [N].
     b: the same, int [M]; min(N, M) pairs.
   """
-  _, of_a, of_b = np.intersect1d(a[:len(b)], b, assume_unique=True, return_indices=True)
+  _, of_a, of_b = np.intersect1d(
+      a[:len(b)], b, assume_unique=True, return_indices=True)
   # Rotating by the distance between a record's two places pairs it with itself.
   distances = set(((of_b - of_a) % max(len(b), 1)).tolist())
   for turn in range(len(b)):
@@ -235,8 +239,11 @@ class Evaluation:
       indices = batch * self._batch_size + self._rows
       valid = indices < self.num_pairs
       rows = self._pairs.get(np.minimum(indices, self.num_pairs - 1).tolist())
-      stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-      yield {**stacked, 'valid': valid}
+      batch = {}
+      for name in rows[0]:
+        batch[name] = np.stack([row[name] for row in rows])
+      batch['valid'] = valid
+      yield batch
 
 
 def local_rows(batch_size: int, process_index: int, process_count: int) -> np.ndarray:

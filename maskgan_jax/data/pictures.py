@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import concurrent.futures
 import functools
+import itertools
 import os
 import threading
 
@@ -72,10 +73,9 @@ def parallel_map(function: Callable, items: Sequence) -> list:
 
   # One task a thread: handing over single small pictures would cost more than decoding them.
   parts = np.array_split(np.asarray(items), min(_THREADS, len(items)))
-  results = []
-  for part in _pool(os.getpid()).map(lambda part: [function(item) for item in part], parts):
-    results += part
-  return results
+  pool = _pool(os.getpid())
+  mapped = pool.map(lambda part: list(map(function, part)), parts)
+  return list(itertools.chain.from_iterable(mapped))
 
 
 _pool_lock = threading.Lock()

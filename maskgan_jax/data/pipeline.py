@@ -2,7 +2,7 @@
 
 Batches are dicts of NumPy arrays, NHWC. Training: `a`, `b` uint8 [B, H, W, 3], and `a_attributes`,
 `b_attributes` float32 [B, K] where `config.data.attributes` names any. The domains may be one set,
-as where labels are what tells domains apart: a_i and b_i are then two random records of it.
+if a method tells domains apart by labels: a_i and b_i are then two random records of it.
 """
 
 from collections.abc import Callable
@@ -62,10 +62,9 @@ class Data:
     # What the config says in words, as columns, predicates and record numbers.
     records = source.records['train']
     labels = tuple(records.attribute_names)
-    features = tuple(getattr(records, 'features', ()))
     self._columns = [labels.index(name) for name in self.attribute_names]
     self._masks = predicates.parse_union(
-        config_data.mask, labels + features, where='config.data.mask') or self._transfer()
+        config_data.mask, labels + records.features, where='config.data.mask') or self._transfer()
     self._apart = [predicates.parse(text, labels, where='config.data.apart') for text in self.apart]
     self._domains = {split: self._select(split) for split in SPLITS}
 
@@ -73,7 +72,7 @@ class Data:
     self._stack: pictures.Pictures | None = None
     self._evaluations: dict[str, evaluation_lib.Pairs] = {}
     self.fingerprint = self._digest(lambda records: records.fingerprint)
-    self.identity = self._digest(lambda records: getattr(records, 'identity', records.fingerprint))
+    self.identity = self._digest(lambda records: records.identity)
 
   def _check_config(self) -> None:
     """Raises a UserError for names that these records do not have, and fields at odds."""
@@ -84,7 +83,7 @@ class Data:
     records = self._source.records['train']
     labels = tuple(records.attribute_names)
     _check_names('attributes', config.attributes, labels)
-    _check_names('transfer', config.transfer, labels + tuple(getattr(records, 'features', ())))
+    _check_names('transfer', config.transfer, labels + records.features)
     transfer = self._transfer()
     if config.erase and config.erase not in transfer:
       raise errors.UserError(f'config.data.erase={config.erase!r} must be one of what is '
@@ -110,10 +109,12 @@ class Data:
 
   def _digest(self, of_records: Callable[[Records], str]) -> str:
     """Returns a hash of transform, columns and members, and of what each split's records say."""
-    facts = {**dataclasses.asdict(self._transform), 'shape': self._transform.shape,
-             'attributes': self.attribute_names, 'fixed_pairs': self._config.fixed_pairs,
-             'aligned': self._config.aligned}
-    del facts['image_width']  # 0 may stand for the same width
+    facts = dataclasses.asdict(self._transform)
+    facts.update(
+        image_width=self.image_shape[1],  # 0 may stand for it in the config
+        attributes=self.attribute_names,
+        fixed_pairs=self._config.fixed_pairs,
+        aligned=self._config.aligned)
     digest = hashlib.sha256(repr(sorted(facts.items())).encode())
     for split in SPLITS:
       digest.update(of_records(self._source.records[split]).encode())
@@ -127,12 +128,15 @@ class Data:
     counts = {}
     for split in SPLITS:
       a, b = self._domains[split]
-      counts[split] = {'a': len(a), 'b': len(b), 'pictures': len(self._source.records[split])}
+      pictures_of_split = len(self._source.records[split])
+      counts[split] = {'a': len(a), 'b': len(b), 'pictures': pictures_of_split}
     return {
         'source': self._config.source,
         'place': self._config.path or self._config.name,
-        'a': domains.a.text, 'b': domains.b.text,
-        'test_a': domains.test_a.text, 'test_b': domains.test_b.text,
+        'a': domains.a.text,
+        'b': domains.b.text,
+        'test_a': domains.test_a.text,
+        'test_b': domains.test_b.text,
         'counts': counts,
         'divided': dict(self._source.divided),
         'remark': self._source.remark,
@@ -152,8 +156,12 @@ class Data:
   def pairs(self, split: str, a: np.ndarray, b: np.ndarray) -> evaluation_lib.Pairs:
     """Returns pairs of record numbers as evaluation sees them, with masks and true answers."""
     return evaluation_lib.Pairs(
-        self.records(split), a, b, self._transform, columns=self._columns,
-        transfer=self._transfer(), masks=self._masks, erase=self._config.erase, apart=self._apart,
+        self.records(split), a, b, self._transform,
+        columns=self._columns,
+        transfer=self._transfer(),
+        masks=self._masks,
+        erase=self._config.erase,
+        apart=self._apart,
         in_memory=self._config.in_memory,
         aligned=self._domains[split] if self._config.aligned else None)
 
@@ -179,16 +187,12 @@ class Data:
       raise errors.UserError(f'there are no {split} pictures; {_remedy(split)}')
     domains = zip('ab', self._source.domains.of(split), self._domains[split], strict=True)
     for domain, predicate, indices in domains:
-      if len(indices):
-        continue
-      totals = dict(zip(records.attribute_names, records.attributes.sum(axis=0), strict=True))
-      names = dict.fromkeys(predicate.positive + predicate.negative)
-      with_each = ', '.join(f'{totals[name]} with {name}' for name in names)
-      prefix = '' if split == 'train' else 'test_'
-      raise errors.UserError(
-          f'domain {domain} is empty: {predicate.text!r} selects none of the {len(records)} '
-          f'{split} pictures ({with_each}); change config.data.{prefix}{domain}, or '
-          f'{_remedy(split)}')
+      if not len(indices):
+        prefix = '' if split == 'train' else 'test_'
+        raise errors.UserError(
+            f'domain {domain} is empty: {predicate.text!r} selects none of the {len(records)} '
+            f'{split} pictures ({_totals(records, predicate)}); change '
+            f'config.data.{prefix}{domain}, or {_remedy(split)}')
 
   def train(self, *, batch_size: int, draws: int = 1, start_step: int = 0, process_index: int = 0,
             process_count: int = 1) -> batches.Feed:
@@ -209,11 +213,15 @@ class Data:
     records = self._source.records['train']
     keep = self._keeps_train()
     if not self._stack:
-      self._stack = pictures.Pictures(records, self._transform, np.union1d(*domains), keep=keep)
+      used = np.union1d(*domains)
+      self._stack = pictures.Pictures(records, self._transform, used, keep=keep)
     orders = []
     for number, indices in enumerate(domains):
       orders.append(order.Order(
-          indices, seed=self._seed, domain=number, in_step=self._config.fixed_pairs,
+          indices,
+          seed=self._seed,
+          domain=number,
+          in_step=self._config.fixed_pairs,
           aligned=self._config.aligned))
     attributes = records.attributes[:, self._columns].astype(np.float32)
     source = batches.Batches(self._stack, orders, attributes, self._transform,
@@ -226,8 +234,8 @@ class Data:
                  process_index: int = 0, process_count: int = 1) -> evaluation_lib.Evaluation:
     """Returns the re-iterable batches of index-aligned pairs (a_i, b_i) of a split.
 
-    Nothing is random. What was drawn or decoded once is kept for the next time. Where a picture
-    would be paired with itself, b is turned against a (`evaluation.turned`).
+    Nothing is random. Pictures that were decoded once stay for the next time. Where a picture
+    would be paired with itself, b is rotated (`evaluation.turned`).
 
     Args:
       split: 'validation' or 'test' ('train' too, without augmentation).
@@ -271,6 +279,16 @@ def _fewer(records: Records, indices: np.ndarray, limit: int) -> np.ndarray:
     return indices
   fractions = [name_fraction(records.name(int(index))) for index in indices]
   return indices[np.sort(np.argsort(fractions, kind='stable')[:limit])]
+
+
+def _totals(records: Records, predicate: predicates.Predicate) -> str:
+  """Says how many records have each of the attributes that a predicate names."""
+  names = tuple(records.attribute_names)
+  texts = []
+  for name in dict.fromkeys(predicate.positive + predicate.negative):
+    total = records.attributes[:, names.index(name)].sum()
+    texts.append(f'{total} with {name}')
+  return ', '.join(texts)
 
 
 def _remedy(split: str) -> str:

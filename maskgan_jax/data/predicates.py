@@ -58,7 +58,8 @@ def parse(text: str, names: Sequence[str], *, where: str = 'predicate') -> Predi
     return Predicate(text, (), (), None, tuple(names))
   parser = _Parser(text, tuple(names), where)
   tree = parser.parse()
-  positive, negative = (tuple(dict.fromkeys(parser.signed[sign])) for sign in (True, False))
+  positive = tuple(dict.fromkeys(parser.signed[True]))
+  negative = tuple(dict.fromkeys(parser.signed[False]))
   return Predicate(text, positive, negative, tree, tuple(names))
 
 

@@ -24,7 +24,10 @@ SHALLOW = ('files of 16 bits must use all of 0 to 65535: multiply data of 14 bit
            '16 and of 10 by 64, or save 8 bits')  # the remedy for dark pictures
 _LARGEST_LOAD = 16  # times image_size
 _MOST_STRETCH = 64  # of a picture's sides, relative to the result's, before its ends are cut off
-_SHAPE = dict(image_size=field(0, at_least(1)), image_width=field(0, at_least(0)))
+_SHAPE = dict(
+    image_size=field(0, at_least(1)),
+    image_width=field(0, at_least(0)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +153,8 @@ class Transform:
     if zooms is not None:
       zoomed = zooms[:, 0] < self.zoom_probability
       _, size, top, left = zooms[zoomed].T
-      images[zoomed] = _zoom(images[zoomed], 1 - (1 - self.zoom_least) * size, top, left)
+      scales = 1 - (1 - self.zoom_least) * size
+      images[zoomed] = _zoom(images[zoomed], scales, top, left)
     if self.flip:
       mirrored = uniforms[:, 0] < 0.5
       before = images[mirrored]
@@ -247,7 +251,8 @@ def _parse_crop(crop: str) -> tuple[str, tuple[int, ...]]:
 def _centre(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   """Returns the middle of an image."""
   height, width = shape
-  top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+  top = (image.shape[0] - height) // 2
+  left = (image.shape[1] - width) // 2
   return image[top:top + height, left:left + width]
 
 
@@ -272,10 +277,11 @@ def _zoom(images: np.ndarray, scales: np.ndarray, tops: np.ndarray, lefts: np.nd
   for i, image in enumerate(images.reshape(result.shape)):
     rows = image[above[i]].astype(np.float32)
     rows += (image[below[i]] - rows) * row_weights[i][:, None]
-    columns, others = rows.take(left[i], axis=1), rows.take(right[i], axis=1)
-    others -= columns
-    others *= column_weights[i]
-    columns += others
+    columns = rows.take(left[i], axis=1)
+    steps = rows.take(right[i], axis=1)
+    steps -= columns
+    steps *= column_weights[i]
+    columns += steps
     result[i] = np.rint(columns, out=columns)
   return result.reshape(images.shape)
 
@@ -283,10 +289,12 @@ def _zoom(images: np.ndarray, scales: np.ndarray, tops: np.ndarray, lefts: np.nd
 def _between(size: int, scales: np.ndarray, starts: np.ndarray
              ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Returns the two rows (or columns) that each new one lies between, and the second's weight."""
-  places = scales[:, None] * np.arange(size) + (starts * (1 - scales) * size)[:, None]
+  offsets = starts * (1 - scales) * size
+  places = scales[:, None] * np.arange(size) + offsets[:, None]
   places = np.minimum(places, size - 1)
   first = places.astype(int)
-  return first, np.minimum(first + 1, size - 1), (places - first).astype(np.float32)
+  second = np.minimum(first + 1, size - 1)
+  return first, second, (places - first).astype(np.float32)
 
 
 def _resize(image: np.ndarray, height: int, width: int, method: str) -> np.ndarray:

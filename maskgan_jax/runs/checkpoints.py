@@ -21,8 +21,7 @@ from maskgan_jax import errors
 from maskgan_jax.runs import checksums, orbax_noise, resumption
 
 PyTree = Any
-_ITEMS = ('model', 'training')
-_NOTES = 'metadata'  # a third item: shapes and dtypes of the two, scores, the run's identity
+_NOTES = 'metadata'  # beside 'model' and 'training': what they hold, scores, the run's identity
 
 
 class Checkpoints:
@@ -111,7 +110,7 @@ class Checkpoints:
 
   def _contents(self, model: PyTree, training: PyTree, scores: Mapping[str, float | None]):
     """Returns the items of a step, as Orbax takes them."""
-    trees = dict(zip(_ITEMS, (model, training), strict=True))
+    trees = {'model': model, 'training': training}
     notes = {
         'arrays': {item: _describe(tree) for item, tree in trees.items()},
         'identity': self._identity.notes() if self._identity else None,
@@ -151,7 +150,8 @@ class Checkpoints:
     Raises:
       UserError: none restores (why, for each), or the run is of another config.
     """
-    step, trees = self._restore(dict(zip(_ITEMS, (model, training), strict=True)), step)
+    targets = {'model': model, 'training': training}
+    step, trees = self._restore(targets, step)
     self._past = {other for other in self._manager.all_steps() if other <= step}
     return step, trees['model'], trees['training']
 
@@ -302,7 +302,8 @@ class Checkpoints:
     """Returns the user's error for what the disk refused; raises an error of another kind again."""
     self._failed = True
     orbax_noise.silence_abandoned_writes()
-    if not (isinstance(error, (OSError, errors.UserError)) or re.match('[A-Z_]+: ', str(error))):
+    is_systems = isinstance(error, (OSError, errors.UserError))
+    if not is_systems and not re.match('[A-Z_]+: ', str(error)):
       raise error
     whole = max(self._manager.all_steps(), default=None)
     kept = 'there is no older one' if whole is None else f'the newest whole one is step {whole}'

@@ -59,6 +59,10 @@ class Identity:
     Where changed data are accepted, it prints what changed; so it does for files that changed under
     names that stayed.
     """
+    if 'files' not in notes:
+      raise errors.UserError(
+          f'{place} is of an earlier version of maskgan_jax, whose runs can be translated with and '
+          'measured, but not resumed; train in another --workdir')
     if not notes['data']:
       workdir = os.path.dirname(os.path.dirname(place))
       raise errors.UserError(

@@ -174,6 +174,8 @@ def test_checkpoints_of_weights_alone_and_of_versions_with_fewer_keys(tmp_path):
   with pytest.raises(errors.UserError, match='weights that no training left.*init_from=run '):
     identity.check(resumption.Identity.of(config).notes(), 'run/checkpoints/4')
   notes = identity.notes()
+  with pytest.raises(errors.UserError, match='run is of an earlier version'):
+    identity.check({name: notes[name] for name in ('config', 'data', 'counts')}, 'run')
   older = {**notes, 'config': {key: value for key, value in notes['config'].items()
                                if key != 'ema_decay'}}
   identity.check(older, 'run')

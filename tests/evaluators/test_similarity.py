@@ -9,6 +9,7 @@ from helpers import data_samples
 from helpers.simple_method import Data, pictures, Simple, simple
 from maskgan_jax import errors, evaluators
 from maskgan_jax.data import default_config, evaluation, predicates, transforms
+from maskgan_jax.data.records import Records
 from maskgan_jax.evaluators import _image_measures as image_measures
 from maskgan_jax.evaluators import similarity
 from maskgan_jax.methods.base import Translation
@@ -205,7 +206,7 @@ def test_provenance_stands_beside_every_result(tmp_path):
   assert '<p>perceptual network: drawn by lot</p>' in page and 'what a perfect one gets' in page
 
 
-class Digits:
+class Digits(Records):
   """Records of two domains with true translations, as `colored_digits` has them."""
   attribute_names = ('Coloured', 'Odd')
   attributes = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [1, 1]], bool)

@@ -9,12 +9,12 @@ from helpers import data_samples
 from maskgan_jax import fields as fields_lib
 from maskgan_jax.data import default_config, pipeline, transforms
 from maskgan_jax.data.domains import domains_of
-from maskgan_jax.data.records import Source, SPLITS
+from maskgan_jax.data.records import Records, Source, SPLITS
 
 NAMES = ('Glasses', 'Old')
 
 
-class NumberedRecords:
+class NumberedRecords(Records):
   """Pictures that tell their number (red + 256 green) and which half is left (blue).
 
   Even records are without glasses; every third is old. True answers are as easy to recognise. The
@@ -31,6 +31,7 @@ class NumberedRecords:
     self.reads = []
     if truths:
       self.answers = 0
+      self.knows_transfers = True
       self.transfer_truth, self.removal_truth = self._transfer_truth, self._removal_truth
       self.erased_truth = self._erased_truth
 

@@ -106,7 +106,7 @@ def order_at_the_top(slot: str, name: str) -> tuple[str, ...]:
 @functools.cache
 def rgb(color: str) -> np.ndarray:
   """Returns '#rrggbb' as float32 [3] in [0, 255]."""
-  return np.array([int(color[start:start + 2], 16) for start in (1, 3, 5)], np.float32)
+  return np.array(list(bytes.fromhex(color.removeprefix('#'))), np.float32)
 
 
 @functools.lru_cache(maxsize=2)  # the masks of a face are computed one after the other
@@ -118,7 +118,8 @@ def _shares(parts: tuple[Part, ...], background: str,
   for part in reversed(parts):
     layer = _layer(part.slot, part.name, size)
     through, tint = layer.through[..., 0], layer.tint[..., 0]
-    for origin, share in ((part[:2], 1 - through - tint), (part, tint)):
+    fixed_origin = part.slot, part.name
+    for origin, share in ((fixed_origin, 1 - through - tint), (part, tint)):
       shares[origin] = np.zeros((size, size), np.float32)
       shares[origin][layer.box] = seen[layer.box] * share
     seen[layer.box] *= through
@@ -133,14 +134,21 @@ def _layer(slot: str, name: str, size: int) -> _Layer:
   black = _raster(slot, name, '#000000', size, factor)
   white = _raster(slot, name, '#FFFFFF', size, factor) if _SLOTS[slot][2] else black
   coverage = black[..., 3:]
-  box = _extent(coverage.any(axis=(1, 2))), _extent(coverage.any(axis=(0, 2)))
+  rows = _extent(coverage.any(axis=(1, 2)))
+  columns = _extent(coverage.any(axis=(0, 2)))
+  box = rows, columns
   black, white, coverage = black[box], white[box], coverage[box]
   whole = (255 * factor) ** 2
   through = 1 - coverage / whole
-  tint = (white - black)[..., :3].sum(axis=-1, keepdims=True) / (3 * whole)
+  gain = (white - black)[..., :3]
+  tint = gain.sum(axis=-1, keepdims=True) / (3 * whole)
   tint = np.where(tint < 1 / 255, 0, np.minimum(tint, 1 - through))  # less is 8-bit rounding
   fixed = 255 * black[..., :3] / whole
-  return _Layer(box, *(array.astype(np.float32) for array in (through, fixed, tint)))
+  return _Layer(
+      box,
+      through=through.astype(np.float32),
+      fixed=fixed.astype(np.float32),
+      tint=tint.astype(np.float32))
 
 
 def _extent(covered: np.ndarray) -> slice:
@@ -170,7 +178,8 @@ def _raster(slot: str, name: str, color: str, size: int, factor: int) -> np.ndar
                               skip_system_fonts=True)
   with Image.open(io.BytesIO(png)) as image:
     pixels = np.asarray(image.convert('RGBA'), np.int64)
-  pixels = np.concatenate([pixels[..., :3] * pixels[..., 3:], 255 * pixels[..., 3:]], axis=-1)
+  colors, coverage = pixels[..., :3], pixels[..., 3:]
+  pixels = np.concatenate([colors * coverage, 255 * coverage], axis=-1)
   return pixels.reshape(size, factor, size, factor, 4).sum(axis=(1, 3))
 
 

@@ -25,7 +25,7 @@ import tqdm
 from maskgan_jax import errors
 from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.drawn import avatar_faces, preparation
-from maskgan_jax.data.records import Source, SPLITS
+from maskgan_jax.data.records import Records, Source, SPLITS
 
 # With VERSION it decides every face: a change of either makes another dataset.
 _SEED = 1
@@ -94,11 +94,12 @@ def draw_example(split: str, index: int, size: int) -> dict:
           'recipe': face.to_json()}
 
 
-class AvatarRecords:
+class AvatarRecords(Records):
   """One split of `avatars`, prepared if it is not on disk, with exact masks and translations."""
 
   attribute_names = avatar_faces.ATTRIBUTES
   features = avatar_faces.FEATURES
+  knows_transfers = True
 
   def __init__(self, config_data, split: str, image_size: int):
     """Reads a split: 'train', 'validation' or 'test'.
@@ -207,7 +208,8 @@ def _config(config_data, size: int) -> AvatarsConfig:
   for config in Avatars.BUILDER_CONFIGS:
     if (config.size, config.counts) == (size, counts):
       return config
-  return AvatarsConfig(name='_'.join(map(str, (size, *counts))), size=size, counts=counts)
+  name = '_'.join(map(str, (size, *counts)))
+  return AvatarsConfig(name=name, size=size, counts=counts)
 
 
 def _read(builder: Callable[[], Avatars], folder: str, split: str) -> list[dict]:

@@ -23,7 +23,7 @@ import tqdm
 from maskgan_jax import errors, fields
 from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.drawn import preparation, shape_drawing
-from maskgan_jax.data.records import Source, SPLITS
+from maskgan_jax.data.records import Records, Source, SPLITS
 from maskgan_jax.fields import field, one_of
 
 # With VERSION it decides every scene: a change of either makes another dataset.
@@ -101,7 +101,7 @@ def _recipe(config: CircleSquareConfig, split: str, index: int) -> shape_drawing
   return shape_drawing.recipe(config.kind, config.side, key, square=bool(domain))
 
 
-class CircleSquareRecords:
+class CircleSquareRecords(Records):
   """One split of `circle_square`, with the true translation of every record."""
 
   def __init__(self, config: CircleSquareConfig, data_dir: str, split: str):
@@ -118,8 +118,8 @@ class CircleSquareRecords:
     digest = hashlib.sha256(f'{CircleSquare.VERSION} {config.name} {split}'.encode())
     for part in (self.attributes.tobytes(), *self._recipes):
       digest.update(part)
-    compared = np.linspace(0, len(self) - 1, min(_COMPARED, len(self))).astype(int)
-    for index in compared.tolist():
+    count = min(_COMPARED, len(self))
+    for index in np.linspace(0, len(self) - 1, count).astype(int).tolist():
       image, recipe = self.image(index), self.recipe(index)
       is_drawn_so = np.array_equal(image, shape_drawing.draw(recipe))
       if recipe != _recipe(config, split, index) or not is_drawn_so:
@@ -141,9 +141,6 @@ class CircleSquareRecords:
 
   def image(self, index: int) -> np.ndarray:
     return preparation.pixels(self._pngs[index])
-
-  def mask(self, index: int, attribute: str) -> None:
-    """Returns None: the true answer says what changes."""
 
   def translation_truths(self, a_index: int, b_index: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns a with squares for its circles, and b with circles, uint8 [S, S, 3] each."""

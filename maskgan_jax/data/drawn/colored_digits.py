@@ -27,7 +27,7 @@ import tqdm
 from maskgan_jax import errors, fields
 from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.drawn import digit_drawing, digit_images, preparation
-from maskgan_jax.data.records import Source, SPLITS
+from maskgan_jax.data.records import Records, Source, SPLITS
 from maskgan_jax.fields import field, one_of
 
 _VALIDATION = 1000  # training digits, or a tenth of them where there are fewer
@@ -99,7 +99,7 @@ def _parts(digits: dict[str, digit_images.Digits]) -> dict[str, digit_images.Dig
   return {'train': train, 'validation': validation, 'test': digits['test']}
 
 
-class ColoredDigitsRecords:
+class ColoredDigitsRecords(Records):
   """One split of `colored_digits`, with the true translation of any record after any other."""
 
   def __init__(self, config: ColoredDigitsConfig, data_dir: str, split: str):
@@ -116,7 +116,8 @@ class ColoredDigitsRecords:
     digest = hashlib.sha256(f'{ColoredDigits.VERSION} {config.name} {split}'.encode())
     for part in (self.attributes.tobytes(), *self._recipes):
       digest.update(part)
-    for index in np.linspace(0, len(self) - 1, min(_COMPARED, len(self))).astype(int):
+    count = min(_COMPARED, len(self))
+    for index in np.linspace(0, len(self) - 1, count).astype(int):
       image, recipe = self.image(index), self.recipe(index)
       foreground = digit_drawing.foreground_in(recipe, image)
       if not np.array_equal(image, digit_drawing.paint(recipe, foreground, recipe)):
@@ -143,9 +144,6 @@ class ColoredDigitsRecords:
 
   def image(self, index: int) -> np.ndarray:
     return preparation.pixels(self._pngs[index])
-
-  def mask(self, index: int, attribute: str) -> None:
-    """Returns None: all of a picture changes."""
 
   def translation_truths(self, a_index: int, b_index: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns a's digits in the colours of b, and b's in those of a, uint8 [H, W, 3] each."""

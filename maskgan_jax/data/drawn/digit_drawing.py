@@ -17,11 +17,20 @@ KINDS = ('single', 'multiple')
 
 _CELLS = {'single': 1, 'multiple': 4}  # a side
 Color = tuple[int, int, int]  # red, green, blue, 0..255
-_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
-_RED, _GREEN, _BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+_BLACK = (0, 0, 0)
+_WHITE = (255, 255, 255)
+_RED = (255, 0, 0)
+_GREEN = (0, 255, 0)
+_BLUE = (0, 0, 255)
 _COLORS = {'black': _BLACK, 'white': _WHITE, 'red': _RED, 'green': _GREEN, 'blue': _BLUE}
 _PAIRS = [  # foreground and background
-    (_RED, _GREEN), (_GREEN, _RED), (_RED, _BLUE), (_BLUE, _RED), (_GREEN, _BLUE), (_BLUE, _GREEN)]
+    (_RED, _GREEN),
+    (_GREEN, _RED),
+    (_RED, _BLUE),
+    (_BLUE, _RED),
+    (_GREEN, _BLUE),
+    (_BLUE, _GREEN),
+]
 _LABELS = range(10)
 # In training, digits above are red on green, so that all other colours are new to them.
 _LARGEST_VARIED = 4
@@ -177,7 +186,8 @@ def paint(recipe: Recipe, foreground: np.ndarray, like: Recipe) -> np.ndarray:
   colors[0], colors[1:] = like.background, like.colors
   cells = round(len(recipe.labels) ** 0.5)
   numbers = np.array(recipe.labels).reshape(cells, cells) + 1
-  return colors.take(numbers.repeat(SIDE, 0).repeat(SIDE, 1) * foreground, axis=0)
+  by_pixel = numbers.repeat(SIDE, 0).repeat(SIDE, 1)
+  return colors.take(by_pixel * foreground, axis=0)
 
 
 def attribute_names(kind: str) -> tuple[str, ...]:

@@ -144,7 +144,8 @@ def draw(drawn: Recipe) -> np.ndarray:
       inside = row_distances[:, None] ** 2 + column_distances ** 2 < radius ** 2
     height, width = rows.stop - rows.start, columns.stop - columns.start
     covered = inside.reshape(height, _EIGHTHS, -1).sum(axis=1, dtype=np.uint8)
-    covered = covered.reshape(height, width, _EIGHTHS).sum(axis=2, dtype=np.int64)[..., None]
+    covered = covered.reshape(height, width, _EIGHTHS).sum(axis=2, dtype=np.int64)
+    covered = covered[..., None]
     samples = _EIGHTHS ** 2  # of a pixel
     behind = image[rows, columns] * (samples - covered)
     painted = np.array(shape.color) * covered

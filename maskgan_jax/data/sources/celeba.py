@@ -36,7 +36,8 @@ def open_celeba(config_data: ml_collections.ConfigDict) -> Listing:
   partition_file = _find(folders, _PARTITION)
   if partition_file:
     partition = read_partition(partition_file)
-    splits = np.array([partition.get(name, -1) for name in table.names], np.int8)
+    codes = [partition.get(name, -1) for name in table.names]
+    splits = np.array(codes, np.int8)
     if table.names and (splits == -1).all():
       raise errors.UserError(f'{partition_file} names none of the pictures of {attributes_file}, '
                              f'such as {table.names[0]!r}; correct its names, or remove the file')
@@ -98,7 +99,8 @@ def _read_head(path: str, lines: Sequence[str]) -> tuple[int, tuple[str, ...]]:
     raise errors.UserError(f'{path} line 1: expected the number of pictures, found {start}; a list '
                            'has a count, then a line of attribute names, then a line a picture')
   names = lines[1].split() if len(lines) > 1 else []
-  if not names or len(set(names)) < len(names) or {'1', '-1'} & set(names):
+  are_values = {'1', '-1'} & set(names)
+  if not names or are_values or len(set(names)) < len(names):
     raise errors.UserError(f'{path} line 2: expected the attribute names, each once')
   return int(lines[0]), tuple(names)
 
@@ -124,8 +126,13 @@ def _walk(path: str) -> list[str]:
     parents, level = level[:_MAX_FOLDERS], []
     for parent in parents:
       level += [os.path.join(parent, name) for name in file_records.list_folders(parent)]
-    folders += sorted(level, key=lambda folder: ('align' not in os.path.basename(folder), folder))
+    folders += sorted(level, key=_aligned_first)
   return folders
+
+
+def _aligned_first(folder: str) -> tuple[bool, str]:
+  """Returns the order of a folder among others."""
+  return 'align' not in os.path.basename(folder), folder
 
 
 def _find(folders: Sequence[str], filenames: Sequence[str]) -> str:

@@ -9,11 +9,12 @@ import numpy as np
 
 from maskgan_jax import errors
 from maskgan_jax.data import images, transforms
+from maskgan_jax.data.records import Records
 
 _SIZED = 1024  # files whose size enters the fingerprint; more would be minutes on a network disk
 
 
-class FileRecords:
+class FileRecords(Records):
   """Picture files: names relative to a root folder, and their attributes."""
 
   def __init__(self, root: str, names: Sequence[str], attribute_names: Sequence[str],
@@ -82,8 +83,8 @@ class FileRecords:
     digest.update('\0'.join(self.attribute_names).encode())
     digest.update(np.packbits(self.attributes).tobytes())
     identity = digest.hexdigest()[:16]
-    sized = np.linspace(0, len(self) - 1, min(len(self), _SIZED)).astype(int)
-    for index in sized:
+    count = min(len(self), _SIZED)
+    for index in np.linspace(0, len(self) - 1, count).astype(int):
       size = os.path.getsize(os.path.join(self._root, self._names[index]))
       digest.update(str(size).encode())
     digest.update(_encoded(sorted(self._masks)))
@@ -115,7 +116,8 @@ def list_by_stem(folder: str) -> dict[str, list[str]]:
   """Returns the paths of the pictures directly in `folder` by name without extension, sorted."""
   by_stem = collections.defaultdict(list)
   for name in list_images(folder):
-    by_stem[os.path.splitext(name)[0]].append(os.path.join(folder, name))
+    stem, _ = os.path.splitext(name)
+    by_stem[stem].append(os.path.join(folder, name))
   return dict(by_stem)
 
 

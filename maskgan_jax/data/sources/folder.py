@@ -12,8 +12,11 @@ from maskgan_jax.data import predicates, unused
 from maskgan_jax.data.records import Listing
 from maskgan_jax.data.sources import files as file_records
 
-_SPLIT_NAMES = {'train': 0, 'training': 0, 'val': 1, 'valid': 1, 'validation': 1, 'test': 2,
-                'testing': 2}
+_SPLIT_NAMES = {  # index into SPLITS
+    **dict.fromkeys(('train', 'training'), 0),
+    **dict.fromkeys(('val', 'valid', 'validation'), 1),
+    **dict.fromkeys(('test', 'testing'), 2),
+}
 _LAYOUTS = 'trainA/ and trainB/ (and testA/, testB/), or train/LABEL/ folders with pictures'
 
 

@@ -24,11 +24,18 @@ from maskgan_jax.data.sources import files as file_records
 
 # What a cell means: 1, 0, -1 ("no" beside 1 alone, as in CelebA), or _UNKNOWN.
 _UNKNOWN = 2
-_VALUES = {'1': 1, '1.0': 1, 'true': 1, 'yes': 1, '0': 0, '0.0': 0, 'false': 0, 'no': 0,
-           '-1': -1, '-1.0': -1, '': _UNKNOWN, '999': _UNKNOWN, '999.0': _UNKNOWN, 'nan': _UNKNOWN}
+_VALUES = {
+    **dict.fromkeys(('1', '1.0', 'true', 'yes'), 1),
+    **dict.fromkeys(('0', '0.0', 'false', 'no'), 0),
+    **dict.fromkeys(('-1', '-1.0'), -1),
+    **dict.fromkeys(('', '999', '999.0', 'nan'), _UNKNOWN),
+}
 _SPLIT_COLUMNS = frozenset({'split', 'partition'})
-_SPLIT_VALUES = {'0': 0, 'train': 0, 'training': 0, '1': 1, 'val': 1, 'valid': 1, 'validation': 1,
-                 '2': 2, 'test': 2, 'testing': 2}
+_SPLIT_VALUES = {  # index into SPLITS
+    **dict.fromkeys(('0', 'train', 'training'), 0),
+    **dict.fromkeys(('1', 'val', 'valid', 'validation'), 1),
+    **dict.fromkeys(('2', 'test', 'testing'), 2),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +58,10 @@ def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
     raise errors.UserError(f'{config_data.attributes_file} has a header but no rows')
   path = config_data.path or os.path.dirname(table_path) or '.'
   path = file_records.check_folder(path, 'config.data.path')
-  absent = [name for name in table.names if not os.path.isfile(os.path.join(path, name))]
+  absent = []
+  for name in table.names:
+    if not os.path.isfile(os.path.join(path, name)):
+      absent.append(name)
   if absent:
     present = predicates.shortlist(file_records.list_images(path), 3)
     remedy = 'Name the folder that the file names start from in config.data.path'

@@ -13,14 +13,18 @@ import tensorflow_datasets as tfds
 
 from maskgan_jax import errors
 from maskgan_jax.data import images
-from maskgan_jax.data.records import Listing
+from maskgan_jax.data.records import Listing, Records
 
-_PAIRED = {'trainA': 0, 'trainB': 0, 'validationA': 1, 'validationB': 1, 'testA': 2, 'testB': 2}
-_SPLIT_CODES = {'train': 0, 'validation': 1, 'val': 1, 'test': 2} | _PAIRED
+_PAIRED = {  # index into SPLITS
+    **dict.fromkeys(('trainA', 'trainB'), 0),
+    **dict.fromkeys(('validationA', 'validationB'), 1),
+    **dict.fromkeys(('testA', 'testB'), 2),
+}
+_SPLIT_CODES = {'train': 0, 'validation': 1, 'val': 1, 'test': 2, **_PAIRED}
 _CHUNK = 256  # records read at once while the labels are collected
 
 
-class TfdsRecords:
+class TfdsRecords(Records):
   """The pictures and labels of several TFDS splits, one after the other."""
 
   def __init__(self, builder, splits: list[str], *, max_pixels: int):
@@ -57,9 +61,6 @@ class TfdsRecords:
     part, place = self._locate(index)
     encoded = self._sources[part][place][self._feature]
     return images.load_image(encoded, max_pixels=self._max_pixels, name=self.name(index))
-
-  def mask(self, index, attribute):
-    return None
 
   def _read_attributes(self, columns):
     """Reads every record's labels: seconds for CelebA, since pictures stay encoded."""
