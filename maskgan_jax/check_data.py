@@ -63,33 +63,26 @@ def check(config: ml_collections.ConfigDict, output: str = '', *, max_images: in
     UserError: the data cannot be opened at all.
   """
   data = pipeline.make(config)
-  transform = transforms.Transform.of(config)
+  examined = _examine_all(data, transforms.Transform.of(config), max_images)
   places_by_pixels = collections.defaultdict(set)  # (split, name) of the same pictures
-  splits, usable = {}, {}
-  for split in SPLITS:
-    splits[split], usable[split] = {}, []
-    for domain, members in zip('ab', data.members(split), strict=True):
-      examined = _examine(data, split, _spread(members, max_images), transform)
-      for pixels, name in examined.pixels:
-        places_by_pixels[pixels].add((split, name))
-      splits[split][domain] = {'count': len(members), **examined.facts()}
-      usable[split].append(np.array(examined.usable, np.int64))
+  splits = {split: {} for split in SPLITS}
+  for (split, domain), pictures_of_domain in examined.items():
+    splits[split][domain] = pictures_of_domain.facts()
+    for pixels, name in pictures_of_domain.pixels:
+      places_by_pixels[pixels].add((split, name))
 
   report = {
       'data': data.describe(),
       'splits': splits,
       'labels': _labels(data),
       'duplicates': _duplicates(places_by_pixels),
-      'usable': _trainable(splits['train'], usable['train']),
+      'usable': _trainable(examined['train', 'a']) and _trainable(examined['train', 'b']),
       'refused': [split for split in SPLITS if _refused(split, splits[split])],
-      'output': '',
   }
   report['problems'] = [*_problems_of_domains(splits), *_problems_of_splits(data, report),
                         *_leaks(places_by_pixels)]
-  rows = _sheet_rows(data, usable)
-  if output and rows:
-    _save_sheet(output, rows)
-    report['output'] = output
+  rows = _sheet_rows(data, examined)
+  report['output'] = _save_sheet(output, rows)
   return report
 
 
@@ -100,11 +93,21 @@ def _spread(members: np.ndarray, max_images: int) -> np.ndarray:
   return members[np.linspace(0, len(members) - 1, max_images).astype(int)]
 
 
-def _trainable(facts_by_domain: dict, usable: list[np.ndarray]) -> bool:
-  """Returns whether both domains have training pictures; these need no mask that fits."""
-  facts = facts_by_domain.values()
-  return all(len(indices) or of_domain['bad_masks']
-             for indices, of_domain in zip(usable, facts, strict=True))
+def _examine_all(data: pipeline.Data, transform: transforms.Transform, max_images: int
+                 ) -> dict[tuple[str, str], '_Examined']:
+  """Reads the pictures of every split and domain."""
+  examined = {}
+  for split in SPLITS:
+    for domain, members in zip('ab', data.members(split), strict=True):
+      indices = _spread(members, max_images)
+      examined[split, domain] = _examine(data, split, indices, transform)
+      examined[split, domain].count = len(members)
+  return examined
+
+
+def _trainable(pictures_of_domain: '_Examined') -> bool:
+  """Returns whether a domain has training pictures; these need no mask that fits."""
+  return bool(pictures_of_domain.usable or pictures_of_domain.bad_masks)
 
 
 def _refused(split: str, facts_by_domain: dict) -> bool:
@@ -123,6 +126,7 @@ class _Examined:
   """What the pictures of a domain in a split are like.
 
   Attributes:
+    count: how many there are.
     read: how many were looked at.
     unreadable: messages; so are `unfit` (smaller than the crop) and `bad_masks`.
     constant: names of pictures of one colour.
@@ -135,6 +139,7 @@ class _Examined:
     highest: level, of 255.
     usable: record numbers of pictures without any of these faults.
   """
+  count: int = 0
   read: int = 0
   unreadable: list[str] = dataclasses.field(default_factory=list)
   unfit: list[str] = dataclasses.field(default_factory=list)
@@ -155,6 +160,7 @@ class _Examined:
     """Returns the part of the report about these pictures."""
     least = max(self.shares.values(), default=0) / 2
     return {
+        'count': self.count,
         'read': self.read,
         'unreadable': self.unreadable,
         'unfit': self.unfit,
@@ -295,11 +301,13 @@ def _leaks(places_by_pixels: dict) -> Iterator[str]:
     yield f'{leaks} pictures are both in training and in validation or test'
 
 
-def _sheet_rows(data: pipeline.Data, usable: dict) -> dict[str, list[np.ndarray]]:
+def _sheet_rows(data: pipeline.Data, examined: dict[tuple[str, str], _Examined]
+                ) -> dict[str, list[np.ndarray]]:
   """Returns named rows of pictures: training pairs, then evaluation pairs with masks and truths."""
   rows = {}
   for split in SPLITS:
-    a, b = usable[split]
+    a = np.array(examined[split, 'a'].usable, np.int64)
+    b = np.array(examined[split, 'b'].usable, np.int64)
     b = evaluation.turned(a, b)
     count = min(len(a), len(b), _SHEET_PAIRS)
     if not count:
@@ -314,11 +322,18 @@ def _sheet_rows(data: pipeline.Data, usable: dict) -> dict[str, list[np.ndarray]
   return rows
 
 
-def _save_sheet(output: str, rows: dict[str, list[np.ndarray]]) -> None:
-  """Writes the contact sheet, with empty cells where a row is shorter than others."""
+def _save_sheet(output: str, rows: dict[str, list[np.ndarray]]) -> str:
+  """Writes the contact sheet and returns its path; '' if there is none to write.
+
+  A row that is shorter than others ends with empty cells.
+  """
+  if not output or not rows:
+    return ''
   width = max(map(len, rows.values()))
   cells = [row + [None] * (width - len(row)) for row in rows.values()]
-  pictures.save(output, pictures.grid(cells, row_names=list(rows), column_names=[''] * width))
+  sheet = pictures.grid(cells, row_names=list(rows), column_names=[''] * width)
+  pictures.save(output, sheet)
+  return output
 
 
 def lines(report: dict) -> list[str]:

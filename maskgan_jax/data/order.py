@@ -6,6 +6,7 @@ import numpy as np
 
 from maskgan_jax.data import transforms
 
+Key = tuple[int, int]  # of a stream of words: the seed, and a domain's number
 _KEPT = 8  # tables of epochs in memory, over both domains; a batch mostly needs two of each
 # Purposes of a stream of words. The numbers must stay: others would change runs in training.
 _ORDER, _AUGMENTATION, _ZOOM, _PAIRS = range(4)
@@ -85,19 +86,19 @@ def _shuffled(records: np.ndarray, seed: int, domain: int) -> np.ndarray:
   return records[np.argsort(words, kind='stable')]
 
 
-def _words(key: tuple[int, int], epoch: int, purpose: int, count: int) -> np.ndarray:
+def _words(key: Key, epoch: int, purpose: int, count: int) -> np.ndarray:
   """Returns uint64 [count] that depend on the arguments alone."""
   sequence = np.random.SeedSequence((*key, epoch, purpose))
   return np.random.PCG64(sequence).random_raw(count)
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _permutation(key: tuple[int, int], epoch: int, count: int) -> np.ndarray:
+def _permutation(key: Key, epoch: int, count: int) -> np.ndarray:
   return np.argsort(_words(key, epoch, _ORDER, count), kind='stable')
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _uniforms(key: tuple[int, int], epoch: int, purpose: int, count: int, each: int) -> np.ndarray:
+def _uniforms(key: Key, epoch: int, purpose: int, count: int, each: int) -> np.ndarray:
   """Returns [count, each] in [0, 1): the upper 53 bits of words, as many as a float64 holds."""
   words = _words(key, epoch, purpose, count * each)
   return ((words >> np.uint64(11)) * 2.0 ** -53).reshape(count, each)

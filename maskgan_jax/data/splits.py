@@ -42,13 +42,11 @@ def divide(listing: Listing, config_data: ml_collections.ConfigDict, domains: Do
   left_out = codes == _LEFT_OUT
   if config_data.test_first or config_data.test_rows or not config_data.own_splits:
     codes[~left_out] = _OPEN
-  scenes = None
-  if config_data.aligned:
-    scenes = _scenes(listing.records, codes, config_data, domains)
+  of_a, of_b = _scenes(listing.records, codes, config_data, domains)
 
   # What it does not say: test pictures by a rule, others by hash of the name.
-  if rule := _test_by_rule(listing, codes, config_data, domains):
-    divided['test'] = rule
+  rule = _test_by_rule(listing, codes, config_data, domains)
+  divided['test'] = rule or 'own'
   divided['train'] = 'own' if (codes == _TRAIN).any() else 'the rest'
   codes[codes == _OPEN] = _TRAIN
   for split in _take_by_hash(listing.records, codes, config_data, domains):
@@ -56,10 +54,7 @@ def divide(listing: Listing, config_data: ml_collections.ConfigDict, domains: Do
     divided[split] = f'{fraction:g} of the training pictures, by hash of the name'
   if left_out.any():
     divided['test'] += f'; the {left_out.sum()} of the source are left out'
-
-  if scenes:
-    of_a, of_b = scenes
-    codes[of_b] = codes[of_a]
+  codes[of_b] = codes[of_a]
   return {split: np.flatnonzero(codes == code) for code, split in enumerate(SPLITS)}, divided
 
 
@@ -108,13 +103,15 @@ def check_aligned(config_data: ml_collections.ConfigDict) -> None:
 
 def _scenes(records: Records, codes: np.ndarray, config_data: ml_collections.ConfigDict,
             domains: Domains) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the record numbers of a and b, the i-th of which are one scene.
+  """Returns the record numbers of a and b, the i-th of which are one scene; of none unless aligned.
 
   Within each split the i-th record of a belongs to the i-th of b.
 
   Raises:
     UserError: domains of different sizes or with common pictures, or file names that do not match.
   """
+  if not config_data.aligned:
+    return np.zeros(0, int), np.zeros(0, int)
   in_a, in_b = (predicate.select(records.attributes) for predicate in domains.of('train'))
   all_a, all_b = [], []
   for code in range(_OPEN, len(SPLITS)):
