@@ -21,7 +21,7 @@ class Experiment:
   """A row of the authors' scripts.
 
   Attributes:
-    height: pixels; likewise `width`.
+    height: in pixels, as `width`.
     downsamplings: stride-2 convolutions of an encoder.
     batch_size: pairs.
     learning_rate: of all players but the perceptual network.

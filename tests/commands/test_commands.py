@@ -155,7 +155,7 @@ with files.folder_atomically(sys.argv[1]):
 def test_temporary_folders_go_with_their_process_and_those_of_the_killed_with_the_next(
     tmp_path, monkeypatch):
   monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-  (tmp_path / 'maskgan_jax_test_mine').mkdir()  # nobody's, by what is in it
+  (tmp_path / 'maskgan_jax_test_mine').mkdir()  # of no process, by its contents
   processes = {number: subprocess.Popen(
       [sys.executable, '-c', _HOLDS, f'{tmp_path}/output_{number:d}'], stdout=subprocess.PIPE,
       stderr=subprocess.PIPE, cwd=ROOT, env={**os.environ, 'TMPDIR': str(tmp_path)}, text=True)
@@ -164,9 +164,9 @@ def test_temporary_folders_go_with_their_process_and_those_of_the_killed_with_th
   for number, process in processes.items():
     process.send_signal(number)
     if number != signal.SIGCONT:
-      _, told = process.communicate(timeout=60)
+      _, printed = process.communicate(timeout=60)
       code = -number if number == signal.SIGKILL else 128 + number
-      assert process.returncode == code and 'Traceback' not in told
+      assert process.returncode == code and 'Traceback' not in printed
       assert os.path.exists(names[number]) == (number == signal.SIGKILL)
       left = [name for name in os.listdir(tmp_path) if name.startswith(f'.output_{number:d}')]
       assert len(left) == (number == signal.SIGKILL)

@@ -106,8 +106,8 @@ def test_labels_tell_what_features_are_like(train):
     for index in range(len(train)):
       if (train.mask(index, feature) > 0).any():
         value = getattr(train.recipe(index), feature)
-        told = tuple(train.attributes[index, columns])
-        assert seen.setdefault(value, told) == told
+        labels = tuple(train.attributes[index, columns])
+        assert seen.setdefault(value, labels) == labels
     assert len(set(seen.values())) == (6 if feature == 'hair_color' else 2)
   assert train.labels_of('Eyeglasses') == ()
 
