@@ -19,8 +19,8 @@ def evaluator_groups() -> tuple[str, ...]:
 def evaluator_defaults() -> dict[str, dict[str, Any]]:
   """Returns the settings of each evaluator that has some, by its name.
 
-  The files are parsed and not imported: evaluators stand above this room and load JAX, while a
-  config has to be there for `--help`. So DEFAULTS has to be a literal.
+  The files are parsed and not imported, since evaluators stand above this room and load JAX. So
+  DEFAULTS has to be a literal.
   """
   defaults = {}
   for path in sorted(_FOLDER.glob('[!_]*.py')):
