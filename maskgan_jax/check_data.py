@@ -87,7 +87,7 @@ def check(config: ml_collections.ConfigDict, output: str = '', *, max_images: in
 
 
 def _spread(members: np.ndarray, max_images: int) -> np.ndarray:
-  """Returns at most so many record numbers, evenly spread; all of them for 0."""
+  """Returns `max_images` of the record numbers, evenly spread; all of them for 0."""
   if not max_images or len(members) <= max_images:
     return members
   return members[np.linspace(0, len(members) - 1, max_images).astype(int)]

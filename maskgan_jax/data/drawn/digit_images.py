@@ -116,7 +116,7 @@ def _read_split(folder: str, images_name: str, labels_name: str) -> Digits:
 
 
 def _read_idx(folder: str, name: str, dimensions: int) -> np.ndarray:
-  """Reads an IDX file of bytes, gzipped or not, into an array of so many dimensions."""
+  """Reads an IDX file of bytes, gzipped or not, into an array of 3 or 1 dimensions."""
   path, data = _read_unpacked(folder, name)
   magic = bytes((0, 0, 8, dimensions))  # 8: unsigned bytes
   if data[:4] != magic:
