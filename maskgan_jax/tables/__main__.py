@@ -5,6 +5,7 @@
   python -m maskgan_jax.tables --table=egsc_it/2 --workdir=runs --add=quick --train \\
       --override=data.path=DIRECTORY_WITH_MNIST --seeds=0,1,2
   python -m maskgan_jax.tables --table=all --format=csv --noevaluate > tables.csv
+  python -m maskgan_jax.tables --table=all --format=cells --noevaluate > cells.csv
 
 Each cell has a config (configs/NAME.py:ARGUMENT). Runs of it are looked for below --workdir,
 whatever their folders are called: a run belongs to a cell if its config says so, and runs that
@@ -191,8 +192,8 @@ def define_flags() -> None:
   flags.DEFINE_list('table', [], "Tables, e.g. egsc_it/2, with commas between; 'all' for all.")
   flags.DEFINE_bool('list', False, 'Name the tables there are.')
   flags.DEFINE_string('workdir', 'runs', 'The folder below which runs are, and are trained.')
-  flags.DEFINE_enum('format', 'markdown', FORMATS, 'How tables are printed; cells: a '
-                    'line for each of ours.')
+  flags.DEFINE_enum('format', 'markdown', FORMATS, 'How tables are printed; csv: '
+                    'all cells in full, cells: those of ours, rounded, as in docs/cells.csv.')
   flags.DEFINE_string('add', '', "Arguments added to every config's, e.g. quick.")
   flags.DEFINE_multi_string('override', [], 'KEY=VALUE for the configs of all cells, e.g. '
                             'data.path=data/celeba; may be given several times.')

@@ -64,31 +64,58 @@ def latex(filled: Filled) -> str:
   return '\n'.join([*lines, '\\bottomrule', '\\end{tabular}']) + '\n'
 
 
-def cells(filled: Sequence[Filled]) -> str:
-  """Every cell that this project runs, a line of Markdown each, as in REPRODUCING.md."""
-  lines = []
-  for one in filled:
-    rows = [(row, column, cell, spec)
-            for row, row_cells, specs in zip(one.table.rows, one.cells, one.specs, strict=True)
-            for column, cell, spec in zip(one.table.columns, row_cells, specs, strict=True)
-            if row.ours and (spec or cell.why_not)]
-    if not rows:
-      continue
-    lines += [f'**{one.name}**, {_one_line(one.table.title)}.']
-    if one.table.needs and any(cell.why_not for _, _, cell, _ in rows):
-      lines += [f'Needs {_one_line(one.table.needs)}.']
-    if one.table.gap and any(cell.printed and cell.last for _, _, cell, _ in rows):
-      lines += [f'Suspected reason of the gaps: {_one_line(one.table.gap)}.']
-    lines += ['', '| cell | paper | ours | gap | config |', '|---|---|---|---|---|']
-    for row, column, cell, spec in rows:
-      gap = (f'{cell.last.mean - cell.printed.mean:+.{column.digits}f}'
-             if cell.printed and cell.last else '')
-      why = cell.why_not if cell.why_not not in ('', table_cells.NOT_TRAINED) else ''
-      texts = (f'{row.name}, {column.name}', _printed(cell.printed, column),
-               _ours(cell.last, cell.why_not, column) + (f': {why}' if why else ''), gap)
-      lines.append(f'| {" | ".join(map(_escape_markdown, texts))} | {f"`{spec}`" * bool(spec)} |')
-    lines.append('')
-  return '\n'.join(lines)
+CELL_COLUMNS = ('table', 'row', 'column', 'paper', 'paper_std', 'ours', 'ours_std', 'seeds',
+                'seeds_std', 'gap', 'reason', 'config')
+
+
+def cells(tables: Sequence[Filled]) -> str:
+  """Returns every cell that this project runs as a line of CSV, rounded as its table prints it.
+
+  The columns are `CELL_COLUMNS`: `ours_std` is the deviation over pictures and `seeds_std` the one
+  over seeds; `reason` says why there is no number, or what the gap to the paper may come from.
+  """
+  text = io.StringIO()
+  writer = csv.DictWriter(text, CELL_COLUMNS, lineterminator='\n')
+  writer.writeheader()
+  for filled in tables:
+    rows = zip(filled.table.rows, filled.cells, filled.specs, strict=True)
+    for row, row_cells, specs in rows:
+      places = zip(filled.table.columns, row_cells, specs, strict=True)
+      for column, cell, spec in places:
+        if row.ours and (spec or cell.why_not):
+          writer.writerow(_cell_record(filled, row, column, cell, spec))
+  return text.getvalue()
+
+
+def _cell_record(filled, row, column, cell, spec):
+  record = {'table': filled.name, 'row': row.name, 'column': column.name, 'config': spec,
+            'reason': _reason(filled, cell)}
+
+  def rounded(value):
+    return value if isinstance(value, str) else f'{value:.{column.digits}f}'
+  if cell.printed:
+    record['paper'] = rounded(cell.printed.mean)
+    if cell.printed.deviation is not None:
+      record['paper_std'] = rounded(cell.printed.deviation)
+  if cell.last:
+    record['ours'] = rounded(cell.last.mean)
+    record['seeds'] = len(cell.last.runs)
+    if cell.last.spread is not None:
+      record['ours_std'] = rounded(cell.last.spread)
+    if cell.last.deviation is not None:
+      record['seeds_std'] = rounded(cell.last.deviation)
+  if cell.printed and cell.last:
+    record['gap'] = f'{cell.last.mean - cell.printed.mean:+.{column.digits}f}'
+  return record
+
+
+def _reason(filled, cell):
+  """Returns why a cell has no number; of one that has, what its gap to the paper may come from."""
+  if cell.last and cell.printed:
+    return _one_line(filled.table.gap)
+  if cell.why_not == table_cells.NOT_TRAINED and filled.table.needs:
+    return _one_line(f'{cell.why_not}; needs {filled.table.needs}')
+  return _one_line(cell.why_not)
 
 
 CSV_COLUMNS = (

@@ -219,17 +219,21 @@ def test_configs_without_a_short_version_are_taken_as_they_are(tmp_path, table):
                           ['configs/digits_single.py:embedded,quick'] * 2]
 
 
-def test_cells_line_by_line(tmp_path, table):
+def test_cells_of_ours_as_csv(tmp_path, table):
   table(gap='half of the steps', needs='CelebA')
-  write_run(tmp_path, 'run', [(1500, 'test', {'mask_iou': 0.5})])
-  text = table_formats.cells([fill(tmp_path)])
-  assert 'Needs CelebA.' in text and 'Suspected reason of the gaps: half of the steps.' in text
-  lines = [cells_of(line) for line in text.splitlines() if line.startswith('|')][2:]
-  spelt = f'`{QUICKSTART}`'
-  assert lines[0] == ['Ours, IoU', '77.0 ± 13.0', '50.0', '-27.0', spelt]
-  assert lines[1] == ['Ours, FID', '90.70', 'not run: trained, but not measured so', '', spelt]
-  assert lines[2] == ['Ours, smaller, IoU', '', 'not run', '', f'`{QUICKSTART}:smoke`']
-  assert len(lines) == 4  # neither other authors' nor what is known beforehand
+  for seed, (value, spread) in enumerate(((0.6, 0.1), (0.4, 0.3))):
+    write_run(tmp_path, str(seed), [(1500, 'test', {'mask_iou': value, 'mask_iou_std': spread})],
+              seed=seed)
+  lines = list(csv.reader(io.StringIO(table_formats.cells([fill(tmp_path)]))))
+  assert lines == [
+      list(table_formats.CELL_COLUMNS),
+      ['any', 'Ours', 'IoU', '77.0', '13.0', '50.0', '20.0', '2', '14.1', '-27.0',
+       'half of the steps', QUICKSTART],
+      ['any', 'Ours', 'FID', '90.70', '', '', '', '', '', '',
+       'trained, but not measured so', QUICKSTART],
+      *(['any', 'Ours, smaller', column, *[''] * 7, 'not trained; needs CelebA',
+         f'{QUICKSTART}:smoke'] for column in ('IoU', 'FID')),
+  ]  # neither other authors' nor what is known beforehand
 
 
 def test_damaged_runs_are_left_out(tmp_path, table):
