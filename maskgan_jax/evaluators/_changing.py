@@ -52,7 +52,7 @@ def _labels_of(name: str, labels: Sequence[str], records: Any) -> tuple[str, ...
   """Returns a transferred label itself, or the labels that go with a transferred feature."""
   if name in labels:
     return (name,)
-  return tuple(records.labels_of(name)) if records else ()
+  return tuple(records.labels_of(name)) if records is not None else ()
 
 
 def names_in(data: Mapping[str, Any], attributes: tuple[str, ...]) -> tuple[str, ...]:
