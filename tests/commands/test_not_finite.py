@@ -13,7 +13,7 @@ from maskgan_jax.demo import session as demo_session
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints, report, samples, scores
 from maskgan_jax.sweep import __main__ as sweep
-from maskgan_jax.tables import __main__ as tables
+from maskgan_jax.tables import filling, measured, papers
 from maskgan_jax.training import loop
 from maskgan_jax.translator import Translator
 
@@ -33,7 +33,7 @@ def _measure(monkeypatch):
 def test_evaluate_leaves_the_step_out_and_fails_where_no_other_is_left(measure, monkeypatch,
                                                                        tmp_path):
   steps = [2, 3]
-  monkeypatch.setattr(evaluate, '_steps', lambda workdir: steps)
+  monkeypatch.setattr(evaluate._Run, 'saved_steps', lambda run: steps)
   monkeypatch.setattr(pipeline, 'make', lambda *unused, **also: None)
   monkeypatch.setattr(Translator, 'from_workdir', lambda *unused, **also: types.SimpleNamespace(
       method=None))
@@ -97,12 +97,18 @@ def test_a_table_says_why_such_a_run_has_no_number(measure, monkeypatch):
                       lambda saved: types.SimpleNamespace(steps=lambda: [2, 3]))
   for where, name in ((pipeline, 'make'), (Translator, 'from_workdir')):
     monkeypatch.setattr(where, name, lambda *unused, **also: None)
-  monkeypatch.setattr(tables.table_cells, 'best_step', lambda *unused: 2)
-  monkeypatch.setattr(tables.table_cells, 'row_of', lambda *unused: None)
-  run, whys = types.SimpleNamespace(workdir='runs/mine'), {}
-  tables._measure(run, types.SimpleNamespace(config=make_config()), {}, {'ab_error'}, 'test',
-                  False, whys, lambda: None, lambda line: None)
-  assert whys == {'runs/mine': 'runs/mine computes NaN'}
+  monkeypatch.setattr(measured, 'best_step', lambda *unused: 2)
+  monkeypatch.setattr(measured, 'row_of', lambda *unused: None)
+  run = types.SimpleNamespace(workdir='runs/mine')
+  column = papers.base.Column('error', 'ab_error', 'configs/x.py')
+  table = object.__new__(filling.FilledTable)
+  table.table = papers.base.Table('', (column,), (papers.base.Row('ours', ours=True),))
+  table.plans = {'configs/x.py': types.SimpleNamespace(config=make_config())}
+  table.request, table.row_name = filling.Request(), 'test'
+  table._runs, table._settings, table._reasons = {'configs/x.py': [run]}, {'configs/x.py': {}}, {}
+  table._reporter = evaluators.base.Reporter(note=lambda line: None)
+  table.measure_missing()
+  assert table._reasons == {'runs/mine': 'runs/mine computes NaN'}
 
 
 @pytest.mark.parametrize('value, said', [(0.5, False), (np.nan, True)])

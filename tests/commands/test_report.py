@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+import maskgan_jax.evaluators  # noqa: F401, declares what measures say
 from maskgan_jax.runs import charts, metric_writers, pictures, report, scores
 
 # Tags that close themselves.

@@ -214,8 +214,8 @@ def test_measured_saved_and_shown(tmp_path, network):
   got = evaluators.measure(simple(Darkens()), Data(test=rows_of(4)), config, tmp_path, 5)
   assert scores.read(tmp_path)[0]['segmentation_miou'] == got['segmentation_miou']
   lines = evaluators.table(got).splitlines()
-  assert lines[0] == (f'mean IoU of the segmentation: {got["segmentation_miou"]:.3f} '
-                      f'(untranslated {got["segmentation_source_miou"]:.3f})')
+  assert lines[1].split() == ['classes', 'mean', 'IoU', f'{got["segmentation_miou"]:.3f}',
+                              f'{got["segmentation_source_miou"]:.3f}']
   with open(report.write(tmp_path), encoding='utf-8') as file:
     page = file.read()
   assert 'How well a segmentation network sees' in page and 'source_<wbr>' not in page

@@ -153,10 +153,10 @@ def test_groups_are_measured_apart():
     assert got[f'{measure_}[~Odd | Late]'] != got[measure_]
   assert 'ba_ssim[Odd]' not in got  # nobody is in it
   lines = evaluators.table(got).splitlines()
-  assert (f'a to b    SSIM to the truth {got["ab_ssim[Odd]"]:.4f}; with the exemplar '
-          f'{got["ab_exemplar_ssim[Odd]"]:.4f}; perfect '
-          f'{got["truth_ab_exemplar_ssim[Odd]"]:.4f}: Odd') in lines
-  assert sum(line.endswith(': ~Odd | Late') for line in lines) == 2  # of each direction
+  assert f'a to b    SSIM to the truth: Odd        {got["ab_ssim[Odd]"]:8.4f}' in lines
+  assert (f'a to b    SSIM with the exemplar: Odd   {got["ab_exemplar_ssim[Odd]"]:8.4f}'
+          f'               perfect {got["truth_ab_exemplar_ssim[Odd]"]:.4f}') in lines
+  assert sum(': ~Odd | Late ' in line for line in lines) == 4  # two of each direction
 
 
 def test_methods_without_a_way_back_or_exemplars():
@@ -186,7 +186,7 @@ def test_the_table_has_truth_and_ceiling_side_by_side():
   assert [line.split()[:3] for line in lines[1:4]] == [['a', 'to', 'b']] * 3
   assert lines[1].split()[-4:] == [f'{got["ab_ssim"]:.4f}', f'{got["do_nothing_ab_ssim"]:.4f}',
                                    '+-', f'{got["ab_ssim_std"]:.4f}']
-  assert lines[3].endswith(f'; perfect {got["truth_ab_exemplar_ssim"]:.4f} +- '
+  assert lines[3].endswith(f'   perfect {got["truth_ab_exemplar_ssim"]:.4f} +- '
                            f'{got["truth_ab_exemplar_ssim_std"]:.4f}')
   assert lines[-2:] == ['4 pairs', 'perceptual network: drawn by lot']
   assert evaluators.table({'perceptual_network': 'drawn by lot'}) == ''
