@@ -71,7 +71,6 @@ from PIL import Image
 
 from maskgan_jax import translate
 from maskgan_jax.data.images import load_image
-from maskgan_jax.demo import session as demo_session
 from maskgan_jax.runs import pictures
 from maskgan_jax.translator import in_sequence, Translator
 from maskgan_jax.translator import packaged as pretrained
@@ -244,8 +243,8 @@ written = translate.translate(model, str(my_source), str(my_exemplar), str(mine 
 kept = translate.translate(
     model, str(my_source), str(my_exemplar), str(mine / 'half.png'),
     source_edits=translate.Edits(erase=['0,0,192,120']))  # top, left, bottom, right of 240x192
-fit = demo_session.Model(model).fit  # a picture at the model's resolution
-show([[fit(load_image(path)) for path in (my_source, my_exemplar, *written, *kept)]],
+# `fit` makes a picture of any size and kind ready for the model.
+show([[model.fit(path) for path in (my_source, my_exemplar, *written, *kept)]],
      column_names=['source', 'exemplar', 'translation', "source's mask", "exemplar's mask",
                    'left half erased'])
 
@@ -269,9 +268,10 @@ if importlib.util.find_spec('gradio') is None:
   print("no page without Gradio: pip install 'gradio>=6.30,<7'")
 else:
   from maskgan_jax.demo import page as demo_page
+  from maskgan_jax.demo.models import Model
 
-  page = demo_page.build({MODEL: demo_session.Model(
-      model, {'source': sources, 'exemplar': exemplars})})
+  examples = {'source': sources, 'exemplar': exemplars}
+  page = demo_page.build({MODEL: Model(model, examples)})
   if not SMOKE:
     _, address, _ = demo_page.launch(page, inline=True, share=False, prevent_thread_lock=True,
                                      height=900)

@@ -127,7 +127,7 @@ assert len(frames.image) == 3 and (frames.image[0] != frames.image[2]).any()
 assert (weaker.image != before).any()
 image = load_image(kept[0])
 assert image.shape == source.shape and not (image == load_image(written[0])).all()
-assert (image[:, :24] == fit(load_image(my_source))[:, :24]).all()  # the rectangle ends at 32
+assert (image[:, :24] == model.fit(my_source).image[:, :24]).all()  # the rectangle ends at 32
 assert (importlib.util.find_spec('gradio') is None) == ('page' not in globals())
 ''',
     'train_content_transfer': '''

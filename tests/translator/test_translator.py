@@ -24,11 +24,9 @@ def as_float(images):
   return images.astype(np.float32) / 127.5 - 1
 
 
-class Trivial:
+class Trivial(base.Method):
   """A method whose results are known without running it: exemplar's colour, constant mask."""
-  players = ()
   abilities = frozenset({'exemplar', 'source_mask'})
-  default_clip_norm = {}
 
   def __init__(self):
     self.traces = 0
