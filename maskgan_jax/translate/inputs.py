@@ -80,18 +80,12 @@ def load(translator: Translator, path: str, edits: Edits, *, flag: str,
     raise errors.UserError(f'{path} holds no picture that can be read')
   _note_remarks(loaded, note)
 
-  masks_by_stem = {}
-  if os.path.isdir(edits.mask):
-    masks_by_stem = file_records.list_by_stem(edits.mask)
-  max_pixels = translator.config.data.max_pixels
-  for number, picture in enumerate(loaded):
-    mask = None
-    if edits.mask:
-      file = _mask_file(picture, edits.mask, masks_by_stem, flag)
-      mask = picture.fitted.fit_mask(images.load_mask(file, max_pixels=max_pixels), file)
-    keep = _kept(picture, edits.erase) if edits.erase else None
-    loaded[number] = dataclasses.replace(picture, mask=mask, keep=keep)
-  _note_dark_masks(loaded, flag, note)
+  if edits.mask:
+    loaded = _with_masks(loaded, edits.mask, flag, translator.config.data.max_pixels)
+    _note_dark_masks(loaded, flag, note)
+  if edits.erase:
+    loaded = [dataclasses.replace(picture, keep=_kept(picture, edits.erase))
+              for picture in loaded]
   return loaded
 
 
@@ -117,10 +111,21 @@ def _note_remarks(pictures: Sequence[Picture], note: Callable[[str], None]) -> N
       note(remarks[0])
 
 
+def _with_masks(pictures: Sequence[Picture], path: str, flag: str, max_pixels: int
+                ) -> list[Picture]:
+  """Returns the pictures with their masks: one file for all, or files of a folder by name."""
+  masks_by_stem = file_records.list_by_stem(path) if os.path.isdir(path) else {}
+  masked = []
+  for picture in pictures:
+    file = _mask_file(picture, path, masks_by_stem, flag)
+    mask = picture.fitted.fit_mask(images.load_mask(file, max_pixels=max_pixels), file)
+    masked.append(dataclasses.replace(picture, mask=mask))
+  return masked
+
+
 def _note_dark_masks(pictures: Sequence[Picture], flag: str, note: Callable[[str], None]) -> None:
   """Notes given masks that are not empty, but nearly black."""
-  masked = [picture for picture in pictures if picture.mask is not None]
-  dark = [picture for picture in masked if 0 < picture.mask.max() < _DARK]
+  dark = [picture for picture in pictures if 0 < picture.mask.max() < _DARK]
   if dark:
     others = f' and {len(dark) - 1} more' if len(dark) > 1 else ''
     note(f'--{flag}: the mask of {dark[0].path}{others} is nearly black, at most '

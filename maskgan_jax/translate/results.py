@@ -17,13 +17,15 @@ from maskgan_jax.translate.inputs import Edits, Picture
 from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pictures translated at once
+_NO_EDITS = Edits()
+_Pair = tuple[Picture, Picture | None]  # a source, and an exemplar if the method takes one
 
 
 def translate(translator: Translator, source: str, exemplar: str, output: str, *,
-              source_edits: Edits | None = None, exemplar_edits: Edits | None = None,
+              source_edits: Edits = _NO_EDITS, exemplar_edits: Edits = _NO_EDITS,
               save_masks: bool = False, grid: bool = False, reverse: bool = False,
               note: Callable[[str], None] = print) -> list[str]:
-  """Translates every source after every exemplar's example, or alone, and writes the results.
+  """Translates every source after every exemplar's example, or alone; returns the files written.
 
   Args:
     translator: the model.
@@ -37,64 +39,49 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
     grid: whether to write one picture with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
     note: gets lines about pictures that are left out, or that look wrong to the model.
-  Returns:
-    The files written.
   """
-  source_edits = source_edits or Edits()
-  exemplar_edits = exemplar_edits or Edits()
   _check_exemplar(translator, exemplar, exemplar_edits)
-  given = [source, exemplar, source_edits.mask, exemplar_edits.mask]
-  load = functools.partial(inputs.load, translator, note=note, apart=[*given, output])
+  paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
+  load = functools.partial(inputs.load, translator, note=note, apart=[*paths, output])
   sources = load(source, source_edits, flag='source_mask')
-  exemplars = [None]
-  if exemplar:
-    exemplars = load(exemplar, exemplar_edits, flag='exemplar_mask')
+  exemplars = load(exemplar, exemplar_edits, flag='exemplar_mask') if exemplar else [None]
   pairs = list(itertools.product(sources, exemplars))
 
-  # Nothing is computed before all names are known to be free.
-  names = ['grid'] if grid else [_pair_name(*pair) for pair in pairs]
+  # Nothing is computed before all files are known to be free.
+  names = ['grid'] if grid else list(itertools.starmap(_pair_name, pairs))
   if reverse:  # domains often number their pictures alike
     names = [f'{name}__reverse' for name in names]
   several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
   stems = images.png_stems(output, names, several)
-  suffixes = ['']
-  if save_masks:
-    suffixes += [f'_{name}' for name in translator.method.saved_names()]
-  _check_outputs(stems, suffixes, given)
+  masks = translator.method.saved_names() if save_masks else ()
+  _check_outputs(stems, ['', *map(_suffix, masks)], paths)
 
-  def translated(chunk):
-    result = _translate_pairs(translator, chunk, reverse)
-    return _by_suffix(translator, result) if save_masks else {'': result.image}
-  results = _each(pairs, translated)
+  results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
   if grid:
     return _write_grids(stems[0], sources, exemplars, list(results), note)
   return _write_each(stems, results)
 
 
-def remove(translator: Translator, source: str, output: str, *, edits: Edits | None = None,
+def remove(translator: Translator, source: str, output: str, *, edits: Edits = _NO_EDITS,
            save_masks: bool = False, grid: bool = False,
            note: Callable[[str], None] = print) -> list[str]:
   """Removes from every source what the method transfers; arguments are those of `translate`."""
-  edits = edits or Edits()
   sources = inputs.load(translator, source, edits, flag='source_mask', note=note,
                         apart=[edits.mask, output])
   names = ['grid__removed'] if grid else [f'{picture.name}__removed' for picture in sources]
-  stems = images.png_stems(output, names, os.path.isdir(source) and not grid)
-  suffixes = ['', '_source_mask'] if save_masks and not grid else ['']
+  several = os.path.isdir(source) and not grid
+  stems = images.png_stems(output, names, several)
+  masks = ('source_mask',) if save_masks or grid else ()  # a grid has a column for it
+  suffixes = [''] if grid else ['', *map(_suffix, masks)]
   _check_outputs(stems, suffixes, [source, edits.mask])
 
-  def removed(chunk):
-    image = np.stack([picture.image for picture, in chunk])
-    mask = _edited([picture for picture, in chunk], lambda: translator.segment(image))
-    result = translator.remove(image, mask)
-    return {'': result.image, '_source_mask': result.source_mask}
-  results = _each([(picture,) for picture in sources], removed)
+  alone = [(picture, None) for picture in sources]
+  results = _each(alone, functools.partial(_removed, translator, masks))
   if not grid:
-    return _write_each(stems, ({suffix: result[suffix] for suffix in suffixes}
-                               for result in results))
+    return _write_each(stems, results)
   rows = []
   for picture, result in zip(sources, results, strict=True):
-    rows.append([picture.image, result['_source_mask'], result['']])
+    rows.append([picture.image, result[_suffix('source_mask')], result['']])
   drawn = pictures.grid(rows, column_names=['source', 'mask', 'removed'],
                         row_names=_labels(sources, 'row', note))
   images.save_png(f'{stems[0]}.png', drawn)
@@ -113,51 +100,74 @@ def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None
       raise errors.UserError(f'{translator.config.method} takes no exemplar; leave out --{flag}')
 
 
-def _check_outputs(stems: Sequence[str], suffixes: Sequence[str], given: Sequence[str]) -> None:
-  """Raises UserError if a result would replace another result, or a picture that was given."""
-  paths = [f'{stem}{suffix}.png' for stem in stems for suffix in suffixes]
-  counts = collections.Counter(paths)
-  for path in paths:
+def _check_outputs(stems: Sequence[str], suffixes: Sequence[str], input_paths: Sequence[str]
+                   ) -> None:
+  """Raises UserError if a result would replace another result, or one of the inputs."""
+  outputs = [f'{stem}{suffix}.png' for stem, suffix in itertools.product(stems, suffixes)]
+  counts = collections.Counter(outputs)
+  for path in outputs:
     if counts[path] > 1:
       raise errors.UserError(f'two results would be called {path}; rename the inputs')
-  existing = [path for path in paths if os.path.exists(path)]
+  existing = list(filter(os.path.exists, outputs))
   if not existing:
     return
-  given_files = set()
-  for path in filter(None, given):
-    given_files.update(os.path.realpath(file) for _, file in inputs.listed(path))
+  input_files = set()
+  for path in filter(None, input_paths):
+    for _, file in inputs.listed(path):
+      input_files.add(os.path.realpath(file))
   for path in existing:
-    if os.path.realpath(path) in given_files:
+    if os.path.realpath(path) in input_files:
       raise errors.UserError(f'{path} is one of the inputs; choose another --output')
+
+
+def _suffix(mask: str) -> str:
+  """Returns the end of the name of a mask's file, after the name of its result."""
+  return f'_{mask}'
 
 
 def _pair_name(source: Picture, exemplar: Picture | None) -> str:
   return f'{source.name}__{exemplar.name if exemplar else "translated"}'
 
 
-def _each(items: Sequence[tuple[Picture, ...]],
-          compute: Callable[[Sequence[tuple[Picture, ...]]], Mapping[str, np.ndarray]]
+def _each(pairs: Sequence[_Pair], compute: Callable[[Sequence[_Pair]], Mapping[str, np.ndarray]]
           ) -> Iterator[dict[str, np.ndarray]]:
-  """Computes in chunks; yields the arrays of each item by suffix."""
-  for start in range(0, len(items), _CHUNK):
-    chunk = items[start:start + _CHUNK]
+  """Computes in chunks; yields the arrays of each pair by suffix."""
+  for start in range(0, len(pairs), _CHUNK):
+    chunk = pairs[start:start + _CHUNK]
     try:
       batches = compute(chunk)
     except errors.NotFiniteError as error:
-      raise error.naming([item[0].path for item in chunk]) from error
+      raise error.naming([source.path for source, _ in chunk]) from error
     for number in range(len(chunk)):
       yield {suffix: batch[number] for suffix, batch in batches.items()}
 
 
-def _by_suffix(translator: Translator, translation: Translation) -> dict[str, np.ndarray]:
-  """Returns the image and the masks to save by the ends of their files' names."""
-  masks = translator.method.saved_masks(translation)
-  return {'': translation.image} | {f'_{name}': mask for name, mask in masks.items()}
+def _translated(translator: Translator, masks: Sequence[str], reverse: bool,
+                pairs: Sequence[_Pair]) -> dict[str, np.ndarray]:
+  """Translates pairs; returns the images and these masks by suffix."""
+  translation = _translate_pairs(translator, pairs, reverse)
+  batches = {'': translation.image}
+  for name, mask in translator.method.saved_masks(translation).items():
+    if name in masks:
+      batches[_suffix(name)] = mask
+  return batches
 
 
-def _translate_pairs(translator: Translator, pairs: Sequence[tuple[Picture, Picture | None]],
-                     reverse: bool) -> Translation:
-  """Translates (source, exemplar) pairs with the user's edits of the masks."""
+def _removed(translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair]
+             ) -> dict[str, np.ndarray]:
+  """Removes from the pairs' sources; returns the images and these masks by suffix."""
+  sources = [source for source, _ in pairs]
+  image = np.stack([source.image for source in sources])
+  mask = _edited(sources, lambda: translator.segment(image))
+  removal = translator.remove(image, mask)
+  batches = {'': removal.image}
+  for name in masks:
+    batches[_suffix(name)] = removal.masks[name]
+  return batches
+
+
+def _translate_pairs(translator: Translator, pairs: Sequence[_Pair], reverse: bool) -> Translation:
+  """Translates pairs with the user's edits of the masks."""
   sources, exemplars = zip(*pairs, strict=True)
   source = np.stack([picture.image for picture in sources])
   call = functools.partial(translator, reverse=reverse)
