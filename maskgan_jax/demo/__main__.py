@@ -1,4 +1,4 @@
-r"""The page on which masks are painted: choose two pictures, edit where and what, translate.
+r"""Serves a page on which masks are painted: choose two pictures, edit where and what, translate.
 
   python -m maskgan_jax.demo
   python -m maskgan_jax.demo --pretrained=content_transfer_avatars,lomit_avatars
