@@ -164,8 +164,8 @@ def test_changes_and_groups_are_explained(tmp_path):
 
 
 def test_newest_pictures_with_captions(tmp_path):
-  images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
-  for image, name in zip(images, ('00000010', '00000900', '00001000', 'faces_00000002',
+  sheets = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+  for image, name in zip(sheets, ('00000010', '00000900', '00001000', 'faces_00000002',
                                   'faces_00000001', 'test'), strict=True):
     images.save_png(tmp_path / 'samples' / f'{name}.png', image,
                     description='<what> it shows' if name == '00001000' else '')
@@ -181,7 +181,7 @@ def test_newest_pictures_with_captions(tmp_path):
   assert list(shown) == ['step 1,000', 'step 10', 'step 900', 'faces, step 2', 'faces, step 1',
                          'test, step 0']
   for name, index in expected.items():
-    assert np.array_equal(shown[name], images[index])
+    assert np.array_equal(shown[name], sheets[index])
   assert 'step 1,000. <what> it shows' in page.text and 'faces, step 2. Faces & more' in page.text
   assert 'test, step 0. source: the picture to change' in page.text
 

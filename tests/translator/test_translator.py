@@ -49,7 +49,6 @@ def t():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_is_what_the_method_computes(t):
   a, b = pictures(3), pictures(3, seed=1)
   params, model_state = t._variables
@@ -194,7 +193,6 @@ def test_masks_of_other_sizes_are_resized(size):
   np.testing.assert_allclose(got, want, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_what_the_exemplar_mask_leaves_out_is_painted_over(t):
   a, b = pictures(1), pictures(1, seed=1)
