@@ -15,7 +15,7 @@ import numpy as np
 
 from maskgan_jax import cli, errors, files
 from maskgan_jax import config as run_config
-from maskgan_jax.data import evaluation, pipeline, predicates, transforms, unused
+from maskgan_jax.data import evaluation, images, pipeline, predicates, transforms, unused
 from maskgan_jax.data.records import SPLITS
 from maskgan_jax.runs import pictures
 
@@ -332,7 +332,7 @@ def _save_sheet(output: str, rows: dict[str, list[np.ndarray]]) -> str:
   width = max(map(len, rows.values()))
   cells = [row + [None] * (width - len(row)) for row in rows.values()]
   sheet = pictures.grid(cells, row_names=list(rows), column_names=[''] * width)
-  pictures.save(output, sheet)
+  images.save_png(output, sheet)
   return output
 
 

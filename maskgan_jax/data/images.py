@@ -4,9 +4,10 @@ from collections.abc import Sequence
 import io
 import os
 import stat
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from maskgan_jax import errors, files
 
@@ -121,25 +122,56 @@ def load_labels(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXE
   return _decode(source, max_pixels, name, _to_labels)
 
 
-def encode_png(array: np.ndarray) -> bytes:
-  """Encodes uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], or floats in [0, 1], as PNG."""
+def from_pillow(image: Image.Image, *, name: str = 'the picture') -> np.ndarray:
+  """Returns uint8 [H, W, 3] of a Pillow image, by the rules of `load_image`."""
+  try:
+    return _to_rgb(_upright(image))
+  except _Refused as error:
+    raise errors.UserError(f'{name} {error}') from error
+
+
+def to_uint8(array: Any) -> np.ndarray:
+  """Returns a picture or mask in bytes.
+
+  Args:
+    array: uint8, which stays as it is; a picture, float [H, W, 3] in [-1, 1]; or a mask, bool or
+      float [H, W, 1] or [H, W] in [0, 1]. Values outside are clipped, and NaN becomes black.
+  """
   array = np.asarray(array)
+  if array.dtype == np.uint8:
+    return array
+
+  if array.dtype.kind in 'iu':
+    raise ValueError(f'a picture is of bytes or floats, not of {array.dtype}')
+  levels = array.astype(np.float32)
+  is_picture = levels.ndim == 3 and levels.shape[-1] == 3
+  levels = 127.5 * (levels + 1) if is_picture else 255 * levels
+  return np.rint(np.clip(np.nan_to_num(levels), 0, 255)).astype(np.uint8)
+
+
+def encode_png(array: Any, *, description: str = '') -> bytes:
+  """Encodes a picture or mask as PNG.
+
+  Args:
+    array: as `to_uint8` takes it, or uint8 [H, W, 4].
+    description: a text to keep in the file.
+  """
+  array = to_uint8(array)
   if array.ndim == 3 and array.shape[-1] == 1:
     array = array[..., 0]
-  if array.dtype == bool or np.issubdtype(array.dtype, np.floating):
-    if not (np.min(array) >= 0 and np.max(array) <= 1):  # also false for NaN
-      raise ValueError(f'a float picture must be in [0, 1], not [{array.min()}, {array.max()}]')
-    array = np.rint(array * np.float32(255)).astype(np.uint8)
-  if array.dtype != np.uint8 or array.ndim not in (2, 3):
+  if array.ndim not in (2, 3):
     raise ValueError(f'cannot write {array.dtype} {array.shape} as PNG')
+  notes = PngImagePlugin.PngInfo()
+  if description:
+    notes.add_itxt('Description', description)
   buffer = io.BytesIO()
-  Image.fromarray(array).save(buffer, 'PNG')
+  Image.fromarray(array).save(buffer, 'PNG', pnginfo=notes)
   return buffer.getvalue()
 
 
-def save_png(path: str | os.PathLike, array: np.ndarray) -> None:
-  """Writes what `encode_png` accepts; the file is whole or absent."""
-  files.write_atomically(path, encode_png(array))
+def save_png(path: str | os.PathLike, array: Any, *, description: str = '') -> None:
+  """Writes what `encode_png` encodes; the file is whole or absent, its folder made if need be."""
+  files.write_atomically(path, encode_png(array, description=description))
 
 
 def _decode(source, max_pixels, name, convert):

@@ -12,10 +12,11 @@ import numpy as np
 
 from maskgan_jax import config as run_config
 from maskgan_jax import errors
+from maskgan_jax.data import images
 from maskgan_jax.evaluators import _features as features
 from maskgan_jax.evaluators import _result_table as result_table
 from maskgan_jax.evaluators import base, masks
-from maskgan_jax.runs import measures, pictures, scores
+from maskgan_jax.runs import measures, scores
 from maskgan_jax.translator import Translator
 
 SPLIT = 'test'  # what `measure` measures
@@ -72,7 +73,7 @@ def _short_digest(path: str) -> str:
 
 def provenance(translator: Translator) -> dict[str, str]:
   """Returns what has to stand beside every result of a method, name -> text."""
-  return dict(getattr(translator.method, 'provenance', {}))
+  return dict(translator.method.provenance)
 
 
 def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict,
@@ -100,7 +101,7 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
   def draw(name, image, caption):
     path = os.path.join(workdir, 'figures', f'{name}.png')
     if step >= newest or not os.path.exists(path):
-      pictures.save(path, image, description=f'Step {step:,}. {caption}'.strip())
+      images.save_png(path, image, description=f'Step {step:,}. {caption}'.strip())
 
   measuring = _Pass(translator, data, config, _reporter(poll, note), SPLIT,
                     config.evaluation_batch_size, config.evaluation_pairs, draw)

@@ -51,7 +51,7 @@ class MetricWriter:
     self._event('write_scalars', step, {name: float(value) for name, value in scalars.items()})
 
   def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
-    """Shows uint8 images [H, W, C] or [N, H, W, C] in TensorBoard; pictures.save writes files."""
+    """Shows uint8 images [H, W, C] or [N, H, W, C] in TensorBoard; images.save_png writes files."""
     self._event('write_images', step,
                 {name: image.reshape(-1, *image.shape[-3:]) for name, image in images.items()})
 

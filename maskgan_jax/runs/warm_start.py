@@ -23,7 +23,7 @@ def parameters(method: base.Method, config: ml_collections.ConfigDict) -> base.P
   Raises:
     UserError: no such run or group, or one of other shapes.
   """
-  groups = method.pretrained() if hasattr(method, 'pretrained') else {}
+  groups = method.pretrained()
   if config.init_groups and not config.init_from:
     raise errors.UserError('config.init_groups is set, but config.init_from names no run')
   if config.init_from:
@@ -45,7 +45,7 @@ def _of_run(method: base.Method, config: ml_collections.ConfigDict) -> base.Para
   with checkpoints.Checkpoints(path, read_only=True) as saved:
     step, model = saved.restore_model(base.abstract_model(methods.make(other), other))
   params = {**model['params'], **model['ema_params']}
-  names = config.init_groups or getattr(method, 'groups_of_earlier_stages', ())
+  names = config.init_groups or method.groups_of_earlier_stages
   if not names:
     raise errors.UserError(f'config.init_from is set, and {config.method} has no earlier stages: '
                            'name in config.init_groups what to take; groups: '

@@ -140,7 +140,7 @@ def _in_order(planned: Sequence[sweep_plans.Planned]) -> list[sweep_plans.Planne
 
 def _draw(planned, workdir, field, config, pairs, poll, note):
   """Opens every run, measures it if need be, and writes the files of the sweep."""
-  from maskgan_jax.runs import pictures
+  from maskgan_jax.data import images
   from maskgan_jax.sweep import page as sweeps
   notes, data = [], _Data()
 
@@ -171,6 +171,7 @@ def _draw(planned, workdir, field, config, pairs, poll, note):
     if run.value is not None:
       digests.setdefault((translator.step, translator.digest()), []).append(run.label)
     exemplar = exemplar or 'exemplar' in translator.abilities
+    change = translator.method.change_extra
     for direction, translation in drawn.items():
       translations[direction][run.label] = translation
   if not found and failed:
@@ -186,8 +187,9 @@ def _draw(planned, workdir, field, config, pairs, poll, note):
     path = os.path.join(workdir, sweeps.FIGURES[direction])
     if results:
       title = f'{config.name}: {field}, {split} pictures'
-      pictures.save(path, sweeps.figure(batch, results, direction, title=title, exemplar=exemplar),
-                    description=f'Columns by {field}. {_MEANINGS}')
+      figure = sweeps.figure(batch, results, direction, title=title, exemplar=exemplar,
+                             change=change)
+      images.save_png(path, figure, description=f'Columns by {field}. {_MEANINGS}')
     elif os.path.exists(path):
       os.remove(path)  # of an earlier sweep; the page would show it
   numbers = sweeps.write_csv(workdir, found)

@@ -59,12 +59,13 @@ class Run:
 
 
 def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translation],
-           direction: str, *, title: str = '', exemplar: bool = False) -> np.ndarray:
+           direction: str, *, title: str = '', exemplar: bool = False, change: str = ''
+           ) -> np.ndarray:
   """Returns the paper's Figures 4 and 6: a row a picture, a column for what each run makes of it.
 
-  Columns: input, (exemplar,) the runs' masks, the runs' outputs, the truth if there is one. A mask
-  is what is added, [-1, 1] shown as [0, 1], so that grey is no change; where no run adds anything,
-  it is the source's mask. A run without such a mask has no such column.
+  Columns: input, (exemplar,) the runs' masks, the runs' outputs, the truth if there is one. The
+  mask is the extra `change` of the translations, e.g. what was added, where grey is no change;
+  where no run has it, it is the source's mask. A run without such a mask has no such column.
 
   Args:
     batch: uint8 a, b, and perhaps truth_ab, truth_ba, all [B, H, W, 3].
@@ -72,11 +73,12 @@ def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translati
     direction: 'ab' or 'ba'.
     title: a line above everything.
     exemplar: whether translations follow the pictures of the other domain.
+    change: name of the extra that shows the change; '' if the method has none.
   """
   columns = {'input': batch[direction[0]]}
   if exemplar:
     columns['exemplar'] = batch[direction[1]]
-  masks = {label: translation.extras.get('added_mask')
+  masks = {label: translation.extras.get(change)
            for label, translation in translations.items()}
   if all(mask is None for mask in masks.values()):
     masks = {label: translation.source_mask for label, translation in translations.items()}

@@ -34,9 +34,10 @@ SIZE, SCALE, GAP, MARGIN = 16, 7, 6, 12  # of pictures, and of the grids of runs
 FIELD = 'weights.mask'
 
 
-class Tint:
+class Tint(base.Method):
   """Adds one colour to all of a picture; the weight of its size is the field that is varied."""
   abilities = frozenset({'source_mask', 'reverse'})
+  extras = (base.Extra('added_mask', 'added mask', 'what is added', shows_change=True),)
   default_clip_norm = {'generator': 0.0}
 
   def __init__(self, config):

@@ -100,10 +100,8 @@ def assert_close(one, other, rtol=1e-4, atol=1e-5):
   jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), one, other)
 
 
-class Game:
+class Game(base.Method):
   """Two players who move a number each: the engine's arithmetic by hand."""
-  abilities = frozenset()
-  default_clip_norm = {}
 
   def __init__(self, **second):
     def loss(group):

@@ -15,7 +15,7 @@ from maskgan_jax import check_data, errors, methods, translate
 from maskgan_jax import config as run_config
 from maskgan_jax.data import images
 from maskgan_jax.methods import base
-from maskgan_jax.runs import pictures, report, samples
+from maskgan_jax.runs import report, samples
 from maskgan_jax.training import train_step
 from maskgan_jax.translator import Translator
 
@@ -218,7 +218,7 @@ def test_checking_and_sampling_and_reporting(folder, tmp_path):
 
 
 def test_large_grids_are_shown_as_jpeg(tmp_path, monkeypatch):
-  pictures.save(tmp_path / 'samples' / '00000007.png', street(1, height=300, width=600)[0])
+  images.save_png(tmp_path / 'samples' / '00000007.png', street(1, height=300, width=600)[0])
   monkeypatch.setattr(report, '_PICTURE_BYTES', 400_000)  # as PNG it has 540 kB
   with open(report.write(tmp_path), encoding='utf-8') as file:
     page = file.read()
