@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-import maskgan_jax.evaluators  # noqa: F401, declares what measures say
 from maskgan_jax.data import images
+import maskgan_jax.evaluators  # noqa: F401, declares what measures say
 from maskgan_jax.runs import charts, metric_writers, report, scores
 
 # Tags that close themselves.
