@@ -146,9 +146,9 @@ def state(workdir) -> list:
   """Every array of the newest checkpoint, as its bytes."""
   import jax
 
+  from maskgan_jax import config as run_config
   from maskgan_jax import methods
   from maskgan_jax.runs import checkpoints
-  from maskgan_jax.runs import config as run_config
   from maskgan_jax.training import loop, parallel, train_step
   config = run_config.load(workdir)
   method = methods.make(config)

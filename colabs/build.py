@@ -22,12 +22,12 @@ _METADATA = {
 
 
 def sources() -> list[pathlib.Path]:
-  """The notebooks' sources."""
-  return sorted(path for path in HERE.glob('*.py') if path.name != pathlib.Path(__file__).name)
+  """Returns the notebooks' sources."""
+  return sorted(path for path in HERE.glob('*.py') if path.name not in ('_setup.py', 'build.py'))
 
 
 def notebook(source: pathlib.Path) -> str:
-  """The text of the notebook that a source makes."""
+  """Returns the text of the notebook that a source makes."""
   import jupytext
   import nbformat
   read = jupytext.reads(source.read_text(encoding='utf-8'), fmt='py:percent')
@@ -47,7 +47,7 @@ def notebook(source: pathlib.Path) -> str:
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command."""
   parser = argparse.ArgumentParser(description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--check', action='store_true', help='write nothing')

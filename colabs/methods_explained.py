@@ -13,68 +13,34 @@
 # | `additional_mask.py` | Choi et al., IEEE Access 2023 | a picture to be added |
 
 # %%
-# Installs the package with what it needs: from the clone that this notebook lies in or, where there
-# is none (Colab), from SOURCE, which is what `git clone` takes. The JAX that is there stays.
+# Finds the clone that this notebook lies in or, where there is none (Colab), makes one of SOURCE,
+# which is what `git clone` takes, and installs it. The JAX that is there stays.
 SOURCE = ''  # @param {type: "string"}
 
-import importlib.metadata
 import importlib.util
-import os
 import pathlib
-import re
 import subprocess
 import sys
 
-SMOKE = bool(os.environ.get('MASKGAN_SMOKE'))  # everything tiny, which is how tests run this
-
-
-def run(*command, folder=None):
-  """Runs a command in a folder, by default the clone; what it prints appears here."""
-  with subprocess.Popen([str(part) for part in command], cwd=folder or ROOT, text=True,
-                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-    for line in process.stdout:
-      print(line, end='')
-  if process.returncode:
-    raise RuntimeError(f'{command[0]} ended with exit code {process.returncode}')
-
-
-def find_root():
-  """The clone: around the package that is installed, or around this folder, or a new one."""
-  spec = importlib.util.find_spec('maskgan_jax')
-  here = pathlib.Path.cwd()
-  places = [pathlib.Path(spec.origin)] if spec and spec.origin else []
-  for place in (*places, here / 'clone' / 'colabs', here / 'colabs'):
-    for folder in place.parents:
-      if (folder / 'configs' / 'quickstart.py').is_file():
-        return folder
+here = pathlib.Path.cwd()
+package = importlib.util.find_spec('maskgan_jax')
+places = [here / 'clone', here, *here.parents]
+if package and package.origin:
+  places.insert(0, pathlib.Path(package.origin).parents[1])
+clones = [place for place in places if (place / 'colabs' / '_setup.py').is_file()]
+if not clones:
   if not SOURCE:
     raise RuntimeError('there is no clone here: write its address into SOURCE')
-  run('git', 'clone', '--quiet', '--depth=1', SOURCE, 'clone', folder=here)
-  return here / 'clone'
-
-
-def install():
-  """Installs the clone; JAX, its plugins, Flax and NumPy stay as they are."""
-  found = {d.metadata['Name'].lower(): d.version for d in importlib.metadata.distributions()}
-  kept = pathlib.Path('kept.txt')
-  kept.write_text(''.join(
-      f'{name}=={version}\n' for name, version in sorted(found.items())
-      if re.fullmatch(r'jax|jaxlib|jax[-_](cuda|rocm|tpu).*|libtpu|flax|numpy', name)))
-  run(sys.executable, '-m', 'pip', 'install', '--quiet', '--constraint', kept.resolve(),
-      f'{ROOT}[demo]')
-  kept.unlink()
-  importlib.invalidate_caches()
-
-
-ROOT = find_root()
-if not all(map(importlib.util.find_spec, ('maskgan_jax', 'grain', 'orbax', 'python_avatars'))):
-  install()
-RUNS = (pathlib.Path.cwd() if SMOKE else ROOT) / 'runs'  # git does not look there
+  subprocess.run(['git', 'clone', '--quiet', '--depth=1', SOURCE, 'clone'], check=True)
+  clones = [here / 'clone']
+sys.path.insert(0, str(clones[0] / 'colabs'))
+importlib.import_module('_setup')  # installs the package
 
 # %%
 import runpy
 import time
 
+from _setup import ROOT, SMOKE
 from IPython.display import display, Markdown
 import jax
 import jax.numpy as jnp
@@ -105,7 +71,7 @@ def once(function, *arguments, **options):
 
 
 def show(image, **options):
-  """An array as a picture below the cell; a list of lists as a grid with names."""
+  """Shows an array below the cell; a list of lists as a grid with names."""
   image = pictures.grid(image, **options) if isinstance(image, list) else image
   display(Image.fromarray(pictures.to_uint8(image)))
 
@@ -120,11 +86,13 @@ def small(config, size=16):
   config = runpy.run_path(str(ROOT / 'configs' / f'{config}.py'))['get_config']('smoke')
   config.image_size, config.batch_size = size, 4
   method = methods.make(config)
-  found = [avatar_faces.recipe(0, 'test', i) for i in range(40)]
-  wearing = [face for face in found if face.glasses][:4]
-  bare = [face for face in found if not face.glasses][:4]
-  batch = {domain: jnp.concatenate([to_float(avatar_faces.render(face, size)) for face in faces])
-           for domain, faces in (('a', bare), ('b', wearing))}
+  recipes = [avatar_faces.recipe(0, 'test', number) for number in range(40)]
+  bare = [face for face in recipes if not face.glasses][:4]
+  wearing = [face for face in recipes if face.glasses][:4]
+  batch = {}
+  for domain, faces in (('a', bare), ('b', wearing)):
+    pictures_of_faces = [avatar_faces.render(face, size) for face in faces]
+    batch[domain] = jnp.concatenate(list(map(to_float, pictures_of_faces)))
   for domain in 'ab':
     batch[f'{domain}_attributes'] = jnp.eye(4, len(config.data.attributes))
   return config, method, batch, *once(method.init, jax.random.key(0), batch)
@@ -419,7 +387,7 @@ compare('deviation of AdaIN', deviation[0, 0], b.std((1, 2))[0, 0], rtol=1e-3)
 #
 # and then $x_{AB} = G_B(\mathrm{AdaIN}(m_A \odot c_A, \gamma_B, \beta_B))$. Below, the networks of
 # the trained model that comes with the package, one after another, and its own translation; then
-# the eight masks that vary most (white is 1, black is $\eta$), which nobody could paint.
+# the eight masks that vary most (white is 1, black is $\eta$). They cannot be painted by hand.
 
 # %%
 digits = Translator.from_pretrained('egsc_it_digits')
@@ -507,11 +475,11 @@ compare('least squares against 1', adversarial.least_squares(scores, 1.0),
 compare('the loss', loss, sum(config.weights[name] * value for name, value in metrics.items()))
 
 # %% [markdown]
-# What $\lambda_r$ does, without a GAN in the way: put the squared distance to the true square, with
-# a wave over it that nobody needs, in the place of the adversarial loss. Then the best mask is
-# known for each pixel: the change that is asked for, made smaller by $\lambda_r / 2$, and nothing
-# where that is more than the change. So small changes go first and the corners last. Steepest
-# descent on the package's own losses finds it:
+# What $\lambda_r$ does, shown without a GAN: replace the adversarial loss by the squared distance
+# to the true square with a needless wave over it. Then the best mask is known for each pixel: the
+# change to the target, made smaller by $\lambda_r / 2$, and nothing where the change is smaller
+# than that. So small changes go first and the corners last. Steepest descent on the package's own
+# losses finds this mask:
 
 # %%
 circle = shape_drawing.recipe('plain', SIZE, (3,), square=False)
@@ -533,20 +501,20 @@ def best_mask(weight, steps):
   return jax.lax.scan(descend, jnp.zeros_like(x), rates)[0]
 
 
-found = [jax.jit(best_mask, static_argnums=1)(weight, 200) for weight in lambdas]
+best = [jax.jit(best_mask, static_argnums=1)(weight, 200) for weight in lambdas]
 right = [jnp.sign(y + wobble - x) * jnp.maximum(jnp.abs(y + wobble - x) - weight / 2, 0)
          for weight in lambdas]
-show([[x, y + wobble, *(m for m in found)],
-      [None, None, *(jnp.clip(x + m, -1, 1) for m in found)]],
+show([[x, y + wobble, *best],
+      [None, None, *(jnp.clip(x + m, -1, 1) for m in best)]],
      column_names=['x', 'y, with a wave', *(f'lambda_r = {weight:g}' for weight in lambdas)],
      row_names=['mask (grey: nothing)', 'x + mask'])
-sizes = [float(jnp.abs(m).mean()) for m in found]
-for weight, m, exact in zip(lambdas, found, right, strict=True):
+sizes = [float(jnp.abs(m).mean()) for m in best]
+for weight, m, exact in zip(lambdas, best, right, strict=True):
   print(f'lambda_r = {weight:<5g} mean |m| {float(jnp.abs(m).mean()):.4f}, farthest from the '
         f'closed form {float(jnp.abs(m - exact).max()):.3f}')
 
 # %% [markdown]
-# With a GAN in the way: README.md, "What is added to a picture, and how much of it", and
+# With a GAN: README.md, "What is added to a picture, and how much of it", and
 # `python -m maskgan_jax.sweep --config=configs/circle_square.py:quick`.
 
 # %%

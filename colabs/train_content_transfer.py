@@ -9,68 +9,35 @@
 # 1,500 steps at 32x32: two to five minutes on a CPU, less on an accelerator.
 
 # %%
-# Installs the package with what it needs: from the clone that this notebook lies in or, where there
-# is none (Colab), from SOURCE, which is what `git clone` takes. The JAX that is there stays.
+# Finds the clone that this notebook lies in or, where there is none (Colab), makes one of SOURCE,
+# which is what `git clone` takes, and installs it. The JAX that is there stays.
 SOURCE = ''  # @param {type: "string"}
 
-import importlib.metadata
 import importlib.util
-import os
 import pathlib
-import re
 import subprocess
 import sys
 
-SMOKE = bool(os.environ.get('MASKGAN_SMOKE'))  # everything tiny, which is how tests run this
-
-
-def run(*command, folder=None):
-  """Runs a command in a folder, by default the clone; what it prints appears here."""
-  with subprocess.Popen([str(part) for part in command], cwd=folder or ROOT, text=True,
-                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-    for line in process.stdout:
-      print(line, end='')
-  if process.returncode:
-    raise RuntimeError(f'{command[0]} ended with exit code {process.returncode}')
-
-
-def find_root():
-  """The clone: around the package that is installed, or around this folder, or a new one."""
-  spec = importlib.util.find_spec('maskgan_jax')
-  here = pathlib.Path.cwd()
-  places = [pathlib.Path(spec.origin)] if spec and spec.origin else []
-  for place in (*places, here / 'clone' / 'colabs', here / 'colabs'):
-    for folder in place.parents:
-      if (folder / 'configs' / 'quickstart.py').is_file():
-        return folder
+here = pathlib.Path.cwd()
+package = importlib.util.find_spec('maskgan_jax')
+places = [here / 'clone', here, *here.parents]
+if package and package.origin:
+  places.insert(0, pathlib.Path(package.origin).parents[1])
+clones = [place for place in places if (place / 'colabs' / '_setup.py').is_file()]
+if not clones:
   if not SOURCE:
     raise RuntimeError('there is no clone here: write its address into SOURCE')
-  run('git', 'clone', '--quiet', '--depth=1', SOURCE, 'clone', folder=here)
-  return here / 'clone'
-
-
-def install():
-  """Installs the clone; JAX, its plugins, Flax and NumPy stay as they are."""
-  found = {d.metadata['Name'].lower(): d.version for d in importlib.metadata.distributions()}
-  kept = pathlib.Path('kept.txt')
-  kept.write_text(''.join(
-      f'{name}=={version}\n' for name, version in sorted(found.items())
-      if re.fullmatch(r'jax|jaxlib|jax[-_](cuda|rocm|tpu).*|libtpu|flax|numpy', name)))
-  run(sys.executable, '-m', 'pip', 'install', '--quiet', '--constraint', kept.resolve(),
-      f'{ROOT}[demo]')
-  kept.unlink()
-  importlib.invalidate_caches()
-
-
-ROOT = find_root()
-if not all(map(importlib.util.find_spec, ('maskgan_jax', 'grain', 'orbax', 'python_avatars'))):
-  install()
-RUNS = (pathlib.Path.cwd() if SMOKE else ROOT) / 'runs'  # git does not look there
+  subprocess.run(['git', 'clone', '--quiet', '--depth=1', SOURCE, 'clone'], check=True)
+  clones = [here / 'clone']
+sys.path.insert(0, str(clones[0] / 'colabs'))
+importlib.import_module('_setup')  # installs the package
 
 # %%
 import csv
+import os
 import runpy
 
+from _setup import ROOT, RUNS, SMOKE
 from IPython.display import display, HTML
 import numpy as np
 from PIL import Image
@@ -84,7 +51,7 @@ from maskgan_jax.translator import Translator
 
 
 def show(image, **options):
-  """An array as a picture below the cell; a list of lists as a grid with names."""
+  """Shows an array below the cell; a list of lists as a grid with names."""
   image = pictures.grid(image, **options) if isinstance(image, list) else image
   display(Image.fromarray(pictures.to_uint8(image)))
 
@@ -92,7 +59,7 @@ def show(image, **options):
 # %% [markdown]
 # ## The config
 #
-# `configs/quickstart.py` as it is, but for how often we look.
+# `configs/quickstart.py`; only the intervals of looking at it are shorter.
 
 # %%
 config = runpy.run_path(str(ROOT / 'configs' / 'quickstart.py'))['get_config'](

@@ -6,70 +6,35 @@
 # that cell and set `FOLDER`. Hundreds of pictures of each kind are the least.
 
 # %%
-# Installs the package with what it needs: from the clone that this notebook lies in or, where there
-# is none (Colab), from SOURCE, which is what `git clone` takes. The JAX that is there stays.
+# Finds the clone that this notebook lies in or, where there is none (Colab), makes one of SOURCE,
+# which is what `git clone` takes, and installs it. The JAX that is there stays.
 SOURCE = ''  # @param {type: "string"}
 
-import importlib.metadata
 import importlib.util
-import os
 import pathlib
-import re
 import subprocess
 import sys
 
-SMOKE = bool(os.environ.get('MASKGAN_SMOKE'))  # everything tiny, which is how tests run this
-
-
-def run(*command, folder=None):
-  """Runs a command in a folder, by default the clone; what it prints appears here."""
-  with subprocess.Popen([str(part) for part in command], cwd=folder or ROOT, text=True,
-                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-    for line in process.stdout:
-      print(line, end='')
-  if process.returncode:
-    raise RuntimeError(f'{command[0]} ended with exit code {process.returncode}')
-
-
-def find_root():
-  """The clone: around the package that is installed, or around this folder, or a new one."""
-  spec = importlib.util.find_spec('maskgan_jax')
-  here = pathlib.Path.cwd()
-  places = [pathlib.Path(spec.origin)] if spec and spec.origin else []
-  for place in (*places, here / 'clone' / 'colabs', here / 'colabs'):
-    for folder in place.parents:
-      if (folder / 'configs' / 'quickstart.py').is_file():
-        return folder
+here = pathlib.Path.cwd()
+package = importlib.util.find_spec('maskgan_jax')
+places = [here / 'clone', here, *here.parents]
+if package and package.origin:
+  places.insert(0, pathlib.Path(package.origin).parents[1])
+clones = [place for place in places if (place / 'colabs' / '_setup.py').is_file()]
+if not clones:
   if not SOURCE:
     raise RuntimeError('there is no clone here: write its address into SOURCE')
-  run('git', 'clone', '--quiet', '--depth=1', SOURCE, 'clone', folder=here)
-  return here / 'clone'
-
-
-def install():
-  """Installs the clone; JAX, its plugins, Flax and NumPy stay as they are."""
-  found = {d.metadata['Name'].lower(): d.version for d in importlib.metadata.distributions()}
-  kept = pathlib.Path('kept.txt')
-  kept.write_text(''.join(
-      f'{name}=={version}\n' for name, version in sorted(found.items())
-      if re.fullmatch(r'jax|jaxlib|jax[-_](cuda|rocm|tpu).*|libtpu|flax|numpy', name)))
-  run(sys.executable, '-m', 'pip', 'install', '--quiet', '--constraint', kept.resolve(),
-      f'{ROOT}[demo]')
-  kept.unlink()
-  importlib.invalidate_caches()
-
-
-ROOT = find_root()
-if not all(map(importlib.util.find_spec, ('maskgan_jax', 'grain', 'orbax', 'python_avatars'))):
-  install()
-RUNS = (pathlib.Path.cwd() if SMOKE else ROOT) / 'runs'  # git does not look there
+  subprocess.run(['git', 'clone', '--quiet', '--depth=1', SOURCE, 'clone'], check=True)
+  clones = [here / 'clone']
+sys.path.insert(0, str(clones[0] / 'colabs'))
+importlib.import_module('_setup')  # installs the package
 
 # %%
 import csv
 import runpy
 
+from _setup import ROOT, RUNS, SMOKE
 from IPython.display import display
-import numpy as np
 from PIL import Image
 
 from maskgan_jax import check_data, experiment, translate
@@ -80,7 +45,7 @@ from maskgan_jax.translator import Translator
 
 
 def show(image, **options):
-  """An array as a picture below the cell; a list of lists as a grid with names."""
+  """Shows an array below the cell; a list of lists as a grid with names."""
   image = pictures.grid(image, **options) if isinstance(image, list) else image
   display(Image.fromarray(pictures.to_uint8(image)))
 
@@ -124,7 +89,7 @@ for name in ('trainA', 'trainB', 'testA', 'testB'):
 config = runpy.run_path(str(ROOT / 'configs' / 'quickstart.py'))['get_config'](
     'smoke' if SMOKE else '')
 config.data.update(source='folder', path=str(folder), a='~B', b='B')
-config.evaluators = ()  # nobody knows the true masks of your pictures
+config.evaluators = ()  # the true masks of your pictures are not known
 
 if not FOLDER:
   broken, copy = folder / 'trainA' / 'broken.jpg', folder / 'trainB' / 'copy.jpg'
@@ -133,12 +98,12 @@ if not FOLDER:
 
 
 def check(sheet=''):
-  """What check_data says of the config's data; a contact sheet if a file is named."""
-  return check_data.check(config.data, config.image_size, config.seed, str(sheet))
+  """Returns check_data's findings; draws a contact sheet if a file is named."""
+  return check_data.check(config, str(sheet))
 
 
-found = check()
-print('\n'.join(check_data.lines(found)))
+with_mistakes = check()
+print('\n'.join(check_data.lines(with_mistakes)))
 if not FOLDER:
   broken.unlink()
   copy.unlink()
@@ -154,11 +119,10 @@ show(load_image(out / 'check_data.png'))
 
 # %%
 if (folder / 'attributes.csv').exists():
-  table = config.data.copy_and_resolve_references()
-  table.update(source='csv', path=str(folder), attributes_file=str(folder / 'attributes.csv'),
-               a='~Glasses', b='Glasses')
-  by_table = check_data.check(table, config.image_size, config.seed, '')
-  print('\n'.join(check_data.lines(by_table)))
+  by_table = config.copy_and_resolve_references()
+  by_table.data.update(source='csv', path=str(folder), a='~Glasses', b='Glasses',
+                       attributes_file=str(folder / 'attributes.csv'))
+  print('\n'.join(check_data.lines(check_data.check(by_table))))
 
 # %% [markdown]
 # ## Train, briefly
@@ -211,8 +175,6 @@ show(load_image(grid))
 # ```
 
 # %%
-example = load_image(sorted((folder / 'testB').iterdir())[0])
-size = (model.config.image_size,) * 2
-mine = np.asarray(Image.fromarray(example).resize(size, Image.Resampling.BILINEAR))
+mine = model.fit(sorted((folder / 'testB').iterdir())[0])  # at the model's resolution
 removed = model.remove(mine)
 show([[mine, model.segment(mine), removed.image]], column_names=['picture', 'mask', 'removed'])

@@ -19,8 +19,8 @@ One value of lambda_r is `:lambda_r=0.01`, `:lambda_r=0.1` or `:lambda_r=1`.
       --workdir=runs/additional_mask_apple2orange
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import additional_mask as settings
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

@@ -4,10 +4,10 @@ The data are those of configs/digits_single.py: a are black or white digits, b d
 three colours, of which training shows red on green only where the digit is above 4, 28x28.
 `:cyclegan` is CycleGAN with a PatchGAN, which takes no exemplar (`:cyclegan,identity` with its
 code's identity loss). EGSC-IT's paper does not say how it ran it: batches, pictures and iterations
-are those of its own method. Without it the additional mask (IEEE Access 2023) paints the digits,
-which nobody has published; a mask of 1 is too little between black and white, so `model.mask_range`
-is 2. `:attention` multiplies that mask with a predicted attention. One value of lambda_r is
-`:lambda_r=0.01`, `:lambda_r=0.1` or `:lambda_r=1`.
+are those of EGSC-IT. Without `:cyclegan` the additional mask (IEEE Access 2023) paints the digits,
+which is not published anywhere; a mask of 1 is too little between black and white, so
+`model.mask_range` is 2. `:attention` multiplies that mask with a predicted attention. One value of
+lambda_r is `:lambda_r=0.01`, `:lambda_r=0.1` or `:lambda_r=1`.
 
 MNIST's four files are those in config.data.path; `:embedded` takes scikit-learn's digits, `:tfds`
 TFDS's mnist. `:quick` is for minutes on a CPU: a quarter of the channels, half of the blocks, 3,000

@@ -6,10 +6,10 @@ Methods are `:content_transfer` (the default), `:lomit`, `:egsc_it`, `:additiona
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
 
-The default is 64x64 and meant for an accelerator: the methods' own widths for that size, as they
-are in their own configs. `:quick` is 32x32 and meant for minutes on one CPU core: a quarter to half
-of the channels and short schedules at several times the authors' rates. Either tests on the same
-faces, 2,000 pairs of glasses.
+The default is 64x64 and meant for an accelerator: the methods have the widths for that size of
+their configs. `:quick` is 32x32 and meant for minutes on one CPU core: a quarter to half of the
+channels and short schedules at several times the authors' rates. Both test on the same faces, 2,000
+pairs of glasses.
 
   paper: none
   ours: `:quick` in AVATARS.md; 64x64 not run
@@ -18,10 +18,10 @@ faces, 2,000 pairs of glasses.
       --workdir=runs/avatars/lomit
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.recipes import additional_mask as additional_mask_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
-from maskgan_jax.runs import config as run_config
 
 METHODS = ('content_transfer', 'lomit', 'egsc_it', 'additional_mask', 'cyclegan')
 TASKS = ('glasses', 'hair_color')
@@ -32,22 +32,28 @@ _ATTRIBUTES = ('Eyeglasses', 'Facial_Hair', 'Smiling', 'Wearing_Hat', *COLORS)
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, (*METHODS, *TASKS, 'quick'))
   method = run_config.exclusive(chosen, METHODS) or METHODS[0]
+  task = run_config.exclusive(chosen, TASKS) or TASKS[0]
   quick = 'quick' in chosen
   config = _SETTINGS[method](quick)
-  config.update(image_size=32 if quick else 64, image_width=0, evaluation_pairs=2_000,
-                checkpoint_every=max(1, config.num_steps // 4),
-                sample_every=max(1, config.num_steps // 4), evaluation_batch_size=50,
-                evaluators=('masks', 'truth', 'changes', 'similarity', 'accuracy', 'identity',
-                            'speed'))
+  config.image_size = 32 if quick else 64
+  config.image_width = 0
+  config.checkpoint_every = max(1, config.num_steps // 4)
+  config.sample_every = config.checkpoint_every
+  config.evaluation_batch_size = 50
+  config.evaluation_pairs = 2_000
+  config.evaluators = (
+      'masks', 'truth', 'changes', 'similarity', 'accuracy', 'identity', 'speed')
   config.data.update(source='avatars', keep_aspect=True, flip=True, zoom_probability=0.0,
                      load_size=0, fixed_pairs=False, test_whole=False, own_test=True,
-                     num_train=4_800 if quick else 20_000, num_validation=600, num_test=4_500)
-  if (run_config.exclusive(chosen, TASKS) or TASKS[0]) == 'glasses':
+                     num_validation=600, num_test=4_500)
+  if task == 'glasses':
     config.data.update(a='~Eyeglasses', b='Eyeglasses', transfer=('Eyeglasses',))
+    config.data.num_train = 4_800 if quick else 20_000
   else:
-    hair = '~Bald & ~Wearing_Hat'
-    config.data.update(a=f'Black_Hair & {hair}', b=f'~Black_Hair & {hair}',
-                       transfer=('hair_color',), num_train=12_000 if quick else 40_000)
+    hair = '~Bald & ~Wearing_Hat'  # hair whose colour can be seen
+    config.data.update(a=f'Black_Hair & {hair}', b=f'~Black_Hair & {hair}')
+    config.data.transfer = ('hair_color',)
+    config.data.num_train = 12_000 if quick else 40_000
     if method == 'lomit':
       config.data.attributes = COLORS
   return run_config.finish(config, chosen)
@@ -84,7 +90,7 @@ def _lomit(quick):
 
 
 def _egsc_it(quick):
-  """The authors' for faces, but for the weight of style: 5,000 was for ImageNet's features.
+  """The authors' for faces, except the weight of style: 5,000 was for ImageNet's features.
 
   The perceptual network here learns attributes of avatars. With 5,000 quick ended in patterns that
   have the exemplar's Gram matrices and show no face.
@@ -120,5 +126,10 @@ def _cyclegan(quick):
   return _additional_mask(quick, 'cyclegan')
 
 
-_SETTINGS = {'content_transfer': _content_transfer, 'lomit': _lomit, 'egsc_it': _egsc_it,
-             'additional_mask': _additional_mask, 'cyclegan': _cyclegan}
+_SETTINGS = {
+    'content_transfer': _content_transfer,
+    'lomit': _lomit,
+    'egsc_it': _egsc_it,
+    'additional_mask': _additional_mask,
+    'cyclegan': _cyclegan,
+}

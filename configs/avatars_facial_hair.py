@@ -11,8 +11,8 @@ authors' networks.
       --workdir=runs/avatars_facial_hair
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

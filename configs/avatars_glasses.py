@@ -14,8 +14,8 @@ learning rate, falling linearly from the middle; `pretrained/content_transfer_av
       --workdir=runs/avatars_glasses
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

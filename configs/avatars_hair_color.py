@@ -14,7 +14,7 @@ has the authors' networks, size and schedule.
       --workdir=runs/avatars_hair_color
 """
 
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 
 COLORS = ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Gray_Hair', 'Pink_Hair', 'Red_Hair')
 

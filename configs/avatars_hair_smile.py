@@ -15,7 +15,7 @@ configs/avatars_hair_color.py.
       --workdir=runs/avatars_hair_smile
 """
 
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 
 ATTRIBUTES = ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Gray_Hair', 'Pink_Hair', 'Red_Hair',
               'Smiling')

@@ -10,8 +10,8 @@ known exactly. `:64` (the default) and `:128` choose the size; `:128` has the au
       --workdir=runs/avatars_smile
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

@@ -22,10 +22,10 @@ trained on men, tested on women, to whom men's facial hair is given.
       --workdir=runs/celeba_facial_hair --config.data.path=data/celeba
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 
-# Table 7's rows but for the first: what differs.
+# The rows of Table 7 after the first: the keys that differ.
 ABLATIONS = {
     'no_recon2_a': {'weights.recon2_a': 0.0},
     'no_recon2_b': {'weights.recon2_b': 0.0},
@@ -53,7 +53,7 @@ def get_config(argument: str = ''):
     config.data.update(own_splits=False, test_fraction=0.08, validation_fraction=0.02)
   else:
     config.data.test_first = 64  # of each domain, the authors' rule
-  if 'to_women' in chosen:  # a woman's translation has a beard, and is a woman's still
+  if 'to_women' in chosen:  # a woman's translation has a beard, and still shows a woman
     config.data.update(test_a='~Male & No_Beard', transfer=('Mustache', 'Goatee'))
   ablation = run_config.exclusive(chosen, tuple(ABLATIONS))
   for key, value in ABLATIONS.get(ablation, {}).items():

@@ -17,8 +17,8 @@ configs/celeba_hair_smile.py says how. Arguments combine: `:iclr,gender`.
       --workdir=runs/celeba_facial_hair_gender --config.data.path=data/celeba
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import lomit as recipe
-from maskgan_jax.runs import config as run_config
 
 # In the authors' order.
 PARTS = {'Mustache': 'facial_hair', 'No_Beard': 'facial_hair', 'Male': 'gender',

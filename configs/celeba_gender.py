@@ -15,8 +15,8 @@ CelebA's attributes.
       --workdir=runs/celeba_gender
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import egsc_it as recipe
-from maskgan_jax.runs import config as run_config
 
 LABELS = ('Bangs', 'Black_Hair', 'Blond_Hair', 'Eyeglasses', 'Heavy_Makeup', 'Male',
           'Mouth_Slightly_Open', 'No_Beard', 'Smiling', 'Wearing_Hat')

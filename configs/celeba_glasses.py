@@ -17,8 +17,8 @@ exemplars are men too (Figure 23 has them so; section 4 says that no man with gl
       --workdir=runs/celeba_glasses --config.data.path=data/celeba
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

@@ -19,8 +19,8 @@ sample grids; the authors train on them.
       --workdir=runs/celeba_hair_smile --config.data.path=data/celeba
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import lomit as recipe
-from maskgan_jax.runs import config as run_config
 
 ANY_HAIR = 'Black_Hair | Blond_Hair | Brown_Hair'
 

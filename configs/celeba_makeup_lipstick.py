@@ -16,8 +16,8 @@ Arguments combine: `:iclr,lipstick`.
       --workdir=runs/celeba_makeup_lipstick --config.data.path=data/celeba
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import lomit as recipe
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

@@ -13,8 +13,8 @@ configs/celeba_hair_smile.py says how. The ICLR submission leaves Young out.
       --workdir=runs/celeba_makeup_young --config.data.path=data/celeba
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import lomit as recipe
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

@@ -15,8 +15,8 @@ and reads its 'bald men' and 'men with dark hair' as the predicates below.
       --workdir=runs/celeba_mens_hair --config.data.path=data/celeba
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

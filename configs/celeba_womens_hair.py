@@ -14,8 +14,8 @@ not bring the attributes down to the paper's 7,200 to 18,000 pictures, which it 
       --workdir=runs/celeba_womens_hair --config.data.path=data/celeba
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

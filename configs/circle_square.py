@@ -24,8 +24,8 @@ which would cut shapes off.
       --workdir=runs/circle_square
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import additional_mask as settings
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

@@ -17,8 +17,8 @@ as in configs/digits_single.py, with 4,000 pictures of each domain.
       --workdir=runs/digits_multiple --config.data.path=DIRECTORY_WITH_MNIST
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import egsc_it as recipe
-from maskgan_jax.runs import config as run_config
 
 LABELS = ('Colored', 'Background_white',
           *(f'Digit_{digit}_{half}' for digit in range(10) for half in ('top', 'left')))

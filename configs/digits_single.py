@@ -23,8 +23,8 @@ runs, the second with `config.init_from`.
       --workdir=runs/digits_single --config.data.path=DIRECTORY_WITH_MNIST
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import egsc_it as recipe
-from maskgan_jax.runs import config as run_config
 
 # Not the colours: features that tell them apart find any two of them unlike, whatever they show.
 LABELS = tuple(f'Digit_{digit}' for digit in range(10))

@@ -19,8 +19,8 @@ differs; configs/celeba_hair_smile.py says how. Of EmotioNet the code has nothin
       --config.data.attributes_file=data/emotionet/attributes.csv
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import lomit as recipe
-from maskgan_jax.runs import config as run_config
 
 ACTION_UNITS = (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43)
 

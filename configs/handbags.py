@@ -12,7 +12,7 @@ trainA, trainB, testA and testB below config.data.path.
       --config.data.path=data/handbags
 """
 
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 
 
 def get_config(argument: str = ''):

@@ -14,8 +14,8 @@ training for the sample grids.
   command: python -m maskgan_jax.train --config=configs/horse2zebra.py --workdir=runs/horse2zebra
 """
 
+from maskgan_jax import config as run_config
 from maskgan_jax.recipes import lomit as recipe
-from maskgan_jax.runs import config as run_config
 
 
 def get_config(argument: str = ''):

@@ -10,7 +10,7 @@ falls linearly from step 800, because 1,500 steps must do.
   command: python -m maskgan_jax.train --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 
 
 def get_config(argument: str = ''):

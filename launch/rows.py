@@ -27,18 +27,17 @@ _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'As that of train.')
 
 def commands(tables, seeds: int, root: str, add: str = '') -> list[list[str]]:
   """The command of each job; UserError where a table is unknown."""
-  from maskgan_jax.tables import cells as table_cells
-  from maskgan_jax.tables import papers as paper_tables
+  from maskgan_jax.tables import papers, plans
   found = {}
   for name in tables:
-    for plan in table_cells.plan(paper_tables.get(name), add).values():
+    for plan in plans.plan(papers.get(name), add).values():
       if plan.config is None:
-        print(f'left out: {plan.why_not}', file=sys.stderr)
+        print(f'left out: {plan.reason}', file=sys.stderr)
         continue
       for seed in range(seeds):
-        folder = table_cells.folder(root, plan.spec, seed)
-        found[folder] = ['-m', 'maskgan_jax.train', f'--config={plan.spec}', f'--workdir={folder}',
-                         f'--config.seed={seed}']
+        folder = plans.folder(root, plan.resolved_path, seed)
+        found[folder] = ['-m', 'maskgan_jax.train', f'--config={plan.resolved_path}',
+                         f'--workdir={folder}', f'--config.seed={seed}']
   return list(found.values())
 
 

@@ -4,9 +4,9 @@ __version__ = '0.1.0'
 
 
 def _dies_of_ctrl_c() -> None:
-  """Lets Ctrl-C end a command (`python -m maskgan_jax.<verb>`) with 130 while its modules load.
+  """Makes Ctrl-C end a command (`python -m maskgan_jax.<verb>`) with 130 while its modules load.
 
-  `cli.run` handles Ctrl-C from then on. A signal that is ignored stays ignored.
+  `cli.run` handles Ctrl-C afterwards. An ignored signal stays ignored.
   """
   import os
   import signal
@@ -20,12 +20,12 @@ def _dies_of_ctrl_c() -> None:
 
 
 def _with_huge_pages() -> None:
-  """Starts a command (`python -m maskgan_jax.<verb>`) once more with memory in pages of 2 MiB.
+  """Restarts a command (`python -m maskgan_jax.<verb>`) with memory in pages of 2 MiB.
 
-  XLA's CPU backend maps a step's temporaries anew in every step; in pages of 4 KiB that is up to a
-  quarter of its time (REPRODUCING.md, Speed). Where the system gives larger ones to those who ask,
-  glibc asks if its environment says so, which it reads only when a process begins. A GLIBC_TUNABLES
-  that is set, to nothing if need be, is left alone.
+  XLA's CPU backend maps a step's temporaries anew in every step. In pages of 4 KiB that takes up to
+  a quarter of the step's time. Where the system gives larger pages on request, glibc requests them
+  if GLIBC_TUNABLES says so when a process begins. A GLIBC_TUNABLES that is set already, even to
+  nothing, is left alone.
   """
   import os
   import signal
@@ -43,7 +43,7 @@ def _with_huge_pages() -> None:
     os.execve(sys.executable, sys.orig_argv,
               {**os.environ, 'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'})
   except OSError:
-    pass  # it works without
+    pass  # commands work without large pages, only more slowly
   finally:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 

@@ -12,7 +12,7 @@ _PACKAGE = pathlib.Path(__file__).parent
 
 
 def verbs() -> dict[str, str]:
-  """Returns each verb and the first line of its docstring; nothing is imported for that."""
+  """Returns each verb and the first line of its docstring, without importing any."""
   lines = {}
   for module in pkgutil.iter_modules([str(_PACKAGE)]):
     path = _PACKAGE / module.name
@@ -26,15 +26,15 @@ def verbs() -> dict[str, str]:
 def main() -> None:
   """Runs the verb that the first argument names; without one, lists them."""
   verb = sys.argv[1] if len(sys.argv) > 1 else '--help'
-  known_verbs = verbs()
+  line_by_verb = verbs()
   if verb in ('--help', '-h', 'help'):
     print('maskgan VERB [FLAG...]; maskgan VERB --help has the flags of a verb.\n')
-    for name, line in known_verbs.items():
+    for name, line in line_by_verb.items():
       print(f'  {name:20} {line}')
     return
-  if verb not in known_verbs:
-    print(f'error: unknown verb {verb!r}{errors.nearest(verb, known_verbs)}; verbs: '
-          f'{", ".join(known_verbs)}', file=sys.stderr)
+  if verb not in line_by_verb:
+    print(f'error: unknown verb {verb!r}{errors.nearest(verb, line_by_verb)}; verbs: '
+          f'{", ".join(line_by_verb)}', file=sys.stderr)
     sys.exit(2)
   os.execv(sys.executable, [sys.executable, '-m', f'maskgan_jax.{verb}', *sys.argv[2:]])
 

@@ -33,40 +33,23 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
     positional: `main` takes the list of arguments that are not flags; else there may be none.
     saves_memory: what the user can do where memory is lacking.
   """
-  from maskgan_jax.runs import config
-
   def parse(argv):
-    if any(argument in ('--help', '-help', '-h', '--helpshort') for argument in argv[1:]):
-      module = sys.modules['__main__']
-      if hasattr(signal, 'SIGPIPE'):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` is not an error
-      print((module.__doc__ or '').strip() + '\n\nFlags:')
-      print(flags.FLAGS.main_module_help() + flags.FLAGS.module_help('maskgan_jax.runs.config'))
+    if _HELP.intersection(argv[1:]):
+      _print_help()
       sys.exit(0)
-    argv = [expand_home(argument) for argument in argv]
     try:
-      if config_of_workdir:
-        config.define_workdir_config(argv)
-      rest = config.parse_flags(argv)
-      if len(rest) > 1 and not positional:
-        raise errors.UserError(f'unexpected argument {rest[1]!r}; flags look like --name=value')
-      return rest
+      return _parse(argv, config_of_workdir, positional)
     except errors.UserError as error:
       return _fail(str(error))
 
   def call(argv):
-    end_at_once_on(signal.SIGINT)
-    with contextlib.suppress(AttributeError):  # a stream in the place of stdout may have none
-      sys.stdout.reconfigure(errors='backslashreplace')  # names of files may be of any letters
-    if not flags.FLAGS['verbosity'].present:
-      logging.set_verbosity(logging.WARNING)
-    _cache_compilations()
+    _prepare_process()
     try:
       main(*([argv[1:]] if positional else []))
     except errors.Preempted as stop:
       _leave(75, stop)
     except Exception as error:
-      message = _line(error, saves_memory)
+      message = _message(error, saves_memory)
       if not message:
         raise
       jax = sys.modules.get('jax')
@@ -77,8 +60,43 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
   app.run(call, flags_parser=parse)
 
 
-def _line(error: Exception, saves_memory: str) -> str:
-  """Returns the one line that a user is told of an error, or '' where it is the program's own."""
+_HELP = frozenset({'--help', '-help', '-h', '--helpshort'})
+
+
+def _print_help() -> None:
+  """Prints the command's docstring and its flags."""
+  module = sys.modules['__main__']
+  if hasattr(signal, 'SIGPIPE'):
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` is not an error
+  print((module.__doc__ or '').strip() + '\n\nFlags:')
+  of_config = flags.FLAGS.module_help('maskgan_jax.config.command_line')
+  print(flags.FLAGS.main_module_help() + of_config)
+
+
+def _parse(argv: list[str], config_of_workdir: bool, positional: bool) -> list[str]:
+  """Parses flags and returns the other arguments; UserError for mistakes."""
+  from maskgan_jax import config
+  argv = [expand_home(argument) for argument in argv]
+  if config_of_workdir:
+    config.define_workdir_config(argv)
+  arguments = config.parse_flags(argv)
+  if len(arguments) > 1 and not positional:
+    raise errors.UserError(f'unexpected argument {arguments[1]!r}; flags look like --name=value')
+  return arguments
+
+
+def _prepare_process() -> None:
+  """Sets up signals, output, logging and the cache of compiled programs."""
+  end_at_once_on(signal.SIGINT)
+  with contextlib.suppress(AttributeError):  # a stream in the place of stdout may have none
+    sys.stdout.reconfigure(errors='backslashreplace')  # file names may have any letters
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)
+  _cache_compilations()
+
+
+def _message(error: Exception, saves_memory: str) -> str:
+  """Returns a line about an error that the user can mend, or '' for one of the program."""
   if shortage := errors.out_of_memory(error):
     return f'out of memory ({shortage}); {saves_memory}'
   return str(error) if isinstance(error, errors.UserError) else ''
@@ -87,8 +105,8 @@ def _line(error: Exception, saves_memory: str) -> str:
 def end_at_once_on(*numbers: int) -> None:
   """Makes these signals end the process at once, with 128 + number, and without its temporaries.
 
-  No exception is raised: the callbacks of modules that load would swallow it. A SIGHUP that is
-  ignored stays so: that is how nohup keeps a process.
+  No exception is raised: callbacks of modules that are loading would swallow it. A SIGHUP that is
+  ignored stays ignored: that is how nohup keeps a process.
   """
   def end(number, _):
     with contextlib.suppress(OSError):  # os.write, since print may be what the signal interrupted
@@ -96,8 +114,10 @@ def end_at_once_on(*numbers: int) -> None:
     files.remove_temporaries()
     os._exit(128 + number)
   for number in numbers:
-    if number != getattr(signal, 'SIGHUP', None) or signal.getsignal(number) != signal.SIG_IGN:
-      signal.signal(number, end)
+    is_hangup = number == getattr(signal, 'SIGHUP', None)
+    if is_hangup and signal.getsignal(number) == signal.SIG_IGN:
+      continue
+    signal.signal(number, end)
 
 
 def expand_home(argument: str) -> str:
@@ -112,43 +132,43 @@ def expand_home(argument: str) -> str:
 
 
 def watch(message: str) -> tuple[threading.Event, Callable[[], None]]:
-  """From now on SIGTERM and Ctrl-C only set the event, and `poll()` then raises Preempted(message).
+  """Makes SIGTERM and Ctrl-C set an event; the returned `poll()` raises Preempted(message) then.
 
-  While training, the loop has handlers of its own.
+  While training, the loop installs other handlers.
   """
-  asked = threading.Event()
+  stop_requested = threading.Event()
   for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, lambda *_: asked.set())
+    signal.signal(number, lambda *_: stop_requested.set())
 
   def poll():
-    if asked.is_set():
+    if stop_requested.is_set():
       raise errors.Preempted(message)
-  return asked, poll
+  return stop_requested, poll
 
 
 def require(*names: str) -> None:
-  """UserError unless each of the named flags was given."""
+  """Raises a UserError unless each of the named flags has a value."""
   missing = [f'--{name}' for name in names if not flags.FLAGS[name].value]
   if missing:
     raise errors.UserError(f'{", ".join(missing)} must be given; see --help')
 
 
 def translator():
-  """The Translator that --workdir and --step name, or --pretrained; UserError unless one does."""
+  """Returns the Translator that --workdir and --step name, or --pretrained does."""
   from maskgan_jax.translator import Translator
-  given = flags.FLAGS
-  if bool(given.workdir) == bool(given.pretrained):
-    raise errors.UserError('--workdir or --pretrained must be given, '
-                           f'{"not both" if given.workdir else "see --help"}')
-  if not given.pretrained:
-    return Translator.from_workdir(given.workdir, given.step)
-  if given.step is not None:
+  values = flags.FLAGS
+  if bool(values.workdir) == bool(values.pretrained):
+    remedy = 'not both' if values.workdir else 'see --help'
+    raise errors.UserError(f'--workdir or --pretrained must be given, {remedy}')
+  if values.workdir:
+    return Translator.from_workdir(values.workdir, values.step)
+  if values.step is not None:
     raise errors.UserError('--step is of a run in --workdir; a pretrained model has one step only')
-  return Translator.from_pretrained(given.pretrained)
+  return Translator.from_pretrained(values.pretrained)
 
 
 def _cache_compilations() -> None:
-  """Keeps compiled programs between commands, where JAX_COMPILATION_CACHE_DIR or XDG says."""
+  """Keeps compiled programs between commands, in JAX_COMPILATION_CACHE_DIR or XDG's cache."""
   import jax
   if jax.config.jax_compilation_cache_dir is None:
     root = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
@@ -156,9 +176,9 @@ def _cache_compilations() -> None:
 
 
 def _leave(code: int, message: object):
-  """Ends at once. Exit handlers may wait minutes for other processes, or for threads."""
+  """Ends the process at once: exit handlers may wait minutes for other processes or threads."""
   from maskgan_jax.training import parallel
-  signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told already; the exit code is to say so
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not change the code
   print(message, file=sys.stderr)
   sys.stdout.flush()
   sys.stderr.flush()

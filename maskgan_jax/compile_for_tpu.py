@@ -33,7 +33,7 @@ import sys
 from absl import flags
 
 from maskgan_jax import cli, errors
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 
 _TOPOLOGY = flags.DEFINE_list('topology', None, 'Slices, e.g. v5e:4x4 or v5e:2x4,v4:2x2x2.')
 _BATCH = flags.DEFINE_integer('batch_per_chip', 0, 'Examples of each domain a chip, in place of '

@@ -27,25 +27,29 @@ class NotFiniteError(UserError):
 
 
 class Preempted(Exception):
-  """The run was told to stop and has saved its state; starting it again resumes. Exit code 75."""
+  """The run was asked to stop and has saved its state; starting it again resumes. Exit code 75."""
 
 
 def out_of_memory(error: BaseException | None) -> str:
-  """Returns the first line of what says that memory is lacking, here or on a device, or ''.
+  """Returns the line that says how memory is lacking, here or on a device, or ''.
 
-  A UserError speaks for itself.
+  It is that of the error or of one of its causes. A UserError speaks for itself.
   """
   while error is not None and not isinstance(error, UserError):
     text = str(error).strip() or 'the system gives no more'
-    if (isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in text
-        or getattr(error, 'errno', None) == errno.ENOMEM):
-      reason = text.splitlines()[0].removeprefix('RESOURCE_EXHAUSTED: ').rstrip('.')[:200]
-      return re.sub(r'(\d{7,}) bytes', lambda size: f'{int(size[1]) / 2 ** 30:.2f} GiB', reason)
+    is_host = isinstance(error, MemoryError) or getattr(error, 'errno', None) == errno.ENOMEM
+    if is_host or 'RESOURCE_EXHAUSTED' in text:
+      line = text.splitlines()[0].removeprefix('RESOURCE_EXHAUSTED: ').rstrip('.')[:200]
+      return re.sub(r'(\d{7,}) bytes', _gibibytes, line)
     error = error.__cause__
   return ''
 
 
+def _gibibytes(size: re.Match) -> str:
+  return f'{int(size[1]) / 2 ** 30:.2f} GiB'
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
   """Returns " (did you mean 'x'?)" for the choice most like `name`, or "" if none is alike."""
-  found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
-  return f" (did you mean '{found[0]}'?)" if found else ''
+  similar = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+  return f" (did you mean '{similar[0]}'?)" if similar else ''

@@ -16,9 +16,10 @@ from absl import flags
 import ml_collections
 
 from maskgan_jax import cli, errors, evaluators
+from maskgan_jax import config as run_config
 from maskgan_jax.data import pipeline
+from maskgan_jax.evaluators.base import Reporter
 from maskgan_jax.runs import checkpoints, report, scores
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 
 
@@ -31,11 +32,11 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
   Args:
     workdir: folder of the run.
     config: the run's, with overrides applied.
-    once: those that are there now; otherwise goes on until `config.num_steps` is measured.
-    again: also those in scores.csv already.
-    wait: called when there is nothing new.
-    poll: called often; may raise to stop.
-    note: told what is done and what cannot be.
+    once: measures what is there now; otherwise goes on until `config.num_steps` is measured.
+    again: also measures what is in scores.csv already.
+    wait: is called when there is nothing new.
+    poll: is called often; may raise to stop.
+    note: takes lines on what is done and what cannot be.
   Returns:
     step -> its results, for the steps measured now.
   """
@@ -44,63 +45,100 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
                            'with --config.evaluators=NAME,NAME')
   for name in config.evaluators:
     evaluators.make(name, config)  # a misspelt one is reported before any data is made
-  said = {}  # in order
-
-  def note_once(line):
-    if line not in said:
-      said[line] = True
-      note(line)
-
-  measured, failed = {}, {}
-  data = translator = None
-  known = {row['step'] for row in scores.read(workdir)
-           if row['split'] == evaluators.SPLIT and not again}
+  run = _Run(workdir, config, Reporter(poll, note))
+  if not again:
+    run.skip_measured()
   while True:
     poll()
-    steps = _steps(workdir)
-    new = [step for step in steps if step not in known]
-    for step in new:
+    steps = run.new_steps()
+    for step in steps:
       poll()
-      known.add(step)
-      data = data or pipeline.make(config.data, image_size=config.image_size,
-                                   image_width=config.image_width, seed=config.seed)
-      try:
-        translator = Translator.from_workdir(workdir, step, like=translator)
-      except errors.UserError as error:
-        if step in _steps(workdir):  # else training has replaced it by a newer one meanwhile
-          failed[step] = error
-          note(f'step {step} is left out: {error}')
-        continue
-      try:
-        measured[step] = evaluators.measure(translator, data, config, workdir, step, poll=poll,
-                                            note=note_once)
-      except errors.NotFiniteError as error:
-        failed[step] = error
-        note(f'step {step} is left out: {error}')
-        continue
-      report.write(workdir, {'unmeasured': list(said)})
-      results = {**measured[step], **evaluators.provenance(translator)}
-      note(f'step {step}\n{evaluators.table(results)}'.rstrip())
-    if once or max(known, default=-1) >= config.num_steps:
+      run.measure(step)
+    if once or run.last_step >= config.num_steps:
       break
-    if not new:
+    if not steps:
       wait()
-  if once and not steps:
+
+  if once and not run.saved_steps():
     raise errors.UserError(f'{workdir} has no checkpoint yet; leave out --once to wait for one')
-  if failed and not measured:
-    raise next(iter(failed.values()))
-  if not measured:
+  if run.failures and not run.measured:
+    raise run.failures[0]
+  if not run.measured:
     note('every checkpoint is in scores.csv already; --again measures them again')
-  return measured
+  return run.measured
 
 
-def _steps(workdir: str) -> list[int]:
-  with checkpoints.Checkpoints(workdir, read_only=True) as saved:
-    return saved.steps()
+class _Run:
+  """A run whose checkpoints are being measured.
+
+  Attributes:
+    measured: step -> results, of the steps measured so far.
+    failures: why other steps were not measured, in order.
+  """
+
+  def __init__(self, workdir: str, config: ml_collections.ConfigDict, reporter: Reporter):
+    self.measured: dict[int, dict[str, Any]] = {}
+    self.failures: list[errors.UserError] = []
+    self._workdir, self._config, self._reporter = workdir, config, reporter
+    self._done: set[int] = set()
+    self._notes: dict[str, None] = {}  # what evaluators said, once each
+    self._data = self._translator = None
+
+  @property
+  def last_step(self) -> int:
+    """Returns the highest step that was measured, tried or skipped; -1 without one."""
+    return max(self._done, default=-1)
+
+  def skip_measured(self) -> None:
+    """Leaves out the steps that are in scores.csv."""
+    self._done.update(row['step'] for row in scores.read(self._workdir)
+                      if row['split'] == evaluators.SPLIT)
+
+  def new_steps(self) -> list[int]:
+    """Returns the steps of checkpoints that have appeared since."""
+    return [step for step in self.saved_steps() if step not in self._done]
+
+  def saved_steps(self) -> list[int]:
+    """Returns the steps of the checkpoints."""
+    with checkpoints.Checkpoints(self._workdir, read_only=True) as saved:
+      return saved.steps()
+
+  def measure(self, step: int) -> None:
+    """Measures a checkpoint, prints its results and rewrites the report."""
+    self._done.add(step)
+    config = self._config
+    if self._data is None:
+      self._data = pipeline.make(config)
+    try:
+      self._translator = Translator.from_workdir(self._workdir, step, like=self._translator)
+    except errors.UserError as error:
+      if step in self.saved_steps():  # else training has replaced it by a newer one meanwhile
+        self._fail(step, error)
+      return
+    try:
+      results = evaluators.measure(
+          self._translator, self._data, config, self._workdir, step, poll=self._reporter.poll,
+          note=self._note_once)
+    except errors.NotFiniteError as error:
+      self._fail(step, error)
+      return
+    self.measured[step] = results
+    report.write(self._workdir, {'unmeasured': list(self._notes)})
+    results = {**results, **evaluators.provenance(self._translator)}
+    self._reporter.note(f'step {step}\n{evaluators.table(results)}'.rstrip())
+
+  def _fail(self, step: int, error: errors.UserError) -> None:
+    self.failures.append(error)
+    self._reporter.note(f'step {step} is left out: {error}')
+
+  def _note_once(self, line: str) -> None:
+    if line not in self._notes:
+      self._notes[line] = None
+      self._reporter.note(line)
 
 
 def define_flags() -> None:
-  """The command's flags; --config.key=value comes from cli.run."""
+  """Defines the command's flags; --config.key=value comes from cli.run."""
   flags.DEFINE_string('workdir', '', 'Folder of the run.')
   flags.DEFINE_bool('once', False, 'Measure what is there and end, instead of watching.')
   flags.DEFINE_bool('again', False, 'Also measure what is in scores.csv already.')
@@ -109,14 +147,13 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  """The command."""
-  given = flags.FLAGS
+  """Runs the command."""
+  arguments = flags.FLAGS
   cli.require('workdir')
   config = run_config.from_flags()
-  asked, poll = cli.watch(
-      'told to stop; the same command goes on with what is not measured yet')
-  evaluate(given.workdir, config, once=given.once, again=given.again, poll=poll,
-           wait=lambda: asked.wait(given.interval), note=lambda line: print(line, flush=True))
+  stop, poll = cli.watch('told to stop; the same command goes on with what is not measured yet')
+  evaluate(arguments.workdir, config, once=arguments.once, again=arguments.again, poll=poll,
+           wait=lambda: stop.wait(arguments.interval), note=lambda line: print(line, flush=True))
 
 
 if __name__ == '__main__':

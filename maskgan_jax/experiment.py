@@ -18,7 +18,7 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   """Trains a config in `workdir`, or resumes what is there; measures it and writes report.html.
 
   Args:
-    config: see runs/config.py.
+    config: see config/schema.py.
     workdir: the run's folder.
     poll: called often while the last step is measured; may raise to stop.
     row_name: see `evaluators.measure`.

@@ -17,15 +17,20 @@ except ImportError:  # not a POSIX system
   fcntl = None
 
 _LOCK = '.lock'
-_temporary: set[str] = set()  # files and folders of this process that no other one is to see
+_temporary: set[str] = set()  # unfinished files and folders of this process
 
 
 @contextlib.contextmanager
-def held(folder: str | os.PathLike, what: str) -> Iterator[None]:
+def held(folder: str | os.PathLike, activity: str) -> Iterator[None]:
   """Holds `folder` for this process until the end of the block or of the process.
 
-  UserError if another process holds it: `what` says what that one does. Where files cannot be
-  locked, nothing is held.
+  Where files cannot be locked, nothing is held.
+
+  Args:
+    folder: made if it is not there.
+    activity: what the process does in it, such as 'trains', for the message of another process.
+  Raises:
+    UserError: another process holds the folder.
   """
   try:
     os.makedirs(folder, exist_ok=True)
@@ -36,23 +41,23 @@ def held(folder: str | os.PathLike, what: str) -> Iterator[None]:
     try:
       _lock(file)
     except BlockingIOError:
-      raise errors.UserError(f'another process {what} in {folder}; wait for it, stop it, or choose '
-                             'another folder') from None
+      raise errors.UserError(f'another process {activity} in {folder}; wait for it, stop it, or '
+                             'choose another folder') from None
     except OSError:
       pass
     yield
 
 
 def check_output(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
-  """UserError if a command's output would be a hidden file, or would replace one of `inputs`."""
+  """Raises a UserError if an output would be a hidden file, or would replace one of `inputs`."""
   path = os.fspath(path)
   base = os.path.basename(path)
   if base.startswith('.') and base.strip('.') and not os.path.isdir(path):
     raise errors.UserError(f'--output={path}: a file called {base} would be hidden; write a name '
                            'before the dot, or for a folder a slash at the end')
-  if os.path.exists(path) and any(os.path.exists(file) and os.path.samefile(path, file)
-                                  for file in inputs if file):
-    raise errors.UserError(f'--output={path} is one of the inputs; choose another name')
+  for file in filter(None, inputs):
+    if os.path.exists(path) and os.path.exists(file) and os.path.samefile(path, file):
+      raise errors.UserError(f'--output={path} is one of the inputs; choose another name')
 
 
 def _lock(file) -> None:
@@ -63,7 +68,7 @@ def _lock(file) -> None:
 
 
 class ProcessFolder:
-  """A temporary folder that goes with this object, and at the latest with its process.
+  """A temporary folder that is removed with this object, at the latest at the end of its process.
 
   A process that is killed leaves its folder behind; the next one that asks for the same prefix
   removes it. A lock in the folder tells whether its process lives: the system frees it at the end.
@@ -76,7 +81,7 @@ class ProcessFolder:
     _remove_abandoned(prefix)
     self.name = tempfile.mkdtemp(prefix=prefix)
     _temporary.add(self.name)
-    # The lock gets its name once it is locked: no other process takes the folder for abandoned.
+    # The lock gets its name once it is locked: no other process finds the folder abandoned.
     unlocked = os.path.join(self.name, '.unlocked')
     lock = open(unlocked, 'w', encoding='utf-8')  # noqa: SIM115
     with contextlib.suppress(OSError):
@@ -113,7 +118,7 @@ def _remove(path: str, lock: IO | None = None) -> None:
 
 
 def remove_temporaries() -> None:
-  """Removes what this process has written and not finished: to be called before it ends at once."""
+  """Removes this process's unfinished files; a process that ends at once calls this before."""
   for path in list(_temporary):
     _remove(path)
 
@@ -124,22 +129,20 @@ def folder_atomically(folder: str | os.PathLike) -> Iterator[str]:
 
   It is removed if the block raises. UserError if the disk refuses, or `folder` is not empty.
   """
-  given, temporary = os.fspath(folder), None
+  name, temporary = os.fspath(folder), None
   try:
-    folder = os.path.realpath(given)  # a link stays one
+    folder = os.path.realpath(name)  # a link stays one
     os.makedirs(os.path.dirname(folder), exist_ok=True)
     temporary = tempfile.mkdtemp(dir=os.path.dirname(folder),
                                  prefix=f'.{os.path.basename(folder)}.')
     _temporary.add(temporary)
     yield temporary
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(temporary, 0o777 & ~umask)  # mkdtemp's 0700 would hide it from others
+    os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp's 0700 would hide it from others
     if os.path.isdir(folder):
       os.rmdir(folder)  # not every system renames onto it
     os.rename(temporary, folder)
   except OSError as error:
-    raise errors.UserError(f'cannot write {given}: {error.strerror or error}') from error
+    raise errors.UserError(f'cannot write {name}: {error.strerror or error}') from error
   finally:
     if temporary:
       _remove(temporary)  # is gone if all went well
@@ -148,14 +151,14 @@ def folder_atomically(folder: str | os.PathLike) -> Iterator[str]:
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
   """Writes `data` beside `path` and renames it into place; UserError if the disk refuses.
 
-  A link is followed. What is not an ordinary file, a device say, is never replaced.
+  A link is followed. What is not an ordinary file, such as a device, is never replaced.
   """
-  given, temporary = os.fspath(path), None
+  name, temporary = os.fspath(path), None
   try:
-    path = os.path.realpath(given)
+    path = os.path.realpath(name)
     folder = os.path.dirname(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-      raise errors.UserError(f'{given} is not an ordinary file; choose another name')
+      raise errors.UserError(f'{name} is not an ordinary file; choose another name')
     os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path) + '.')
     _temporary.add(temporary)
@@ -163,13 +166,18 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
       file.write(data.encode() if isinstance(data, str) else data)
       file.flush()
       os.fsync(file.fileno())
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would hide results from other readers
+    os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would hide results from others
     os.replace(temporary, path)
     _temporary.discard(temporary)
-  except (OSError, ValueError) as error:  # the latter of a name that no file can have
+  except (OSError, ValueError) as error:  # ValueError: a name that no file can have
     if temporary:
       _remove(temporary)
     reason = getattr(error, 'strerror', None) or error
-    raise errors.UserError(f'cannot write {given}: {reason}') from error
+    raise errors.UserError(f'cannot write {name}: {reason}') from error
+
+
+def _umask() -> int:
+  """Returns the process's umask, which can only be read by setting it."""
+  umask = os.umask(0)
+  os.umask(umask)
+  return umask

@@ -13,7 +13,7 @@ import time
 from absl import flags
 
 from maskgan_jax import cli, errors
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; made if it is not there.')
 _DISTRIBUTED = flags.DEFINE_bool(

@@ -7,14 +7,14 @@
   python -m maskgan_jax.train_classifier --config=configs/celeba_facial_hair.py --attributes=B \\
       --config.data.path=data/celeba --output=classifiers/facial_hair.safetensors
 
-The file goes into config.accuracy.network, for the evaluators 'accuracy' and 'identity'. It learns
-from the training pictures of both domains, as many of either; by default the attributes that tell
-the domains apart (of trainA and trainB, 'B') and config.data.attributes.
+The file goes into config.accuracy.network, for the evaluators 'accuracy' and 'identity'. The
+classifier learns from the training pictures of both domains, as many of each; by default it learns
+the attributes that tell the domains apart (of trainA and trainB, 'B') and config.data.attributes.
 
 `--attributes=B` is the domain itself, 1 in b and 0 in a, whatever tells them apart, alone or beside
-labels: content transfer's classifier (ICLR 2020, section 4), and what fits predicates that are no
-plain list of labels. No picture may then be in both domains. Where the data have a label B, as
-trainA and trainB, it is that.
+labels: content transfer's classifier (ICLR 2020, section 4), and what fits predicates that are not
+a plain list of labels. No picture may then be in both domains. Where the data have a label B, as
+trainA and trainB, that label is meant.
 
 What the classifier gets right of the test pictures is printed and stays in the file, beside what
 always giving the commoner answer gets.
@@ -31,12 +31,23 @@ from absl import flags
 import ml_collections
 
 from maskgan_jax import cli, errors
+from maskgan_jax import config as run_config
 from maskgan_jax.data.domains import domains_of
-from maskgan_jax.runs import config as run_config
 
 _BATCH = 64  # test pictures at once
 _LINES = 10  # of progress
 _IN_B = 'B'  # the label of domain b
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """How a classifier is trained; see `train` for the attributes."""
+  names: tuple[str, ...]
+  steps: int
+  batch_size: int
+  width: int
+  learning_rate: float
+  seed: int
 
 
 def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequence[str] = (),
@@ -50,12 +61,12 @@ def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequenc
     output: a new file, NAME.safetensors.
     attributes: names of labels, or 'B'; () is those of the config, see the module's docstring.
     steps: updates by Adam; the learning rate falls along a cosine, to 0 at the last.
-    batch_size: pictures an update, half of them of either domain.
+    batch_size: pictures an update, half of them of each domain.
     width: channels of the first layer.
     learning_rate: of the first step.
     seed: of parameters, order and augmentation.
-    poll: called often; may raise to stop.
-    note: told what is done, in lines.
+    poll: is called often; may raise to stop.
+    note: takes lines on what is done.
   Returns:
     `pretrained_networks.classifiers.Classifier`.
   Raises:
@@ -68,12 +79,14 @@ def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequenc
   if not 0 < width <= classifiers.MOST_WIDTH:
     raise errors.UserError(f'--width={width} must be from 1 to {classifiers.MOST_WIDTH}')
   if batch_size < 2 or batch_size % 2:
-    raise errors.UserError(f'--batch_size={batch_size} must be even: half of a batch is of either '
+    raise errors.UserError(f'--batch_size={batch_size} must be even: half of a batch is of each '
                            'domain')
   _make_folder(output)
   data, names = _open(config, tuple(attributes), seed, note)
-  params = _fit(data, names, steps, batch_size, width, learning_rate, seed, poll, note)
+  recipe = Recipe(names, steps, batch_size, width, learning_rate, seed)
+  params = _fit(data, recipe, poll, note)
 
+  # What the file says of the classifier: what it learned, and how often it is right.
   facts = classifiers.Facts(attributes=names, width=width, image_shape=data.image_shape,
                             steps=steps, seed=seed, data=data.fingerprint)
   if _is_domain(names, data):
@@ -87,7 +100,7 @@ def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequenc
 
 
 def _make_folder(output):
-  """Makes the file's folder now, and not only once minutes have gone into what is to be in it."""
+  """Makes the file's folder before minutes go into what the file will hold."""
   try:
     os.makedirs(os.path.dirname(output) or '.', exist_ok=True)
   except OSError as error:
@@ -95,37 +108,28 @@ def _make_folder(output):
 
 
 def _open(config, attributes, seed, note):
-  """Returns the data, whose batches tell the attributes to learn, and their names."""
-  from maskgan_jax.data import pipeline, predicates
-  config_data = config.data.copy_and_resolve_references()
-  wanted = attributes or tuple(config_data.attributes)
+  """Returns the data, whose batches carry the attributes to learn, and their names."""
+  from maskgan_jax.data import pipeline
+  config = config.copy_and_resolve_references()
+  config.seed, config_data = seed, config.data
 
   def make(names):
-    config_data.attributes = tuple(name for name in names if name in known)
-    return pipeline.make(config_data, image_size=config.image_size,
-                         image_width=config.image_width, seed=seed)
-  known = ()
+    config_data.attributes = names
+    return pipeline.make(config)
+  asked = attributes or tuple(config_data.attributes)
   data = make(())
-  if unused := data.describe()['unused']:
+  unused = data.describe()['unused']
+  if unused:
     note(f'{config_data.path}: {unused}')
-  records = data.records('train')
-  known = tuple(records.attribute_names)
-  for name in wanted:
-    if name not in known and not (attributes and name == _IN_B):
-      hint = errors.nearest(name, known) or f'; attributes: {predicates.shortlist(known)}'
-      where = '--attributes' if attributes else 'config.data.attributes'
-      raise errors.UserError(f'{where}: there is no attribute {name!r}{hint}')
-  if not attributes:
-    wanted = tuple(dict.fromkeys((*_telling(config_data, known), *wanted)))
-  wanted = tuple(dict.fromkeys(wanted))
-  if not wanted:
-    raise errors.UserError('nothing to learn: no attribute tells these domains apart; name some in '
-                           f'--attributes; there are: {predicates.shortlist(known)}')
+  names = _names_to_learn(config_data, data, attributes, asked)
   data.train(batch_size=2).close()  # says which domain is empty
-  constant = _constant(data, [name for name in wanted if name in known])
-  if _is_domain(wanted, data):
+
+  # Attributes that all training pictures have, or none has, teach nothing.
+  labels = data.records('train').attribute_names
+  constant = _constant(data, [name for name in names if name in labels])
+  if _is_domain(names, data):
     _require_apart(data)
-  names = tuple(name for name in wanted if name not in constant)
+  names = tuple(name for name in names if name not in constant)
   if constant and (attributes or not names):
     raise errors.UserError(f'{next(iter(constant.values()))}: nothing to learn')
   for problem in constant.values():
@@ -133,11 +137,27 @@ def _open(config, attributes, seed, note):
   if not _union(data, 'test').size:
     raise errors.UserError('there are no test pictures to measure the classifier on; raise '
                            'config.data.test_fraction or num_test')
-  return make(names), names
+  return make(tuple(name for name in names if name in labels)), names
+
+
+def _names_to_learn(config_data, data, attributes, asked):
+  """Returns the names of the attributes to learn; UserError if there are none, or unknown ones."""
+  from maskgan_jax.data import predicates
+  labels = tuple(data.records('train').attribute_names)
+  for name in asked:
+    if name not in labels and not (attributes and name == _IN_B):
+      hint = errors.nearest(name, labels) or f'; attributes: {predicates.shortlist(labels)}'
+      place = '--attributes' if attributes else 'config.data.attributes'
+      raise errors.UserError(f'{place}: there is no attribute {name!r}{hint}')
+  names = asked if attributes else (*_telling(config_data, labels), *asked)
+  if not names:
+    raise errors.UserError('nothing to learn: no attribute tells these domains apart; name some in '
+                           f'--attributes; there are: {predicates.shortlist(labels)}')
+  return tuple(dict.fromkeys(names))
 
 
 def _is_domain(names, data):
-  """Whether one of the names is the domain's, and no label's of the data."""
+  """Returns whether one of the names means the domain, and not a label of the data."""
   return _IN_B in names and _IN_B not in data.records('train').attribute_names
 
 
@@ -146,28 +166,31 @@ def _require_apart(data):
   import numpy as np
   for split in ('train', 'test'):
     a, b = data.members(split)
-    if common := len(np.intersect1d(a, b)):
+    common = len(np.intersect1d(a, b))
+    if common:
       raise errors.UserError(f'--attributes={_IN_B} tells domain b from a, and {common:,} of the '
                              f'{len(np.union1d(a, b)):,} {split} pictures are in both; change '
                              'config.data.a or config.data.b, or name labels in --attributes')
 
 
-def _telling(config_data, known):
-  """The names in the predicates of both domains, those of b first."""
-  domains = domains_of(config_data, known)
-  return [name for predicate in (domains.b, domains.a, domains.test_b, domains.test_a)
-          for name in (*predicate.positive, *predicate.negative)]
+def _telling(config_data, labels):
+  """Returns the names in the predicates of both domains, those of b first."""
+  domains = domains_of(config_data, labels)
+  names = []
+  for predicate in (domains.b, domains.a, domains.test_b, domains.test_a):
+    names += [*predicate.positive, *predicate.negative]
+  return names
 
 
 def _constant(data, names):
-  """By name, of those that training pictures all have or all lack: a sentence that says so."""
+  """Returns a sentence, by name, on each attribute that all training pictures have or lack."""
   records, members = data.records('train'), _union(data, 'train')
-  result = {}
+  sentences = {}
   for name in names:
     column = records.attributes[members, records.attribute_names.index(name)]
     if (column == column[0]).all():
-      result[name] = f'{"every" if column[0] else "no"} picture has {name}'
-  return result
+      sentences[name] = f'{"every" if column[0] else "no"} picture has {name}'
+  return sentences
 
 
 def _union(data, split):
@@ -176,19 +199,47 @@ def _union(data, split):
   return np.union1d(*data.members(split))
 
 
-def _fit(data, names, steps, batch_size, width, learning_rate, seed, poll, note):
+def _fit(data, recipe, poll, note):
   """Returns trained parameters."""
   import jax
-  import jax.numpy as jnp
   import numpy as np
+  params, state, step = _training(data, recipe)
+  began, figures = time.monotonic(), []
+  feed = data.train(batch_size=recipe.batch_size // 2)
+  try:
+    for i in range(1, recipe.steps + 1):
+      poll()
+      batch = next(feed)
+      images = np.concatenate([batch['a'], batch['b']])
+      labels = _labels(batch, recipe.names, data.attribute_names)
+      params, state, loss_and_share = step(params, state, images, labels)
+      figures.append(loss_and_share)
+
+      # Figures are fetched where a line is due: until then the device need not wait.
+      if i % max(1, recipe.steps // _LINES) == 0 or i == recipe.steps:
+        loss, right = np.mean(jax.device_get(figures), axis=0)
+        figures = []
+        if not math.isfinite(loss):
+          raise errors.UserError(f'the loss is not finite at step {i}; lower --learning_rate')
+        note(f'step {i:,} of {recipe.steps:,}: loss {loss:.4f}, {100 * right:.1f} % right of the '
+             f'training pictures, {time.monotonic() - began:.0f} s')
+  finally:
+    feed.close()
+  return params
+
+
+def _training(data, recipe):
+  """Returns parameters, the optimizer's state, and the jitted step that updates them."""
+  import jax
+  import jax.numpy as jnp
   import optax
 
   from maskgan_jax.losses import adversarial
   from maskgan_jax.pretrained_networks import classifiers
-  module = classifiers.module_of(names, width)
-  optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+  module = classifiers.module_of(recipe.names, recipe.width)
+  optimizer = optax.adam(optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps))
   images = jnp.zeros((1, *data.image_shape, 3))
-  params = jax.jit(module.init)(jax.random.key(seed), images)['params']
+  params = jax.jit(module.init)(jax.random.key(recipe.seed), images)['params']
 
   @jax.jit(donate_argnames=('params', 'state'))
   def step(params, state, images, labels):
@@ -200,34 +251,28 @@ def _fit(data, names, steps, batch_size, width, learning_rate, seed, poll, note)
     updates, state = optimizer.update(grads, state)
     return optax.apply_updates(params, updates), state, (value, right)
 
-  state, began, figures = optimizer.init(params), time.monotonic(), []
-  feed = data.train(batch_size=batch_size // 2)
-  try:
-    for i in range(1, steps + 1):
-      poll()
-      batch = next(feed)
-      params, state, found = step(params, state, np.concatenate([batch['a'], batch['b']]),
-                                  _labels(batch, names, data.attribute_names))
-      figures.append(found)
-      if i % max(1, steps // _LINES) == 0 or i == steps:
-        value, right = np.mean(jax.device_get(figures), axis=0)
-        figures = []
-        if not math.isfinite(value):
-          raise errors.UserError(f'the loss is not finite at step {i}; lower --learning_rate')
-        note(f'step {i:,} of {steps:,}: loss {value:.4f}, {100 * right:.1f} % right of the '
-             f'training pictures, {time.monotonic() - began:.0f} s')
-  finally:
-    feed.close()
-  return params
+  return params, optimizer.init(params), step
 
 
-def _labels(batch, names, told):
-  """Returns float32 [2 N, L] of a's N pictures and b's: labels that are `told`, or the domain."""
+def _labels(batch, names, carried):
+  """Returns float32 [2 N, L] of a's N pictures and b's.
+
+  Args:
+    batch: of `data.pipeline`.
+    names: of the labels; one that the batch does not carry is the domain's.
+    carried: the names of the attributes in the batch.
+  """
   import numpy as np
-  return np.concatenate([np.stack([
-      batch[f'{domain}_attributes'][:, told.index(name)] if name in told else
-      np.full(len(batch[domain]), in_b, np.float32) for name in names], axis=1)
-      for in_b, domain in enumerate('ab')])
+  rows = []
+  for in_b, domain in enumerate('ab'):
+    columns = []
+    for name in names:
+      if name in carried:
+        columns.append(batch[f'{domain}_attributes'][:, carried.index(name)])
+      else:
+        columns.append(np.full(len(batch[domain]), in_b, np.float32))
+    rows.append(np.stack(columns, axis=1))
+  return np.concatenate(rows)
 
 
 def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] = lambda: None):
@@ -237,8 +282,8 @@ def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] =
     classifier: `pretrained_networks.classifiers.Classifier`.
     data: `data.pipeline.Data`, with the classifier's attributes; without a label 'B', that is
       domain b.
-    split: that has pictures.
-    poll: called often; may raise to stop.
+    split: the one that is measured.
+    poll: is called often; may raise to stop.
   Returns:
     `pretrained_networks.classifiers.HeldOut`.
   """
@@ -249,8 +294,14 @@ def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] =
   records, members = data.records(split), _union(data, split)
   pairs, names = data.pairs(split, members, members), classifier.facts.attributes
   in_b = np.isin(members, data.members(split)[1])
-  labels = np.stack([records.attributes[members, records.attribute_names.index(name)]
-                     if name in records.attribute_names else in_b for name in names], axis=1)
+  columns = []
+  for name in names:
+    if name in records.attribute_names:
+      column = records.attribute_names.index(name)
+      columns.append(records.attributes[members, column])
+    else:
+      columns.append(in_b)
+  labels = np.stack(columns, axis=1)
 
   def read(index):
     return pairs.prepare(records.image(int(index)), int(index))
@@ -260,16 +311,18 @@ def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] =
     images = np.stack(pictures.parallel_map(read, members[start:start + _BATCH]))
     right.append((classifier(images)[0] > 0) == labels[start:start + _BATCH])
   right = np.concatenate(right)
+
+  # The commonest combination of labels is what a classifier that sees nothing can say.
   _, counts = np.unique(labels, axis=0, return_counts=True)
+  shares = dict(zip(names, map(float, right.mean(0)), strict=True))
+  positives = dict(zip(names, map(int, labels.sum(0)), strict=True))
   return classifiers.HeldOut(
-      pictures=len(members),
-      accuracy={name: float(share) for name, share in zip(names, right.mean(0), strict=True)},
-      positives={name: int(count) for name, count in zip(names, labels.sum(0), strict=True)},
+      pictures=len(members), accuracy=shares, positives=positives,
       all_accuracy=float(right.all(1).mean()), all_commonest=float(counts.max() / len(members)))
 
 
 def lines(names: Sequence[str], held_out) -> list[str]:
-  """What was measured, a line an attribute."""
+  """Returns what was measured, a line an attribute."""
   width = max(map(len, (*names, 'all of them')))
   result = [f'right of {held_out.pictures:,} test pictures, and (what always the commoner answer '
             'gets)']
@@ -287,12 +340,12 @@ def lines(names: Sequence[str], held_out) -> list[str]:
 
 
 def define_flags() -> None:
-  """The command's flags; --config and --config.key=value come from runs/config.py."""
-  flags.DEFINE_string('output', '', 'The file to write, NAME.safetensors; it must not be there.')
+  """Defines the command's flags; --config and --config.key=value come from runs/config.py."""
+  flags.DEFINE_string('output', '', 'The file to write, NAME.safetensors; it must not exist.')
   flags.DEFINE_list('attributes', [], 'What to learn, with commas between; B is domain b itself. '
                     'By default what tells the domains apart and config.data.attributes.')
   flags.DEFINE_integer('steps', 1_000, 'Updates.', lower_bound=1)
-  flags.DEFINE_integer('batch_size', 64, 'Pictures an update, half of them of either domain.',
+  flags.DEFINE_integer('batch_size', 64, 'Pictures an update, half of them of each domain.',
                        lower_bound=2)
   flags.DEFINE_integer('width', 16, 'Channels of the first of four layers; there are 8 times as '
                        'many features.', lower_bound=1)
@@ -302,17 +355,17 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  """The command."""
-  given, began = flags.FLAGS, time.monotonic()
+  """Runs the command."""
+  arguments, began = flags.FLAGS, time.monotonic()
   cli.require('output')
   config = run_config.from_flags()
   _, poll = cli.watch('told to stop; nothing is written, and the same command begins anew')
-  train(config, given.output, attributes=[name for name in given.attributes if name],
-        steps=given.steps, batch_size=given.batch_size, width=given.width,
-        learning_rate=given.learning_rate, seed=given.seed, poll=poll,
+  train(config, arguments.output, attributes=[name for name in arguments.attributes if name],
+        steps=arguments.steps, batch_size=arguments.batch_size, width=arguments.width,
+        learning_rate=arguments.learning_rate, seed=arguments.seed, poll=poll,
         note=lambda line: print(line, flush=True))
-  print(f'{given.output}: use it with --config.accuracy.network={given.output}; this command took '
-        f'{time.monotonic() - began:.0f} s')
+  print(f'{arguments.output}: use it with --config.accuracy.network={arguments.output}; this '
+        f'command took {time.monotonic() - began:.0f} s')
 
 
 if __name__ == '__main__':

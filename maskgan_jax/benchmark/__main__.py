@@ -39,7 +39,7 @@ import time
 from absl import flags
 
 from maskgan_jax import cli, errors
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 
 _SECONDS = flags.DEFINE_float('seconds', 5.0, 'How long each measurement takes, at least.')
 _RANDOM = flags.DEFINE_bool('random_data', False,
@@ -113,8 +113,7 @@ def measure(config, seconds: float, *, random_data: bool = False, first_stage: b
       batch.update(a_attributes=labels, b_attributes=labels)
     batches = itertools.repeat(batch)
   else:
-    data = pipeline.make(config.data, image_size=config.image_size,
-                         image_width=config.image_width, seed=config.seed)
+    data = pipeline.make(config)
     batches = data.train(batch_size=config.batch_size, draws=draws)
   batch = parallel.take(batches, draws, stride)
   state = parallel.initialize(lambda: train_step.init_state(method, players, config))

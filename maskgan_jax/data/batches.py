@@ -37,31 +37,39 @@ class Batches:
       rows: of 0..batch_size-1.
       draws: more than one puts an axis of draws first.
     """
-    self._stack, self._orders, self._attributes = stack, orders, attributes
+    self._stack = stack
+    self._orders = orders
+    self._attributes = attributes
     self._transform = transform
-    self._batch_size, self._rows, self._draws = batch_size, rows, draws
+    self._batch_size = batch_size
+    self._rows = rows
+    self._draws = draws
 
   def __len__(self):
     return _ENDLESS
 
   def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-    numbers = (step * self._draws + np.arange(self._draws))[:, None] * self._batch_size + self._rows
+    draws = step * self._draws + np.arange(self._draws)
+    numbers = draws[:, None] * self._batch_size + self._rows
     shape = numbers.shape if self._draws > 1 else numbers.shape[1:]
+    numbers = numbers.reshape(-1)
     batch = {}
-    for name, domain in zip('ab', self._orders, strict=True):
-      records, uniforms = domain.take(numbers.reshape(-1))
-      zooms = domain.zooms(numbers.reshape(-1)) if self._transform.zoom_probability else None
+    for domain, order_of_domain in zip('ab', self._orders, strict=True):
+      records, uniforms = order_of_domain.take(numbers)
+      zooms = None
+      if self._transform.zoom_probability:
+        zooms = order_of_domain.zooms(numbers)
       images = self._transform.augment(self._stack.get(records), uniforms, zooms)
-      batch[name] = images.reshape(shape + images.shape[1:])
+      batch[domain] = images.reshape(shape + images.shape[1:])
       if self._attributes.shape[1]:
-        batch[f'{name}_attributes'] = self._attributes[records].reshape(*shape, -1)
+        batch[f'{domain}_attributes'] = self._attributes[records].reshape(*shape, -1)
     return batch
 
 
 class Feed:
   """Iterator over the batches of steps start_step, start_step + 1, ..., some prepared ahead.
 
-  It is closed by `close`, by being forgotten, or when the program ends.
+  `close` ends it, and so does the garbage collector, or the end of the program.
   """
 
   def __init__(self, source: Batches, *, start_step: int, prefetch: int, workers: int):
@@ -87,11 +95,11 @@ class Feed:
   def close(self) -> None:
     """Stops threads and processes; no batch can be asked for afterwards."""
     self._iterator.close()
-    self._iterator = (batch for batch in ())  # which can be closed again
+    self._iterator = (batch for batch in ())  # a generator, which has a `close` too
 
 
 class _InWorker:
-  """A source whose every error can be sent to the parent; Grain waits for ever for others."""
+  """A source whose errors can all be pickled; of another error Grain's parent never hears."""
 
   def __init__(self, source):
     self._source = source

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 import dataclasses
 
+import ml_collections
+
 from maskgan_jax import errors
 from maskgan_jax.data import default_config, predicates
 
@@ -20,21 +22,33 @@ class Domains:
     return (self.a, self.b) if split == 'train' else (self.test_a, self.test_b)
 
 
-def domains_of(config_data, names: Sequence[str]) -> Domains:
+# What tells domains apart in the sources that have one attribute for it.
+_TELLING = {'colored_digits': 'Colored', 'circle_square': 'Square'}
+
+
+def domains_of(config_data: ml_collections.ConfigDict, names: Sequence[str]) -> Domains:
   """Parses the four predicates over the attributes that exist.
 
   Where the only attribute is 'B', as in trainA and trainB, untouched defaults mean '~B' and 'B';
   of colored_digits, '~Colored' and 'Colored'; of circle_square, '~Square' and 'Square'.
   """
-  default = default_config.get_default()
   a, b = config_data.a, config_data.b
-  tells = {'colored_digits': 'Colored', 'circle_square': 'Square'}.get(
-      config_data.source, 'B' if tuple(names) == ('B',) else '')
-  if tells:
-    a, b = (f'~{tells}' if a == default.a else a), (tells if b == default.b else b)
-  elif not names and (a, b) == (default.a, default.b):
+  default_a, default_b = default_config.FIELDS['a'], default_config.FIELDS['b']
+  only_b = tuple(names) == ('B',)
+  attribute = _TELLING.get(config_data.source, 'B' if only_b else '')
+  if attribute:
+    a = f'~{attribute}' if a == default_a else a
+    b = attribute if b == default_b else b
+  elif not names and (a, b) == (default_a, default_b):
     raise errors.UserError('these pictures have no labels, so config.data.a and config.data.b '
                            'cannot tell two domains apart; sort them into trainA/ and trainB/')
-  texts = {'a': a, 'b': b, 'test_a': config_data.test_a or a, 'test_b': config_data.test_b or b}
-  return Domains(**{field: predicates.parse(text, names, where=f'config.data.{field}')
-                    for field, text in texts.items()})
+  texts = {
+      'a': a,
+      'b': b,
+      'test_a': config_data.test_a or a,
+      'test_b': config_data.test_b or b,
+  }
+  parsed = {}
+  for field, text in texts.items():
+    parsed[field] = predicates.parse(text, names, where=f'config.data.{field}')
+  return Domains(**parsed)

@@ -4,40 +4,42 @@ from collections.abc import Sequence
 import io
 import os
 import stat
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from maskgan_jax import errors, files
 
 MAX_PIXELS = 40_000_000  # pixels; 120 MB once decoded
 EXTENSIONS = frozenset({'.apng', '.avif', '.bmp', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.pbm',
                         '.pgm', '.png', '.ppm', '.tga', '.tif', '.tiff', '.webp'})
-# Of pictures too, but read by other programs only.
+# Formats of pictures that other programs read, and this does not.
 _UNREAD_EXTENSIONS = frozenset({
     '.arw', '.cr2', '.cr3', '.dcm', '.dib', '.dng', '.eps', '.exr', '.hdr', '.heic', '.heif',
     '.hif', '.ico', '.j2k', '.jp2', '.jpx', '.jxl', '.jxr', '.nef', '.orf', '.pcx', '.pnm', '.psd',
     '.raf', '.raw', '.rw2', '.sgi', '.svg', '.wdp', '.xcf'})
 _INTEGER_MODES = frozenset({'I', 'I;16', 'I;16B', 'I;16L', 'I;16N'})
 
-# Of masks; levels are of 255.
+# How masks are recognised; levels are of 255.
 _VOID = (224, 224, 192)  # PASCAL's border between objects
-_TINT = 16  # by which channels of a grey, or shades of a colour, may differ: JPEG and scanners
-_FLAT = 32  # colours up to which a picture has areas of colours, not shades
-_SHADES = 8  # colours up to which a palette holds labels, even if these are shades of one colour
-_IDS = 32  # grey levels up to which those of a picture that else has 0 and 255 only are class ids
+_TINT = 16  # most difference between channels of a grey, or shades of a colour: JPEG, scanners
+_FLAT = 32  # most colours of a picture that has areas of colours, not shades
+_SHADES = 8  # most colours of a palette that holds labels, even if they are shades of one colour
+_IDS = 32  # greatest class id: a picture whose levels are up to this and 255 is a label map
 
 
 def is_image_name(name: str) -> bool:
-  """Whether a file called `name` is taken for a picture: known extension, not hidden."""
+  """Returns whether a file called `name` is taken for a picture: by its extension, not hidden."""
   return not name.startswith('.') and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def png_stems(output: str, names: Sequence[str], several: bool) -> list[str]:
   """Returns the paths of results without '.png': of `names` in a folder, or the one of a file.
 
-  UserError if `output` cannot hold them: as `files.check_output`; for a picture of another kind;
-  for one picture where a command makes `several`.
+  Raises:
+    UserError: `output` cannot hold them: as `files.check_output`; it is a picture of another kind,
+      or one picture where a command makes `several`.
   """
   files.check_output(output)
   extension = os.path.splitext(output)[1].lower()
@@ -52,12 +54,12 @@ def png_stems(output: str, names: Sequence[str], several: bool) -> list[str]:
 
 
 def is_unread(name: str) -> bool:
-  """Whether a file called `name` is a picture of a format that is not read, not hidden."""
+  """Returns whether a file called `name` is a picture of a format that is not read, not hidden."""
   return not name.startswith('.') and os.path.splitext(name)[1].lower() in _UNREAD_EXTENSIONS
 
 
 def nearest_path(path: str) -> str:
-  """Returns " (did you mean 'x'?)" for what lies in the same folder under a similar name, or ""."""
+  """Returns " (did you mean 'x'?)" for a file of the same folder with a similar name, or ""."""
   folder, base = os.path.split(os.path.abspath(path))
   try:
     return errors.nearest(base, os.listdir(folder)[:2000])  # comparing more would take seconds
@@ -120,25 +122,56 @@ def load_labels(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXE
   return _decode(source, max_pixels, name, _to_labels)
 
 
-def encode_png(array: np.ndarray) -> bytes:
-  """Encodes uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], or floats in [0, 1], as PNG."""
+def from_pillow(image: Image.Image, *, name: str = 'the picture') -> np.ndarray:
+  """Returns uint8 [H, W, 3] of a Pillow image, by the rules of `load_image`."""
+  try:
+    return _to_rgb(_upright(image))
+  except _Refused as error:
+    raise errors.UserError(f'{name} {error}') from error
+
+
+def to_uint8(array: Any) -> np.ndarray:
+  """Returns a picture or mask in bytes.
+
+  Args:
+    array: uint8, which stays as it is; a picture, float [H, W, 3] in [-1, 1]; or a mask, bool or
+      float [H, W, 1] or [H, W] in [0, 1]. Values outside are clipped, and NaN becomes black.
+  """
   array = np.asarray(array)
+  if array.dtype == np.uint8:
+    return array
+
+  if array.dtype.kind in 'iu':
+    raise ValueError(f'a picture is of bytes or floats, not of {array.dtype}')
+  levels = array.astype(np.float32)
+  is_picture = levels.ndim == 3 and levels.shape[-1] == 3
+  levels = 127.5 * (levels + 1) if is_picture else 255 * levels
+  return np.rint(np.clip(np.nan_to_num(levels), 0, 255)).astype(np.uint8)
+
+
+def encode_png(array: Any, *, description: str = '') -> bytes:
+  """Encodes a picture or mask as PNG.
+
+  Args:
+    array: as `to_uint8` takes it, or uint8 [H, W, 4].
+    description: a text to keep in the file.
+  """
+  array = to_uint8(array)
   if array.ndim == 3 and array.shape[-1] == 1:
     array = array[..., 0]
-  if array.dtype == bool or np.issubdtype(array.dtype, np.floating):
-    if not (np.min(array) >= 0 and np.max(array) <= 1):  # also false for NaN
-      raise ValueError(f'a float picture must be in [0, 1], not [{array.min()}, {array.max()}]')
-    array = np.rint(array * np.float32(255)).astype(np.uint8)
-  if array.dtype != np.uint8 or array.ndim not in (2, 3):
+  if array.ndim not in (2, 3):
     raise ValueError(f'cannot write {array.dtype} {array.shape} as PNG')
+  notes = PngImagePlugin.PngInfo()
+  if description:
+    notes.add_itxt('Description', description)
   buffer = io.BytesIO()
-  Image.fromarray(array).save(buffer, 'PNG')
+  Image.fromarray(array).save(buffer, 'PNG', pnginfo=notes)
   return buffer.getvalue()
 
 
-def save_png(path: str | os.PathLike, array: np.ndarray) -> None:
-  """Writes what `encode_png` accepts; the file is whole or absent."""
-  files.write_atomically(path, encode_png(array))
+def save_png(path: str | os.PathLike, array: Any, *, description: str = '') -> None:
+  """Writes what `encode_png` encodes; the file is whole or absent, its folder made if need be."""
+  files.write_atomically(path, encode_png(array, description=description))
 
 
 def _decode(source, max_pixels, name, convert):
@@ -178,7 +211,7 @@ def _decode(source, max_pixels, name, convert):
 
 
 def read(path: str, name: str = '') -> bytes:
-  """Returns a file's bytes; UserError for what cannot be read, or never ends, as a named pipe.
+  """Returns a file's bytes; UserError if it cannot be read, or never ends, such as a named pipe.
 
   Args:
     path: a file; below /dev and /proc a pipe too, since a shell's <(command) is one there.
@@ -204,7 +237,7 @@ class _Refused(Exception):
   """A picture that decodes, but has no agreed meaning as one."""
 
 
-def _upright(image):
+def _upright(image: Image.Image) -> Image.Image:
   """Applies the EXIF orientation; damaged EXIF does not make a good picture unusable."""
   try:
     return ImageOps.exif_transpose(image)
@@ -212,7 +245,8 @@ def _upright(image):
     return image
 
 
-def _to_rgb(image):
+def _to_rgb(image: Image.Image) -> np.ndarray:
+  """Applies the rule of `load_image`."""
   if image.mode in _INTEGER_MODES or image.mode == 'F':
     grey = np.rint(_unit_range(image) * 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
@@ -223,16 +257,18 @@ def _to_rgb(image):
   return np.array(image.convert('RGB'))
 
 
-def _to_mask(image):
+def _to_mask(image: Image.Image) -> np.ndarray:
   """Applies the rule of `load_mask`."""
   if image.mode in _INTEGER_MODES or image.mode == 'F':
     return _unit_range(image, is_mask=True)
   if image.mode == '1':
     return np.array(image).astype(np.float32)
-  if image.mode == 'L' and not image.has_transparency_data:
-    return _grey_mask(np.array(image), palette=False)
   if not image.has_transparency_data:
+    if image.mode == 'L':
+      return _grey_mask(np.array(image), palette=False)
     return _brightness(image)
+
+  # Transparency: the opacity is the mask, unless the paint is itself a drawing.
   layer = np.array(image.convert('RGBA'))
   alpha = layer[..., 3]
   if alpha.min() == 255:
@@ -244,20 +280,22 @@ def _to_mask(image):
   return opacity * _brightness(Image.fromarray(layer[..., :3]))
 
 
-def _is_drawing(paint, alpha):
+def _is_drawing(paint: np.ndarray, alpha: int) -> bool:
   """Returns whether pixels uint8 [N, 3] of one opacity are drawn in black and a colour."""
   levels = paint.max(axis=-1)
   peak = int(levels.max())
-  if alpha < 128 or 2 * int(levels.min()) >= peak or not _shades_of_one_colour(paint):
+  has_dark = 2 * int(levels.min()) < peak
+  if alpha < 128 or not has_dark or not _shades_of_one_colour(paint):
     return False
-  if np.mean((levels < peak / 8) | (levels > peak * 7 / 8)) < 0.5:
+  is_clear = (levels < peak / 8) | (levels > peak * 7 / 8)
+  if np.mean(is_clear) < 0.5:
     raise _Refused('is partly transparent and drawn in many greys, so that either could be the '
                    'mask; save it without transparency, or as one colour on transparency')
   return True
 
 
-def _brightness(image):
-  """The mask of a picture without transparency, by its greys or its colours."""
+def _brightness(image: Image.Image) -> np.ndarray:
+  """Returns the mask of a picture without transparency, by its greys or its colours."""
   rgb = np.array(image.convert('RGB'))
   levels = rgb.max(axis=-1)
   if np.all(levels - rgb.min(axis=-1) <= _TINT):
@@ -265,29 +303,31 @@ def _brightness(image):
   return _colour_mask(image, rgb, levels)
 
 
-def _grey_mask(levels, palette):
-  """The mask of grey levels, uint8 [H, W]."""
+def _grey_mask(levels: np.ndarray, palette: bool) -> np.ndarray:
+  """Returns the mask of grey levels, uint8 [H, W]."""
   used = np.flatnonzero(Image.fromarray(levels).histogram())
   above_black = used[used > 0]
   if palette and len(above_black) <= 1:
     return (levels > 0).astype(np.float32)
   if used[-1] <= 1:
     return levels.astype(np.float32)
-  if len(above_black) > 1 and used[0] == 0 and used[-1] == 255 and used[-2] <= _IDS:
+  has_void = used[0] == 0 and used[-1] == 255
+  if has_void and len(above_black) > 1 and used[-2] <= _IDS:
     raise _Refused(f'has no grey levels but {used[0]} to {used[-2]} and 255, as class ids with a '
                    'void have; a mask is white (255) where it is 1: draw it so, or keep the '
                    "label map's palette")
   return levels.astype(np.float32) / 255
 
 
-def _colour_mask(image, rgb, levels):
-  """The mask of pixels uint8 [H, W, 3], of which `levels` are the brightest channels."""
+def _colour_mask(image: Image.Image, rgb: np.ndarray, levels: np.ndarray) -> np.ndarray:
+  """Returns the mask of pixels uint8 [H, W, 3], of which `levels` are the brightest channels."""
   palette = image.mode in ('P', 'PA')
   counted = image.convert('RGB').getcolors(256 if palette else _FLAT)
 
-  # So many colours that they are not areas.
+  # Too many colours for areas.
   if counted is None:
-    if 2 * int(levels.min()) > int(levels.max()) and not _shades_of_one_colour(rgb.reshape(-1, 3)):
+    has_dark = 2 * int(levels.min()) <= int(levels.max())
+    if not has_dark and not _shades_of_one_colour(rgb.reshape(-1, 3)):
       raise _Refused(_NO_BLACK)
     return levels.astype(np.float32) / levels.max()
 
@@ -310,7 +350,7 @@ _NO_BLACK = ('has several colours and no black, so that nothing says which of th
              'mask white on black')
 
 
-def _shades_of_one_colour(pixels):
+def _shades_of_one_colour(pixels: np.ndarray) -> bool:
   """Returns whether pixels uint8 [N, 3] are mixtures of black and the brightest of them."""
   pixels = pixels[::1 + len(pixels) // 1_000_000]  # more would need gigabytes
   levels = pixels.max(axis=-1)
@@ -319,15 +359,16 @@ def _shades_of_one_colour(pixels):
   return bool(np.all(np.abs(pixels - mixtures) <= _TINT))
 
 
-def _to_labels(image):
+def _to_labels(image: Image.Image) -> np.ndarray:
+  """Applies the rule of `load_labels`."""
   if image.mode not in _INTEGER_MODES | {'1', 'L', 'P'}:
     raise _Refused(f'is of mode {image.mode}; a label map has one class id a pixel: save it grey, '
                    'or with a palette whose indices are the ids')
   return np.array(image).astype(np.int32)
 
 
-def _unit_range(image, is_mask=False):
-  """Grey levels of more than 8 bits as float32 in [0, 1]; floats may be in [0, 1] or [0, 255]."""
+def _unit_range(image: Image.Image, is_mask: bool = False) -> np.ndarray:
+  """Returns grey levels of over 8 bits as float32 in [0, 1]; floats in [0, 1] or [0, 255] too."""
   levels = np.array(image).astype(np.float64)
   low, high = levels.min(), levels.max()
   limit = 255 if image.mode == 'F' else 65535

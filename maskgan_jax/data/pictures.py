@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import concurrent.futures
 import functools
+import itertools
 import os
 import threading
 
@@ -29,7 +30,7 @@ class Pictures:
 
   def _allocate(self):
     count = len(self._used) if self._keep else 0
-    # Pages are taken when written.
+    # The system takes pages when they are written.
     self._store = np.empty((count, *self._transform.stored_shape, 3), np.uint8)
     self._filled = np.zeros(count, bool)
     self._full = False
@@ -61,29 +62,32 @@ class Pictures:
 
 
 def keeps(in_memory: str, num_bytes: int) -> bool:
-  """Whether config.data.in_memory ('auto' | 'always' | 'never') keeps this many bytes."""
+  """Returns whether config.data.in_memory ('auto' | 'always' | 'never') keeps this many bytes."""
   return in_memory == 'always' or (in_memory == 'auto' and num_bytes <= IN_MEMORY_BYTES)
 
 
 def parallel_map(function: Callable, items: Sequence) -> list:
   """Maps over threads (Pillow decodes and resizes without the interpreter's lock), in order."""
-  parts = [part for part in np.array_split(np.asarray(items), _THREADS) if len(part)]
-  if len(parts) < 2:
+  if len(items) < 2:
     return [function(item) for item in items]
+
   # One task a thread: handing over single small pictures would cost more than decoding them.
-  results = _pool(os.getpid()).map(lambda part: [function(item) for item in part], parts)
-  return [result for part in results for result in part]
+  parts = np.array_split(np.asarray(items), min(_THREADS, len(items)))
+  pool = _pool(os.getpid())
+  mapped = pool.map(lambda part: list(map(function, part)), parts)
+  return list(itertools.chain.from_iterable(mapped))
 
 
 _pool_lock = threading.Lock()
 
 
 @functools.lru_cache(maxsize=1)
-def _make_pool(process):
-  del process  # a forked child gets threads of its own
+def _make_pool(process: int) -> concurrent.futures.Executor:
+  del process  # part of the cache's key: a forked child needs other threads
   return concurrent.futures.ThreadPoolExecutor(_THREADS, 'maskgan-decode')
 
 
-def _pool(process):
-  with _pool_lock:  # lru_cache may otherwise call twice
+def _pool(process: int) -> concurrent.futures.Executor:
+  """Returns the threads of a process."""
+  with _pool_lock:  # without it lru_cache may call twice
     return _make_pool(process)

@@ -19,7 +19,7 @@ class Predicate:
 
   Attributes:
     text: as written.
-    positive: names asked for, in order of appearance; `negative`: names under an odd number of ~.
+    positive: names under an even number of ~, in order of appearance; `negative`: under an odd one.
   """
   text: str
   positive: tuple[str, ...]
@@ -33,13 +33,14 @@ class Predicate:
       return np.ones(len(attributes), bool)
     return self._evaluate(self._tree, attributes)
 
-  def _evaluate(self, tree, attributes):
-    if tree[0] == 'name':
-      return attributes[:, self._names.index(tree[1])]
-    if tree[0] == '~':
-      return ~self._evaluate(tree[1], attributes)
-    left, right = (self._evaluate(branch, attributes) for branch in tree[1:])
-    return left & right if tree[0] == '&' else left | right
+  def _evaluate(self, tree: tuple, attributes: np.ndarray) -> np.ndarray:
+    kind, *branches = tree
+    if kind == 'name':
+      return attributes[:, self._names.index(branches[0])]
+    if kind == '~':
+      return ~self._evaluate(branches[0], attributes)
+    left, right = (self._evaluate(branch, attributes) for branch in branches)
+    return left & right if kind == '&' else left | right
 
 
 def parse(text: str, names: Sequence[str], *, where: str = 'predicate') -> Predicate:
@@ -57,39 +58,45 @@ def parse(text: str, names: Sequence[str], *, where: str = 'predicate') -> Predi
     return Predicate(text, (), (), None, tuple(names))
   parser = _Parser(text, tuple(names), where)
   tree = parser.parse()
-  return Predicate(text, tuple(dict.fromkeys(parser.signed[True])),
-                   tuple(dict.fromkeys(parser.signed[False])), tree, tuple(names))
+  positive = tuple(dict.fromkeys(parser.signed[True]))
+  negative = tuple(dict.fromkeys(parser.signed[False]))
+  return Predicate(text, positive, negative, tree, tuple(names))
 
 
 def parse_union(text: str, names: Sequence[str], *, where: str) -> tuple[str, ...]:
-  """Parses names with | between them, e.g. "Black_Hair | Red_Hair"; '' is none. Errs as `parse`."""
-  def is_union(tree):
-    return tree[0] == 'name' or tree[0] == '|' and all(map(is_union, tree[1:]))
+  """Parses names with | between them, e.g. "Black_Hair | Red_Hair"; '' is none.
 
+  Raises:
+    UserError: as `parse`, and for ~ and &.
+  """
   parsed = parse(text, names, where=where)
-  if parsed._tree and not is_union(parsed._tree):
+  if parsed._tree and not _is_union(parsed._tree):
     raise errors.UserError(f"{where}={text!r}: expected names with '|' between, no ~ or &")
   return parsed.positive
+
+
+def _is_union(tree: tuple) -> bool:
+  kind, *branches = tree
+  return kind == 'name' or (kind == '|' and all(map(_is_union, branches)))
 
 
 class _Parser:
   """Recursive descent over the tokens of one predicate."""
 
-  def __init__(self, text, names, where):
+  def __init__(self, text: str, names: tuple[str, ...], where: str):
     self.text, self.names, self.where = text, names, where
-    self.signed = {True: [], False: []}  # names met, by the sign they stand under
+    self.signed = {True: [], False: []}  # names so far, by their sign
     self.tokens = self._tokens()
-    self.next = 0
-    self.depth = 0
+    self.next = 0  # the token
+    self.depth = 0  # of ( and ~ inside each other
 
-  def _tokens(self):
+  def _tokens(self) -> list[tuple[str, str, int]]:
     """Returns (kind, value, position), position counted from 1, ending with kind 'end'."""
     tokens, position = [], 0
-    while self.text[position:].strip():
+    while rest := self.text[position:].strip():
       match = _TOKEN.match(self.text, position)
       if not match:
-        spaces = len(self.text[position:]) - len(self.text[position:].lstrip())
-        self._fail(position + spaces + 1, 'a quote is not closed')
+        self._fail(self.text.index(rest, position) + 1, 'a quote is not closed')
       kind = 'symbol' if match['symbol'] else 'name'
       value = match[match.lastgroup]
       tokens.append((kind, value, match.start(match.lastgroup) + 1))
@@ -97,35 +104,41 @@ class _Parser:
     tokens.append(('end', '', len(self.text.rstrip()) + 1))
     return tokens
 
-  def _fail(self, position, problem):
+  def _fail(self, position: int, problem: str) -> None:
     raise errors.UserError(f'{self.where}={self.text!r}: {problem} at character {position}')
 
-  def _is(self, symbol):
+  def _is(self, symbol: str) -> bool:
+    """Returns whether the next token is this symbol."""
     kind, value, _ = self.tokens[self.next]
     return kind == 'symbol' and value == symbol
 
-  def parse(self):
+  def parse(self) -> tuple:
+    """Returns ('name', n), ('~', tree), ('&', tree, tree) or ('|', tree, tree)."""
     tree = self._binary('|', True)
     kind, value, position = self.tokens[self.next]
     if kind != 'end':
       self._fail(position, f"expected '&', '|' or the end, found {value!r}")
     return tree
 
-  def _binary(self, symbol, sign):
-    operand = (lambda: self._binary('&', sign)) if symbol == '|' else (lambda: self._unary(sign))
-    tree = operand()
+  def _binary(self, symbol: str, sign: bool) -> tuple:
+    """Parses operands with a symbol between them, & or |."""
+    tree = self._operand(symbol, sign)
     while self._is(symbol):
       self.next += 1
-      tree = (symbol, tree, operand())
+      tree = (symbol, tree, self._operand(symbol, sign))
     return tree
 
-  def _unary(self, sign):
+  def _operand(self, symbol: str, sign: bool) -> tuple:
+    return self._binary('&', sign) if symbol == '|' else self._unary(sign)
+
+  def _unary(self, sign: bool) -> tuple:
+    """Parses a name, a negation or an expression in parentheses."""
     kind, value, position = self.tokens[self.next]
     if kind == 'name':
       return self._name(value, position, sign)
     if value not in ('~', '('):
-      found = 'the end' if kind == 'end' else repr(value)
-      self._fail(position, f'expected an attribute, found {found}')
+      token = 'the end' if kind == 'end' else repr(value)
+      self._fail(position, f'expected an attribute, found {token}')
     self.next += 1
     self.depth += 1
     if self.depth > _MAX_DEPTH:
@@ -140,7 +153,8 @@ class _Parser:
     self.depth -= 1
     return tree
 
-  def _name(self, value, position, sign):
+  def _name(self, value: str, position: int, sign: bool) -> tuple:
+    """Takes a name in, if there is an attribute that is called so."""
     if value not in self.names:
       hint = errors.nearest(value, self.names) or f'; attributes: {shortlist(self.names)}'
       self._fail(position, f'there is no attribute {value!r}{hint}')

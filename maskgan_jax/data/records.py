@@ -1,8 +1,9 @@
 """Labelled pictures as they are stored, and a source of them, whole or divided into splits."""
 
+from collections.abc import Sequence
 import dataclasses
+import functools
 import hashlib
-from typing import Protocol
 
 import numpy as np
 
@@ -11,40 +12,77 @@ from maskgan_jax.data.domains import Domains
 SPLITS = ('train', 'validation', 'test')
 
 
-class Records(Protocol):
-  """Labelled pictures, as they are stored. Must pickle, for worker processes.
+class Records:
+  """Labelled pictures, as they are stored; a source subclasses this. Must pickle, for workers.
 
   Attributes:
     attribute_names: K names.
     attributes: bool [N, K].
     fingerprint: changes when a pixel or a label does, as far as that is cheap to see.
+    identity: changes when a name or a label does; by default the fingerprint.
+    features: names of what every picture shows, such as a hair colour, and can be transferred.
+    knows_transfers: whether the records know what moving, removing and erasing attributes makes of
+      a picture, and have a mask for each attribute; otherwise a picture has one mask at most.
   """
   attribute_names: tuple[str, ...]
   attributes: np.ndarray
   fingerprint: str
+  features: tuple[str, ...] = ()
+  knows_transfers = False
 
-  def __len__(self) -> int: ...
+  @functools.cached_property
+  def identity(self) -> str:
+    return self.fingerprint
+
+  def __len__(self) -> int:
+    raise NotImplementedError
 
   def name(self, index: int) -> str:
-    """What messages call the record, and what its split is hashed from."""
+    """Returns what messages call the record; its split is a hash of this."""
+    raise NotImplementedError
 
   def image(self, index: int) -> np.ndarray:
     """Returns uint8 [H, W, 3] as stored; UserError naming the picture if it can't be read."""
+    raise NotImplementedError
 
   def mask(self, index: int, attribute: str) -> np.ndarray | None:
     """Returns the true mask, float32 [H, W] in [0, 1] of the picture's size, or None."""
 
+  def label(self, index: int) -> np.ndarray | None:
+    """Returns class ids, int32 [H, W] of the picture's size, or None."""
+
+  def labels_of(self, feature: str) -> tuple[str, ...]:
+    """Returns the attributes that tell what a feature is like."""
+    return ()
+
+  def translation_truths(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns a as it should look after b, and b after a, uint8 as stored; None if not known."""
+
+  def transfer_truth(self, a: int, b: int, attributes: Sequence[str]
+                     ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a wearing b's attributes, uint8, and the share of each pixel that changed."""
+    raise NotImplementedError
+
+  def erased_truth(self, a: int, b: int, attributes: Sequence[str], erased: str
+                   ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a wearing b's attributes except one, and where that differs from wearing all."""
+    raise NotImplementedError
+
+  def removal_truth(self, b: int, attributes: Sequence[str]) -> np.ndarray:
+    """Returns b without the attributes, uint8."""
+    raise NotImplementedError
+
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-  """Everything a source holds, before it is divided.
+  """All records of a source, before it is divided.
 
   Attributes:
     records: all of it, in listing order.
     splits: int8 [N], an index into SPLITS, or -1 where the source does not say.
-    remark: what `describe` should say about it, e.g. files that are listed but absent.
+    remark: a sentence for `describe`, e.g. about files that are listed but absent.
     rows: int [N], the row of each record in the source's list, from 0; None: each has the next.
-    unused: pictures beside them that are not used, in words; '' where there are none.
+    unused: names pictures beside them that are not used; '' where there are none.
   """
   records: Records
   splits: np.ndarray
@@ -53,8 +91,8 @@ class Listing:
   unused: str = ''
 
 
-class Subset:
-  """Some of the records of another, in the order given."""
+class Subset(Records):
+  """Some of the records of another, in the order of `indices`."""
 
   def __init__(self, records: Records, indices: np.ndarray):
     self._records = records
@@ -62,12 +100,13 @@ class Subset:
     self.attribute_names = records.attribute_names
     self.attributes = records.attributes[self._indices]
     self.fingerprint = self._digest(records.fingerprint)
-    self.identity = self._digest(getattr(records, 'identity', records.fingerprint))
+    self.identity = self._digest(records.identity)
 
   def __len__(self):
     return len(self._indices)
 
-  def _digest(self, text):
+  def _digest(self, text: str) -> str:
+    """Returns a hash of a text and of the indices."""
     return hashlib.sha256(text.encode() + self._indices.tobytes()).hexdigest()[:16]
 
   def name(self, index):
@@ -80,8 +119,7 @@ class Subset:
     return self._records.mask(int(self._indices[index]), attribute)
 
   def label(self, index):
-    read = getattr(self._records, 'label', None)
-    return read(int(self._indices[index])) if read else None
+    return self._records.label(int(self._indices[index]))
 
 
 @dataclasses.dataclass(frozen=True)

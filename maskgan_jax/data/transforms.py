@@ -6,7 +6,9 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from maskgan_jax import errors
+from maskgan_jax import errors, fields
+from maskgan_jax.data import default_config
+from maskgan_jax.fields import at_least, field
 
 RESIZE = {
     'bilinear': Image.Resampling.BILINEAR,
@@ -14,13 +16,18 @@ RESIZE = {
     'lanczos': Image.Resampling.LANCZOS,
     'area': Image.Resampling.BOX,
 }
-NUM_UNIFORMS = 3  # what one random draw needs: flip, top, left
-NUM_ZOOM_UNIFORMS = 4  # and what a zoom does: whether, scale, top, left
+NUM_UNIFORMS = 3  # that one random draw needs: flip, top, left
+NUM_ZOOM_UNIFORMS = 4  # that a zoom needs besides: whether, scale, top, left
 _LEAST_SHARE = 0.5  # CelebA's usual crops leave 0.8 of it
-DARK, _BRIGHT = 16, 239  # of 255; what stays below or above is nearly black or white
+DARK, _BRIGHT = 16, 239  # of 255; a picture that stays below or above is nearly black or white
 SHALLOW = ('files of 16 bits must use all of 0 to 65535: multiply data of 14 bits by 4, of 12 by '
-           '16 and of 10 by 64, or save 8 bits')  # what to do about pictures that are dark
-_LARGEST_LOAD = 16  # crops of a larger picture would show next to nothing; a slip of the keyboard
+           '16 and of 10 by 64, or save 8 bits')  # the remedy for dark pictures
+_LARGEST_LOAD = 16  # times image_size
+_MOST_STRETCH = 64  # of a picture's sides, relative to the result's, before its ends are cut off
+_SHAPE = dict(
+    image_size=field(0, at_least(1)),
+    image_width=field(0, at_least(0)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +48,10 @@ class Transform:
     resize: a key of RESIZE.
     flip: whether training mirrors half of the pictures.
     image_width: width of the result, pixels; 0 = image_size.
-    zoom_probability: of a training picture to become a random part of itself, resized back.
-    zoom_least: share of height and width that such a part has at least; at most it has 1.
-    test_whole: whether evaluation sees all of a picture at the result's size; else, of a larger
-      load_size, the centre.
+    zoom_probability: chance of a training picture to become a random part of itself, resized back.
+    zoom_least: least share of height and width of such a part; the most is 1.
+    test_whole: whether evaluation sees all of a picture at the result's size; if not, it sees the
+      centre of what a larger load_size made.
   """
   image_size: int
   crop: str = ''
@@ -52,29 +59,34 @@ class Transform:
   load_size: int = 0
   resize: str = 'bilinear'
   flip: bool = True
-  # Not in the repr, from which fingerprints of runs are made that are older than these.
-  image_width: int = dataclasses.field(default=0, repr=False)
-  zoom_probability: float = dataclasses.field(default=0.0, repr=False)
-  zoom_least: float = dataclasses.field(default=0.8, repr=False)
-  test_whole: bool = dataclasses.field(default=False, repr=False)
+  image_width: int = 0
+  zoom_probability: float = 0.0
+  zoom_least: float = 0.8
+  test_whole: bool = False
+
+  @classmethod
+  def of(cls, config: ml_collections.ConfigDict) -> 'Transform':
+    """Returns the transform that a config describes."""
+    data = config.data
+    return cls(
+        image_size=config.image_size,
+        image_width=config.image_width,
+        crop=data.crop,
+        keep_aspect=data.keep_aspect,
+        load_size=data.load_size,
+        resize=data.resize,
+        flip=data.flip,
+        zoom_probability=data.zoom_probability,
+        zoom_least=data.zoom_least,
+        test_whole=data.test_whole)
 
   def __post_init__(self):
-    if self.image_size < 1:
-      raise errors.UserError(f'image_size={self.image_size} must be at least 1')
-    if self.image_width < 0:
-      raise errors.UserError(f'image_width={self.image_width} must be at least 0 (0 = image_size)')
-    if not 0 <= self.zoom_probability <= 1:
-      raise errors.UserError(f'config.data.zoom_probability={self.zoom_probability:g} must lie in '
-                             '[0, 1]')
-    if not 0 < self.zoom_least <= 1:
-      raise errors.UserError(f'config.data.zoom_least={self.zoom_least:g} must lie in (0, 1]; it '
-                             'is a share of height and width')
-    if self.resize not in RESIZE:
-      raise errors.UserError(f'config.data.resize={self.resize!r} must be one of '
-                             f'{", ".join(RESIZE)}{errors.nearest(self.resize, RESIZE)}')
+    fields.check(vars(self), _SHAPE)
+    fields.check(vars(self), default_config.FIELDS, 'config.data.')
     if self.load_size and self.load_size < self.image_size:
       raise errors.UserError(f'config.data.load_size={self.load_size} is smaller than '
                              f'image_size={self.image_size}; make it larger, or 0')
+    # Crops of a larger picture would show next to nothing: a slip of the keyboard.
     if self.load_size > _LARGEST_LOAD * self.image_size:
       raise errors.UserError(f'config.data.load_size={self.load_size} is more than {_LARGEST_LOAD} '
                              f'times image_size={self.image_size}, which is cropped from it; make '
@@ -103,20 +115,23 @@ class Transform:
     """
     top, left, height, width = self._box(image.shape[0], image.shape[1], name)
     image = image[top:top + height, left:left + width]
-    tall, wide = shape = self.stored_shape
     if not self.keep_aspect:
-      return _resize(image, tall, wide, self.resize)
-    # A thread of a picture would become huge; of what its middle shows no more than this matters.
-    least, most = min(height / tall, width / wide), 64
-    if max(height / tall, width / wide) > most * least:
-      height, width = (max(1, min(side, round(most * least * target)))
-                       for side, target in ((height, tall), (width, wide)))
+      return _resize(image, *self.stored_shape, self.resize)
+
+    # A thin strip would become huge; only its middle will be seen, so the ends can go before.
+    tall, wide = self.stored_shape
+    scale = _MOST_STRETCH * min(height / tall, width / wide)
+    if max(height / tall, width / wide) > scale:
+      height = max(1, min(height, round(scale * tall)))
+      width = max(1, min(width, round(scale * wide)))
       image = _centre(image, (height, width))
-    if height * wide < width * tall:  # relatively wider: something is left over on both sides
+
+    # One side fits, and the other has something left over on both ends.
+    if height * wide < width * tall:  # relatively wider
       wide = max(wide, round(width * tall / height))
     else:
       tall = max(tall, round(height * wide / width))
-    return _centre(_resize(image, tall, wide, self.resize), shape)
+    return _centre(_resize(image, tall, wide, self.resize), self.stored_shape)
 
   def augment(self, images: np.ndarray, uniforms: np.ndarray,
               zooms: np.ndarray | None = None) -> np.ndarray:
@@ -129,14 +144,17 @@ class Transform:
     """
     height, width = self.shape
     if self.stored_shape != self.shape:
-      room = np.subtract(self.stored_shape, self.shape) + 1
-      corners = (uniforms[:, 1:] * room).astype(int)
-      images = np.stack([image[top:top + height, left:left + width]
-                         for image, (top, left) in zip(images, corners, strict=True)])
+      places = np.subtract(self.stored_shape, self.shape) + 1
+      corners = (uniforms[:, 1:] * places).astype(int)
+      crops = []
+      for image, (top, left) in zip(images, corners, strict=True):
+        crops.append(image[top:top + height, left:left + width])
+      images = np.stack(crops)
     if zooms is not None:
-      chosen = zooms[:, 0] < self.zoom_probability
-      _, size, top, left = zooms[chosen].T
-      images[chosen] = _zoom(images[chosen], 1 - (1 - self.zoom_least) * size, top, left)
+      zoomed = zooms[:, 0] < self.zoom_probability
+      _, size, top, left = zooms[zoomed].T
+      scales = 1 - (1 - self.zoom_least) * size
+      images[zoomed] = _zoom(images[zoomed], scales, top, left)
     if self.flip:
       mirrored = uniforms[:, 0] < 0.5
       before = images[mirrored]
@@ -150,20 +168,25 @@ class Transform:
     return _centre(transform.fixed(image, name), self.shape)
 
   def fit(self, image: np.ndarray, name: str) -> np.ndarray:
-    """As `unaugmented`; what has the result's size already, an earlier one say, stays as it is."""
-    return image if image.shape[:2] == self.shape else self.unaugmented(image, name)
+    """Returns what `unaugmented` does; an image of the result's size, as of a result, stays so."""
+    if image.shape[:2] == self.shape:
+      return image
+    return self.unaugmented(image, name)
 
   def remarks(self, image: np.ndarray, name: str) -> tuple[str, str]:
-    """Returns what may surprise about a picture to translate: of the crop, of its levels; or ''.
+    """Returns warnings about a picture to translate: of the crop and of its levels; '' for none.
 
-    A crop is in the pixels of the training pictures, whose sizes are not kept: of a photograph that
-    is much larger than these it leaves a speck. Pictures of the result's size are not cropped.
+    A crop is in the pixels of the training pictures, whose sizes are not stored: of a photograph
+    that is much larger it leaves a speck. Pictures of the result's size are not cropped.
     """
     height, width = image.shape[:2]
-    share = 1 if (height, width) == self.shape else self.crop_share(height, width, name)
-    crop = (f'config.data.crop={self.crop!r} leaves {100 * share:.2g} % of {name}, which is '
-            f'{height} high and {width} wide: it is in pixels of the training pictures; resize '
-            'this one to their size first') if share < _LEAST_SHARE else ''
+    share, crop = 1.0, ''
+    if (height, width) != self.shape:
+      share = self.crop_share(height, width, name)
+    if share < _LEAST_SHARE:
+      crop = (f'config.data.crop={self.crop!r} leaves {100 * share:.2g} % of {name}, which is '
+              f'{height} high and {width} wide: it is in pixels of the training pictures; resize '
+              'this one to their size first')
     levels = levels_remark(image)
     return crop, f'{name} is {levels}' if levels else ''
 
@@ -172,41 +195,33 @@ class Transform:
     tall, wide = self._box(height, width, name)[2:]
     return tall * wide / (height * width)
 
-  def _box(self, height, width, name):
+  def _box(self, height: int, width: int, name: str) -> tuple[int, int, int, int]:
     """Returns top, left, height, width of the crop inside a picture."""
     kind, numbers = _parse_crop(self.crop)
     if kind == 'center':
       tall, wide = numbers
-      box = ((height - tall) // 2, (width - wide) // 2, tall, wide)
+      top, left = (height - tall) // 2, (width - wide) // 2
     elif kind == 'box':
       top, left, bottom, right = numbers
-      box = (top, left, bottom - top, right - left)
+      tall, wide = bottom - top, right - left
     else:
       return 0, 0, height, width
-    if min(box[:2]) < 0 or box[0] + box[2] > height or box[1] + box[3] > width:
+    if min(top, left) < 0 or top + tall > height or left + wide > width:
       raise errors.UserError(f'config.data.crop={self.crop!r} does not fit into {name}, which is '
                              f'{height} high and {width} wide')
-    return box
-
-
-def from_config(config_data: ml_collections.ConfigDict, image_size: int,
-                image_width: int) -> Transform:
-  """Returns the transform that `config.data` describes."""
-  return Transform(
-      image_size=image_size, crop=config_data.crop, keep_aspect=config_data.keep_aspect,
-      load_size=config_data.load_size, resize=config_data.resize, flip=config_data.flip,
-      image_width=image_width, zoom_probability=config_data.zoom_probability,
-      zoom_least=config_data.zoom_least, test_whole=config_data.test_whole)
+    return top, left, tall, wide
 
 
 def levels_remark(image: np.ndarray) -> str:
-  """Returns what is odd about the levels of a uint8 picture, in a few words, or ''.
+  """Says in a few words what is odd about the levels of a uint8 picture, or ''.
 
   Of 12-bit data in a 16-bit file no level is above 16 of 255, and of 10-bit data none above 4.
   """
   if image.max() <= DARK:
     return f'nearly black, with no level above {DARK} of 255; {SHALLOW}'
-  return f'nearly white, with no level below {_BRIGHT} of 255' if image.min() >= _BRIGHT else ''
+  if image.min() >= _BRIGHT:
+    return f'nearly white, with no level below {_BRIGHT} of 255'
+  return ''
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -214,70 +229,83 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
   return _resize(mask, height, width, 'bilinear')
 
 
-def _parse_crop(crop):
+def _parse_crop(crop: str) -> tuple[str, tuple[int, ...]]:
   """Returns ('', ()), ('center', (h, w)) or ('box', (y0, x0, y1, x1)), else UserError."""
   if not crop:
     return '', ()
   kind, _, rest = crop.partition(':')
   try:
-    numbers = tuple(int(number) for number in rest.split(','))
+    numbers = tuple(map(int, rest.split(',')))
   except ValueError:
     numbers = ()
   if kind == 'center' and len(numbers) in (1, 2) and min(numbers) > 0:
-    return kind, (numbers * 2)[:2] if len(numbers) == 1 else numbers
-  if kind == 'box' and len(numbers) == 4 and min(numbers) >= 0 and (
-      numbers[0] < numbers[2] and numbers[1] < numbers[3]):
-    return kind, numbers
+    return kind, (numbers[0], numbers[-1])
+  if kind == 'box' and len(numbers) == 4 and min(numbers) >= 0:
+    top, left, bottom, right = numbers
+    if top < bottom and left < right:
+      return kind, numbers
   raise errors.UserError(f"config.data.crop={crop!r} must be '', 'center:SIDE', "
                          "'center:HEIGHT,WIDTH' or 'box:top,left,bottom,right', in pixels")
 
 
-def _centre(image, shape):
+def _centre(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+  """Returns the middle of an image."""
   height, width = shape
-  top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+  top = (image.shape[0] - height) // 2
+  left = (image.shape[1] - width) // 2
   return image[top:top + height, left:left + width]
 
 
-def _zoom(images, scales, tops, lefts):
+def _zoom(images: np.ndarray, scales: np.ndarray, tops: np.ndarray, lefts: np.ndarray
+          ) -> np.ndarray:
   """Returns a part of each uint8 [N, H, W, 3], `scales` times as high and wide, resized back.
 
   Pixel (y, x) is that at (scale * y + top, scale * x + left), bilinear, as EGSC-IT's authors have
-  it: without the half pixel by which centres differ from corners. `tops` and `lefts` come as shares
-  of the room that there is. Past the last row or column is that row or column (theirs: mid-grey).
+  it: without the half pixel by which centres differ from corners. `tops` and `lefts` are shares of
+  the rows and columns that are not in the part. Past the last row or column this repeats it, where
+  the authors have mid-grey.
   """
   count, height, width, channels = images.shape
   above, below, row_weights = _between(height, scales, tops)
   left, right, column_weights = _between(width, scales, lefts)
-  # Of flat rows, because taking numbers is faster than taking pixels of three.
+  # Rows are flat, because taking numbers is faster than taking pixels of three.
   channel = np.tile(np.arange(channels), width)
-  left, right = (places.repeat(channels, axis=1) * channels + channel for places in (left, right))
+  left = left.repeat(channels, axis=1) * channels + channel
+  right = right.repeat(channels, axis=1) * channels + channel
   column_weights = column_weights.repeat(channels, axis=1)
   result = np.empty((count, height, width * channels), np.uint8)
   for i, image in enumerate(images.reshape(result.shape)):
     rows = image[above[i]].astype(np.float32)
     rows += (image[below[i]] - rows) * row_weights[i][:, None]
-    columns, others = rows.take(left[i], axis=1), rows.take(right[i], axis=1)
-    others -= columns
-    others *= column_weights[i]
-    columns += others
+    columns = rows.take(left[i], axis=1)
+    steps = rows.take(right[i], axis=1)
+    steps -= columns
+    steps *= column_weights[i]
+    columns += steps
     result[i] = np.rint(columns, out=columns)
   return result.reshape(images.shape)
 
 
-def _between(size, scales, starts):
-  """Returns which two rows (or columns) the new ones lie between, and the second's weight."""
-  places = scales[:, None] * np.arange(size) + (starts * (1 - scales) * size)[:, None]
+def _between(size: int, scales: np.ndarray, starts: np.ndarray
+             ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns the two rows (or columns) that each new one lies between, and the second's weight."""
+  offsets = starts * (1 - scales) * size
+  places = scales[:, None] * np.arange(size) + offsets[:, None]
   places = np.minimum(places, size - 1)
   first = places.astype(int)
-  return first, np.minimum(first + 1, size - 1), (places - first).astype(np.float32)
+  second = np.minimum(first + 1, size - 1)
+  return first, second, (places - first).astype(np.float32)
 
 
-def _resize(image, height, width, method):
+def _resize(image: np.ndarray, height: int, width: int, method: str) -> np.ndarray:
+  """Resizes a picture, a float32 mask or int32 class ids."""
   if image.shape[:2] == (height, width):
     return image
-  ids = image.dtype == np.int32  # between two of which there is nothing
-  chosen = Image.Resampling.NEAREST if ids else RESIZE[method]
-  resized = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), chosen))
-  if ids or image.dtype == np.uint8:
-    return resized
-  return np.clip(resized, 0, 1)  # bicubic and Lanczos overshoot
+  filter_ = RESIZE[method]
+  if image.dtype == np.int32:
+    filter_ = Image.Resampling.NEAREST  # there is nothing between two class ids
+  picture = Image.fromarray(np.ascontiguousarray(image))
+  resized = np.asarray(picture.resize((width, height), filter_))
+  if image.dtype == np.float32:
+    return np.clip(resized, 0, 1)  # bicubic and Lanczos overshoot
+  return resized

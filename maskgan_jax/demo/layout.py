@@ -1,13 +1,16 @@
-"""What the demo page consists of, as Gradio components; what they do is demo_page's."""
+"""The components of the demo page; `demo.page` says what they do."""
 
 import functools
 import logging
 import sys
+from typing import Any
 
 import gradio as gr
 
 from maskgan_jax import errors
-from maskgan_jax.demo import session as core
+from maskgan_jax.demo.editor import CANVAS, COLOUR, LAYER
+from maskgan_jax.demo.models import ROLES
+from maskgan_jax.demo.session import Demo, FRAMES
 
 _MOST_WAITING = 32  # clicks in the queue
 HOUR = 3600  # seconds that sessions and files are kept
@@ -17,21 +20,21 @@ CSS = """
 .pixels img { image-rendering: pixelated; }
 .examples .grid-container { grid-template-columns: repeat(6, minmax(0, 88px)) !important; }
 .examples .thumbnail-item { width: 100%; }
-/* A mistake is told by its message; the picture stays. */
+/* A mistake has a message of its own; the picture stays. */
 [data-testid=status-tracker]:has(> .error) { display: none !important; }
 #title p { margin: 0; }
 footer { display: none !important; }
 """
 
 
-# Gradio's own choice of buttons has one that shares, on a machine elsewhere.
+# Gradio's default buttons include one that uploads pictures to share them.
 _image = functools.partial(gr.Image, format='png', interactive=False,
                            buttons=['download', 'fullscreen'])
 _picture = functools.partial(_image, height=340, elem_classes='pixels')
 
 
 def message(text: str) -> gr.Error:
-  """What the page tells a visitor in place of a result."""
+  """Returns a message that a visitor sees in place of a result."""
   return gr.Error(text, duration=None, print_exception=False)
 
 
@@ -58,16 +61,16 @@ def _in_the_log(error: BaseException) -> str:
 
 
 def one_line(record: logging.LogRecord) -> bool:
-  """Puts one line in place of a traceback in the server's log: a filter of `logging`."""
+  """Replaces a traceback in the server's log by one line; a filter for `logging`."""
   if record.exc_info and record.exc_info[1]:
     record.msg, record.args, record.exc_info = _in_the_log(record.exc_info[1]), (), None
   return True
 
 
 class Layout:
-  """The components, by name; `wire(blocks)` is to say what happens on a click."""
+  """The components by name. A subclass connects them with functions in `wire`."""
 
-  def __init__(self, demo: core.Demo, folder: str):
+  def __init__(self, demo: Demo, folder: str):
     self.demo, self.folder = demo, folder
     first = demo.start(next(iter(demo.models)))
     with _Blocks(title='maskgan_jax', analytics_enabled=False,
@@ -75,55 +78,44 @@ class Layout:
       self.session = gr.State(first, time_to_live=HOUR)
       self.webgl = gr.State(True, time_to_live=HOUR)  # whether the editors can be shown
       self.has_webgl = gr.Checkbox(True, visible=False, label='WebGL')
-      gr.Markdown('# Change one local thing in a picture after the example of another',
-                  elem_id='title')
-      with gr.Row():
-        self.model = gr.Dropdown(list(demo.models), value=first.model, label='Model',
-                                 elem_id='model', filterable=False)
-        self.reverse = gr.Checkbox(False, label='The other way: from b to a', elem_id='reverse')
-      self.about = gr.Markdown(elem_id='about')
+      self._top(first.model)
       self.sides = {}
       with gr.Row():
-        for role in core.ROLES:
+        for role in ROLES:
           self.sides[role] = self._side(role)
-      self.go = gr.Button('Translate', variant='primary', elem_id='translate')
-      with gr.Row():
-        self.translation = _picture(label='Translation', elem_id='translation',
-                                    alt_text='The source after the exemplar')
-        self.difference = _picture(label='Difference to the source: grey is none',
-                                   elem_id='difference', alt_text='What has changed')
-        self.used = _picture(label='Masks that were used', elem_id='used',
-                             alt_text='The masks of source and exemplar')
-      with gr.Row():
-        self.carry = gr.Button('Go on with the result as the source', elem_id='carry')
-        self.download = gr.DownloadButton('Download pictures and masks', elem_id='download')
+      self._results_row()
       self.tabs = {}
+      tabs = {'Several exemplars': self._several, 'Interpolate': self._between,
+              'Remove and swap': self._removal, 'Segment': self._segmentation,
+              'Compare models': self._comparison}
       with gr.Tabs() as self.all_tabs:
-        for name, make in (('Several exemplars', self._several), ('Interpolate', self._between),
-                           ('Remove and swap', self._removal), ('Segment', self._segmentation),
-                           ('Compare models', self._comparison)):
+        for name, make in tabs.items():
           with gr.Tab(name, id=name, elem_id=name.split()[0].lower()) as self.tabs[name]:
             make()
       self.wire(blocks)
     blocks.queue(max_size=_MOST_WAITING, default_concurrency_limit=2)
     self.blocks = blocks
 
-  def _side(self, role):
-    """One picture: examples, upload, editor, rectangles."""
+  def _top(self, model: str) -> None:
+    """Makes the title and the choice of the model."""
+    gr.Markdown('# Change one local thing in a picture after the example of another',
+                elem_id='title')
+    with gr.Row():
+      self.model = gr.Dropdown(list(self.demo.models), value=model, label='Model',
+                               elem_id='model', filterable=False)
+      self.reverse = gr.Checkbox(False, label='The other way: from b to a', elem_id='reverse')
+    self.about = gr.Markdown(elem_id='about')
+
+  def _side(self, role: str) -> dict[str, Any]:
+    """Makes the column of one picture: upload, editor, rectangle, examples."""
     parts = {}
     with gr.Column(elem_id=role) as parts['column']:
       with gr.Row():
         parts['upload'] = gr.UploadButton(f'Upload {role}', type='binary', file_types=_KINDS,
                                           elem_id=f'{role}-upload')
         parts['predict'] = gr.Button('Predicted mask again', elem_id=f'{role}-predict')
-      parts['editor'] = gr.ImageEditor(
-          label=f'{role.capitalize()} and its mask', elem_id=f'{role}-editor', image_mode='RGBA',
-          type='numpy', sources=(), transforms=(), layers=gr.LayerOptions(disabled=True),
-          brush=gr.Brush(default_size=24, colors=[(_hex(core.COLOUR), core.LAYER)],
-                         default_color=(_hex(core.COLOUR), core.LAYER), color_mode='fixed'),
-          eraser=gr.Eraser(default_size=24), buttons=[], height=460,
-          canvas_size=(core.CANVAS, core.CANVAS), format='png')
-      # The editor's layers, on their way to whatever needs the mask (see demo_page).
+      parts['editor'] = _editor(role)
+      # The editor's layers, on their way to whatever needs the mask (see demo.page).
       parts['painted'] = gr.File(file_count='multiple', type='binary', visible=False)
       parts['preview'] = gr.Image(
           label=f'{role.capitalize()} and its mask', elem_id=f'{role}-preview', visible=False,
@@ -135,17 +127,29 @@ class Layout:
       with gr.Accordion('Rectangle, in pixels of the model', open=False,
                         elem_id=f'{role}-rectangle') as parts['accordion']:
         with gr.Row():
-          parts['corners'] = [gr.Number(0, label=label, precision=0, minimum=0, min_width=60,
-                                        elem_id=f'{role}-{label.lower()}')
-                              for label in ('Top', 'Left', 'Bottom', 'Right')]
+          parts['corners'] = []
+          for label in ('Top', 'Left', 'Bottom', 'Right'):
+            parts['corners'].append(gr.Number(0, label=label, precision=0, minimum=0, min_width=60,
+                                              elem_id=f'{role}-{label.lower()}'))
         with gr.Row():
           parts['erase'] = gr.Button('Erase rectangle', elem_id=f'{role}-erase')
           parts['fill'] = gr.Button('Fill rectangle', elem_id=f'{role}-fill')
-      parts['gallery'] = gr.Gallery(label=f'Click {_AN[role]}', columns=6, height=125, format='png',
-                                    interactive=False, allow_preview=False, buttons=[],
-                                    object_fit='contain', elem_classes=['pixels', 'examples'],
-                                    elem_id=f'{role}-examples')
+      parts['gallery'] = _gallery(f'Click {_AN[role]}', f'{role}-examples')
     return parts
+
+  def _results_row(self) -> None:
+    """Makes what shows the translation."""
+    self.go = gr.Button('Translate', variant='primary', elem_id='translate')
+    with gr.Row():
+      self.translation = _picture(label='Translation', elem_id='translation',
+                                  alt_text='The source after the exemplar')
+      self.difference = _picture(label='Difference to the source: grey is none',
+                                 elem_id='difference', alt_text='What has changed')
+      self.used = _picture(label='Masks that were used', elem_id='used',
+                           alt_text='The masks of source and exemplar')
+    with gr.Row():
+      self.carry = gr.Button('Go on with the result as the source', elem_id='carry')
+      self.download = gr.DownloadButton('Download pictures and masks', elem_id='download')
 
   def _several(self):
     with gr.Row():
@@ -160,11 +164,8 @@ class Layout:
       self.other_upload = gr.UploadButton('Upload second exemplar', type='binary',
                                           file_types=_KINDS, elem_id='other-upload')
       self.make_frames = gr.Button('Interpolate', elem_id='make-frames')
-    self.others = gr.Gallery(label='Click a second exemplar', columns=6, height=125, format='png',
-                             interactive=False, allow_preview=False, buttons=[],
-                             object_fit='contain', elem_classes=['pixels', 'examples'],
-                             elem_id='other-examples')
-    self.place = gr.Slider(0, core.FRAMES - 1, 0, step=1, elem_id='place',
+    self.others = _gallery('Click a second exemplar', 'other-examples')
+    self.place = gr.Slider(0, FRAMES - 1, 0, step=1, elem_id='place',
                            label='From the first exemplar (0) to the second')
     with gr.Row():
       self.other = _picture(label='Second exemplar', elem_id='other',
@@ -174,16 +175,19 @@ class Layout:
 
   def _removal(self):
     with gr.Row():
-      self.remove = {role: gr.Button(f'Remove from the {role}', elem_id=f'remove-{role}')
-                     for role in core.ROLES}
+      self.remove = {}
+      for role in ROLES:
+        self.remove[role] = gr.Button(f'Remove from the {role}', elem_id=f'remove-{role}')
       self.swap = gr.Button("Swap: the source's own for the exemplar's", elem_id='swap')
     self.removed = _picture(label='Without', elem_id='removed', alt_text='The result')
 
   def _segmentation(self):
     self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label='Threshold', elem_id='threshold')
+    self.segments = {}
     with gr.Row():
-      self.segments = {role: _picture(label=f'Found in the {role}', elem_id=f'segment-{role}',
-                                      alt_text=f'Found in the {role}') for role in core.ROLES}
+      for role in ROLES:
+        self.segments[role] = _picture(label=f'Found in the {role}', elem_id=f'segment-{role}',
+                                       alt_text=f'Found in the {role}')
 
   def _comparison(self):
     self.make_comparison = gr.Button('Translate with each model of this kind', elem_id='compare-go')
@@ -195,5 +199,20 @@ class Layout:
     raise NotImplementedError
 
 
-def _hex(colour):
-  return '#' + ''.join(f'{channel:02x}' for channel in colour)
+def _editor(role: str) -> gr.ImageEditor:
+  """Returns the editor in which a picture's mask is painted."""
+  colour = '#' + ''.join(f'{channel:02x}' for channel in COLOUR)
+  paint = colour, LAYER
+  return gr.ImageEditor(
+      label=f'{role.capitalize()} and its mask', elem_id=f'{role}-editor', image_mode='RGBA',
+      type='numpy', sources=(), transforms=(), layers=gr.LayerOptions(disabled=True),
+      brush=gr.Brush(default_size=24, colors=[paint], default_color=paint, color_mode='fixed'),
+      eraser=gr.Eraser(default_size=24), buttons=[], height=460, canvas_size=(CANVAS, CANVAS),
+      format='png')
+
+
+def _gallery(label: str, name: str) -> gr.Gallery:
+  """Returns a row of examples to click."""
+  return gr.Gallery(label=label, columns=6, height=125, format='png', interactive=False,
+                    allow_preview=False, buttons=[], object_fit='contain',
+                    elem_classes=['pixels', 'examples'], elem_id=name)

@@ -1,4 +1,4 @@
-"""The demo as a Gradio page: choose two pictures, paint on their masks, translate. See demo.py."""
+"""The demo as a Gradio page: choose two pictures, paint on their masks, translate."""
 
 from collections.abc import Callable, Mapping
 import contextlib
@@ -12,7 +12,9 @@ import uuid
 import numpy as np
 
 from maskgan_jax import errors, files
-from maskgan_jax.demo import session as core
+from maskgan_jax.demo import editor
+from maskgan_jax.demo.models import Model, ROLES
+from maskgan_jax.demo.session import Demo, FRAMES, Session
 from maskgan_jax.runs import pictures
 
 os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
@@ -35,19 +37,19 @@ _LAYERS = '(...editors) => editors.map(value => value?.layers ?? [])'
 
 
 def build(models: Mapping[str, Any]) -> gr.Blocks:
-  """The page.
+  """Returns the page.
 
   Args:
-    models: name -> `demo_session.Model`, or a Translator (then without examples).
+    models: name -> `demo.models.Model`, or a Translator, which then has no examples.
   """
-  models = {name: model if isinstance(model, core.Model) else core.Model(model)
-            for name, model in models.items()}
-  for model in models.values():
-    model.warm_up()
-  # Uploads and results of all visitors: a folder of this page, gone with it.
+  shown = {}
+  for name, model in models.items():
+    shown[name] = model if isinstance(model, Model) else Model(model)
+    shown[name].warm_up()
+  # The page's folder holds the uploads and results of all visitors, and goes with the page.
   folder = files.ProcessFolder('maskgan_jax_demo_')
   os.environ['GRADIO_TEMP_DIR'] = folder.name
-  page = _Page(core.Demo(models), folder.name)
+  page = _Page(Demo(shown), folder.name)
   page.blocks.folder_of_pictures = folder  # lives as long as the page
   return page.blocks
 
@@ -64,7 +66,7 @@ def launch(blocks: gr.Blocks, **options: Any) -> Any:
 
 
 def _clear(function: Callable[..., Any]) -> Callable[..., Any]:
-  """A user's mistake as a message on the page."""
+  """Returns the function with a user's mistake as a message on the page."""
   @functools.wraps(function)
   def wrapped(*arguments):
     try:
@@ -75,202 +77,270 @@ def _clear(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Page(demo_layout.Layout):
-  """What happens on a click, and what the page then shows."""
+  """Says what happens on a click, and what the page then shows.
+
+  A function of a click returns the new values by component; other components stay as they are.
+  """
 
   def wire(self, blocks):
-    """Which click does what."""
-    self.shown = [self.session, self.about, self.translation, self.difference, self.used,
-                  self.download]
-    for role in core.ROLES:
-      self.shown += [self.sides[role][part] for part in ('column', 'editor', 'preview')]
-    self.fresh = [*self.shown, *(self.sides[role]['gallery'] for role in core.ROLES), self.others,
-                  self.reverse, *(self.sides[role]['strength'] for role in core.ROLES),
-                  self.all_tabs, *self.tabs.values(),
-                  *(self.sides[role]['meaning'] for role in core.ROLES)]
-    editors, painted = ([self.sides[role][part] for role in core.ROLES]
-                        for part in ('editor', 'painted'))
-    strengths = [self.sides[role]['strength'] for role in core.ROLES]
-    state = [self.session, self.webgl]
+    """Connects components with functions."""
+    self._state = [self.session, self.webgl]
+    self._editors = [self.sides[role]['editor'] for role in ROLES]
+    self._painted = [self.sides[role]['painted'] for role in ROLES]
 
-    def on(event, function, inputs, outputs, **options):
-      # The editors stay in sight while the result is on its way.
-      watched = ([self.translation] if self.translation in outputs or outputs[-1] in editors
-                 else outputs[-1:])
-      return event(_clear(function), inputs, outputs, api_visibility='private',
-                   show_progress='minimal', show_progress_on=watched, **options)
+    # Components that depend on the translation, and all that depend on the model.
+    self._results = [self.session, self.about, self.translation, self.difference, self.used,
+                     self.download]
+    self._everything = [self.others, self.reverse, self.all_tabs, *self.tabs.values()]
+    for side in self.sides.values():
+      self._results += [side['column'], side['editor'], side['preview']]
+      self._everything += [side['gallery'], side['strength'], side['meaning']]
+    self._everything += self._results
 
-    def on_painted(event, function, inputs, outputs):
-      # The browser alone reads the editors first: inputs of a function send all that they hold
-      # again with every word of its progress.
-      read = event(None, editors, painted, js=_LAYERS, api_visibility='private',
-                   show_progress='hidden')
-      on(read.then, function, inputs, outputs)
+    self._wire_models(blocks)
+    for role in ROLES:
+      self._wire_side(role)
+    self._wire_exemplars()
+    self._wire_results()
 
-    def on_choice(event, role, function, inputs):
-      # The other picture's mask may be predicted from both.
-      other = core.ROLES[1 - core.ROLES.index(role)]
-      on_painted(on(event, function, inputs, self.shown).then,
-                 functools.partial(self._catch_up, other), [*state, *painted],
-                 [self.session, self.sides[other]['editor']])
+  def _wire_models(self, blocks):
+    """Connects what begins a session."""
+    self._on(blocks.load, self._start, [self.session, self.has_webgl],
+             [*self._everything, self.webgl],
+             js=f"""(session, _) => [session, ({_HAS_WEBGL})()[0]]""")
+    for event in (self.model.change, self.reverse.input):
+      self._on(event, self._choose_model, [*self._state, self.model, self.reverse],
+               self._everything)
 
-    on(blocks.load, self._start, [self.session, self.has_webgl], [*self.fresh, self.webgl],
-       js=f"""(session, _) => [session, ({_HAS_WEBGL})()[0]]""")
-    on(self.model.change, self._choose_model, [*state, self.model, self.reverse], self.fresh)
-    on(self.reverse.input, self._choose_model, [*state, self.model, self.reverse], self.fresh)
-    on_painted(self.go.click, self._translate, [*state, *painted, *strengths], self.shown)
-    on_choice(self.carry.click, 'source', self._carry, state)
-    for role in core.ROLES:
-      side = self.sides[role]
-      on_choice(side['gallery'].select, role, self._picker(role), state)
-      on_choice(side['upload'].upload, role, functools.partial(self._upload, role),
-                [*state, side['upload']])
-      on(side['editor'].clear, functools.partial(self._cleared, role), state, self.shown)
-      on(side['predict'].click, functools.partial(self._predict, role), state, self.shown)
-      for button, value in (('erase', 0.0), ('fill', 1.0)):
-        on_painted(side[button].click, functools.partial(self._rectangle, role, value),
-                   [*state, *painted, *side['corners']], self.shown)
-      on_painted(self.remove[role].click, functools.partial(self._remove, role),
-                 [*state, *painted], [self.removed])
-    on(self.swap.click, self._swap, [self.session], [self.removed])
-    on(self.many.upload, self._add_exemplars, [self.session, self.many], [self.session, self.grid])
-    on_painted(self.make_grid.click, self._grid, [*state, *painted], [self.grid])
-    on(self.others.select, self._pick_other, [self.session], [self.session, self.other])
-    on(self.other_upload.upload, self._upload_other, [self.session, self.other_upload],
-       [self.session, self.other])
-    on(self.make_frames.click, self._interpolate, [self.session, self.place],
-       [self.session, self.frame])
-    on(self.place.change, self._frame, [self.session, self.place], [self.frame])
-    segments = list(self.segments.values())
+  def _wire_side(self, role):
+    """Connects what is beside a picture."""
+    side, state = self.sides[role], self._state
+    self._on_choice(side['gallery'].select, role, self._picker(role), state)
+    self._on_choice(side['upload'].upload, role, functools.partial(self._upload, role),
+                    [*state, side['upload']])
+    self._on(side['editor'].clear, functools.partial(self._cleared, role), state, self._results)
+    self._on(side['predict'].click, functools.partial(self._predict, role), state, self._results)
+    for button, value in (('erase', 0.0), ('fill', 1.0)):
+      self._on_painted(side[button].click, functools.partial(self._rectangle, role, value),
+                       [*state, *self._painted, *side['corners']], self._results)
+    self._on_painted(self.remove[role].click, functools.partial(self._remove, role),
+                     [*state, *self._painted], [self.removed])
+
+  def _wire_exemplars(self):
+    """Connects what takes more exemplars than one."""
+    session = self.session
+    self._on(self.many.upload, self._add_exemplars, [session, self.many], [session, self.grid])
+    self._on_painted(self.make_grid.click, self._grid, [*self._state, *self._painted],
+                     [self.grid])
+    self._on(self.others.select, self._pick_other, [session], [session, self.other])
+    self._on(self.other_upload.upload, self._upload_other, [session, self.other_upload],
+             [session, self.other])
+    self._on(self.make_frames.click, self._interpolate, [session, self.place],
+             [session, self.frame])
+    self._on(self.place.change, self._frame, [session, self.place], [self.frame])
+
+  def _wire_results(self):
+    """Connects translation, swap, segmentation and comparison."""
+    state, painted = self._state, self._painted
+    strengths = [self.sides[role]['strength'] for role in ROLES]
+    self._on_painted(self.go.click, self._translate, [*state, *painted, *strengths],
+                     self._results)
+    self._on_choice(self.carry.click, 'source', self._carry, state)
+    self._on(self.swap.click, self._swap, [self.session], [self.removed])
     for event in (self.threshold.release, self.tabs['Segment'].select):
-      on(event, self._segment, [self.session, self.threshold], segments)
-    on_painted(self.make_comparison.click, self._compare, [*state, *painted], [self.comparison])
+      self._on(event, self._segment, [self.session, self.threshold],
+               list(self.segments.values()))
+    self._on_painted(self.make_comparison.click, self._compare, [*state, *painted],
+                     [self.comparison])
+
+  def _on(self, event, function, inputs, outputs, **options):
+    """Calls `function` on an event; marks what is being computed."""
+    # The editors stay in sight while the result is on its way.
+    watched = outputs[-1:]
+    if self.translation in outputs or outputs[-1] in self._editors:
+      watched = [self.translation]
+    return event(_clear(function), inputs, outputs, api_visibility='private',
+                 show_progress='minimal', show_progress_on=watched, **options)
+
+  def _on_painted(self, event, function, inputs, outputs):
+    """Reads the editors in the browser, then calls `function`."""
+    # If the editors were inputs, the browser would send all that they hold again with every word
+    # of the function's progress.
+    read = event(None, self._editors, self._painted, js=_LAYERS, api_visibility='private',
+                 show_progress='hidden')
+    self._on(read.then, function, inputs, outputs)
+
+  def _on_choice(self, event, role, function, inputs):
+    """Calls `function`, which changes the picture of a role, then renews the other editor."""
+    # The other picture's mask may be predicted from both pictures.
+    other = ROLES[1 - ROLES.index(role)]
+    changed = self._on(event, function, inputs, self._results)
+    self._on_painted(changed.then, functools.partial(self._catch_up, other),
+                     [*self._state, *self._painted],
+                     [self.session, self.sides[other]['editor']])
 
   # What the page shows of a session.
 
-  def _show(self, session, webgl, *roles):
-    """The outputs `shown`, with the editors of `roles`, or of all, new."""
+  def _shown(self, session: Session, webgl: bool, *roles: str) -> dict[Any, Any]:
+    """Returns the values of `_results`, with new editors of `roles`, or of all without any."""
     if webgl:
-      session = self.demo.tell(session, *(roles or core.ROLES))
-    model, result = self.demo.model(session), session.result
-    used = [pictures.overlay(session.pictures[role], mask) for role in model.roles
-            if (mask := getattr(result, f'{role}_mask')) is not None]
-    if (feature := result.extras.get('feature_mask')) is not None:
-      used.append(pictures.overlay(session.pictures['source'], feature))
-    if (added := result.extras.get('added_mask')) is not None:
-      used.append(core.as_picture(added))
-    outputs = [session, self._about(session), core.enlarged(result.image),
-               core.enlarged(core.difference(session.pictures['source'], result.image)),
-               core.enlarged(np.concatenate(used, axis=1)) if used else None,
-               self._archive(session)]
-    for role in core.ROLES:
-      if role not in model.roles:
-        outputs += [gr.update(visible=False), gr.skip(), gr.skip()]
-        continue
-      image = session.pictures[role]
-      mask = (self.demo.mask(session, role) if role in session.shown
-              else np.zeros(model.shape, np.float32))
-      preview = None if webgl else core.enlarged(pictures.overlay(image, mask))
-      if roles and role not in roles:  # an editor that is told anything sends all of itself again
-        outputs += [gr.skip(), gr.skip(), gr.skip() if webgl else preview]
-        continue
-      outputs += [gr.update(visible=True),
-                  gr.update(value=core.to_editor(image, mask), visible=True) if webgl
-                  else gr.update(visible=False),
-                  gr.update(visible=not webgl, value=preview)]
-    return outputs
+      session = self.demo.send(session, *(roles or ROLES))
+    result = session.result
+    source = session.pictures['source']
+    values = {
+        self.session: session,
+        self.about: self._about(session),
+        self.translation: editor.enlarged(result.image),
+        self.difference: editor.enlarged(editor.difference(source, result.image)),
+        self.used: self._used_masks(session),
+        self.download: self._archive(session),
+    }
+    for role in ROLES:
+      is_new = not roles or role in roles
+      values |= self._shown_side(session, role, webgl=webgl, is_new=is_new)
+    return values
 
-  def _about(self, session):
+  def _shown_side(self, session: Session, role: str, *, webgl: bool, is_new: bool
+                  ) -> dict[Any, Any]:
+    """Returns the values of one picture's side."""
+    side, model = self.sides[role], self.demo.model(session)
+    if role not in model.roles:
+      return {side['column']: gr.update(visible=False)}
+    image = session.pictures[role]
+    mask = np.zeros(model.shape, np.float32)
+    if role in session.shown:
+      mask = session.mask(role)
+    if webgl and not is_new:  # an editor that gets a value sends all of itself again
+      return {}
+    if webgl:
+      return {side['column']: gr.update(visible=True),
+              side['editor']: gr.update(value=editor.to_editor(image, mask), visible=True),
+              side['preview']: gr.update(value=None, visible=False)}
+    preview = editor.enlarged(pictures.overlay(image, mask))
+    if not is_new:
+      return {side['preview']: preview}
+    return {side['column']: gr.update(visible=True), side['editor']: gr.update(visible=False),
+            side['preview']: gr.update(value=preview, visible=True)}
+
+  def _used_masks(self, session: Session) -> np.ndarray | None:
+    """Returns the masks of the last translation side by side; None if it has none."""
+    method = self.demo.model(session).translator.method
+    shown = []
+    for name, mask in method.saved_masks(session.result).items():
+      role = 'exemplar' if name == 'exemplar_mask' else 'source'
+      shown.append(editor.shown_mask(session.pictures[role], mask))
+    if not shown:
+      return None
+    return editor.enlarged(np.concatenate(shown, axis=1))
+
+  def _about(self, session: Session) -> str:
     model = self.demo.model(session)
     config, size = model.translator.config, 'x'.join(map(str, model.shape))
-    able = ', '.join(sorted(model.translator.abilities))
-    return (f'{config.method}, {size} pixels, from {config.data.a or "a"!s} to '
-            f'{config.data.b or "b"!s}. It can: {able}.').replace('~', 'not ')
+    abilities = ', '.join(sorted(model.translator.abilities))
+    text = (f'{config.method}, {size} pixels, from {config.data.a or "a"!s} to '
+            f'{config.data.b or "b"!s}. It can: {abilities}.')
+    return text.replace('~', 'not ')
 
-  def _fresh(self, session, webgl):
-    """The outputs `fresh`: all of the page."""
+  def _all_shown(self, session: Session, webgl: bool) -> dict[Any, Any]:
+    """Returns the values of `_everything`."""
     model = self.demo.model(session)
-    meanings = core.meanings(model.translator.config.method)
-    galleries = [[core.enlarged(p, 96) for p in self.demo.examples(session.model, role,
-                                                                   session.reverse)]
-                 for role in core.ROLES]
-    able = {'Several exemplars': model.can('exemplar'), 'Interpolate': model.can('interpolate'),
-            'Remove and swap': model.can('remove'), 'Segment': model.can('segment'),
-            'Compare models': len(self.demo.relatives(session)) > 1}
-    return [*self._show(session, webgl), *galleries, galleries[1],
-            gr.update(visible=model.can('reverse'), value=session.reverse),
-            *(gr.update(visible=model.can(f'{role}_mask'), value=1) for role in core.ROLES),
-            gr.update(selected=next((name for name in self.tabs if able[name]), None)),
-            *(gr.update(interactive=able[name]) for name in self.tabs),
-            *(meanings[role] if model.can(f'{role}_mask') else ''
-              for role in core.ROLES)]
+    values = self._shown(session, webgl)
+    for role in ROLES:
+      side = self.sides[role]
+      is_masked = role in model.masked_roles
+      meaning = model.translator.method.mask_meanings.get(role, '')
+      examples = self.demo.examples(session.model, role, session.reverse)
+      values[side['gallery']] = [editor.enlarged(picture, 96) for picture in examples]
+      values[side['strength']] = gr.update(visible=is_masked, value=1)
+      values[side['meaning']] = meaning if is_masked else ''
+    values[self.others] = values[self.sides['exemplar']['gallery']]
+    values[self.reverse] = gr.update(visible=model.can('reverse'), value=session.reverse)
+
+    # The first tab with something to do is open.
+    usable = {
+        'Several exemplars': model.can('exemplar'),
+        'Interpolate': model.can('interpolate'),
+        'Remove and swap': model.can('remove'),
+        'Segment': model.can('segment'),
+        'Compare models': len(self.demo.relatives(session)) > 1,
+    }
+    first = next((name for name in self.tabs if usable[name]), None)
+    values[self.all_tabs] = gr.update(selected=first)
+    for name, tab in self.tabs.items():
+      values[tab] = gr.update(interactive=usable[name])
+    return values
 
   # What clicks do.
 
   def _start(self, session, webgl):
-    return [*self._fresh(session, webgl), webgl]
+    return {**self._all_shown(session, webgl), self.webgl: webgl}
 
   def _choose_model(self, session, webgl, name, reverse):
-    return self._fresh(self.demo.start(name, reverse=reverse, before=session), webgl)
+    session = self.demo.start(name, reverse=reverse, before=session)
+    return self._all_shown(session, webgl)
 
   def _picker(self, role):
     # Gradio passes the event where a function itself says so; a functools.partial doesn't.
     def pick(session, webgl, event: gr.SelectData):
       picture = self._example(session, role, event)
-      return self._show(self.demo.choose(session, role, picture), webgl, role)
+      return self._shown(self.demo.choose(session, role, picture), webgl, role)
     return pick
 
   def _example(self, session, role, event):
-    found = self.demo.examples(session.model, role, session.reverse)
-    if not isinstance(event.index, int) or not 0 <= event.index < len(found):
+    examples = self.demo.examples(session.model, role, session.reverse)
+    if not isinstance(event.index, int) or not 0 <= event.index < len(examples):
       raise errors.UserError('there is no such example')
-    return found[event.index]
+    return examples[event.index]
 
   def _upload(self, role, session, webgl, data):
     picture = self.demo.model(session).load(data, 'the file', gr.Warning)
-    return self._show(self.demo.choose(session, role, picture), webgl, role)
+    return self._shown(self.demo.choose(session, role, picture), webgl, role)
 
   def _predict(self, role, session, webgl):
-    return self._show(self.demo.forget(session, role), webgl, role)
+    return self._shown(self.demo.forget(session, role), webgl, role)
 
   def _cleared(self, role, session, webgl):
     # The editor's button clears the picture too, which then comes back.
     session = self.demo.edit(session, role, np.zeros(self.demo.model(session).shape, np.float32))
-    return self._show(self.demo.translate(session), webgl, role)
+    return self._shown(self.demo.translate(session), webgl, role)
 
-  def _edited(self, session, webgl, source, exemplar):
-    """The session with the masks as they were painted."""
-    for role, value in zip(core.ROLES, (source, exemplar), strict=True):
+  def _edited(self, session, webgl, *painted):
+    """Returns the session with the masks as they were painted."""
+    shape = self.demo.model(session).shape
+    for role, layers in zip(ROLES, painted, strict=True):
       if webgl and role in session.shown:
-        mask = core.from_editor(value, self.demo.model(session).shape)
+        mask = editor.from_editor(layers, shape)
         if mask is not None:
           session = self.demo.edit(session, role, mask)
     return session
 
   def _catch_up(self, role, session, webgl, *painted):
-    """The session, and the editor of a role where it shows an earlier prediction."""
-    shape = self.demo.model(session).shape
-    if not webgl or role not in session.shown or not self.demo.outdated(
-        session, role, core.from_editor(painted[core.ROLES.index(role)], shape)):
-      return gr.skip(), gr.skip()
-    session = self.demo.tell(session, role)
-    mask = self.demo.mask(session, role)
-    return session, gr.update(value=core.to_editor(session.pictures[role], mask))
+    """Renews the editor of a role where it shows an earlier prediction."""
+    if not webgl or role not in session.shown:
+      return gr.skip()
+    layers = painted[ROLES.index(role)]
+    mask = editor.from_editor(layers, self.demo.model(session).shape)
+    if not self.demo.outdated(session, role, mask):
+      return gr.skip()
+    session = self.demo.send(session, role)
+    value = editor.to_editor(session.pictures[role], session.mask(role))
+    return {self.session: session, self.sides[role]['editor']: gr.update(value=value)}
 
   def _translate(self, session, webgl, source, exemplar, *strengths):
     session = self._edited(session, webgl, source, exemplar)
-    session = self.demo.translate(session, dict(zip(core.ROLES, strengths, strict=True)))
-    return self._show(session, webgl, 'none')
+    session = self.demo.translate(session, dict(zip(ROLES, strengths, strict=True)))
+    return self._shown(session, webgl, 'none')
 
   def _rectangle(self, role, value, session, webgl, source, exemplar, *corners):
     session = self._edited(session, webgl, source, exemplar)
     session = self.demo.rectangle(session, role, corners, value)
-    return self._show(self.demo.translate(session), webgl, role)
+    return self._shown(self.demo.translate(session), webgl, role)
 
   def _carry(self, session, webgl):
-    return self._show(self.demo.carry_on(session), webgl, 'source')
+    return self._shown(self.demo.carry_on(session), webgl, 'source')
 
   def _archive(self, session):
-    """The file that the download button gives; those of an hour ago are deleted."""
+    """Writes the file of the download button, and deletes those of an hour ago."""
     for entry in os.scandir(self.folder):
       old = os.path.join(entry.path, _ARCHIVE)
       with contextlib.suppress(OSError):
@@ -285,14 +355,14 @@ class _Page(demo_layout.Layout):
 
   def _remove(self, role, session, webgl, source, exemplar):
     session = self._edited(session, webgl, source, exemplar)
-    return core.enlarged(self.demo.remove(session, role).image)
+    return editor.enlarged(self.demo.remove(session, role).image)
 
   def _swap(self, session):
-    return core.enlarged(self.demo.swap(session).image)
+    return editor.enlarged(self.demo.swap(session).image)
 
-  def _add_exemplars(self, session, files):
-    session = self.demo.add_exemplars(session, files, gr.Warning)
-    return session, self.demo.grid(session)
+  def _add_exemplars(self, session, uploads):
+    session = self.demo.add_exemplars(session, uploads, gr.Warning)
+    return {self.session: session, self.grid: self.demo.grid(session)}
 
   def _grid(self, session, webgl, source, exemplar):
     return self.demo.grid(self._edited(session, webgl, source, exemplar))
@@ -301,25 +371,29 @@ class _Page(demo_layout.Layout):
     return self._with_other(session, self._example(session, 'exemplar', event))
 
   def _upload_other(self, session, data):
-    return self._with_other(session, self.demo.model(session).load(data, 'the file', gr.Warning))
+    picture = self.demo.model(session).load(data, 'the file', gr.Warning)
+    return self._with_other(session, picture)
 
   def _with_other(self, session, picture):
     session = self.demo.with_other(session, picture)
-    return session, core.enlarged(picture)
+    return {self.session: session, self.other: editor.enlarged(picture)}
 
   def _interpolate(self, session, place):
     session = self.demo.interpolate(session)
-    return session, self._frame(session, place)
+    return {self.session: session, self.frame: self._frame(session, place)}
 
   def _frame(self, session, place):
     if session.frames is None:
       return None
-    return core.enlarged(session.frames[min(max(int(place), 0), core.FRAMES - 1)])
+    return editor.enlarged(session.frames[min(max(int(place), 0), FRAMES - 1)])
 
   def _segment(self, session, threshold):
-    model = self.demo.model(session)
-    return [core.enlarged(self.demo.segment(session, role, threshold)) if role in model.roles
-            else None for role in core.ROLES]
+    values = {}
+    for role, component in self.segments.items():
+      values[component] = None
+      if role in self.demo.model(session).roles:
+        values[component] = editor.enlarged(self.demo.segment(session, role, threshold))
+    return values
 
   def _compare(self, session, webgl, source, exemplar):
     return self.demo.compare(self._edited(session, webgl, source, exemplar))

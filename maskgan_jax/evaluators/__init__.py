@@ -1,6 +1,7 @@
 """Measures of a trained model: one file each; `run` finds them by the names in the config."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+import dataclasses
 import importlib
 import os
 import pkgutil
@@ -9,16 +10,18 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
+from maskgan_jax.data import images
 from maskgan_jax.evaluators import _features as features
 from maskgan_jax.evaluators import _result_table as result_table
 from maskgan_jax.evaluators import base, masks
-from maskgan_jax.runs import config as run_config
-from maskgan_jax.runs import pictures, scores
+from maskgan_jax.runs import measures, scores
 from maskgan_jax.translator import Translator
 
 SPLIT = 'test'  # what `measure` measures
 table = result_table.table
+Draw = Callable[[str, np.ndarray, str], None]  # takes (name, uint8 [H, W, 3], caption)
 
 
 def names() -> list[str]:
@@ -28,7 +31,7 @@ def names() -> list[str]:
 
 
 def module(name: str):
-  """The module of evaluator `name`; UserError names those there are."""
+  """Returns the module of evaluator `name`; UserError lists those that exist."""
   if name not in names():
     raise errors.UserError(f'unknown evaluator {name!r}{errors.nearest(name, names())}; '
                            f'evaluators: {", ".join(names())}')
@@ -36,34 +39,32 @@ def module(name: str):
 
 
 def make(name: str, config: ml_collections.ConfigDict) -> base.Evaluator:
-  """A new evaluator with its part of the config; UserError says what is wrong with either."""
+  """Returns a new evaluator with its part of the config; UserError says what is wrong with it."""
   evaluator = module(name).Evaluator
-  keys = getattr(evaluator, 'settings', ())
-  return evaluator(*(config[key] for key in ((keys,) if isinstance(keys, str) else keys)))
+  return evaluator(*(config[key] for key in evaluator.settings))
 
 
 def protocol(name: str, config: ml_collections.ConfigDict) -> str:
-  """What an evaluator was asked for, as text: its settings that are not the defaults, sorted.
+  """Returns an evaluator's settings that are not the defaults, sorted, as text.
 
   Of a network the file's name and the beginning of its SHA-256 count, not its folder.
   """
-  keys = getattr(module(name).Evaluator, 'settings', ())
   default = run_config.default(config.method)
   parts = []
-  for group in (keys,) if isinstance(keys, str) else keys:
+  for group in module(name).Evaluator.settings:
     if group == 'data':
       continue
     usual = dict(run_config.flatten(default[group]))
     for key, value in run_config.flatten(config[group]):
       if key == 'network' and value:
-        parts.append(f'{group}.network={os.path.basename(value)}@{_beginning(value)}')
+        parts.append(f'{group}.network={os.path.basename(value)}@{_short_digest(value)}')
       elif value != usual.get(key) and key != 'cache':
         parts.append(f'{group}.{key}={value}')
   return '; '.join(sorted(parts))
 
 
-def _beginning(path: str) -> str:
-  """The first 8 hexadecimal digits of a file's SHA-256; '' if it cannot be read."""
+def _short_digest(path: str) -> str:
+  """Returns the first 8 hexadecimal digits of a file's SHA-256; '' if it cannot be read."""
   try:
     return features.digest_of(os.path.expanduser(path))[:8]
   except errors.UserError:
@@ -71,8 +72,8 @@ def _beginning(path: str) -> str:
 
 
 def provenance(translator: Translator) -> dict[str, str]:
-  """What has to stand beside every result of a method, name -> text."""
-  return dict(getattr(translator.method, 'provenance', {}))
+  """Returns what has to stand beside every result of a method, name -> text."""
+  return dict(translator.method.provenance)
 
 
 def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict,
@@ -81,17 +82,17 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
   """Runs the evaluators of a config on the test split and writes a row of scores.csv.
 
   The row also has the method's provenance. What evaluators draw goes to `figures/*.png`, unless a
-  later step's is there.
+  later step's figure is there.
 
   Args:
-    translator: with the weights of the step.
+    translator: the model with the weights of the step.
     data: see `run`.
     config: `evaluators`, their settings, `evaluation_batch_size` and `evaluation_pairs` count.
     workdir: folder of the run.
-    step: the row's; what an earlier evaluation of it found and this one does not stays there.
+    step: the row's; what an earlier evaluation measured at it and this one does not stays there.
     poll: see `run`.
-    note: the same.
-    row_name: the row's `split`; another than the split's for another protocol.
+    note: see `run`.
+    row_name: the row's `split`; rows of another protocol have another name.
   Returns:
     name -> value; empty, and no row is written, where nothing can be measured.
   """
@@ -100,27 +101,35 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
   def draw(name, image, caption):
     path = os.path.join(workdir, 'figures', f'{name}.png')
     if step >= newest or not os.path.exists(path):
-      pictures.save(path, image, description=f'Step {step:,}. {caption}'.strip())
-  results, names = _run(translator, data, SPLIT, config.evaluators, config.evaluation_batch_size,
-                        config.evaluation_pairs, poll, note, config, draw)
-  results.update((f'{name}_settings', text) for name in names if (text := protocol(name, config)))
-  if results:
-    if config.evaluation_pairs:  # else all: then 'pairs' says enough
-      results['pairs_asked'] = float(config.evaluation_pairs)
-    earlier = scores.latest(workdir, split=row_name, step=step) or {}
-    if earlier.get('pairs', results['pairs']) != results['pairs']:
-      note(f'step {step}: these are scores of {results["pairs"]:.0f} pairs; those of '
-           f'{earlier["pairs"]:.0f} pairs that scores.csv had are replaced, all of them')
-      earlier = {}
-    scores.append(workdir, {**earlier, **results, **provenance(translator), 'step': step,
-                            'split': row_name})
+      images.save_png(path, image, description=f'Step {step:,}. {caption}'.strip())
+
+  measuring = _Pass(translator, data, config, _reporter(poll, note), SPLIT,
+                    config.evaluation_batch_size, config.evaluation_pairs, draw)
+  results, measured = measuring.run(config.evaluators)
+  if not results:
+    return {}
+
+  # The row says how it was measured: by which settings, and of how many pairs.
+  for name in measured:
+    text = protocol(name, config)
+    if text:
+      results[measures.settings_column(name)] = text
+  if config.evaluation_pairs:  # without it, `pairs` says enough
+    results['pairs_asked'] = float(config.evaluation_pairs)
+  earlier = scores.latest(workdir, split=row_name, step=step) or {}
+  if earlier.get('pairs', results['pairs']) != results['pairs']:
+    note(f'step {step}: these are scores of {results["pairs"]:.0f} pairs; those of '
+         f'{earlier["pairs"]:.0f} pairs that scores.csv had are replaced, all of them')
+    earlier = {}
+  scores.append(workdir, {**earlier, **results, **provenance(translator), 'step': step,
+                          'split': row_name})
   return results
 
 
 def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterable[str],
         batch_size: int, max_pairs: int | None = None, poll: Callable[[], None] | None = None,
         note: Callable[[str], None] = print, config: ml_collections.ConfigDict | None = None,
-        draw: Callable[[str, np.ndarray, str], None] | None = None) -> dict[str, float | str]:
+        draw: Draw | None = None) -> dict[str, float | str]:
   """Measures a model on pairs of a split, after a pass over 'validation' for the threshold.
 
   Args:
@@ -130,72 +139,111 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
     names: of the evaluators.
     batch_size: of evaluation; changes no result.
     max_pairs: of each split; None or 0 is all.
-    poll: called before each batch; may raise to stop, e.g. when the machine is about to go.
-    note: told in one line what cannot be measured, and why.
+    poll: is called before each batch; may raise to stop, e.g. when the machine is about to go.
+    note: takes a line on what cannot be measured, and why.
     config: where evaluators find their settings; None is the translator's.
-    draw: given the figures of those that have any, as (name, uint8 [H, W, 3], caption); without
-      it, none are made.
+    draw: takes the figures of evaluators that have any, as (name, uint8 [H, W, 3], caption);
+      without it, none are made.
   Returns:
     name -> value: what the evaluators yield, `mask_threshold` if it could be searched, and `pairs`,
     how many were measured. Texts among the values are provenance. Empty without evaluators or where
     none has anything to measure.
   """
-  return _run(translator, data, split, names, batch_size, max_pairs, poll, note, config, draw)[0]
+  measuring = _Pass(translator, data, config or translator.config, _reporter(poll, note), split,
+                    batch_size, max_pairs, draw)
+  return measuring.run(names)[0]
 
 
-def _run(translator, data, split, names, batch_size, max_pairs, poll, note, config, draw):
-  """Returns what `run` does, and the names of the evaluators that had something to measure."""
-  evaluators = {name: make(name, config or translator.config) for name in names}
-  poll = poll or (lambda: None)
+def _reporter(poll, note) -> base.Reporter:
+  return base.Reporter(poll or (lambda: None), note)
 
-  def batches(split):
-    try:
-      found = data.evaluation(split, batch_size=batch_size, max_pairs=max_pairs or None)
-    except errors.UserError as error:  # a split without pictures must not end a training run
-      note(f'nothing to measure in the {split} split: {error}')
-      return
-    for batch in found:
-      poll()
-      yield batch, np.asarray(batch.get('valid', np.ones(len(batch['a']), bool)), bool)
 
-  threshold, pairs, checked = None, 0, False
-  for batch, valid in batches(split) if evaluators else ():
-    if not checked:
-      checked = True
-      for name in list(evaluators):
-        if reason := evaluators[name].missing(batch, translator.abilities):
-          note(f'evaluator {name!r} measures nothing here: {reason}')
-          del evaluators[name]
-      if not evaluators:
-        return {}, ()
+@dataclasses.dataclass(frozen=True)
+class _Pass:
+  """A pass of evaluators over a split; see `run` for the attributes."""
+  translator: Translator
+  data: Any
+  config: ml_collections.ConfigDict
+  reporter: base.Reporter
+  split: str
+  batch_size: int
+  max_pairs: int | None
+  draw: Draw | None
+
+  def run(self, names: Iterable[str]) -> tuple[dict[str, float | str], tuple[str, ...]]:
+    """Returns what `run` does, and the names of the evaluators that had something to measure."""
+    evaluators = {name: make(name, self.config) for name in names}
+    if not evaluators:
+      return {}, ()
+    threshold, pairs = None, 0
+    for number, (batch, valid) in enumerate(self._batches(self.split)):
+      # The first batch shows what can be measured at all.
+      if number == 0:
+        evaluators = self._able(evaluators, batch)
+        if not evaluators:
+          return {}, ()
+        for evaluator in evaluators.values():
+          evaluator.begin(self.data, self.split, self.reporter)
+        threshold = self._threshold(batch)
+      apart = getattr(self.data, 'apart', ())
+      outputs = base.Outputs(self.translator, batch, threshold, apart)
       for evaluator in evaluators.values():
-        if hasattr(evaluator, 'begin'):
-          evaluator.begin(data, split, poll, note)
-      if 'b_mask' in batch and 'segment' in translator.abilities:
-        threshold = _search_threshold(translator, batches('validation'), note)
-    outputs = base.Outputs(translator, batch, threshold, getattr(data, 'apart', ()))
-    for evaluator in evaluators.values():
-      evaluator.update(batch, outputs, valid)
-    pairs += int(valid.sum())
-  if not pairs:
-    return {}, ()
-  results = {'pairs': float(pairs)}
-  if threshold is not None:
-    results['mask_threshold'] = threshold
-  for evaluator in evaluators.values():
-    results.update(evaluator.results())
-    if draw and hasattr(evaluator, 'figures'):
-      for figure, image in evaluator.figures():
-        draw(figure, image, getattr(evaluator, 'caption', ''))
-  return results, tuple(evaluators)
+        evaluator.update(batch, outputs, valid)
+      pairs += int(valid.sum())
+    if not pairs:
+      return {}, ()
+    return self._results(evaluators, pairs, threshold), tuple(evaluators)
 
+  def _batches(self, split: str) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    """Yields batches and which of their rows are valid, bool [B]."""
+    try:
+      batches = self.data.evaluation(split, batch_size=self.batch_size,
+                                     max_pairs=self.max_pairs or None)
+    except errors.UserError as error:  # a split without pictures must not end a training run
+      self.reporter.note(f'nothing to measure in the {split} split: {error}')
+      return
+    for batch in batches:
+      self.reporter.poll()
+      everything = np.ones(len(batch['a']), bool)
+      yield batch, np.asarray(batch.get('valid', everything), bool)
 
-def _search_threshold(translator, batches, note) -> float | None:
-  search = masks.ThresholdSearch()
-  for batch, valid in batches:
-    if 'b_mask' not in batch:
+  def _able(self, evaluators, batch):
+    """Returns the evaluators that can measure such batches; notes why the others cannot."""
+    able = {}
+    for name, evaluator in evaluators.items():
+      reason = evaluator.missing(batch, self.translator.abilities)
+      if reason:
+        self.reporter.note(f'evaluator {name!r} measures nothing here: {reason}')
+      else:
+        able[name] = evaluator
+    return able
+
+  def _threshold(self, batch) -> float | None:
+    """Searches where masks are cut on the validation split; None without true masks."""
+    if 'b_mask' not in batch or 'segment' not in self.translator.abilities:
       return None
-    search.update(base.Outputs(translator, batch).mask, batch['b_mask'], valid)
-  if problem := search.problem():
-    note(f'mask_threshold says nothing: in the validation split {problem}')
-  return search.best()
+    search = masks.ThresholdSearch()
+    for validation_batch, valid in self._batches('validation'):
+      if 'b_mask' not in validation_batch:
+        return None
+      predicted = base.Outputs(self.translator, validation_batch).mask
+      search.update(predicted, validation_batch['b_mask'], valid)
+    problem = search.problem()
+    if problem:
+      self.reporter.note(f'mask_threshold says nothing: in the validation split {problem}')
+    return search.best()
+
+  def _results(self, evaluators, pairs, threshold) -> dict[str, float | str]:
+    results = {measures.PAIRS.name: float(pairs)}
+    if threshold is not None:
+      results['mask_threshold'] = threshold
+    for evaluator in evaluators.values():
+      results.update(evaluator.results())
+      if self.draw:
+        for figure, image in evaluator.figures():
+          self.draw(figure, image, evaluator.caption)
+    return results
+
+
+for _name in names():  # reports can explain whatever stands in scores.csv
+  module(_name)

@@ -1,10 +1,10 @@
 """Distances between sets of pictures by the features of each picture, and the inception score.
 
-Nothing here knows where features come from. Everything is NumPy in float64; what accumulates over
+Features may come from any network. Everything is NumPy in float64; what accumulates over
 batches can be merged, as over several devices or processes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import threadpoolctl  # comes with scikit-learn
@@ -12,14 +12,14 @@ import threadpoolctl  # comes with scikit-learn
 # One thread needs some seconds for a distance of 2048 features. Several that share their cores with
 # other programs spin while they wait for each other, which took 50 times as long.
 _THREADS = 1
-_WHOLE = 4096 ** 2  # values of a kernel up to which it is worked out for all pairs: 128 MB
+_WHOLE = 4096 ** 2  # values of a kernel up to which it is computed for all pairs: 128 MB
 
 
 class Statistics:
-  """Mean and covariance of features, over batches, without keeping any.
+  """Accumulates mean and covariance of features over batches, without keeping any features.
 
   Attributes:
-    count: how many there were.
+    count: the number of features.
     mean: [D].
   """
 
@@ -30,19 +30,19 @@ class Statistics:
 
   @property
   def covariance(self) -> np.ndarray:
-    """Of a sample, divided by count - 1: [D, D]; ValueError for fewer than two."""
+    """Returns the sample covariance (over count - 1), [D, D]; ValueError for fewer than two."""
     if self.count < 2:
       raise ValueError(f'{self.count} features have no covariance')
     return self._scatter / (self.count - 1)
 
   @property
   def constant(self) -> bool:
-    """Whether all features were the same, up to the rounding of float32."""
+    """Returns whether all features are the same, up to the rounding of float32."""
     spread = np.trace(self._scatter) / max(self.count, 1)
     return bool(spread <= 1e-10 * (self.mean @ self.mean))
 
   def update(self, features: np.ndarray, valid: np.ndarray | None = None) -> None:
-    """Takes features [B, D] in; rows where `valid` [B] is False are padding."""
+    """Takes in features [B, D]; rows where `valid` [B] is False are padding."""
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or features.shape[1] != len(self.mean):
       raise ValueError(f'features are {list(features.shape)}, not [B, {len(self.mean)}]')
@@ -71,27 +71,27 @@ class Statistics:
     self.count = count
 
   def state(self) -> dict[str, np.ndarray]:
-    """All there is to it, as arrays by name."""
+    """Returns the whole state as arrays by name."""
     return {'count': np.int64(self.count), 'mean': self.mean, 'scatter': self._scatter}
 
   @classmethod
   def restored(cls, state: Mapping[str, np.ndarray]) -> 'Statistics':
-    """The inverse of `state`; ValueError for what cannot be one."""
+    """Returns the inverse of `state`; ValueError for what cannot be a state."""
     statistics = cls(len(state['mean']))
     arrays = [np.array(state[name], np.float64) for name in ('mean', 'scatter')]
-    for array, own in zip(arrays, (statistics.mean, statistics._scatter), strict=True):
-      if array.shape != own.shape or not np.isfinite(array).all():
-        raise ValueError(f'expected finite {list(own.shape)}, got {list(array.shape)}')
+    for array, empty in zip(arrays, (statistics.mean, statistics._scatter), strict=True):
+      if array.shape != empty.shape or not np.isfinite(array).all():
+        raise ValueError(f'expected finite {list(empty.shape)}, got {list(array.shape)}')
     statistics.count = int(state['count'])
     statistics.mean, statistics._scatter = arrays
     return statistics
 
 
 class Sample:
-  """The rows that came, float32 [N, D] in their order; of more than `most`, a random choice.
+  """Keeps rows, float32 [N, D], in their order; of more than `most` rows, a random choice.
 
-  Every row draws a lot, and the lowest stay: which ones, does not depend on batches, and samples
-  with different seeds can be merged.
+  Every row draws a lot, and the lowest lots stay: the choice does not depend on batches, and
+  samples with different seeds can be merged.
   """
 
   def __init__(self, most: int, seed: int = 0):
@@ -101,19 +101,19 @@ class Sample:
     self._held = self.count = 0
 
   def update(self, rows: np.ndarray, valid: np.ndarray | None = None) -> None:
-    """Takes rows [B, D] in; those where `valid` [B] is False are padding."""
+    """Takes in rows [B, D]; those where `valid` [B] is False are padding."""
     rows = np.asarray(rows, np.float32)
     rows = rows if valid is None else rows[valid]
     self._take(rows, self._rng.random(len(rows)), len(rows))
 
   def merge(self, other: 'Sample') -> None:
-    """Takes in what another one, of another seed, has seen."""
+    """Takes in what a sample of another seed has seen."""
     if other.count:
       self._take(other.rows, np.concatenate(other._lots), other.count)
 
   @property
   def rows(self) -> np.ndarray:
-    """float32 [N, D]; ValueError if nothing came."""
+    """Returns the rows, float32 [N, D]; ValueError if there are none."""
     self._shrink()
     return np.concatenate(self._rows)
 
@@ -135,12 +135,12 @@ class Sample:
       self._rows, self._lots, self._held = [rows], [lots], len(rows)
 
   def state(self) -> dict[str, np.ndarray]:
-    """Rows and what else `restored` needs, as arrays by name."""
+    """Returns what `restored` needs, as arrays by name."""
     return {'rows': self.rows, 'lots': np.concatenate(self._lots), 'seen': np.int64(self.count)}
 
   @classmethod
   def restored(cls, state: Mapping[str, np.ndarray], most: int) -> 'Sample':
-    """A sample as it was, to read and to merge; ValueError for what cannot be one."""
+    """Returns the inverse of `state`, to read and to merge; ValueError for what cannot be one."""
     rows, lots = np.asarray(state['rows'], np.float32), np.asarray(state['lots'], np.float64)
     if rows.ndim != 2 or lots.shape != rows.shape[:1] or not np.isfinite(rows).all():
       raise ValueError(f'rows are {list(rows.shape)} with {list(lots.shape)} lots, or not finite')
@@ -150,10 +150,11 @@ class Sample:
 
 
 def frechet_distance(one: Statistics, two: Statistics) -> float:
-  """Squared Frechet distance of two Gaussians: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
+  """Returns the squared Frechet distance of two Gaussians.
 
-  That of Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (2017), equation 6. Right
-  also where covariances have no full rank, as those of fewer pictures than features.
+  It is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)):
+  Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (2017), equation 6. It is also right
+  for covariances without full rank, as of fewer pictures than features.
   """
   shift = one.mean - two.mean
   covariances = one.covariance, two.covariance
@@ -178,9 +179,10 @@ def _factor(covariance):
 def kernel_distance(x: np.ndarray, y: np.ndarray, *, degree: int = 3, gamma: float = 0.0,
                     coefficient: float = 1.0, subsets: int = 100, subset_size: int = 1000,
                     seed: int = 0) -> tuple[float, float]:
-  """Unbiased squared MMD with the kernel (gamma x.y + coefficient)^degree, over random subsets.
+  """Returns the unbiased squared MMD over random subsets.
 
-  KID of Binkowski et al., "Demystifying MMD GANs" (2018), section 4; it may be below 0.
+  The kernel is (gamma x.y + coefficient)^degree. This is the KID of Binkowski et al., "Demystifying
+  MMD GANs" (2018), section 4; it may be below 0.
 
   Args:
     x: features [N, D].
@@ -188,7 +190,7 @@ def kernel_distance(x: np.ndarray, y: np.ndarray, *, degree: int = 3, gamma: flo
     degree: of the polynomial.
     gamma: 0 is 1 / D.
     coefficient: of the kernel.
-    subsets: how many.
+    subsets: their number.
     subset_size: rows of x and of y in each, without repetition; 2 to min(N, M).
     seed: of the choice.
   Returns:
@@ -198,40 +200,51 @@ def kernel_distance(x: np.ndarray, y: np.ndarray, *, degree: int = 3, gamma: flo
     raise ValueError(f'{subsets} subsets of {subset_size} cannot be taken from {len(x)} and '
                      f'{len(y)} rows')
   gamma = gamma or 1 / x.shape[1]
+
+  def kernel(u, v):
+    return (gamma * (u.astype(np.float64) @ v.astype(np.float64).T) + coefficient) ** degree
+
   rng = np.random.default_rng(seed)
-  chosen = [tuple(rng.permutation(len(rows))[:subset_size] for rows in (x, y))
-            for _ in range(subsets)]
-
-  def means(u, v, indices, *, diagonal):
-    """Yields the mean of the kernel over each subset, without its diagonal if that is wanted."""
-    def kernel(u, v):
-      return (gamma * (u.astype(np.float64) @ v.astype(np.float64).T) + coefficient) ** degree
-
-    # Subsets overlap: what they have in common is worked out once, if that is less in all.
-    less = len(u) * len(v) <= min(_WHOLE, subsets * subset_size ** 2)
-    whole = kernel(u, v) if less else None
-    for i, j in indices:
-      part = whole[np.ix_(i, j)] if less else kernel(u[i], v[j])
-      yield (part.mean() if diagonal else
-             (part.sum() - np.trace(part)) / (subset_size * (subset_size - 1)))
-
+  of_x, of_y = [], []
+  for _ in range(subsets):
+    of_x.append(rng.permutation(len(x))[:subset_size])
+    of_y.append(rng.permutation(len(y))[:subset_size])
   with threadpoolctl.threadpool_limits(_THREADS):
-    values = (np.fromiter(means(x, x, [(i, i) for i, _ in chosen], diagonal=False), float)
-              + np.fromiter(means(y, y, [(j, j) for _, j in chosen], diagonal=False), float)
-              - 2 * np.fromiter(means(x, y, chosen, diagonal=True), float))
+    within_x = _kernel_means(kernel, x, x, of_x, of_x, diagonal=False)
+    within_y = _kernel_means(kernel, y, y, of_y, of_y, diagonal=False)
+    between = _kernel_means(kernel, x, y, of_x, of_y, diagonal=True)
+  values = within_x + within_y - 2 * between
   return float(values.mean()), float(values.std())
+
+
+def _kernel_means(kernel: Callable[[np.ndarray, np.ndarray], np.ndarray], u: np.ndarray,
+                  v: np.ndarray, of_u: Sequence[np.ndarray], of_v: Sequence[np.ndarray], *,
+                  diagonal: bool) -> np.ndarray:
+  """Returns the mean of the kernel over each subset, with or without its diagonal, [subsets]."""
+  size = len(of_u[0])
+  # Subsets overlap: the kernel of what they have in common is computed once, if that is less work.
+  at_once = len(u) * len(v) <= min(_WHOLE, len(of_u) * size ** 2)
+  whole = kernel(u, v) if at_once else None
+  means = []
+  for i, j in zip(of_u, of_v, strict=True):
+    part = whole[np.ix_(i, j)] if at_once else kernel(u[i], v[j])
+    if diagonal:
+      means.append(part.mean())
+    else:
+      means.append((part.sum() - np.trace(part)) / (size * (size - 1)))
+  return np.array(means, float)
 
 
 def inception_score(logits: np.ndarray, splits: int = 10, seed: int | None = 0
                     ) -> tuple[float, float]:
-  """exp of the mean KL divergence of a picture's classes from those of all, over parts of the set.
+  """Returns exp of the mean KL divergence of a picture's classes from the set's, over its parts.
 
   Salimans et al., "Improved Techniques for Training GANs" (2016), section 4.
 
   Args:
     logits: [N, classes].
-    splits: as many parts of nearly N / splits pictures; 1 to N.
-    seed: of the order in which pictures are dealt out; None is theirs.
+    splits: the number of parts, of nearly N / splits pictures each; 1 to N.
+    seed: of the order in which pictures are dealt out; None is the order of the rows.
   Returns:
     Mean and standard deviation (ddof 0) over the parts.
   """

@@ -1,9 +1,9 @@
-"""What a network sees in pictures, as a vector for each: the FID Inception, or one of the user's.
+"""The features of pictures, a vector each: by the FID Inception, or by a network of the user's.
 
 NAME.safetensors is what `import_weights inception` wrote: Inception, whose pictures go through one
-of the protocols of resizing.py; or what `train_classifier` wrote, whose features are those before
-its logits. Anything else is a file of networks.py that returns [B, D]. These two get pictures as
-they are.
+of the protocols of _resizing.py; or what `train_classifier` wrote, whose features are those before
+its logits. Anything else is a file of _networks.py that returns [B, D]. The latter two get
+pictures as they are.
 """
 
 from collections.abc import Callable
@@ -34,8 +34,8 @@ class Features:
     call: uint8 [B, H, W, 3] -> float32 [B, D], and Inception's logits [B, classes] or None.
     field: of the config that names it.
     provenance: what has to stand beside results: the network and its checksum, the protocol.
-    key: of all that the features of a picture depend on, for a file's name.
-    inception: whether that is what it is.
+    key: names all that the features of a picture depend on, for a file's name.
+    inception: whether the network is Inception.
   """
   call: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
   field: str
@@ -44,13 +44,16 @@ class Features:
   inception: bool
 
   def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Of uint8 [B, H, W, 3]; UserError where the network gives anything but finite [B, D]."""
-    found, logits = self.call(images)
-    for array in (found,) if logits is None else (found, logits):
-      if bad := np.count_nonzero(~np.isfinite(array).all(axis=1)):
+    """Returns what `call` does for uint8 [B, H, W, 3]; UserError for values that are not finite."""
+    features, logits = self.call(images)
+    for array in (features, logits):
+      if array is None:
+        continue
+      bad = np.count_nonzero(~np.isfinite(array).all(axis=1))
+      if bad:
         raise errors.UserError(f'{self.field} gives features that are not finite for {bad} of '
                                f'{len(images)} pictures; is the file of the right network?')
-    return found, logits
+    return features, logits
 
 
 def open_network(path: str, field: str, *, protocol: str = 'pytorch_fid',
@@ -61,7 +64,7 @@ def open_network(path: str, field: str, *, protocol: str = 'pytorch_fid',
     path: of any kind, see the module's docstring.
     field: for messages.
     protocol: of resizing.PROTOCOLS, for Inception.
-    tap: of `TAPS`, likewise.
+    tap: of `TAPS`, for Inception.
   Raises:
     UserError: for a file that is absent, damaged or something else, and unknown names.
   """
@@ -108,7 +111,7 @@ def _inception(params, protocol, tap):
 
 
 def _own(network, images):
-  """The call of `Features` for a file of the user's."""
+  """Implements the call of `Features` for a file of the user's."""
   parts = []
   for output in network.outputs(images):
     if output.ndim == 4 and output.size == len(output) * max(output.shape[1:]):

@@ -8,14 +8,14 @@ SCIKIT_IMAGE = dict(window=7, uniform=True, sample_covariance=True)
 
 def psnr(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0,
          cap: float = 100.0) -> np.ndarray:
-  """Peak signal-to-noise ratio in dB, [B]; over all pixels and channels of each image.
+  """Returns the peak signal-to-noise ratio in dB, [B], over all pixels and channels.
 
   Args:
     x: [B, H, W, C].
     y: the same.
     data_range: between the least and the greatest value that a pixel can have.
-    cap: the most that is returned; equal images would be infinitely alike, and so would any mean
-      with one of them in it.
+    cap: the most that is returned: for equal images, and so for any mean over one of them, it would
+      be infinite.
   """
   squared = np.square(x.astype(np.float64) - y.astype(np.float64)).mean(axis=(1, 2, 3))
   with np.errstate(divide='ignore'):
@@ -25,7 +25,7 @@ def psnr(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0,
 def ssim(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0, window: int = 11,
          sigma: float = 1.5, uniform: bool = False, sample_covariance: bool = False,
          k1: float = 0.01, k2: float = 0.03) -> np.ndarray:
-  """Structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004), [B]; the mean over channels.
+  """Returns structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004), [B], over channels.
 
   Over the positions where the whole window lies inside the image; by default with biased
   (co)variances, as in the paper. scikit-image: structural_similarity(gaussian_weights=True,
@@ -67,7 +67,7 @@ def ssim(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0, window: int
 
 
 def _box_sums(images: np.ndarray, window: int, axis: int) -> np.ndarray:
-  """Sums over `window` neighbours along an axis, where the window fits."""
+  """Returns sums over `window` neighbours along an axis, where the window fits."""
   count = images.shape[axis] - window + 1
   parts = [images[(slice(None),) * axis + (slice(i, i + count),)] for i in range(window)]
   sums = parts[0].copy()
@@ -77,7 +77,7 @@ def _box_sums(images: np.ndarray, window: int, axis: int) -> np.ndarray:
 
 
 def _gaussian_rows(size: int, window: int, sigma: float) -> np.ndarray:
-  """[size - window + 1, size]: times a column, its Gaussian means where the window fits."""
+  """Returns [size - window + 1, size]: times a column, its Gaussian means inside the window."""
   offsets = np.arange(window) - window // 2
   weights = np.exp(-0.5 * np.square(offsets / sigma))
   matrix = np.zeros((size - window + 1, size))

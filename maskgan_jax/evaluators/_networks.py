@@ -1,4 +1,4 @@
-"""Networks that a user names as files, whatever they are written in: pictures in, arrays out.
+"""Networks in files of the user's: pictures in, arrays out.
 
 A file is of one of two kinds.
 
@@ -37,7 +37,7 @@ class Network:
   Attributes:
     field: of the config that names it.
     call: uint8 [B, H, W, 3] -> an array [B, ...].
-    shape: batch, height and width that it must have; None where any will do.
+    shape: batch, height and width that it must have; None where it accepts any.
     channels: the axis of its input that holds them, 3 or 1.
   """
   field: str
@@ -49,12 +49,12 @@ class Network:
     """Yields arrays [B, ...] for uint8 [N, H, W, 3]; rows beyond N repeat the last picture."""
     batch, *size = self.shape
     batch = batch or _BATCH
-    height, width = shape = images.shape[1:3]
-    taken = _resized(images, [own or given for own, given in zip(size, shape, strict=True)])
-    for start in range(0, len(taken), batch):
-      rows = np.minimum(np.arange(start, start + batch), len(taken) - 1)
+    height, width = images.shape[1:3]
+    resized = _resized(images, (size[0] or height, size[1] or width))
+    for start in range(0, len(resized), batch):
+      rows = np.minimum(np.arange(start, start + batch), len(resized) - 1)
       try:
-        output = np.asarray(self.call(taken[rows]))
+        output = np.asarray(self.call(resized[rows]))
       except Exception as error:  # what a network that does not fit raises depends on its runtime
         if errors.out_of_memory(error):
           raise
@@ -87,6 +87,21 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
                            ) from error
   if path.lower().endswith('.onnx'):
     return kind(field, *_open_onnx(path, field))
+  exported = _deserialized(data, path, field)
+  inputs, outputs = exported.in_avals, exported.out_avals
+  first = inputs[0] if len(inputs) == 1 else None
+  if first is None or first.dtype != np.uint8 or len(first.shape) != 4 or first.shape[3] != 3:
+    raise errors.UserError(f'{field}={path!r} takes {", ".join(map(str, inputs)) or "nothing"}; '
+                           'expected one uint8 array [B, H, W, 3]')
+  if len(outputs) != 1:
+    raise errors.UserError(f'{field}={path!r} returns {len(outputs)} arrays; expected {expected} '
+                           'alone')
+  call = jax.jit(exported.call)
+  return kind(field, lambda images: jax.tree.leaves(call(images))[0], _fixed(first.shape[:3]))
+
+
+def _deserialized(data: bytes, path: str, field: str) -> jax.export.Exported:
+  """Returns the function in a blob of `jax.export`; UserError if it is not one."""
   try:
     exported = jax.export.deserialize(bytearray(data))
     _check_convention(exported.calling_convention_version)
@@ -100,20 +115,11 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
           'it again with this version, or as NAME.onnx') from error
     raise errors.UserError(f'{field}={path!r} is neither a function serialized by jax.export nor '
                            f'NAME.onnx: {first_line(error)}') from error
-  first = exported.in_avals[0] if len(exported.in_avals) == 1 else None
-  if first is None or first.dtype != np.uint8 or len(first.shape) != 4 or first.shape[3] != 3:
-    raise errors.UserError(
-        f'{field}={path!r} takes {", ".join(map(str, exported.in_avals)) or "nothing"}; expected '
-        'one uint8 array [B, H, W, 3]')
-  if len(exported.out_avals) != 1:
-    raise errors.UserError(f'{field}={path!r} returns {len(exported.out_avals)} arrays; expected '
-                           f'{expected} alone')
-  call = jax.jit(exported.call)
-  return kind(field, lambda images: jax.tree.leaves(call(images))[0], _fixed(first.shape[:3]))
+  return exported
 
 
 def _check_convention(version: int) -> None:
-  """ValueError for a calling convention that JAX would refuse only when the function is called."""
+  """Raises ValueError for a calling convention that JAX would refuse only at the call."""
   least, most = (jax.export.minimum_supported_calling_convention_version,
                  jax.export.maximum_supported_calling_convention_version)
   if not least <= version <= most:
@@ -121,7 +127,7 @@ def _check_convention(version: int) -> None:
 
 
 def _of_another_jax(message: str) -> bool:
-  """Returns whether what `jax.export.deserialize` says is about a blob's age, not its bytes."""
+  """Returns whether an error of `jax.export.deserialize` is about a blob's age, not its bytes."""
   message = message.lower()
   return 'version' in message and any(word in message for word in (
       'serializ', 'calling', 'expired', 'compatib', 'support'))
@@ -146,20 +152,21 @@ def _open_onnx(path, field):
   except Exception as error:
     raise errors.UserError(f'{field}={path!r} is not a model that onnxruntime opens: '
                            f'{first_line(error)}') from error
-  given = session.get_inputs()[0]
+  first = session.get_inputs()[0]
   types = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
-  shape = list(given.shape)
+  shape = list(first.shape)
   channels = next((axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3), None)
-  if channels is None or given.type not in types:
-    raise errors.UserError(f'{field}={path!r} takes {given.type} {shape}; expected float or uint8 '
+  if channels is None or first.type not in types:
+    raise errors.UserError(f'{field}={path!r} takes {first.type} {shape}; expected float or uint8 '
                            '[B, 3, H, W] or [B, H, W, 3]')
   prepare = _preparation(path, field, session.get_modelmeta().custom_metadata_map)
-  dtype = types[given.type]
+  dtype = types[first.type]
 
   def call(images):
-    images = (prepare(images) if dtype != np.uint8 else images).astype(dtype)
-    images = np.ascontiguousarray(np.moveaxis(images, -1, channels))
-    return session.run(None, {given.name: images})[0]
+    if dtype != np.uint8:
+      images = prepare(images)
+    images = np.moveaxis(images.astype(dtype), -1, channels)
+    return session.run(None, {first.name: np.ascontiguousarray(images)})[0]
 
   del shape[channels]
   return call, _fixed(shape), channels
@@ -202,5 +209,5 @@ def _resized(images, size):
 
 
 def first_line(error: Exception) -> str:
-  """The first line of its message that says something."""
+  """Returns the first line of its message that is not empty."""
   return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,4 +1,4 @@
-"""Pictures as the FID Inception network gets them, by each of the ways that papers went.
+"""Pictures as the FID Inception network gets them, by the protocols of papers.
 
 Numbers of different protocols do not compare. What differs is the way to 299x299 pixels, and which
 grey is 0:
@@ -38,7 +38,7 @@ def prepare(images: jax.Array, protocol: str) -> jax.Array:
 
 
 def require(protocol: str) -> None:
-  """UserError for a protocol that there is not."""
+  """Raises UserError for an unknown protocol."""
   if protocol not in PROTOCOLS:
     raise errors.UserError(f'config.distribution.protocol={protocol!r} is unknown'
                            f'{errors.nearest(protocol, PROTOCOLS)}; protocols: '
@@ -47,7 +47,7 @@ def require(protocol: str) -> None:
 
 @functools.lru_cache(maxsize=16)
 def weights(size: int, protocol: str) -> np.ndarray:
-  """What each pixel of a line contributes to each of the resized line, float32 [299, size]."""
+  """Returns what each pixel of a line contributes to the resized line, float32 [299, size]."""
   scale = size / SIDE
   pixels = np.arange(size)
   if protocol == 'tf1':
@@ -77,7 +77,7 @@ def _bilinear(places, size):
 
 
 def _cubic(x):
-  """Keys' kernel with a = -0.5, float64."""
+  """Computes Keys' kernel with a = -0.5, float64."""
   x = np.abs(x)
   near = (1.5 * x - 2.5) * x ** 2 + 1
   far = ((-0.5 * x + 2.5) * x - 4) * x + 2

@@ -1,4 +1,4 @@
-"""Do translations lie where real pictures lie? t-SNE after PCA, as EGSC-IT's Figures 5 and 6.
+"""Shows whether translations lie where real pictures lie: t-SNE after PCA, as EGSC-IT's Figure 5.
 
 Of each direction, up to 1,000 real pictures of the target domain and as many translations into it
 go through one PCA with 50 components, and from there through t-SNE to the two dimensions of the
@@ -19,6 +19,9 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from maskgan_jax.evaluators import base, similarity
+from maskgan_jax.runs.measures import DIRECTIONS, Quantity
+
 _MOST = 1000  # pictures of each set
 _COMPONENTS = 50
 _PIXELS = 128 * 128  # of a picture; with more, the PCA would take gigabytes
@@ -29,8 +32,16 @@ _TITLES = {'ab': 'a to b: pictures of b and translations into b',
            'ba': 'b to a: pictures of a and translations into a'}
 
 
-class Evaluator:
+class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+  order = 50
+  quantities = (
+      Quantity('neighbours_same', DIRECTIONS, title='neighbours alike',
+               unit='%', digits=1,
+               meaning='Share of pictures, real ones of the target domain and '
+                       'translations, whose nearest neighbour is of the same kind: 0.5 '
+                       'if nothing tells them apart, 1 if everything does.'),
+  )
   caption = ('Where translations lie among real pictures of the domain that they should belong to, '
              'by t-SNE after PCA. Clusters of dots without crosses are kinds of pictures that '
              'translations never become; clusters of crosses alone are kinds that are not real.')
@@ -39,16 +50,13 @@ class Evaluator:
     self._sets = {}  # direction -> pictures of the target domain and translations, lists
     self._spaces = {}  # direction -> the same after the PCA, one array, the real ones first
 
-  def missing(self, batch, abilities):
-    return ''
-
   def update(self, batch, outputs, valid):
-    directions = {'ab': 'b'} | ({'ba': 'a'} if 'reverse' in outputs.abilities else {})
-    for direction, target in directions.items():
+    for direction in similarity.directions(outputs.abilities):
+      target = direction[1]
       real, translated = self._sets.setdefault(direction, ([], []))
       rows = np.flatnonzero(valid)[:_MOST - len(real)]
       if rows.size:
-        image = (outputs.translation if direction == 'ab' else outputs.back).image
+        image = outputs.translated(direction)
         real.extend(_smaller(batch[target][row]) for row in rows)
         translated.extend(_smaller(image[row]) for row in rows)
 
@@ -59,14 +67,14 @@ class Evaluator:
         yield f'{direction}_neighbours_same', neighbours_same(self._spaces[direction])
 
   def figures(self) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields (name, uint8 [H, W, 3]); needs what `results` has worked out."""
+    """Yields (name, uint8 [H, W, 3]) of the spaces that `results` has computed."""
     for direction, space in self._spaces.items():
       if space.any():  # else all pictures are the same one
         yield f'embedding_{direction}', draw(_neighbour_embedding(space), _TITLES[direction])
 
 
 def neighbours_same(space: np.ndarray) -> float:
-  """Share of the points [2 N, D] whose nearest other one is in the same half of them."""
+  """Returns the share of the points [2 N, D] whose nearest other point is in the same half."""
   from scipy.spatial import distance  # comes with scikit-learn
   squared = distance.cdist(space, space, 'sqeuclidean')
   np.fill_diagonal(squared, np.inf)

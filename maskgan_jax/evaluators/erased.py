@@ -1,4 +1,4 @@
-"""Does what is erased from the exemplar's mask stay behind? Section 4.2 of LOMIT (IJCAI), measured.
+"""Measures whether what is erased from an exemplar's mask stays behind: section 4.2 of LOMIT.
 
 Of the attributes that are transferred, `config.data.erase` names one. Its region is erased from the
 predicted mask of the exemplar, so the right answer is the source wearing the exemplar's others and
@@ -6,7 +6,7 @@ keeping its own of this one. The errors are to that answer, before and after era
 
   erased_error_before, erased_error                 mean absolute error, 1 being from black to white
   erased_error_inside_before, erased_error_inside   the same where the erased attribute would show
-  do_nothing_erased_error, ..._inside               what leaving the source as it is would get
+  do_nothing_erased_error, ..._inside               the same of the untranslated source
 
 All are means over the pairs in which source and exemplar wear it differently, and in which there is
 something of it in the exemplar to erase.
@@ -16,11 +16,29 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from maskgan_jax.evaluators import base, truth
+from maskgan_jax.evaluators import base
+from maskgan_jax.evaluators.truth import mean_error
+from maskgan_jax.runs.measures import Quantity
 
 
-class Evaluator:
+class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+  order = 20
+  quantities = (
+      Quantity('error', ('erased',), title='error after erasing', better=-1, digits=4,
+               meaning='How far the translation is from the right answer once a region '
+                       "of the exemplar's mask is erased: the source with everything but "
+                       "that region's attribute."),
+      Quantity('error_before', ('erased',), title='error before erasing',
+               better=-1, digits=4,
+               meaning='The same without erasing it.'),
+      Quantity('error_inside', ('erased',), title='error inside after erasing',
+               better=-1, digits=4,
+               meaning="The same only where the region's attribute would show."),
+      Quantity('error_inside_before', ('erased',), title='error inside before erasing',
+               better=-1, digits=4,
+               meaning='The same without erasing it.'),
+  )
 
   def __init__(self):
     self._values = base.PerImage()
@@ -37,12 +55,13 @@ class Evaluator:
     counts = valid & region.any(axis=(1, 2, 3)) & erase.any(axis=(1, 2, 3))
     if not counts.any():
       return
+    everywhere = np.ones_like(region)
     before = outputs.translation
     after = outputs.translate_with(before.exemplar_mask * (1 - erase))
     for name, image in (('erased_error{}_before', before.image), ('erased_error{}', after.image),
                         ('do_nothing_erased_error{}', batch['a'])):
-      for suffix, where in (('', np.ones_like(region)), ('_inside', region)):
-        error = truth.mean_error(image, batch['truth_ab_erased'], where)
+      for suffix, pixels in (('', everywhere), ('_inside', region)):
+        error = mean_error(image, batch['truth_ab_erased'], pixels)
         self._values.add(name.format(suffix), error, counts)
 
   def results(self) -> Iterator[tuple[str, float]]:

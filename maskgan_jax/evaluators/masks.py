@@ -1,5 +1,5 @@
-"""Are the masks the true ones? Intersection over union, an image at a time, as in Table 5 of the
-content-transfer paper: mean and standard deviation over images.
+"""Measures whether the masks are the true ones: intersection over union, an image at a time, as in
+Table 5 of the content-transfer paper, with mean and standard deviation over images.
 
 The authors search the threshold; here that is done on the validation split, never on the one that
 is measured.
@@ -23,31 +23,33 @@ content-transfer paper, the mask's share of the face: pictures do not say where 
 that here it is of the whole picture and less than theirs, by the share that faces have of pictures.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
 from maskgan_jax.evaluators import base
+from maskgan_jax.runs.measures import Quantity
 
 _NO_MASK = 'the method has no mask of where it changes pictures'
+_WITH_DEVIATION = ('mask_iou', 'source_mask_iou')
+_AT_THRESHOLD = 'The same with the mask cut at this value.'
 THRESHOLDS = np.round(np.arange(0.02, 0.99, 0.02), 2)
 
 
 def iou(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-  """Intersection over union of bool masks [B, ...], [B]; two empty masks agree: 1."""
+  """Returns the intersection over union of bool masks [B, ...], [B]; 1 for two empty masks."""
   axes = tuple(range(1, predicted.ndim))
   union = (predicted | true).sum(axes)
   return np.where(union, (predicted & true).sum(axes) / np.maximum(union, 1), 1.0)
 
 
-def given(true: np.ndarray) -> np.ndarray:
-  """Which of the true masks [B, H, W, 1] there are, bool [B]: a missing one is NaN."""
+def is_there(true: np.ndarray) -> np.ndarray:
+  """Returns which of the true masks [B, H, W, 1] exist, bool [B]: a missing one is NaN."""
   return ~np.isnan(true).any(axis=(1, 2, 3))
 
 
 class ThresholdSearch:
-  """The threshold with the highest mean IoU over the images it has seen."""
+  """Searches the threshold with the highest mean IoU over images."""
 
   def __init__(self):
     self._sums = np.zeros(len(THRESHOLDS))
@@ -56,12 +58,13 @@ class ThresholdSearch:
 
   def update(self, soft: np.ndarray, true: np.ndarray, valid: np.ndarray) -> None:
     """Takes in soft masks and true ones, both [B, H, W, 1], without the rows that are not valid."""
-    known = valid & given(true)
-    soft, true = soft[known], true[known] > 0.5
+    rows = valid & is_there(true)
+    soft, true = soft[rows], true[rows] > 0.5
     self._sums += [iou(soft > np.float32(t), true).sum() for t in THRESHOLDS]
     self._count += len(soft)
     self._true_is_empty &= not true.any()
-    self._masks_are_flat &= bool((np.ptp(soft, axis=(1, 2, 3)) < 1e-6).all())
+    contrast = np.ptp(soft, axis=(1, 2, 3))
+    self._masks_are_flat &= bool((contrast < 1e-6).all())
 
   def problem(self) -> str:
     """Returns why the threshold says nothing, or ''."""
@@ -72,24 +75,50 @@ class ThresholdSearch:
     return ''
 
   def best(self) -> float | None:
-    """The threshold, of equally good ones that nearest to 0.5; None if no image was seen."""
+    """Returns the best threshold, of equals the one nearest to 0.5; None if no image was seen."""
     if not self._count:
       return None
     good = THRESHOLDS[np.isclose(self._sums, self._sums.max(), rtol=1e-12)]
     return float(good[np.abs(good - 0.5).argmin()])
 
 
-class Evaluator:
+class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+  order = 0
+  quantities = (
+      Quantity('mask_iou', ('',), title='mask IoU', better=1,
+               meaning='How well the mask, learnt without ever seeing a true one, covers '
+                       'the true region: what both cover over what either covers, from 0 '
+                       'to 1 (perfect), with the mask cut where it was best on the '
+                       'validation pictures.',
+               at_threshold=_AT_THRESHOLD),
+      Quantity('source_mask_iou', ('',), title="IoU of the source's mask", better=1,
+               meaning='The same as mask_iou for the mask of the source picture, where '
+                       'it has such a region.',
+               at_threshold=_AT_THRESHOLD),
+      Quantity('mask_threshold', ('',), title='mask threshold', digits=2,
+               meaning='The mask value where it was cut; chosen on the validation '
+                       'pictures.'),
+      Quantity('mask_mean', ('',), title='mean of the mask',
+               meaning='Mean of the mask over the picture: near 0 or 1, it has collapsed.'),
+      Quantity('mask_share', ('',), title='share of the picture', unit='%', digits=1,
+               meaning='Share of the picture that the mask takes, cut at mask_threshold, '
+                       'or at 0.5.'),
+      Quantity('object_mask_share', ('',), title='share of the true region',
+               unit='%', digits=1,
+               meaning='Share of the true region that the mask covers, cut at the same '
+                       'value.'),
+      Quantity('mask_iou', ('transfer',), title='mask IoU', better=1,
+               meaning='The same as mask_iou for the mask of the translation and what '
+                       'should have changed.'),
+  )
 
   def __init__(self):
     self._values = base.PerImage()
-    self._note: Callable[[str], None] = print
+    self._note = print
 
-  def begin(self, data: Any, split: str, poll: Callable[[], None],
-            note: Callable[[str], None]) -> None:
-    """See `base.Evaluator`."""
-    self._note = note
+  def begin(self, data, split, reporter):
+    self._note = reporter.note
 
   def missing(self, batch, abilities):
     if abilities & {'segment', 'source_mask'} or 'truth_ab_mask' in batch:
@@ -97,35 +126,38 @@ class Evaluator:
     return _NO_MASK
 
   def update(self, batch, outputs, valid):
-    threshold = outputs.threshold
     self._add_shares(batch, outputs, valid)
-    if 'segment' in outputs.abilities and 'b_mask' in batch:
-      mask, true = outputs.mask, batch['b_mask'] > 0.5
-      known = valid & given(batch['b_mask'])
-      self._values.add('mask_iou@0.5', iou(mask > 0.5, true), known)
-      if threshold is not None:
-        self._values.add('mask_iou', iou(mask > np.float32(threshold), true), known)
-    if 'segment' in outputs.abilities and 'a_mask' in batch:
-      true = batch['a_mask'] > 0.5  # a missing one, NaN, is nowhere
-      self._add_source('source_mask_iou@0.5', outputs, 0.5, true, valid)
-      if threshold is not None:
-        self._add_source('source_mask_iou', outputs, threshold, true, valid)
+    segments = 'segment' in outputs.abilities
+    found = outputs.threshold
+    thresholds = {'@0.5': 0.5}
+    if found is not None:
+      thresholds[''] = np.float32(found)
+    for suffix, threshold in thresholds.items():
+      if segments and 'b_mask' in batch:
+        overlap = iou(outputs.mask > threshold, batch['b_mask'] > 0.5)
+        self._values.add(f'mask_iou{suffix}', overlap, valid & is_there(batch['b_mask']))
+      if segments and 'a_mask' in batch:
+        true = batch['a_mask'] > 0.5  # a missing mask is NaN, and so empty here
+        self._add_source(f'source_mask_iou{suffix}', outputs, threshold, true, valid)
     if 'truth_ab_mask' in batch:
-      self._add_source('transfer_mask_iou', outputs, 0.5 if threshold is None else threshold,
+      self._add_source('transfer_mask_iou', outputs, 0.5 if found is None else found,
                        batch['truth_ab_mask'] > 0.5, valid)
 
   def _add_shares(self, batch, outputs, valid):
+    """Adds how large the mask is, and how much of the true region it covers."""
     segments = 'segment' in outputs.abilities
-    mask = outputs.mask if segments else outputs.translation.source_mask
-    if mask is None:
+    soft = outputs.mask if segments else outputs.translation.source_mask
+    if soft is None:
       return
     if segments:
-      self._values.add('mask_mean', mask.mean(axis=(1, 2, 3), dtype=np.float64), valid)
-    mask = mask > np.float32(0.5 if outputs.threshold is None else outputs.threshold)
+      mean = soft.mean(axis=(1, 2, 3), dtype=np.float64)
+      self._values.add('mask_mean', mean, valid)
+    threshold = 0.5 if outputs.threshold is None else outputs.threshold
+    mask = soft > np.float32(threshold)
     self._values.add('mask_share', mask.mean(axis=(1, 2, 3)), valid)
     true = batch.get('b_mask' if segments else 'truth_ab_mask')
     if true is not None:
-      true = true > 0.5  # a missing one, NaN, is nowhere
+      true = true > 0.5  # a missing mask is NaN, and so empty here
       size = true.sum(axis=(1, 2, 3))
       covered = (mask & true).sum(axis=(1, 2, 3)) / np.maximum(size, 1)
       self._values.add('object_mask_share', covered, valid & (size > 0))
@@ -139,9 +171,10 @@ class Evaluator:
 
   def results(self) -> Iterator[tuple[str, float]]:
     means = dict(self._values.means())
-    if not means:  # whether a method that can be given a mask makes one itself, its pictures tell
+    # A method that accepts a mask may make none: only its pictures show that.
+    if not means:
       self._note(f"evaluator 'masks' measures nothing here: {_NO_MASK}")
     for name, mean in means.items():
       yield name, mean
-      if name.partition('@')[0] in ('mask_iou', 'source_mask_iou'):
-        yield f'{name}_std', self._values.summary(name)[1]
+      if name.startswith(_WITH_DEVIATION):
+        yield self._values.deviation(name)

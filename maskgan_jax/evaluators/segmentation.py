@@ -1,4 +1,4 @@
-"""Does a segmentation network still see in a translation what the source's label map says?
+"""Measures whether a segmentation network sees in a translation what the source's labels say.
 
 Mean intersection over union, in the manner of the FCN score: a trained network, which the user
 names, segments the translations of domain a's pictures, and the label maps of the untranslated ones
@@ -10,7 +10,7 @@ translations and test it on real pictures of domain b. Numbers of the two do not
   segmentation_source_miou   of the untranslated pictures
   segmentation_iou_3, segmentation_source_iou_3   the same of class 3 alone; if classes are few
 
-`config.segmentation.network` is a file, jax.export's or NAME.onnx (see networks.py). What it gives
+`config.segmentation.network` is a file, jax.export's or NAME.onnx (see _networks.py). What it gives
 are scores [B, h, w, classes], those of an ONNX model with classes on the same axis as its input's
 channels, or integer class ids [B, h, w]. Scores of another resolution than the pictures' are
 resized bilinearly before the best class is taken, ids by the nearest.
@@ -25,14 +25,32 @@ import numpy as np
 
 from maskgan_jax import errors
 from maskgan_jax.evaluators import _networks as networks
+from maskgan_jax.evaluators import base
+from maskgan_jax.runs.measures import Measure, Quantity, SOURCE
+
+DEFAULTS = {  # config.segmentation; a literal, which config/evaluation.py reads
+    'network': '',  # a file: a jax.export blob, or NAME.onnx
+    'classes': 19,
+    'ids': (),  # the id of each class in data.labels_path, others are ignored; () = 0, 1, 2, ...
+    'ignore': 255,  # the id of what is not a class
+}
 
 _FEW = 20  # classes up to which each is listed
 _FIELD = 'config.segmentation.network'
 
 
-class Evaluator:
+class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
-  settings = 'segmentation'
+  order = 60
+  quantities = (
+      Quantity('miou', ('segmentation',), title='mean IoU', better=1,
+               meaning='How well a segmentation network sees in the translation what was '
+                       'in the source: intersection over union, the mean over the '
+                       'classes.'),
+      Quantity('iou', ('segmentation',), title='IoU of class', better=1,
+               meaning='The same for one class.'),
+  )
+  settings = ('segmentation',)
 
   def __init__(self, settings: Mapping[str, Any]):
     """Opens the network, if one is named."""
@@ -43,13 +61,11 @@ class Evaluator:
                              f'and as many as ids, of which there are {len(self._ids)}')
     self._network = open_network(settings['network']) if settings['network'] else None
     self._note: Callable[[str], None] = lambda line: None
-    self._confusion = {name: np.zeros((self._classes,) * 2, np.int64)  # [label, prediction]
-                       for name in ('segmentation', 'segmentation_source')}
+    shape = self._classes, self._classes  # [label, prediction]
+    self._confusion = {'': np.zeros(shape, np.int64), SOURCE: np.zeros(shape, np.int64)}
 
-  def begin(self, data: Any, split: str, poll: Callable[[], None],
-            note: Callable[[str], None]) -> None:
-    """See `base.Evaluator`."""
-    self._note = note
+  def begin(self, data, split, reporter):
+    self._note = reporter.note
 
   def missing(self, batch, abilities):
     if not self._network:
@@ -63,13 +79,13 @@ class Evaluator:
     if not valid.any():
       return
     labels = self._true(batch['a_labels'][valid])
-    known = labels >= 0
-    if not known.any():
+    labelled = labels >= 0
+    if not labelled.any():
       return
-    for name, images in (('segmentation', outputs.translation.image),
-                         ('segmentation_source', batch['a'])):
+    for name, images in (('', outputs.translation.image), (SOURCE, batch['a'])):
       predicted = self._network.predict(images[valid], self._classes)
-      self._confusion[name] += confusion(labels[known], predicted[known], self._classes)
+      self._confusion[name] += confusion(labels[labelled], predicted[labelled],
+                                         self._classes)
 
   def _true(self, labels):
     """Returns classes, int32 [B, H, W], -1 where there is none, of the ids in label maps."""
@@ -89,8 +105,9 @@ class Evaluator:
 
   def _note_single_classes(self):
     """Notes what makes IoU say nothing: labels or predictions of one class."""
-    matrix = self._confusion['segmentation_source']
-    labelled, predicted = (np.flatnonzero(matrix.sum(axis=axis)) for axis in (1, 0))
+    matrix = self._confusion[SOURCE]
+    labelled = np.flatnonzero(matrix.sum(axis=1))
+    predicted = np.flatnonzero(matrix.sum(axis=0))
     if len(labelled) == 1:
       self._note(f'all label maps measured are of class {labelled[0]} alone: a network that always '
                  "says so would be perfect, and 'segmentation' says nothing of translation")
@@ -101,13 +118,14 @@ class Evaluator:
 
   def results(self) -> Iterator[tuple[str, float]]:
     self._note_single_classes()
-    for name, matrix in self._confusion.items():
-      there, values = ious(matrix)
+    for reference, matrix in self._confusion.items():
+      classes, values = ious(matrix)
       if values.size:
-        yield f'{name}_miou', float(values.mean())
+        yield Measure('miou', 'segmentation', reference).column, float(values.mean())
         if self._classes <= _FEW:
-          yield from zip((f'{name}_iou_{number}' for number in there), map(float, values),
-                         strict=True)
+          for number, value in zip(classes, values, strict=True):
+            measure = Measure('iou', 'segmentation', reference, str(number))
+            yield measure.column, float(value)
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -117,19 +135,19 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 
 
 def ious(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The classes that labels or predictions have, and the IoU of each."""
+  """Returns the classes that labels or predictions have, and the IoU of each."""
   both = np.diag(matrix)
-  either = matrix.sum(axis=0) + matrix.sum(axis=1) - both
-  there = np.flatnonzero(either)
-  return there, both[there] / either[there]
+  union = matrix.sum(axis=0) + matrix.sum(axis=1) - both
+  classes = np.flatnonzero(union)
+  return classes, both[classes] / union[classes]
 
 
 class Network(networks.Network):
-  """One whose arrays are scores [B, h, w, classes], or with classes on axis 1, or class ids."""
+  """A network whose arrays are scores [B, h, w, classes], or [B, classes, h, w], or class ids."""
 
   @property
   def class_axis(self) -> int:
-    """Of its scores."""
+    """Returns the axis of its scores that holds the classes."""
     return self.channels
 
   def predict(self, images: np.ndarray, classes: int) -> np.ndarray:

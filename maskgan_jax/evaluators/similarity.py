@@ -1,4 +1,4 @@
-"""How alike are a translation and what it should be? Both directions, as EGSC-IT's Table 2 asks.
+"""Measures how like a translation is to what it should be, as EGSC-IT's Table 2 does.
 
 `ab` is t(a, b), and `ba` the reverse, t(b, a), for methods that translate both ways.
 
@@ -35,51 +35,72 @@ import numpy as np
 
 from maskgan_jax.evaluators import _image_measures as image_measures
 from maskgan_jax.evaluators import base
+from maskgan_jax.runs.measures import DIRECTIONS, DO_NOTHING, Measure, Quantity, TRUTH
 
-DIRECTIONS = ('ab', 'ba')
 
-
-class Evaluator:
+class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+  order = 30
+  quantities = (
+      Quantity('ssim', DIRECTIONS, title='SSIM to the truth', better=1, digits=4,
+               meaning='Structural likeness of the translation to the true one; 1 is the '
+                       'same picture.'),
+      Quantity('psnr', DIRECTIONS, title='PSNR to the truth',
+               better=1, unit='dB', digits=2,
+               meaning='Likeness of the translation to the true one, in decibels.'),
+      Quantity('exemplar_ssim', DIRECTIONS, title='SSIM with the exemplar',
+               better=1, digits=4,
+               meaning='Structural likeness of the translation to its exemplar, '
+                       "EGSC-IT's Table 2. The exemplar shows something else: no right "
+                       'translation gets near 1.',
+               truth='The same for true translations: what a perfect one gets.'),
+  )
 
   def __init__(self):
     self._values = base.PerImage()
 
   def missing(self, batch, abilities):
-    if 'exemplar' in abilities or any(f'truth_{d}' in batch for d in directions(abilities)):
+    truths = [f'truth_{direction}' in batch for direction in directions(abilities)]
+    if 'exemplar' in abilities or any(truths):
       return ''
     return 'the method takes no exemplar, and the data have no true translations'
 
   def update(self, batch, outputs, valid):
     for direction in directions(outputs.abilities):
       source, exemplar = (batch[name] for name in direction)
-      image = (outputs.translation if direction == 'ab' else outputs.back).image
       truth = batch.get(f'truth_{direction}')
-      values = {}
+      pictures = {'': outputs.translated(direction), DO_NOTHING: source}
+      likeness: dict[Measure, np.ndarray] = {}
       if truth is not None:
-        for prefix, picture in (('', image), ('do_nothing_', source)):
-          values[f'{prefix}{direction}_ssim'] = _ssim(picture, truth)
-          values[f'{prefix}{direction}_psnr'] = image_measures.psnr(picture, truth)
+        for reference, picture in pictures.items():
+          likeness[Measure('ssim', direction, reference)] = _ssim(picture, truth)
+          psnr = image_measures.psnr(picture, truth)
+          likeness[Measure('psnr', direction, reference)] = psnr
+        pictures[TRUTH] = truth
       if 'exemplar' in outputs.abilities or truth is not None:
-        for prefix, picture in (('', image), ('do_nothing_', source), ('truth_', truth)):
-          if picture is not None:
-            values[f'{prefix}{direction}_exemplar_ssim'] = _ssim(picture, exemplar)
-      groups = batch.get(f'{direction[0]}_apart')
-      for name, numbers in values.items():
-        self._values.add(name, numbers, valid)
-        if name.endswith('_ssim') and not name.startswith('do_nothing'):
-          for i, group in enumerate(outputs.apart):
-            self._values.add(f'{name}[{group}]', numbers, valid & groups[:, i])
+        for reference, picture in pictures.items():
+          likeness[Measure('exemplar_ssim', direction, reference)] = _ssim(picture, exemplar)
+      self._add(likeness, batch.get(f'{direction[0]}_apart'), outputs.apart, valid)
+
+  def _add(self, likeness, membership, groups, valid):
+    """Adds values [B] by measure, SSIM also of each group; `membership` is bool [B, groups]."""
+    for measure, values in likeness.items():
+      self._values.add(measure.column, values, valid)
+      if measure.quantity == 'psnr' or measure.reference == DO_NOTHING:
+        continue
+      for number, group in enumerate(groups):
+        column = measure.in_group(group).column
+        self._values.add(column, values, valid & membership[:, number])
 
   def results(self) -> Iterator[tuple[str, float]]:
     for name, mean in self._values.means():
       yield name, mean
-      if not name.endswith(']'):
-        yield f'{name}_std', self._values.summary(name)[1]
+      if not Measure.parse(name).group:
+        yield self._values.deviation(name)
 
 
 def directions(abilities: frozenset[str]) -> tuple[str, ...]:
-  """Those that a method translates in."""
+  """Returns the directions that a method with these abilities translates in."""
   return DIRECTIONS if 'reverse' in abilities else DIRECTIONS[:1]
 
 

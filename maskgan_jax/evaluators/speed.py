@@ -1,4 +1,4 @@
-"""How fast are translations, pictures in memory to pictures in memory?
+"""Measures how fast translations are, pictures in memory to pictures in memory.
 
   ab_images_per_second   of batches of `config.evaluation_batch_size`, translated as everything here
                          is: bytes in, pictures and masks back on the host; the median of as many
@@ -16,18 +16,26 @@ import time
 import jax
 import numpy as np
 
+from maskgan_jax.evaluators import base
+from maskgan_jax.runs.measures import Quantity
+
 _BATCHES = 10
 
 
-class Evaluator:
+class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+  order = 110
+  texts = ('speed_machine',)
+  quantities = (
+      Quantity('images_per_second', ('ab',), title='images per second',
+               better=1, digits=1,
+               meaning='How many pictures are translated in a second, in batches, from '
+                       'memory to memory.'),
+  )
 
   def __init__(self):
     self._rates = []
     self._warm = False
-
-  def missing(self, batch, abilities):
-    return ''
 
   def update(self, batch, outputs, valid):
     if len(self._rates) >= _BATCHES:

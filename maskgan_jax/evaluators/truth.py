@@ -1,17 +1,17 @@
-"""Did the right thing move, to the right place, and nothing else? Pictures against exact truths.
+"""Measures whether the right thing moved, to the right place, and nothing else, by exact truths.
 
 `transfer_...` compares z(a, b) with a wearing b's attribute, `removal_...` the removal of b's
 attribute with b without it; methods that do not remove, but translate back, do that, z(b, a).
-`do_nothing_...` is what leaving the picture as it is would get.
+`do_nothing_...` is the measure of the untranslated picture.
 
   *_error_inside, *_error_outside   mean absolute error, 1 being from black to white, where the
                                     truth changes the picture (true mask > 0.5) and elsewhere, where
                                     doing nothing is almost right: pixels that an edge covers by
                                     less than a half are there
   *_error_ratio                     error inside over that of doing nothing: 0 is perfect, 1 useless
-  *_psnr, *_ssim                    of whole pictures (see image_measures.py)
+  *_psnr, *_ssim                    of whole pictures (see _image_measures.py)
 
-All are means over images; an image that has no such region does not count there.
+All are means over images; an image without such a region does not count there.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,41 @@ import numpy as np
 
 from maskgan_jax.evaluators import _image_measures as image_measures
 from maskgan_jax.evaluators import base
+from maskgan_jax.runs.measures import DO_NOTHING, Measure, Quantity
+
+_TASKS = ('transfer', 'removal')
 
 
-class Evaluator:
+class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+  order = 10
+  quantities = (
+      Quantity('error_inside', ('transfer',), title='error where it should change',
+               better=-1, digits=4,
+               meaning='How far the colours of the translation are from the true answer, '
+                       'where something had to change.'),
+      Quantity('error_inside', ('removal',), title='error where it should change',
+               better=-1, digits=4,
+               meaning='How far the colours are from the same picture without the '
+                       'attribute, where it had to go.'),
+      Quantity('error_outside', _TASKS, title='error elsewhere', better=-1, digits=4,
+               meaning='The same everywhere else: what was changed but should not be.'),
+      Quantity('error_ratio', _TASKS, title='error over doing nothing', better=-1,
+               meaning='The error inside over that of doing nothing: 0 is perfect, 1 '
+                       'useless.'),
+      Quantity('psnr', ('transfer',), title='PSNR', better=1, unit='dB', digits=2,
+               meaning='Likeness of the translation to the true answer over the whole '
+                       'picture, in decibels.'),
+      Quantity('psnr', ('removal',), title='PSNR', better=1, unit='dB', digits=2,
+               meaning='Likeness of the picture without the attribute to the true one, '
+                       'in decibels.'),
+      Quantity('ssim', ('transfer',), title='SSIM', better=1, digits=4,
+               meaning='Structural likeness of the translation to the true answer; 1 is '
+                       'the same picture.'),
+      Quantity('ssim', ('removal',), title='SSIM', better=1, digits=4,
+               meaning='Structural likeness of the picture without the attribute to the '
+                       'true one.'),
+  )
 
   def __init__(self):
     self._values = base.PerImage()
@@ -36,39 +67,50 @@ class Evaluator:
 
   def update(self, batch, outputs, valid):
     if _knows_transfer(batch):
-      self._compare('transfer', outputs.translation.image, batch['a'], batch['truth_ab'],
-                    batch['truth_ab_mask'] > 0.5, valid)
+      pictures = {'': outputs.translation.image, DO_NOTHING: batch['a']}
+      region = batch['truth_ab_mask'] > 0.5
+      self._compare('transfer', pictures, batch['truth_ab'], region, valid)
     if _knows_removal(batch, outputs.abilities):
       removal = outputs.removal if 'remove' in outputs.abilities else outputs.back
-      self._compare('removal', removal.image, batch['b'], batch['truth_ba'],
-                    batch['b_mask'] > 0.5, valid)
+      pictures = {'': removal.image, DO_NOTHING: batch['b']}
+      region = batch['b_mask'] > 0.5
+      self._compare('removal', pictures, batch['truth_ba'], region, valid)
 
-  def _compare(self, task, image, before, truth, region, valid):
-    nothing = 'do_nothing' if task == 'transfer' else f'do_nothing_{task}'
-    for name, picture in ((task, image), (nothing, before)):
-      for where, pixels in (('inside', region), ('outside', ~region)):
-        error = mean_error(picture, truth, pixels)
-        self._values.add(f'{name}_error_{where}', error, valid & np.isfinite(error))
-      self._values.add(f'{name}_psnr', image_measures.psnr(picture, truth), valid)
-      self._values.add(f'{name}_ssim', image_measures.ssim(picture, truth), valid)
+  def _compare(self, task, pictures, truth, region, valid):
+    """Compares pictures, by what they are a reference of, with the truth."""
+    for reference, picture in pictures.items():
+      def add(quantity, values, counts, reference=reference):
+        column = Measure(quantity, task, reference).column
+        self._values.add(column, values, counts)
+
+      inside = mean_error(picture, truth, region)
+      outside = mean_error(picture, truth, ~region)
+      add('error_inside', inside, valid & np.isfinite(inside))
+      add('error_outside', outside, valid & np.isfinite(outside))
+      add('psnr', image_measures.psnr(picture, truth), valid)
+      add('ssim', image_measures.ssim(picture, truth), valid)
 
   def results(self) -> Iterator[tuple[str, float]]:
     means = dict(self._values.means())
     yield from means.items()
-    for task, nothing in (('transfer', 'do_nothing'), ('removal', 'do_nothing_removal')):
-      if before := means.get(f'{nothing}_error_inside'):
-        yield f'{task}_error_ratio', means[f'{task}_error_inside'] / before
+    for task in _TASKS:
+      error = Measure('error_inside', task)
+      nothing = means.get(error.do_nothing.column)
+      if nothing:
+        ratio = Measure('error_ratio', task)
+        yield ratio.column, means[error.column] / nothing
 
 
 def mean_error(x: np.ndarray, y: np.ndarray, region: np.ndarray) -> np.ndarray:
-  """Mean |x - y| / 255 over a region of each image, [B]; NaN where the region is empty.
+  """Returns the mean |x - y| / 255 over a region of each image, [B]; NaN for an empty region.
 
   Args:
     x: uint8 [B, H, W, C].
     y: the same.
     region: bool [B, H, W, 1].
   """
-  error = np.abs(x.astype(np.float64) - y.astype(np.float64)).mean(axis=-1, keepdims=True) / 255
+  difference = np.abs(x.astype(np.float64) - y.astype(np.float64))
+  error = difference.mean(axis=-1, keepdims=True) / 255
   count = region.sum(axis=(1, 2, 3))
   total = np.where(region, error, 0).sum(axis=(1, 2, 3))
   return np.where(count, total / np.maximum(count, 1), np.nan)
@@ -79,4 +121,5 @@ def _knows_transfer(batch) -> bool:
 
 
 def _knows_removal(batch, abilities) -> bool:
-  return not abilities.isdisjoint({'remove', 'reverse'}) and {'truth_ba', 'b_mask'} <= batch.keys()
+  makes_pictures = not abilities.isdisjoint({'remove', 'reverse'})
+  return makes_pictures and 'truth_ba' in batch and 'b_mask' in batch

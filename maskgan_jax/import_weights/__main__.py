@@ -38,10 +38,10 @@ from absl import flags
 import numpy as np
 
 from maskgan_jax import cli, errors, files
+from maskgan_jax import config as run_config
 from maskgan_jax.import_weights import content_transfer, inception, lomit, lpips, vgg19
 from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.runs import checkpoints, resumption
-from maskgan_jax.runs import config as run_config
 
 KINDS = {'content_transfer': content_transfer, 'inception': inception, 'lomit': lomit,
          'lpips': lpips, 'vgg19': vgg19}

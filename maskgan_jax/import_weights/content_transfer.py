@@ -14,10 +14,10 @@ import jax
 import ml_collections
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
 from maskgan_jax.import_weights.base import abstract, Converted
 from maskgan_jax.import_weights.tensors import Tensors
-from maskgan_jax.runs import config as run_config
 
 FILES = ('checkpoint',)
 

@@ -9,12 +9,12 @@ from maskgan_jax.methods import base
 
 def names() -> list[str]:
   """Returns the methods' names: a module is one unless it is the contract or begins with `_`."""
-  modules = [module.name for module in pkgutil.iter_modules(__path__)]
-  return sorted(name for name in modules if name != 'base' and not name.startswith('_'))
+  modules = {module.name for module in pkgutil.iter_modules(__path__)} - {'base'}
+  return sorted(name for name in modules if not name.startswith('_'))
 
 
 def module(name: str):
-  """The module of method `name`; UserError names the methods there are."""
+  """Returns the module of method `name`; raises UserError, which lists the methods."""
   if name not in names():
     raise errors.UserError(f'unknown method {name!r}{errors.nearest(name, names())}; '
                            f'methods: {", ".join(names())}')
@@ -22,10 +22,11 @@ def module(name: str):
 
 
 def make(config) -> base.Method:
-  """The method that `config.method` names, built from the config; UserError if it is another's."""
+  """Builds the method that `config.method` names; raises UserError for another method's config."""
   chosen = module(config.method)
+  defaults = chosen.get_default()
   for part in ('model', 'weights', 'optimizers'):
-    missing = set(chosen.get_default()[part]) - set(config[part])
+    missing = set(defaults[part]) - set(config[part])
     if missing:
       raise errors.UserError(f'config.method is {config.method!r}, but config.{part} has no '
                              f'{min(missing)!r}: the config is for another method; start from a '

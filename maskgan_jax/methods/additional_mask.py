@@ -105,10 +105,19 @@ def make(config: ml_collections.ConfigDict) -> 'AdditionalMask':
   return AdditionalMask(config)
 
 
-class AdditionalMask:
+class AdditionalMask(base.Method):
   """The networks of both schemes and their players."""
 
-  default_clip_norm = {}
+  extras = (
+      base.Extra('added_mask', 'added mask', 'what is added to the source; grey is nothing',
+                 shows_change=True),
+      base.Extra('attention', 'attention',
+                 'how much each place lets through, which is in the added mask already',
+                 saved=False),
+  )
+  mask_meanings = {
+      'source': 'Coloured: how much each pixel may change at most. What is erased stays as it is.',
+  }
 
   def __init__(self, config: ml_collections.ConfigDict):
     model = config.model

@@ -1,17 +1,23 @@
 """The contract between a method and everything that trains, evaluates, serves or compiles it.
 
-A method is a game between players. A file here with `get_default() -> ConfigDict` (its part of a
-config: `variant`, `model`, `weights`, `optimizers`), `shrink(config)` (for `:smoke`), `make(config)
--> Method` and `VARIANTS` (its named switches; the method has those chosen as `switches`) is a whole
-method: training, resuming, evaluation, translation and the tests find the rest through this
-contract.
+A method is a game between players. One file of this folder is a whole method. It has
+
+  get_default() -> ConfigDict    the method's part of a config: `variant`, `model`, `weights`,
+                                 `optimizers`
+  shrink(config)                 makes the networks small, for `:smoke`
+  make(config) -> Method         builds the method
+  VARIANTS                       named switches; the method keeps the chosen values as `switches`
+
+Training, resuming, evaluation, translation, the page and the tests know a method through this
+contract only.
 
 Images inside a method are float32 [B, H, W, C] in [-1, 1], masks float32 [B, H, W, 1] in [0, 1].
 """
 
 from collections.abc import Callable, Mapping
 import dataclasses
-from typing import Any, Protocol
+import types
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 import flax.struct
@@ -57,54 +63,147 @@ class Player:
 
 @flax.struct.dataclass
 class Translation:
-  """What a translation is made of.
+  """A translation and what it was made with.
 
   Attributes:
-    image: the source after the exemplar's example, or translated without, [B, H, W, 3] in [-1, 1].
-    source_mask: where the source was changed, [B, H, W, 1] in [0, 1]; None if there is no such.
-    exemplar_mask: what was taken from the exemplar, likewise.
-    extras: anything else by name, e.g. 'raw', the image before composition. Sample grids and the
-      translate command know 'feature_mask', [B, H, W, 1] in [0, 1], and 'added_mask', [B, H, W, 3]
-      in [-1, 1]; grids also 'attention', [B, H, W, 1] in [0, 1].
+    image: the source after the exemplar's example, or translated without an exemplar,
+      [B, H, W, 3] in [-1, 1].
+    source_mask: where the source was changed, [B, H, W, 1] in [0, 1]; None if the method has no
+      such mask.
+    exemplar_mask: what was taken from the exemplar, in the same form.
+    extras: other arrays by name. The method declares those that people see: `Method.extras`.
   """
   image: Any
   source_mask: Any = None
   exemplar_mask: Any = None
   extras: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+  @property
+  def masks(self) -> dict[str, Any]:
+    """Returns both masks by name, None for a mask that the method does not have."""
+    return {'source_mask': self.source_mask, 'exemplar_mask': self.exemplar_mask}
 
-class Method(Protocol):
-  """A method, built from a config; all functions are pure and may be jitted.
 
-  `abilities` says what `translate` and the optional functions offer: 'exemplar' (an exemplar
-  guides), 'source_mask' and 'exemplar_mask' (masks may be given), 'remove' (`remove(params,
-  model_state, image, *, mask=None, threshold)`), 'segment' (`segment(params, model_state, image)`,
-  a soft mask), 'interpolate' (`interpolate(params, model_state, source, exemplar_1, exemplar_2,
-  weight)`), 'reverse' (`translate(..., reverse=True)`: a picture of domain b after one of a).
+class Extra(NamedTuple):
+  """Declares an entry of `Translation.extras` that people see.
 
-  Attributes that a method may have: `mixes_examples`, true where a translation depends on the
-  others of its batch, which is then not padded; `provenance`, name -> text, what has to stand
-  beside every result, e.g. which perceptual network it was trained with; `pretrained()` -> group
-  -> tree, parameters from elsewhere that take the place of fresh ones when a run begins.
+  An array [B, H, W, 1] in [0, 1] is shown as a mask of the source, an array [B, H, W, 3] in [-1, 1]
+  as a picture.
+
+  Attributes:
+    name: key in `Translation.extras`. A translation may lack it.
+    title: heading of its column in sample grids.
+    meaning: what the column shows, in words that go on after a colon.
+    saved: whether `translate --save_masks` writes it as <result>_<name>.png, and the page shows it
+      and puts it into its archive. Sample grids show every extra.
+    shows_change: whether sweeps and comparisons of models show it in place of the source's mask,
+      and sample grids for the other direction too.
   """
-  players: tuple[Player, ...]
-  abilities: frozenset[str]
-  default_clip_norm: Mapping[str, float]  # player -> global gradient norm; 0 is off
+  name: str
+  title: str
+  meaning: str
+  saved: bool = True
+  shows_change: bool = False
+
+
+class Method:
+  """A method, built from a config. All functions are pure and may be jitted.
+
+  A subclass has `players`, `init` and `translate`, and what its abilities name; everything else
+  has a default here.
+
+  Attributes:
+    players: in the order in which they play.
+    abilities: what `translate` and the other functions offer:
+      'exemplar': an exemplar guides the translation;
+      'source_mask', 'exemplar_mask': callers may give these masks;
+      'reverse': `translate` takes `reverse=True`, for a picture of domain b after one of a;
+      'remove', 'segment', 'interpolate': the functions of these names.
+    default_clip_norm: player -> global norm that its gradients are clipped to; 0 or absent is off.
+    mixes_examples: whether a translation depends on the other examples of its batch, which is then
+      not padded.
+    groups_of_earlier_stages: parameter groups that `config.init_from` takes from another run where
+      `config.init_groups` is empty.
+    provenance: name -> text that stands beside every result, e.g. which perceptual network the
+      model was trained with.
+    extras: entries of `Translation.extras` that people see, in the order of their columns.
+    mask_meanings: role ('source', 'exemplar') -> what the mask means to a person who paints it on
+      the page.
+  """
+  players: tuple[Player, ...] = ()
+  abilities: frozenset[str] = frozenset()
+  default_clip_norm: Mapping[str, float] = types.MappingProxyType({})
+  mixes_examples: bool = False
+  groups_of_earlier_stages: tuple[str, ...] = ()
+  provenance: Mapping[str, str] = types.MappingProxyType({})
+  extras: tuple[Extra, ...] = ()
+  mask_meanings: Mapping[str, str] = types.MappingProxyType({
+      'source': 'Coloured: where the source changes. Erase what is to stay as it is.',
+      'exemplar': 'Coloured: what is taken from the exemplar. Erase what is not to be taken.',
+  })
 
   def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, ModelState]:
-    """Fresh parameters and state for batches of this shape."""
+    """Returns fresh parameters and state for batches of this shape."""
+    raise NotImplementedError
+
+  def pretrained(self) -> Params:
+    """Returns parameter groups from elsewhere that replace fresh ones when a run begins."""
+    return {}
 
   def translate(self, params: Params, model_state: ModelState, source: jax.Array,
                 exemplar: jax.Array | None, *, source_mask: jax.Array | None = None,
                 exemplar_mask: jax.Array | None = None,
                 rng: jax.Array | None = None) -> Translation:
-    """The source after the exemplar's example, which is None without the ability 'exemplar'; given
-    masks take the place of the predicted ones, or limit them."""
+    """Returns the source after the exemplar's example.
+
+    A method with the ability 'reverse' also takes `reverse`, a bool.
+
+    Args:
+      params: parameters by group.
+      model_state: as `init` returns it.
+      source: [B, H, W, 3].
+      exemplar: [B, H, W, 3]; None for a method without the ability 'exemplar'.
+      source_mask: replaces the predicted mask, or limits it.
+      exemplar_mask: replaces the predicted mask, or limits it.
+      rng: key of methods that draw noise.
+    """
+    raise NotImplementedError
+
+  def remove(self, params: Params, model_state: ModelState, image: jax.Array, *,
+             mask: jax.Array | None = None, threshold: float | None = None) -> Translation:
+    """Returns the image without what the method transfers; for the ability 'remove'."""
+    raise NotImplementedError
+
+  def segment(self, params: Params, model_state: ModelState, image: jax.Array) -> jax.Array:
+    """Returns the soft mask of what the method transfers; for the ability 'segment'."""
+    raise NotImplementedError
+
+  def interpolate(self, params: Params, model_state: ModelState, source: jax.Array,
+                  exemplar_1: jax.Array, exemplar_2: jax.Array, weight: float) -> Translation:
+    """Returns the translation between two exemplars; for the ability 'interpolate'."""
+    raise NotImplementedError
+
+  def saved_masks(self, translation: Translation) -> dict[str, Any]:
+    """Returns the masks and extras that `--save_masks` and the page's archive keep, by name."""
+    saved = dict(translation.masks)
+    for extra in self.extras:
+      if extra.saved:
+        saved[extra.name] = translation.extras.get(extra.name)
+    return {name: array for name, array in saved.items() if array is not None}
+
+  def saved_names(self) -> tuple[str, ...]:
+    """Returns the names that `saved_masks` may have."""
+    return ('source_mask', 'exemplar_mask', *(e.name for e in self.extras if e.saved))
+
+  @property
+  def change_extra(self) -> str:
+    """Name of the extra that shows the change; '' if there is none."""
+    return next((extra.name for extra in self.extras if extra.shows_change), '')
 
 
 def initializer(networks: Mapping[str, nn.Module], rng: jax.Array
                 ) -> tuple[Callable[..., Any], tuple[Params, ModelState]]:
-  """A function that initialises one network after another, and the variables that it fills.
+  """Returns a function that initialises one network after another, and the variables it fills.
 
   Returns:
     init(name, *inputs, **options) -> output, and (params, {'batch_stats': ...}) by name.
@@ -122,12 +221,12 @@ def initializer(networks: Mapping[str, nn.Module], rng: jax.Array
 
 
 def image_shape(config: ml_collections.ConfigDict) -> tuple[int, int]:
-  """(height, width) of images in pixels."""
+  """Returns (height, width) of the model's images, in pixels."""
   return config.image_size, config.image_width or config.image_size
 
 
 def require_square(config: ml_collections.ConfigDict) -> None:
-  """UserError unless images are square."""
+  """Raises UserError unless images are square."""
   height, width = image_shape(config)
   if height != width:
     raise errors.UserError(f'{config.method} takes square images only, but config.image_size is '
@@ -135,7 +234,7 @@ def require_square(config: ml_collections.ConfigDict) -> None:
 
 
 def abstract_model(method: Method, config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Shapes of what a checkpoint's `model` item holds."""
+  """Returns the shapes of what a checkpoint's `model` item holds."""
   image = jax.ShapeDtypeStruct((2, *image_shape(config), 3), jnp.float32)
   labels = jax.ShapeDtypeStruct((2, len(config.data.attributes)), jnp.float32)
   example = {'a': image, 'b': image, 'a_attributes': labels, 'b_attributes': labels}
@@ -145,10 +244,10 @@ def abstract_model(method: Method, config: ml_collections.ConfigDict) -> dict[st
 
 
 def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, Any]:
-  """An optimizer's part of a config: Adam, constant learning rate, clipping as the method says."""
+  """Returns an optimizer's part of a config: Adam, constant rate, clipping as the method says."""
   return dict(
       name='adam', learning_rate=learning_rate, b1=b1, b2=b2, eps=1e-8,
-      clip_norm=config_dict.placeholder(float),  # global norm; 0 is off, None as the variant says
+      clip_norm=config_dict.placeholder(float),  # global norm; 0 is off, None as the method says
       schedule='constant',  # 'halve', 'halve_linearly', 'linear', 'polynomial': optimizers.py
       schedule_start=0,  # step until which the learning rate is constant
       schedule_every=0,  # 'halve', 'halve_linearly': steps between two halvings
@@ -158,7 +257,7 @@ def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, 
 
 def switches(config: ml_collections.ConfigDict, variants: Mapping[str, Mapping[str, Any]]
              ) -> ml_collections.FrozenConfigDict:
-  """Values of a method's named switches: those set in `config.model`, else those of the variant.
+  """Returns the values of a method's named switches: set in `config.model`, or the variant's.
 
   Args:
     config: with `variant` and `model`; a switch that is None there follows the variant.
@@ -168,13 +267,15 @@ def switches(config: ml_collections.ConfigDict, variants: Mapping[str, Mapping[s
     raise errors.UserError(f'config.variant is {config.variant!r}'
                            f'{errors.nearest(str(config.variant), variants)}; '
                            f'choose one of {", ".join(sorted(variants))}')
-  chosen = {name: default if config.model[name] is None else config.model[name]
-            for name, default in variants[config.variant].items()}
+  chosen = dict(variants[config.variant])
+  for name in chosen:
+    if config.model[name] is not None:
+      chosen[name] = config.model[name]
   return ml_collections.FrozenConfigDict(chosen)
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
-  """`value` if it is among `choices`, else UserError."""
+  """Returns `value`, or raises UserError if it is not among `choices`."""
   if value not in choices:
     raise errors.UserError(f'config.{name} is {value!r}{errors.nearest(str(value), choices)}; '
                            f'choose one of {", ".join(choices)}')

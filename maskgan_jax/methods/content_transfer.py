@@ -106,11 +106,17 @@ def make(config: ml_collections.ConfigDict) -> 'ContentTransfer':
   return ContentTransfer(config)
 
 
-class ContentTransfer:
+class ContentTransfer(base.Method):
   """The five networks and the two players; see the module's docstring."""
 
   abilities = frozenset({'exemplar', 'source_mask', 'exemplar_mask', 'remove', 'segment',
                          'interpolate'})
+  mask_meanings = {
+      'source': 'Coloured: where the source changes. What is erased stays as it is, pixel for '
+                'pixel.',
+      'exemplar': 'Coloured: what is taken from the exemplar. Its code is one for the whole face: '
+                  'erasing takes less of it, not a part.',
+  }
 
   def __init__(self, config: ml_collections.ConfigDict):
     base.require_square(config)

@@ -119,10 +119,15 @@ def make(config: ml_collections.ConfigDict) -> 'EgscIt':
   return EgscIt(config)
 
 
-class EgscIt:
+class EgscIt(base.Method):
   """The networks and the players of both stages; what domains share sees them interleaved."""
 
-  default_clip_norm = {}
+  extras = (base.Extra('feature_mask', "source's feature mask",
+                       'what the masks of the features let through, the mean over channels'),)
+  mask_meanings = {
+      'source': 'Coloured: what may change. The model itself decides which features it keeps.',
+      'exemplar': 'Coloured: the part of the exemplar whose statistics count.',
+  }
 
   def __init__(self, config: ml_collections.ConfigDict):
     model = config.model

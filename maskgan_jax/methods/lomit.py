@@ -117,14 +117,19 @@ def make(config: ml_collections.ConfigDict) -> 'Lomit':
   return Lomit(config)
 
 
-class Lomit:
+class Lomit(base.Method):
   """The networks and the two players; see the module's docstring.
 
   Images, masks and codes of a and b go through the networks together, interleaved (a0, b0, a1, ...)
   so that a batch that is split over devices stays where it is.
   """
 
-  default_clip_norm = {}
+  mask_meanings = {
+      'source': "Coloured: what is drawn in the exemplar's style. What is erased keeps the "
+                "source's own style; it is drawn anew all the same.",
+      'exemplar': 'Coloured: whose style is taken. Where nothing is left, a style of nothing, '
+                  'often grey, takes its place.',
+  }
 
   def __init__(self, config: ml_collections.ConfigDict):
     base.require_square(config)

@@ -1,4 +1,4 @@
-r"""The data of a config for other frameworks: pictures out, translations in, the same measures.
+r"""Writes a config's data for other frameworks, and measures the translations that they make.
 
   python -m maskgan_jax.picture_benchmark --config=configs/avatars_benchmark.py:glasses,quick \
       --write=DIR
@@ -6,17 +6,17 @@ r"""The data of a config for other frameworks: pictures out, translations in, th
       --pictures=DIR1 --back=DIR2 --masks=DIR3 --output=scores.csv
 
 The first writes PNG files: training and validation pictures, the test pairs that evaluation
-measures, their true answers, and a README.txt that says what is what and how to take part. DIR is
-whole or not there: told to stop, the command leaves nothing.
+measures, their true answers, and a README.txt that explains them and how to take part. DIR is whole
+or absent: a command that is stopped leaves nothing.
 
-The second measures translations that somebody made of the test pairs, by all evaluators of the
-config but 'speed', and prints what `evaluate` prints. DIR1 holds one PNG for each pair, of the name
-that the pair has in DIR/a: the translation of a after b. Optional:
+The second measures translations of the test pairs that another program made, by all evaluators of
+the config except 'speed', and prints what `evaluate` prints. DIR1 holds one PNG for each pair, with
+the name that the pair has in DIR/a: the translation of a after b. Optional:
 
   --back              b with the attribute taken off, or translated after a
   --masks             where the method says that b has the attribute; grey, 255 is 1
   --validation_masks  the same of all of DIR/validationB: on these the threshold for --masks is
-                      searched, as it is for a model; without them it is 0.5 and nothing else
+                      searched, as it is for a model; without them it is 0.5
   --source_masks      where the method says that it changed a
 
 What needs a model, such as the diversity over exemplars, is left out. --config.key=value goes with
@@ -34,10 +34,10 @@ from absl import flags
 import ml_collections
 
 from maskgan_jax import cli, errors, evaluators, files
+from maskgan_jax import config as run_config
 from maskgan_jax.data import pipeline
 from maskgan_jax.picture_benchmark import folders as benchmark_folders
 from maskgan_jax.picture_benchmark import given as given_pictures
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import scores
 
 _NEEDS_A_MODEL = ('speed',)
@@ -50,8 +50,8 @@ def write(config: ml_collections.ConfigDict, folder: str, *, command: str = '',
           note: Callable[[str], None] = print) -> dict[str, int]:
   """Writes the data; see the module's docstring and `benchmark_folders.write`.
 
-  `watch` is called once the data are open, and returns what is then called often. `note` is told
-  which pictures are not used.
+  `watch` is called once the data are open, and returns a function that is then called often.
+  `note` takes a line on pictures that are not used.
   """
   benchmark_folders.require_empty(folder)
   data = _open(config, note)
@@ -60,15 +60,15 @@ def write(config: ml_collections.ConfigDict, folder: str, *, command: str = '',
 
 def measure(config: ml_collections.ConfigDict, folders: given_pictures.Folders, output: str = '',
             *, note: Callable[[str], None] = print) -> dict[str, float | str]:
-  """Measures translations that are given as files; see the module's docstring.
+  """Measures translations in files; see the module's docstring.
 
   Args:
     config: whose evaluators measure.
     folders: of the files.
     output: a CSV file in the format of scores.csv, with one row; '' for none.
-    note: told what cannot be measured.
+    note: takes a line on what cannot be measured.
   Returns:
-    name -> value, as evaluators.run.
+    name -> value, as `evaluators.run` does.
   """
   names = [name for name in config.evaluators if name not in _NEEDS_A_MODEL]
   for name in names:
@@ -95,19 +95,18 @@ def measure(config: ml_collections.ConfigDict, folders: given_pictures.Folders, 
 
 
 def _open(config: ml_collections.ConfigDict, note: Callable[[str], None]) -> pipeline.Data:
-  """The config's data, read once and not kept; notes what is not used of them."""
-  config_data = config.data.copy_and_resolve_references()
-  with config_data.unlocked():
-    config_data.in_memory = 'never'
-  data = pipeline.make(config_data, image_size=config.image_size, image_width=config.image_width,
-                       seed=config.seed)
-  if unused := data.describe()['unused']:
-    note(f'{config_data.path}: {unused}')
+  """Opens the config's data, which are read once and not kept; notes what is not used."""
+  config = config.copy_and_resolve_references()
+  config.data.in_memory = 'never'
+  data = pipeline.make(config)
+  unused = data.describe()['unused']
+  if unused:
+    note(f'{config.data.path}: {unused}')
   return data
 
 
 def _check_output(path: str) -> None:
-  """UserError for what cannot be written, or must not: a run's scores.csv has other rows."""
+  """Raises UserError for a file that cannot be written, or must not, as a run's scores.csv."""
   if not path:
     return
   if not path.endswith('.csv'):
@@ -132,7 +131,7 @@ def _check_output(path: str) -> None:
 
 
 def measuring_command(arguments: list[str]) -> str:
-  """The command that measures, as far as a config goes: for whoever gets the pictures."""
+  """Returns the command that measures with this config, for whoever gets the pictures."""
   kept, takes_next = [], False
   for argument in arguments:
     name, equals, _ = argument.lstrip('-').partition('=')
@@ -141,13 +140,14 @@ def measuring_command(arguments: list[str]) -> str:
       kept.append(argument)
       takes_next = not takes_next and not equals
   for key in ('accuracy', 'identity'):  # networks of whoever measures
-    if not any(f'config.{key}.network' in argument for argument in kept):
+    named = [f'config.{key}.network' in argument for argument in kept]
+    if not any(named):
       kept.append(f'--config.{key}.network=FILE')
   return shlex.join(['python', '-m', 'maskgan_jax.picture_benchmark', *kept])
 
 
 def define_flags() -> None:
-  """The command's flags."""
+  """Defines the command's flags."""
   run_config.define_flags()
   flags.DEFINE_string('write', '', 'Folder to write the data into; absent or empty.')
   flags.DEFINE_string('pictures', '', 'Folder of translations to measure, a PNG for each test '
@@ -161,33 +161,34 @@ def define_flags() -> None:
 
 
 def main() -> None:
-  """The command: one way or the other."""
-  given = flags.FLAGS
-  if bool(given.write) == bool(given.pictures):
+  """Runs the command: one way or the other."""
+  arguments = flags.FLAGS
+  if bool(arguments.write) == bool(arguments.pictures):
     raise errors.UserError('give either --write=DIR, to get the pictures, or --pictures=DIR, to '
                            'have translations measured; see --help')
-  for name in _MEASURING if given.write else ():
-    if given[name].value:
+  for name in _MEASURING if arguments.write else ():
+    if arguments[name].value:
       raise errors.UserError(f'--{name} goes with --pictures, not with --write')
-  if not given.write:
-    folders = given_pictures.Folders(given.pictures, given.back, given.masks,
-                                     given.validation_masks, given.source_masks)
+  if not arguments.write:
+    folders = given_pictures.Folders(
+        arguments.pictures, arguments.back, arguments.masks, arguments.validation_masks,
+        arguments.source_masks)
   config = run_config.from_flags()
   note = functools.partial(print, file=sys.stderr, flush=True)
-  if given.write:
-    counts = write(config, given.write, command=measuring_command(sys.argv[1:]), watch=_watch,
-                   note=note)
-    print(f'wrote {sum(counts.values()):,} files into {given.write}; README.txt there says what '
-          'is what')
+  if arguments.write:
+    command = measuring_command(sys.argv[1:])
+    counts = write(config, arguments.write, command=command, watch=_watch, note=note)
+    print(f'wrote {sum(counts.values()):,} files into {arguments.write}; README.txt there explains '
+          'them')
     return
-  results = measure(config, folders, given.output, note=note)
+  results = measure(config, folders, arguments.output, note=note)
   print(evaluators.table(results))
-  if given.output:
-    print(f'wrote {given.output}')
+  if arguments.output:
+    print(f'wrote {arguments.output}')
 
 
 def _watch() -> Callable[[], None]:
-  """From now on, being told to stop is found out by what this returns: files are then cleared."""
+  """Installs signal handlers; the returned poll() raises Preempted, so that files are removed."""
   return cli.watch(
       'told to stop; nothing was written, and the same command begins anew')[1]
 

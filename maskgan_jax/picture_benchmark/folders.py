@@ -1,7 +1,6 @@
 """A config's data as a folder of PNG files, for methods that are not written with this library."""
 
 from collections.abc import Callable, Iterator, Sequence
-import contextlib
 import csv
 import io
 import os
@@ -18,9 +17,9 @@ from maskgan_jax.data import evaluation, images, pictures, pipeline
 
 _BATCH = 64  # pictures that are in memory at once
 _WIDTH, _INDENT = 90, 18  # letters of the README's lines, and of names of folders in it
-# What stands in a batch, and what README.txt says of it.
-_GIVEN = {'a': 'the picture to translate',
-          'b': 'the picture whose attribute it is to have, or whose look'}
+# What a batch holds, and what README.txt says of it.
+_INPUTS = {'a': 'the picture to translate',
+          'b': 'the picture whose attribute it should get, or whose look'}
 _ANSWERS = {
     'truth_ab': "a as it should become: wearing b's attribute, or looking as b does",
     'truth_ba': 'b without the attribute, or as a, where every picture has some',
@@ -39,9 +38,9 @@ def write(data: pipeline.Data, config: ml_collections.ConfigDict, folder: str, *
     config: `evaluation_pairs` and `data.attributes` count.
     folder: must be empty or absent.
     command: that measures translations, for README.txt.
-    poll: called before each picture; may raise to stop.
+    poll: is called before each picture; may raise to stop.
   Returns:
-    How many files there are by folder within it.
+    The number of files by folder within it.
   """
   require_empty(folder)
   test = data.evaluation('test', batch_size=_BATCH, max_pairs=config.evaluation_pairs or None)
@@ -64,15 +63,17 @@ def write(data: pipeline.Data, config: ml_collections.ConfigDict, folder: str, *
 
 
 def require_empty(folder: str) -> None:
-  """UserError where there is something already."""
+  """Raises UserError for a folder that holds something."""
   try:
-    with contextlib.suppress(FileNotFoundError):
-      if found := sorted(os.listdir(folder)):
-        raise errors.UserError(f'{folder} is not empty: it holds {found[0]}'
-                               + (f' and {len(found) - 1} more' if len(found) > 1 else '')
-                               + '; name a folder that is not there yet')
+    names = sorted(os.listdir(folder))
+  except FileNotFoundError:
+    return
   except OSError as error:
     raise errors.UserError(f'cannot write into {folder}: {error.strerror or error}') from error
+  if names:
+    more = f' and {len(names) - 1} more' if len(names) > 1 else ''
+    raise errors.UserError(f'{folder} is not empty: it holds {names[0]}{more}; name a folder that '
+                           'does not exist yet')
 
 
 def file_names(count: int) -> list[str]:
@@ -81,7 +82,7 @@ def file_names(count: int) -> list[str]:
 
 
 def encode(array: np.ndarray) -> bytes:
-  """A PNG of uint8 [H, W, 3], or of a mask, float [H, W, 1] in [0, 1], of which 255 is 1.
+  """Encodes uint8 [H, W, 3], or a mask, float [H, W, 1] in [0, 1], as a PNG in which 255 is 1.
 
   A mask's pixel is more than 127 just where the mask is more than a half.
   """
@@ -90,38 +91,47 @@ def encode(array: np.ndarray) -> bytes:
   return images.encode_png(array)
 
 
-def _with_progress(found, data, test):
-  """The same files, with a bar on terminals; tables do not count."""
-  total = test.num_pairs + sum(len(indices) for split in _SETS for indices in data.members(split))
+def _with_progress(named_contents, data, test):
+  """Yields the same files, with a bar on terminals that counts pictures and pairs."""
+  total = test.num_pairs
+  for split in _SETS:
+    total += sum(map(len, data.members(split)))
+  second_files = {*_ANSWERS, 'b'}  # of a pair that a/NAME.png has counted
   with tqdm.tqdm(desc='writing', total=total, unit=' pictures', disable=not sys.stderr.isatty(),
                  leave=False) as bar:
-    for name, content in found:
+    for name, content in named_contents:
       yield name, content
-      bar.update(name.endswith('.png') and os.path.dirname(name) not in (_ANSWERS.keys() | {'b'}))
+      bar.update(name.endswith('.png') and os.path.dirname(name) not in second_files)
 
 
 def _files(data, config, test) -> Iterator[tuple[str, bytes]]:
   """Yields names and contents, a few pictures ahead."""
   for split in _SETS:
-    members = data.members(split)
-    for domain, indices in zip('AB', members, strict=True):
-      yield from _set(data, split, f'{split}{domain}', indices)
-    rows = [(f'{split}{domain}/{name}', index)
-            for domain, indices in zip('AB', members, strict=True)
-            for name, index in zip(file_names(len(indices)), indices, strict=True)]
+    rows = []
+    for domain, indices in zip('AB', data.members(split), strict=True):
+      folder = f'{split}{domain}'
+      yield from _set(data, split, folder, indices)
+      rows += _rows(folder, file_names(len(indices)), indices)
     yield from _table(data, config, split, rows)
+
+  # Test pairs: what a method gets, and the answers that it must not see.
   names, done = file_names(test.num_pairs), 0
   for batch in test:
-    chosen = names[done:done + int(batch['valid'].sum())]
-    for part in (*_GIVEN, *_ANSWERS):
-      for name, array in zip(chosen, batch.get(part, ()), strict=False):  # the rest is padding
-        if not np.isnan(array).any():  # a mask that is missing
+    names_of_batch = names[done:done + int(batch['valid'].sum())]
+    for part in (*_INPUTS, *_ANSWERS):
+      # Rows beyond the names are padding, and a missing mask is NaN.
+      for name, array in zip(names_of_batch, batch.get(part, ()), strict=False):
+        if not np.isnan(array).any():
           yield f'{part}/{name}', encode(array)
-    done += len(chosen)
+    done += len(names_of_batch)
   a, b = data.members('test')
-  rows = [(f'{part}/{name}', index) for part, indices in (('a', a), ('b', evaluation.turned(a, b)))
-          for name, index in zip(names, indices, strict=False)]
+  rows = _rows('a', names, a) + _rows('b', names, evaluation.turned(a, b))
   yield from _table(data, config, 'test', rows)
+
+
+def _rows(folder, names, indices) -> list[tuple[str, Any]]:
+  """Returns (FOLDER/NAME, index of the record), as far as there are both."""
+  return [(f'{folder}/{name}', index) for name, index in zip(names, indices, strict=False)]
 
 
 def _set(data, split, folder, indices):
@@ -147,44 +157,52 @@ def _table(data, config, split, rows: Sequence[tuple[str, Any]]):
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
   writer.writerow(['picture', *records.attribute_names])
-  writer.writerows([name, *records.attributes[index].astype(int)] for name, index in rows)
+  for name, index in rows:
+    writer.writerow([name, *records.attributes[index].astype(int)])
   yield f'{split}.csv', text.getvalue().encode()
 
 
 def readme(data: pipeline.Data, counts: dict[str, int], tables: Sequence[str], command: str) -> str:
-  """What is what, in what units, and how translations are measured."""
-  described = data.describe()
+  """Returns what README.txt says: what each folder holds, and how translations are measured."""
   height, width = data.image_shape
-  domains = [f'a: {described["a"] or "all"}', f'b: {described["b"] or "all"}']
-  if (described['test_a'], described['test_b']) != (described['a'], described['b']):
-    domains += [f'a in validation and test: {described["test_a"] or "all"}',
-                f'b in validation and test: {described["test_b"] or "all"}']
-  lines = [f'Data: {described["source"]} {described["place"]}'.rstrip(), *domains,
-           f'Fingerprint: {data.fingerprint} (scores of another one are of other data)', '',
-           _wrapped(f'Pictures are PNG, RGB, {width} wide and {height} high, as methods of this '
-                    'library see them; none is mirrored. Masks are grey PNG of the same size: 255 '
-                    'is 1, all of the pixel, and 0 none of it.'), '']
-  for split, what in _SETS.items():
+  lines = [
+      *_description(data), '',
+      _wrapped(f'Pictures are PNG, RGB, {width} wide and {height} high, as methods of this library '
+               'see them; none is mirrored. Masks are grey PNG of the same size: 255 is 1, all of '
+               'the pixel, and 0 none of it.'), '']
+  for split, kind in _SETS.items():
     for domain in 'AB':
-      if counts.get(f'{split}{domain}'):
-        lines.append(_entry(f'{split}{domain}', f'{counts[f"{split}{domain}"]:,} {what} pictures '
-                            f'of domain {domain.lower()}, unpaired'))
+      folder = f'{split}{domain}'
+      if counts.get(folder):
+        lines.append(_entry(folder, f'{counts[folder]:,} {kind} pictures of domain '
+                            f'{domain.lower()}, unpaired'))
   lines += ['', f'{counts["a"]:,} test pairs; files of the same name belong together:']
-  lines += [_entry(name, what) for name, what in _GIVEN.items()]
+  lines += [_entry(name, contents) for name, contents in _INPUTS.items()]
   lines += ['', _wrapped('Their answers, which a method must not see, nor whoever chooses its '
                          'settings:')]
-  for name, what in _ANSWERS.items():
+  for name, contents in _ANSWERS.items():
     if counts.get(name):
       some = '' if counts[name] == counts['a'] else f'; of {counts[name]:,} of them'
-      lines.append(_entry(name, what + some))
+      lines.append(_entry(name, contents + some))
   if tables:
     lines += ['', _wrapped(f'{", ".join(tables)}: the labels of the pictures, 0 or 1. Those of the '
                            'test are answers, too.')]
   lines += ['', 'To take part', '------------', *map(_wrapped, _HOW)]
   if command:
-    lines += ['', *(f'  {command}{options}' for options in (
-        ' --pictures=DIR', ' --pictures=DIR --back=DIR2 --masks=DIR3 --output=scores.csv'))]
+    lines += ['', f'  {command} --pictures=DIR',
+              f'  {command} --pictures=DIR --back=DIR2 --masks=DIR3 --output=scores.csv']
   return '\n'.join(lines) + '\n'
+
+
+def _description(data: pipeline.Data) -> list[str]:
+  """Returns where the data are from, what the domains are, and their fingerprint."""
+  described = data.describe()
+  lines = [f'Data: {described["source"]} {described["place"]}'.rstrip(),
+           f'a: {described["a"] or "all"}', f'b: {described["b"] or "all"}']
+  if (described['test_a'], described['test_b']) != (described['a'], described['b']):
+    lines += [f'a in validation and test: {described["test_a"] or "all"}',
+              f'b in validation and test: {described["test_b"] or "all"}']
+  return [*lines, f'Fingerprint: {data.fingerprint} (scores of another one are of other data)']
 
 
 _HOW = (
@@ -206,7 +224,7 @@ def _wrapped(text: str) -> str:
   return textwrap.fill(text, _WIDTH, subsequent_indent=indent)
 
 
-def _entry(name: str, what: str) -> str:
-  """A folder and what is in it."""
+def _entry(name: str, contents: str) -> str:
+  """Returns a folder's name and what it holds."""
   start = f'{name}/'.ljust(_INDENT)
-  return textwrap.fill(start + what, _WIDTH, subsequent_indent=' ' * _INDENT)
+  return textwrap.fill(start + contents, _WIDTH, subsequent_indent=' ' * _INDENT)

@@ -1,7 +1,7 @@
-"""Translations that somebody else has made, as files, in the place of a model.
+"""Translations of another program, as files, in the place of a model.
 
-`Given` is to evaluators what a Translator is to them, and its `data` what data are. It knows the
-pictures of one split of pairs only: whatever else is asked of it raises a UserError.
+Evaluators use `Given` as they use a Translator, and its `data` as they use data. It knows the
+pictures of one split of pairs only: any other request raises UserError.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,12 +23,12 @@ _PICTURE, _MASK = ('RGB',), ('L', '1')  # modes
 
 @dataclasses.dataclass(frozen=True)
 class Folders:
-  """What somebody has made; '' where there is none.
+  """Folders of what another program has made; '' where there is none.
 
   Attributes:
     pictures: of the translations of a, one a test pair.
-    back: of b without the attribute, or after a.
-    masks: where the method says that b has it.
+    back: of b without the attribute, or translated after a.
+    masks: where the method says that b has the attribute.
     validation_masks: the same of each validation picture of b.
     source_masks: where the method says that it changes a.
   """
@@ -40,7 +40,7 @@ class Folders:
 
   def __post_init__(self):
     if self.validation_masks and not self.masks:
-      raise errors.UserError('--validation_masks only serve to cut --masks, which are not given')
+      raise errors.UserError('--validation_masks only serve to cut --masks, which is missing')
     for field in dataclasses.fields(self):
       folder = getattr(self, field.name)
       if folder and not os.path.isdir(folder):
@@ -53,22 +53,22 @@ class Given:
 
   Attributes:
     config: of the measuring.
-    data: serves the same pairs as what it was made of, and is to be measured with.
-    abilities: 'reverse', 'segment' and 'source_mask', where there are files of that.
+    data: serves the same pairs as the data it was made of; evaluators must use it.
+    abilities: 'reverse', 'segment' and 'source_mask', where there are files.
   """
   threshold = None
   step = None
 
   def __init__(self, config: ml_collections.ConfigDict, data: Any, folders: Folders,
                names: Callable[[int], Sequence[str]], poll: Callable[[], None] = lambda: None):
-    """Reads every file once; UserError names the first that is not as it has to be.
+    """Reads every file once; UserError names the first wrong one.
 
     Args:
       config: `evaluation_pairs` counts.
       data: `data.pipeline.Data`.
-      folders: what there is.
-      names: of the pictures' files, in order.
-      poll: called before each file; may raise to stop.
+      folders: of the files.
+      names: returns the files' names, in order, of a number of pictures.
+      poll: is called before each file; may raise to stop.
     """
     self.config = config
     pairs = data.evaluation('test', batch_size=1, max_pairs=config.evaluation_pairs or None)
@@ -93,17 +93,17 @@ class Given:
 
   def __call__(self, source: Any, exemplar: Any = None, source_mask: Any = None,
                exemplar_mask: Any = None, *, reverse: bool = False) -> Translation:
-    """What was made of the a of a batch, or, `reverse`, of its b."""
+    """Returns what was made of the a of a batch, or, `reverse`, of its b."""
     split, numbers = self.data.whereabouts('b' if reverse else 'a', source)
     files = self._back if reverse else self._pictures
     if split != 'test' or files is None or not (
         exemplar is None and source_mask is None and exemplar_mask is None):
-      raise errors.UserError('only the translations that were given can be measured, not others')
+      raise errors.UserError('only the translations in these folders can be measured, not others')
     mask = self._source_masks.masks(numbers) if self._source_masks and not reverse else None
     return Translation(files.images(numbers), mask)
 
   def segment(self, image: Any) -> np.ndarray:
-    """The soft mask that was made of the b of a batch, float32 [B, H, W, 1]."""
+    """Returns the soft mask that was made of the b of a batch, float32 [B, H, W, 1]."""
     split, numbers = self.data.whereabouts('b', image)
     if split == 'validation':
       numbers = [self._turned[number] for number in numbers]
@@ -122,45 +122,45 @@ class _Watched:
 
   def evaluation(self, split: str, *, batch_size: int, max_pairs: int | None = None
                  ) -> Iterator[dict[str, np.ndarray]]:
-    """As `data.pipeline.Data`; UserError for what nothing is given of."""
+    """Serves batches as `data.pipeline.Data`; UserError for a split without files."""
     if split not in self._splits:
-      raise errors.UserError('no --validation_masks are given, so masks are cut at 0.5')
-    found = self._data.evaluation(split, batch_size=batch_size, max_pairs=max_pairs)
+      raise errors.UserError('there are no --validation_masks, so masks are cut at 0.5')
+    batches = self._data.evaluation(split, batch_size=batch_size, max_pairs=max_pairs)
 
-    def batches():
-      for number, batch in enumerate(found):
+    def watched():
+      for number, batch in enumerate(batches):
         rows = number * batch_size + np.arange(batch_size)
-        self._in_use[split] = batch, np.minimum(rows, found.num_pairs - 1)
+        self._in_use[split] = batch, np.minimum(rows, batches.num_pairs - 1)
         yield batch
       self._in_use.pop(split, None)
-    return batches()
+    return watched()
 
   def whereabouts(self, role: str, images: np.ndarray) -> tuple[str, np.ndarray]:
-    """The split and the numbers of the pairs whose 'a' or 'b' these very pictures are."""
+    """Returns the split and the numbers of the pairs whose 'a' or 'b' these very pictures are."""
     for split, (batch, numbers) in self._in_use.items():
       if batch[role] is images:
         return split, numbers
-    raise errors.UserError('only the test pairs that were given can be measured, not others')
+    raise errors.UserError('only the test pairs of these folders can be measured, not others')
 
 
 class _Files:
   """The pictures of a folder, by number."""
 
-  def __init__(self, folder: str, names: Sequence[str], what: str, shape: tuple[int, int],
+  def __init__(self, folder: str, names: Sequence[str], subjects: str, shape: tuple[int, int],
                modes: Sequence[str], poll: Callable[[], None]):
-    """Reads each once: whoever waits for a measurement hears of the last file first.
+    """Reads each file once, so that a wrong file is reported before anything is measured.
 
     Args:
       folder: of the files.
       names: of the files.
-      what: they are of, in the plural.
+      subjects: what the files are of, in the plural.
       shape: height and width, pixels.
       modes: Pillow's, of which a file must have one.
-      poll: called before each; may raise to stop.
+      poll: is called before each; may raise to stop.
     """
     self._paths = [os.path.join(folder, name) for name in names]
     self._shape, self._modes = shape, modes
-    self._check_names(folder, names, what)
+    self._check_names(folder, names, subjects)
     problems = []
     for path in self._paths:
       poll()
@@ -171,14 +171,14 @@ class _Files:
     if problems:
       raise errors.UserError(problems[0] + _others(len(problems), 'file is', 'files are', 'wrong'))
 
-  def _check_names(self, folder, names, what):
+  def _check_names(self, folder, names, subjects):
     try:
-      there = {name for name in os.listdir(folder) if not name.startswith('.')}
+      present = {name for name in os.listdir(folder) if not name.startswith('.')}
     except OSError as error:
       raise errors.UserError(f'{folder} cannot be read: {error.strerror or error}') from error
-    missing = [name for name in names if name not in there]
-    extra = sorted(there - set(names))
-    rule = f'there is one file for each of the {len(names):,} {what}'
+    missing = [name for name in names if name not in present]
+    extra = sorted(present - set(names))
+    rule = f'there is one file for each of the {len(names):,} {subjects}'
     rule += f', {names[0]} to {names[-1]}' if len(names) else ''
     if missing:
       raise errors.UserError(
@@ -191,10 +191,10 @@ class _Files:
           f'{_others(len(extra), "file is", "files are", "too many")}; {rule}')
 
   def _read(self, path):
-    """Returns uint8 [H, W, 3] or [H, W]; UserError if it is not as it has to be."""
+    """Returns uint8 [H, W, 3] or [H, W]; UserError for a file of another size or kind."""
     height, width = self._shape
     data = images.read(path)
-    deep = data[24:25] == b'\x10'  # 16 bits a channel, of which Pillow drops half without a word
+    deep = data[24:25] == b'\x10'  # 16 bits a channel: Pillow drops half of them silently
     try:
       with Image.open(io.BytesIO(data), formats=['PNG']) as image:
         if image.size != (width, height):

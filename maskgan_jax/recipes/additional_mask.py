@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import ml_collections
 
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 
 ARGUMENTS = ('cyclegan', 'identity', 'attention')
 _EPOCHS = 200  # CycleGAN's; the paper says nothing

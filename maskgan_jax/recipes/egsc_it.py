@@ -5,8 +5,8 @@ import dataclasses
 
 import ml_collections
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
-from maskgan_jax.runs import config as run_config
 
 ABLATIONS = ('no_mask', 'no_adain', 'no_perceptual')  # Table 2's three
 STAGES = ('first', 'second')
@@ -21,7 +21,7 @@ class Experiment:
   """A row of the authors' scripts.
 
   Attributes:
-    height: pixels; likewise `width`.
+    height: in pixels, as `width`.
     downsamplings: stride-2 convolutions of an encoder.
     batch_size: pairs.
     learning_rate: of all players but the perceptual network.

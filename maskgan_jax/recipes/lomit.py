@@ -17,7 +17,7 @@ def apply(config: ml_collections.ConfigDict, variant: str, labels: str) -> None:
   """Sets variant, sizes, weights and schedule of a config as the papers or the authors have them.
 
   Args:
-    config: `runs.config.default('lomit')`, changed in place.
+    config: `maskgan_jax.config.default('lomit')`, changed in place.
     variant: 'official'; 'ijcai', which gives neither weights nor schedule and gets the authors'; or
       'iclr', with its weights for all labels (section 4.6) and its schedule (appendix 7.2). Under
       the papers' variants R1 and the mask's size are means over pixels like the code's, not the

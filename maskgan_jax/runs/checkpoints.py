@@ -1,17 +1,14 @@
-"""Checkpoints of a run: saved while training goes on, whole or absent, checked when read back.
+"""Checkpoints of a run: saved while training goes on, whole or absent, checked when they are read.
 
 The only file that knows Orbax. Orbax does not notice a flipped bit in an array and is loud and
 unclear about a missing file, so a checkpoint also holds the checksums of its files (`files.json`),
 written before it gets its final name and compared before Orbax reads it.
 """
 
-from collections.abc import Mapping
-import functools
-import logging as python_logging
+from collections.abc import Callable, Iterable, Mapping
 import math
 import os
 import re
-import sys
 from typing import Any
 
 from absl import logging
@@ -21,11 +18,10 @@ import numpy as np
 
 import maskgan_jax
 from maskgan_jax import errors
-from maskgan_jax.runs import checksums, resumption
+from maskgan_jax.runs import checksums, orbax_noise, resumption
 
 PyTree = Any
-_ITEMS = ('model', 'training')
-_NOTES = 'metadata'  # a third item: what the two hold, scores, the run's identity
+_NOTES = 'metadata'  # beside 'model' and 'training': what they hold, scores, the run's identity
 
 
 class Checkpoints:
@@ -34,7 +30,7 @@ class Checkpoints:
   Args:
     workdir: folder of the run, relative, absolute or `gs://`; created unless `read_only`.
     keep_last: how many of the newest steps stay.
-    keep_best: how many of the best-scored steps stay besides.
+    keep_best: how many steps with the best scores stay besides.
     best_metric: the score that ranks steps; '' ranks none.
     best_mode: 'max' or 'min'.
     identity: of the run; steps that do not agree with it are refused. None checks nothing.
@@ -56,19 +52,18 @@ class Checkpoints:
     self._best_metric = best_metric
     self._sign = 1 if best_mode == 'max' else -1
     self._scores: dict[int, dict[str, float | None]] = {}  # of steps that may not be on disk yet
-    self._own: set[int] = set()  # steps that this object wrote, or that lie before the restored one
+    self._past: set[int] = set()  # steps of this run: written here, or up to the restored one
     self._writing = -1  # the step whose files Orbax's threads are writing
     self._failed = self._closed = False
-    logging.get_absl_logger().addFilter(_without_orbax)
-    _ignore_late_writes()
-    if read_only:  # all of these spelt out, or Orbax warns that it changed them
+    orbax_noise.silence()
+    if read_only:  # Orbax warns if it has to change one of these
       options = ocp.CheckpointManagerOptions(read_only=True, create=False, save_interval_steps=0)
     else:
       options = ocp.CheckpointManagerOptions(
           cleanup_tmp_directories=True,
           # Orbax calls this back on one process, between the last file and the final name.
           async_options=ocp.options.AsyncOptions(post_finalization_callback=self._write_checksums),
-          preservation_policy=_Keep(keep_last, keep_best, self._rank))
+          preservation_policy=_Keep(keep_last, keep_best, self._ranked))
     try:
       self._manager = ocp.CheckpointManager(self._folder, options=options)
     except OSError as error:
@@ -96,30 +91,37 @@ class Checkpoints:
     if self._read_only:
       raise ValueError('these checkpoints were opened read-only')
     self.wait()
-    if step in self._own:
+    if step in self._past:
       return
-    if aside := [other for other in self._manager.all_steps() if other >= step]:
-      self._set_aside(aside)
-    trees = dict(zip(_ITEMS, (model, training), strict=True))
+    other_past = [other for other in self._manager.all_steps() if other >= step]
+    if other_past:
+      self._set_aside(other_past)
     scores = {name: _finite(score) for name, score in (scores or {}).items()}
-    notes = {
-        'arrays': {item: _describe(tree) for item, tree in trees.items()},
-        **(self._identity.notes() if self._identity else {'fingerprint': ''}),
-        'maskgan_jax': maskgan_jax.__version__,
-        'scores': scores,
-    }
-    save = {item: self._ocp.args.StandardSave(tree)
-            for item, tree in trees.items() if jax.tree.leaves(tree)}  # Orbax refuses empty ones
-    save[_NOTES] = self._ocp.args.JsonSave(notes)
+    contents = self._contents(model, training, scores)
     self._scores[step] = scores
     self._writing = step
     try:
-      saved = self._manager.save(step, args=self._ocp.args.Composite(**save))
+      saved = self._manager.save(step, args=contents)
     except OSError as error:
       raise self._write_error(error) from error
     if not saved:
       raise RuntimeError(f'Orbax declined to save step {step}; it has {self._manager.all_steps()}')
-    self._own.add(step)
+    self._past.add(step)
+
+  def _contents(self, model: PyTree, training: PyTree, scores: Mapping[str, float | None]):
+    """Returns the items of a step, as Orbax takes them."""
+    trees = {'model': model, 'training': training}
+    notes = {
+        'arrays': {item: _describe(tree) for item, tree in trees.items()},
+        'identity': self._identity.notes() if self._identity else None,
+        'maskgan_jax': maskgan_jax.__version__,
+        'scores': scores,
+    }
+    items = {_NOTES: self._ocp.args.JsonSave(notes)}
+    for item, tree in trees.items():
+      if jax.tree.leaves(tree):  # Orbax refuses empty ones
+        items[item] = self._ocp.args.StandardSave(tree)
+    return self._ocp.args.Composite(**items)
 
   def steps(self) -> list[int]:
     """Returns the steps that are there or being written, oldest first."""
@@ -133,8 +135,8 @@ class Checkpoints:
 
   def best(self) -> int | None:
     """Returns the step with the best score among those kept, or None if none has one."""
-    ranked = [(rank, step) for step in self.steps() if (rank := self._rank(step)) is not None]
-    return max(ranked)[1] if ranked else None
+    ranked = self._ranked(self.steps())
+    return ranked[-1] if ranked else None
 
   def restore(self, model: PyTree, training: PyTree, *,
               step: int | None = None) -> tuple[int, PyTree, PyTree]:
@@ -148,8 +150,9 @@ class Checkpoints:
     Raises:
       UserError: none restores (why, for each), or the run is of another config.
     """
-    step, trees = self._restore(dict(zip(_ITEMS, (model, training), strict=True)), step)
-    self._own = {other for other in self._manager.all_steps() if other <= step}
+    targets = {'model': model, 'training': training}
+    step, trees = self._restore(targets, step)
+    self._past = {other for other in self._manager.all_steps() if other <= step}
     return step, trees['model'], trees['training']
 
   def restore_model(self, model: PyTree, *, step: int | None = None) -> tuple[int, PyTree]:
@@ -191,7 +194,8 @@ class Checkpoints:
                              f'{", ".join(map(str, steps))}')
     targets = jax.tree.map(_abstract, targets)
     reasons = []
-    for candidate in reversed(steps) if step is None else [step]:
+    candidates = steps[::-1] if step is None else [step]
+    for candidate in candidates:
       trees, reason = self._try(candidate, targets)
       if trees is not None:
         if reasons and self._ocp.multihost.process_index() == 0:
@@ -200,9 +204,10 @@ class Checkpoints:
         return candidate, trees
       reasons.append(f'step {candidate} ({reason})')
     if step is not None and len(steps) > 1:
+      steps.remove(step)
       raise errors.UserError(f'the checkpoint {self._folder / str(step)} cannot be restored: '
                              f'{reasons[0]}; move that folder away, and the run is at step '
-                             f'{max(s for s in steps if s != step)}')
+                             f'{max(steps)}')
     raise errors.UserError(f'no checkpoint in {self._folder} can be restored: '
                            f'{"; ".join(reasons)}; move that folder away to begin anew')
 
@@ -230,15 +235,18 @@ class Checkpoints:
   def _read(self, step: int, targets: dict[str, PyTree]) -> dict[str, PyTree]:
     """Returns the trees of one step; raises whatever Orbax raises, _UnfitError besides."""
     notes = self._notes(step)
-    if self._identity:
-      self._identity.check(notes, self._folder / str(step))
+    if self._identity and notes.get('identity'):
+      self._identity.check(notes['identity'], self._folder / str(step))
     for item, target in targets.items():
       _compare(notes['arrays'][item], _describe(target))
-    wanted = {item: self._ocp.args.StandardRestore(target)
-              for item, target in targets.items() if jax.tree.leaves(target)}
-    return targets | dict(self._manager.restore(step, args=self._ocp.args.Composite(**wanted)))
+    items = {}
+    for item, target in targets.items():
+      if jax.tree.leaves(target):
+        items[item] = self._ocp.args.StandardRestore(target)
+    return targets | dict(self._manager.restore(step, args=self._ocp.args.Composite(**items)))
 
   def _notes(self, step: int) -> dict[str, Any]:
+    """Reads what is known of a step without its arrays."""
     args = self._ocp.args.Composite(**{_NOTES: self._ocp.args.JsonRestore()})
     return self._manager.restore(step, args=args)[_NOTES]
 
@@ -263,6 +271,15 @@ class Checkpoints:
     score = scores.get(self._best_metric)
     return None if score is None else self._sign * score
 
+  def _ranked(self, steps: Iterable[int]) -> list[int]:
+    """Returns the steps that have a score, the best last."""
+    ranked = []
+    for step in steps:
+      rank = self._rank(step)
+      if rank is not None:
+        ranked.append((rank, step))
+    return [step for _, step in sorted(ranked)]
+
   def _set_aside(self, steps: list[int]) -> None:
     """Renames steps of another past: Orbax would count them as the newest, and keep only them."""
     if self._ocp.multihost.process_index() == 0:
@@ -278,15 +295,15 @@ class Checkpoints:
     self._ocp.multihost.sync_global_processes('maskgan_jax:set_aside')
     for step in steps:
       self._scores.pop(step, None)
-    self._own.difference_update(steps)
+    self._past.difference_update(steps)
     self._manager.reload()
 
   def _write_error(self, error: Exception) -> errors.UserError:
     """Returns the user's error for what the disk refused; raises an error of another kind again."""
     self._failed = True
-    python_logging.getLogger('asyncio').setLevel(python_logging.CRITICAL)
-    # (asyncio tells of every abandoned write, one traceback each)
-    if not (isinstance(error, (OSError, errors.UserError)) or re.match('[A-Z_]+: ', str(error))):
+    orbax_noise.silence_abandoned_writes()
+    is_systems = isinstance(error, (OSError, errors.UserError))
+    if not is_systems and not re.match('[A-Z_]+: ', str(error)):
       raise error
     whole = max(self._manager.all_steps(), default=None)
     kept = 'there is no older one' if whole is None else f'the newest whole one is step {whole}'
@@ -299,17 +316,18 @@ class _UnfitError(Exception):
 
 
 class _Keep:
-  """Orbax's question which steps stay: the last few, and the best few of those with a score."""
+  """Says which steps stay, as Orbax asks it: the last few, and the few with the best scores."""
 
-  def __init__(self, last: int, best: int, rank):
-    self._last, self._best, self._rank = last, best, rank
+  def __init__(self, last: int, best: int, ranked: Callable[[Iterable[int]], list[int]]):
+    self._last, self._best, self._ranked = last, best, ranked
 
   def should_preserve(self, checkpoints, *, context) -> list[bool]:
     del context
     steps = sorted(info.step for info in checkpoints)
-    ranked = sorted((rank, step) for step in steps if (rank := self._rank(step)) is not None)
-    keep = {*steps[-self._last:], *(step for _, step in ranked[max(0, len(ranked) - self._best):])}
-    return [info.step in keep for info in checkpoints]
+    ranked = self._ranked(steps)
+    best = ranked[max(0, len(ranked) - self._best):]
+    kept = {*steps[-self._last:], *best}
+    return [info.step in kept for info in checkpoints]
 
 
 def _absolute(path: str | os.PathLike) -> epath.Path:
@@ -336,20 +354,25 @@ def _describe(tree: PyTree) -> dict[str, list]:
   return described
 
 
-def _compare(found: dict[str, list], wanted: dict[str, list]) -> None:
+def _compare(saved: dict[str, list], wanted: dict[str, list]) -> None:
   """Raises _UnfitError if other arrays were saved than are wanted; Orbax would cast dtypes."""
-  if found == wanted:
-    return
-  def spell(entry):
-    return f'{entry[1]}{entry[0]}' if entry else 'absent'
-  differences = [f'{name} is {spell(found.get(name))}, the program wants {spell(wanted.get(name))}'
-                 for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name)]
-  more = f' and {len(differences) - 3} more' if len(differences) > 3 else ''
-  raise _UnfitError(f'it holds other arrays: {", ".join(differences[:3])}{more}')
+  differences = []
+  for name in sorted({*wanted, *saved}):
+    if wanted.get(name) != saved.get(name):
+      differences.append(f'{name} is {_spelt(saved.get(name))}, the program wants '
+                         f'{_spelt(wanted.get(name))}')
+  if differences:
+    more = f' and {len(differences) - 3} more' if len(differences) > 3 else ''
+    raise _UnfitError(f'it holds other arrays: {", ".join(differences[:3])}{more}')
+
+
+def _spelt(entry: list | None) -> str:
+  """Returns a shape and dtype as text, such as 'float32[5]'."""
+  return f'{entry[1]}{entry[0]}' if entry else 'absent'
 
 
 def _all_agree(yes: bool) -> bool:
-  """Returns whether it is yes in every process."""
+  """Returns whether every process says yes."""
   if jax.process_count() == 1:
     return yes
   from jax.experimental import multihost_utils
@@ -361,30 +384,10 @@ def _finite(score) -> float | None:
 
 
 def _one_line(error: Exception) -> str:
-  """Returns what an error means, without TensorStore's pages of specification."""
-  known = re.search('No space left on device|Disk quota exceeded|File too large|'
-                    'Read-only file system|Permission denied|Input/output error', str(error))
-  if known:
-    return known[0]
+  """Returns the meaning of an error, without TensorStore's pages of specification."""
+  reason = re.search('No space left on device|Disk quota exceeded|File too large|'
+                     'Read-only file system|Permission denied|Input/output error', str(error))
+  if reason:
+    return reason[0]
   text = (str(error).strip() or type(error).__name__).splitlines()[0]
   return text if len(text) <= 160 or isinstance(error, _UnfitError) else text[:157] + '...'
-
-
-def _without_orbax(record) -> bool:
-  """Drops Orbax's own messages, unless asked for: what it logs with a traceback it raises, too."""
-  return 'orbax/checkpoint/' not in record.pathname or logging.get_verbosity() >= logging.INFO
-
-
-@functools.cache
-def _ignore_late_writes() -> None:
-  """Keeps TensorStore's complaint off the screen that, after an error, no listener is left.
-
-  It happens in its threads, at any time after the error itself has been raised.
-  """
-  previous = sys.unraisablehook
-
-  def hook(unraisable):
-    if unraisable.object is not None or str(unraisable.exc_value) != 'Event loop is closed':
-      previous(unraisable)
-
-  sys.unraisablehook = hook

@@ -1,4 +1,4 @@
-"""Checksums of the files below a folder: which of them are not what was written, or are gone."""
+"""Checksums of the files below a folder, which show those that changed or are gone."""
 
 from collections.abc import Iterable, Iterator
 import json
@@ -14,9 +14,12 @@ FILE_NAME = 'files.json'
 
 def write(folder: epath.Path) -> None:
   """Writes `files.json` with size and CRC-32 of every file in the folders of `folder`."""
-  below = (path for child in folder.iterdir() if child.is_dir() for path in _files_below(child))
-  text = json.dumps({os.fspath(path.relative_to(folder)): _checksum(path) for path in below},
-                    indent=0, sort_keys=True)
+  checksums = {}
+  for child in folder.iterdir():
+    if child.is_dir():
+      for path in _files_below(child):
+        checksums[os.fspath(path.relative_to(folder))] = _checksum(path)
+  text = json.dumps(checksums, indent=0, sort_keys=True)
   if '://' in os.fspath(folder):  # an object store writes whole objects anyway
     (folder / FILE_NAME).write_text(text)
   else:
@@ -24,7 +27,7 @@ def write(folder: epath.Path) -> None:
 
 
 def damage(folder: epath.Path, names: Iterable[str]) -> str:
-  """Returns what is wrong with the files in those folders of `folder`, or ''."""
+  """Says what is wrong with the files in the named folders of `folder`, or ''."""
   names = tuple(names)
   try:
     checksums = json.loads((folder / FILE_NAME).read_text())
@@ -41,6 +44,7 @@ def damage(folder: epath.Path, names: Iterable[str]) -> str:
 
 
 def _files_below(folder: epath.Path) -> Iterator[epath.Path]:
+  """Yields the files in a folder, at any depth."""
   for path in folder.iterdir():
     if path.is_dir():
       yield from _files_below(path)

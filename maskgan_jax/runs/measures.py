@@ -1,168 +1,258 @@
-"""What the measures of scores.csv mean, which way is better, and what to hold them against."""
+"""The measures of scores.csv: the grammar of its columns, and what each of them says.
 
-from collections.abc import Mapping
+A column is written and parsed by `Measure`:
+
+  [do_nothing_ | truth_][TASK_]QUANTITY[_CLASS][@THRESHOLD][[GROUP]][_std | _settings]
+
+'truth_ba_accuracy[Glasses]', 'mask_iou@0.5_std' and 'distribution_settings' are examples. A
+quantity is described by the evaluator that writes it, with `declare`.
+"""
+
+from collections.abc import Iterable, Mapping
+import dataclasses
 import re
 from typing import Any
 
-# A name stands for itself and for name@threshold; ab, from a to b, also for ba, the other way, and
-# for removal, where that has no meaning of its own.
-_MEANINGS = {
-    'mask_iou': 'How well the mask, learnt without ever seeing a true one, covers the true region: '
-                'what both cover over what either covers, from 0 to 1 (perfect), with the mask cut '
-                'where it was best on the validation pictures.',
-    'mask_iou@': 'The same with the mask cut at this value.',
-    'source_mask_iou': "The same as mask_iou for the mask of the source picture, where it has such "
-                       'a region.',
-    'source_mask_iou@': 'The same with the mask cut at this value.',
-    'mask_threshold': 'The mask value where it was cut; chosen on the validation pictures.',
-    'mask_mean': 'Mean of the mask over the picture: near 0 or 1, it has collapsed.',
-    'mask_share': 'Share of the picture that the mask takes, cut at mask_threshold, or at 0.5.',
-    'object_mask_share': 'Share of the true region that the mask covers, cut at the same value.',
-    'transfer_mask_iou': 'The same as mask_iou for the mask of the translation and what should '
-                         'have changed.',
-    'transfer_error_inside': 'How far the colours of the translation are from the true answer, '
-                             'where something had to change.',
-    'transfer_error_outside': 'The same everywhere else: what was changed but should not be.',
-    'removal_error_inside': 'How far the colours are from the same picture without the attribute, '
-                            'where it had to go.',
-    'removal_error_outside': 'The same everywhere else: what was changed but should not be.',
-    'transfer_error_ratio': 'transfer_error_inside over that of doing nothing; 0 is perfect.',
-    'removal_error_ratio': 'removal_error_inside over that of doing nothing; 0 is perfect.',
-    'erased_error': "How far the translation is from the right answer once a region of the "
-                    "exemplar's mask is erased: the source with everything but that region's "
-                    'attribute.',
-    'erased_error_before': 'The same without erasing it.',
-    'erased_error_inside': "The same only where the region's attribute would show.",
-    'erased_error_inside_before': 'The same without erasing it.',
-    'pairs': 'How many pictures of each kind were measured.',
-    'transfer_psnr': 'Likeness of the translation to the true answer over the whole picture, in '
-                     'decibels.',
-    'transfer_ssim': 'Structural likeness of the translation to the true answer; 1 is the same '
-                     'picture.',
-    'removal_psnr': 'Likeness of the picture without the attribute to the true one, in decibels.',
-    'removal_ssim': 'Structural likeness of the picture without the attribute to the true one.',
-    'ab_ssim': 'Structural likeness of the translation to the true one; 1 is the same picture.',
-    'ab_psnr': 'Likeness of the translation to the true one, in decibels.',
-    'ab_exemplar_ssim': "Structural likeness of the translation to its exemplar, EGSC-IT's Table 2."
-                        ' The exemplar shows something else: no right translation gets near 1.',
-    'truth_ab_exemplar_ssim': 'The same for true translations: what a perfect one gets.',
-    'ab_error': 'How far the colours of the translation are from the true one, over the whole '
-                'picture: 0 is the same, 1 is black for white.',
-    'ab_error_inside': 'The same only where something has to change.',
-    'ab_error_outside': 'The same everywhere else: what was changed but should not be.',
-    'ab_changed_share': 'Share of the pixels that the translation changes by more than a tenth of '
-                        'the way from black to white.',
-    'truth_ab_changed_share': 'The same for true translations: what truly changes.',
-    'ab_changed_iou': 'How well the pixels that the translation changes are those that truly '
-                      'change: what both have over what either has, from 0 to 1 (perfect).',
-    'ab_change_mean': 'How far the translation is from its source on the mean: 0 is the same '
-                      'picture, 1 is black for white.',
-    'ab_neighbours_same': 'Share of pictures, real ones of the target domain and translations, '
-                          'whose nearest neighbour is of the same kind: 0.5 if nothing tells them '
-                          'apart, 1 if everything does.',
-    'segmentation_miou': 'How well a segmentation network sees in the translation what was in the '
-                         'source: intersection over union, the mean over the classes.',
-    'segmentation_iou_': 'The same for one class.',
-    'ab_fid': 'Distance between the translations as a whole and real pictures, by what the '
-              'Inception network sees in them: 0 is the same. It falls with the number of '
-              'pictures.',
-    'ab_kid': 'Like FID, and reliable for fewer pictures; 0 on the mean for pictures of one kind, '
-              'so it can be below.',
-    'ab_is': 'Inception score: how certain its classes of single translations are, and how many '
-             'there are of all; 1 is the worst.',
-    'ab_frechet_distance': 'As FID, by what another network sees: comparable with results by the '
-                           'same network only.',
-    'ab_kernel_distance': 'As KID, by what another network sees: comparable with results by the '
-                          'same network only.',
-    'ab_translations': 'How many translations these distances are of.',
-    'ab_real_pictures': 'How many real pictures they are held against.',
-    'ab_lpips': 'How different the translation and the true one look to people, by LPIPS: 0 is the '
-                'same.',
-    'ab_lpips_diversity': 'How different translations of one picture after several exemplars look '
-                          'from each other, by LPIPS: 0 if the exemplar does not matter.',
-    'ab_accuracy': 'Share of the translations in which a classifier finds every attribute that is '
-                   'to change as it should be.',
-    'ab_accuracy_changed': 'The same of the pairs in which source and exemplar differ in it.',
-    'truth_ab_accuracy': 'The same for true translations: what a perfect one gets.',
-    'removal_accuracy': 'Share of the pictures with the attribute removed in which a classifier '
-                        'no longer finds it.',
-    'truth_removal_accuracy': 'The same for true pictures without it: what a perfect one gets.',
-    'a_accuracy': 'Share of the real pictures of domain a that the classifier is right about: its '
-                  'other answers are no better than that.',
-    'b_accuracy': 'The same for those of domain b.',
-    'ab_identity': 'How alike an embedder finds a picture and its translation, as a cosine: 1 is '
-                   'the same, which a translation that changes nothing gets too.',
-    'truth_ab_identity': 'The same for true translations: what a perfect one gets.',
-    'removal_identity': 'How alike an embedder finds a picture with the attribute and what is left '
-                        'without it.',
-    'truth_removal_identity': 'The same for true pictures without it.',
-    'fid': 'Distance between the translations and real pictures as a whole, by what an image '
-           'classifier sees in them.',
-    'kid': 'Like FID, and reliable for fewer pictures.',
-    'lpips': 'Difference to the true answer as people would judge it.',
-    'accuracy': 'Share of the translations in which a classifier finds the attribute it should.',
-}
-_HIGHER = ('iou', 'miou', 'psnr', 'ssim', 'accuracy', 'is', 'diversity', 'identity')
-_LOWER = ('error', 'fid', 'kid', 'lpips', 'l1', 'mse', 'distance')
-_NOTHING = 'do_nothing_'
+# What is done to a picture, or which pictures are measured, with its heading, in printed order.
+TASKS = {
+    'transfer': 'transfer', 'removal': 'removal', 'ab': 'a to b', 'ba': 'b to a',
+    'erased': 'erased', 'segmentation': 'classes', 'a': 'real a', 'b': 'real b', '': ''}
+DIRECTIONS = ('ab', 'ba')
+DO_NOTHING, TRUTH, SOURCE = 'do_nothing', 'truth', 'source'  # references
+VALUE, DEVIATION, SETTINGS = 'value', 'std', 'settings'  # parts
 NOT_MEASURES = ('step', 'split', 'time', 'pairs_asked')  # columns of scores.csv
+
+_COLUMN = re.compile(
+    r'(?P<reference>do_nothing_|truth_)?'
+    r'(?P<task>transfer_|removal_|ab_|ba_|erased_|segmentation_|a_|b_)?'
+    r'(?P<source>(?<=segmentation_)source_)?'
+    r'(?P<quantity>[^@\[]+?)'
+    r'(?:_(?P<number>\d+))?'
+    r'(?:@(?P<threshold>[^\[]+?))?'
+    r'(?:\[(?P<group>.*)\])?'
+    r'(?:_(?P<part>std))?', re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+  """A column of scores.csv.
+
+  Attributes:
+    quantity: what is measured, such as 'ssim'.
+    task: of `TASKS`; '' for a quantity without one.
+    reference: what is measured in place of the model's answer: `DO_NOTHING` for the untranslated
+      picture, `TRUTH` for the true answer, `SOURCE` for the source of a segmentation.
+    number: of the class, '' for all.
+    threshold: where the mask is cut, as text; '' for the one found on validation pictures.
+    group: the pictures or the attribute that alone count; '' for all.
+    part: `VALUE`, `DEVIATION`, or `SETTINGS` for the text that says how an evaluator was set.
+  """
+  quantity: str
+  task: str = ''
+  reference: str = ''
+  number: str = ''
+  threshold: str = ''
+  group: str = ''
+  part: str = VALUE
+
+  @property
+  def column(self) -> str:
+    """Returns the name of the column."""
+    task = self.task
+    # Doing nothing in a transfer is doing nothing at all: its columns leave out the task.
+    if task == 'transfer' and self.reference == DO_NOTHING:
+      task = ''
+    words = [self.reference, task]
+    if self.reference == SOURCE:
+      words.reverse()
+    name = '_'.join(filter(None, [*words, self.quantity, self.number]))
+    if self.threshold:
+      name += f'@{self.threshold}'
+    if self.group:
+      name += f'[{self.group}]'
+    return name if self.part == VALUE else f'{name}_{self.part}'
+
+  @classmethod
+  def parse(cls, column: str) -> 'Measure':
+    """Returns the measure of a column; one of an unknown form is a quantity of that name."""
+    if column.endswith(f'_{SETTINGS}') and '[' not in column:
+      return cls(column.removesuffix(f'_{SETTINGS}'), part=SETTINGS)
+    match = _COLUMN.fullmatch(column)
+    if match is None:
+      return cls(column)
+    words = {name: (text or '').removesuffix('_') for name, text in match.groupdict().items()}
+    reference = words['reference'] or words['source']
+    task = words['task']
+    if reference == DO_NOTHING and not task:
+      task = 'transfer'
+    measure = cls(match['quantity'], task, reference, words['number'], match['threshold'] or '',
+                  match['group'] or '', words['part'] or VALUE)
+    # What is spelled otherwise than its parts say, such as 'ab_x[]', is a name of its own.
+    return measure if measure.column == column else cls(column)
+
+  def of(self, reference: str) -> 'Measure':
+    """Returns the same measure of a reference."""
+    return dataclasses.replace(self, reference=reference)
+
+  def in_group(self, group: str) -> 'Measure':
+    """Returns the same measure of a group; '' is all."""
+    return dataclasses.replace(self, group=group)
+
+  @property
+  def deviation(self) -> 'Measure':
+    """Returns the measure's deviation over pictures."""
+    return dataclasses.replace(self, part=DEVIATION)
+
+  @property
+  def do_nothing(self) -> 'Measure':
+    """Returns what handing the source back would get in the measure."""
+    return self.of(SOURCE if self.task == 'segmentation' else DO_NOTHING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+  """What an evaluator measures.
+
+  Attributes:
+    name: such as 'ssim'.
+    tasks: of `TASKS`, in which it is measured.
+    meaning: a sentence for readers of a report.
+    title: its heading in tables; '' is the name.
+    better: 1 if higher values are better, -1 if lower ones are, 0 if neither.
+    unit: shown after the title; '%' is a share in scores.csv, shown times 100.
+    digits: after the point, where it is printed.
+    truth: a sentence on what true answers get; '' if that is not measured.
+    at_threshold: a sentence on the quantity with a mask cut at a fixed value; '' if there is none.
+    nothing: what doing nothing always gets; None if that is measured, or has no meaning.
+  """
+  name: str
+  tasks: tuple[str, ...]
+  meaning: str
+  title: str = ''
+  better: int = 0
+  unit: str = ''
+  digits: int = 3
+  truth: str = ''
+  at_threshold: str = ''
+  nothing: float | None = None
+
+  @property
+  def heading(self) -> str:
+    """Returns the title with the unit."""
+    title = self.title or self.name.replace('_', ' ')
+    return f'{title} ({self.unit})' if self.unit else title
+
+  def text(self, value: float) -> str:
+    """Returns a value as it is printed, in the quantity's unit."""
+    return f'{100 * value if self.unit == "%" else value:,.{self.digits}f}'
+
+
+PAIRS = Quantity('pairs', ('',), meaning='How many pictures of each kind were measured.', digits=0)
+
+_quantities: dict[str, tuple[float, list[Quantity]]] = {'': (1000, [PAIRS])}  # by evaluator
+_writers: dict[str, str] = {}  # text column -> evaluator
+
+
+def declare(evaluator: str, quantities: Iterable[Quantity], texts: Iterable[str] = (),
+            order: float = 500) -> None:
+  """Makes an evaluator's measures known.
+
+  Args:
+    evaluator: its name.
+    quantities: in the order in which reports show them.
+    texts: columns of scores.csv in which it writes text.
+    order: its place in reports; lower ones come first.
+  """
+  _quantities[evaluator] = order, list(quantities)
+  _writers.update((column, evaluator) for column in texts)
+
+
+def quantity(measure: Measure) -> Quantity | None:
+  """Returns what is known of a measure's quantity, or None."""
+  declared = _declared()
+  same_name = [entry for entry in declared if entry.name == measure.quantity]
+  for entry in same_name:
+    if measure.task in entry.tasks:
+      return entry
+  return same_name[0] if same_name else None
+
+
+def _declared() -> list[Quantity]:
+  groups = sorted(_quantities.values(), key=lambda group: group[0])
+  return [entry for _, entries in groups for entry in entries]
+
+
+def writer(column: str) -> str:
+  """Returns the evaluator that writes a text column, or ''."""
+  measure = Measure.parse(column)
+  return measure.quantity if measure.part == SETTINGS else _writers.get(column, '')
+
+
+def settings_column(evaluator: str) -> str:
+  """Returns the column that says how an evaluator was set."""
+  return Measure(evaluator, part=SETTINGS).column
 
 
 def ordered(row: Mapping[str, Any]) -> list[str]:
   """Returns the names of a row's measures, well-known ones first, without their companions."""
-  companions = {f'{name}_std' for name in row} | {baseline(row, name) for name in row}
-  known = list(_MEANINGS)
+  companions = {baseline(row, name) for name in row}
+  companions.update(Measure.parse(name).deviation.column for name in row)
   names = [name for name in row if name not in companions and name not in NOT_MEASURES
            and is_number(row[name])]
-  rank = {name: known.index(_key(name)) if _key(name) in known else len(known) for name in names}
-  return sorted(names, key=rank.get)
+  declared = _declared()
+  ranks = {}
+  for name in names:
+    measure = Measure.parse(name)
+    entry = quantity(measure)
+    rank = len(declared) if entry is None else declared.index(entry)
+    ranks[name] = rank, measure.threshold
+  return sorted(names, key=ranks.get)
 
 
 def baseline(row: Mapping[str, Any], name: str) -> str:
   """Returns the column that says what doing nothing scores in a measure, or ''."""
-  if name.startswith(_NOTHING):
-    return ''
-  names = (_NOTHING + name, _NOTHING + name.removeprefix('transfer_'),
-           name.replace('segmentation_', 'segmentation_source_'))
-  names = [other for other in names if other != name]
-  return next((other for other in names if other in row), '')
+  measure = Measure.parse(name)
+  column = measure.do_nothing.column
+  return column if not measure.reference and column in row else ''
 
 
 def label(name: str) -> str:
   """Returns a measure's name without the group of pictures, which may be long."""
-  return re.sub(r'\[.*\]$', '', name)
+  return Measure.parse(name).in_group('').column
+
+
+def title(name: str) -> str:
+  """Returns a measure's heading with its unit; the name of an unknown one."""
+  entry = quantity(Measure.parse(name))
+  return entry.heading if entry else name
 
 
 def meaning(name: str) -> str:
   """Returns what a measure says, and of which pictures; '' if that is not known."""
-  group = name[len(label(name)):][1:-1]
-  only = f'Only over the pictures in the group {group}.' if group else ''
-  if group and label(name).endswith('accuracy'):
-    only = f'Of {group} alone.'
-  return f'{only} {_MEANINGS.get(_key(name), "")}'.strip()
+  measure = Measure.parse(name)
+  entry = quantity(measure)
+  sentence = ''
+  if entry:
+    sentence = entry.at_threshold if measure.threshold else entry.meaning
+    sentence = entry.truth if measure.reference == TRUTH else sentence
+  if not measure.group:
+    return sentence
+  only = f'Only over the pictures in the group {measure.group}.'
+  if measure.quantity == 'accuracy':
+    only = f'Of {measure.group} alone.'
+  return f'{only} {sentence}'.strip()
 
 
 def better(name: str) -> int:
   """Returns 1 if higher values are better, -1 if lower ones are, 0 if that is not known."""
-  words = re.split('[_@/]', name.partition('[')[0].lower())
-  if words[0] in ('truth', 'a', 'b'):  # a limit of the data or of a judge, not a score of the run
+  measure = Measure.parse(name)
+  entry = quantity(measure)
+  # True answers and real pictures show a limit of the data or of a judge, not of the model.
+  if entry is None or measure.reference == TRUTH or measure.task in ('a', 'b'):
     return 0
-  return (any(word in _HIGHER for word in words) and 1) or -any(word in _LOWER for word in words)
+  return entry.better
 
 
 def is_number(value: Any) -> bool:
-  """Whether it is one; True and False are none."""
+  """Returns whether `value` is a number; True and False are not."""
   return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _key(name: str) -> str:
-  """Returns the name under which `_MEANINGS` explains a measure."""
-  name = re.sub('^(truth_)?ba_', r'\1ab_', label(name))
-  name = name if name in _MEANINGS else re.sub('^removal_', 'ab_', name)
-  name = re.sub(r'^(segmentation_iou_)\d+$', r'\1', name)  # of whichever class
-  return re.sub('@.*', '@' if name.partition('@')[0] + '@' in _MEANINGS else '', name)
-
-
-def title(name: str) -> str:
-  """Returns a measure's name in words, without the group of pictures."""
-  return label(name).replace('_', ' ')

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 import functools
-import io
-import os
+import itertools
 import re
 from typing import Any
 import unicodedata
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont
 
-from maskgan_jax import files
+from maskgan_jax.data import images
 
 _CELL = 112  # pixels that a cell is enlarged to, about
 _GAP = 6
@@ -22,21 +21,16 @@ _INK, _FRAME = (34, 34, 34), (214, 214, 214)
 
 
 def to_uint8(image: Any) -> np.ndarray:
-  """Returns uint8 [H, W, 3] for what a run draws.
+  """Returns a picture or mask as uint8 [H, W, 3], as `images.to_uint8` converts it.
 
-  Args:
-    image: uint8 [H, W, 3]; float [H, W, 3] in [-1, 1]; or a mask [H, W, 1] or [H, W], float in
-      [0, 1], bool or uint8, which becomes grey. What is not finite becomes black.
+  A mask, [H, W, 1] or [H, W], becomes grey.
   """
   image = np.asarray(image)
   if image.ndim == 2:
     image = image[..., None]
   if image.ndim != 3 or image.shape[-1] not in (1, 3):
     raise ValueError(f'an image is [H, W, 3], [H, W, 1] or [H, W], not {list(image.shape)}')
-  if image.dtype != np.uint8:
-    image = image.astype(np.float32)
-    image = 255 * image if image.shape[-1] == 1 else 127.5 * (image + 1)
-    image = np.rint(np.clip(np.nan_to_num(image), 0, 255)).astype(np.uint8)
+  image = images.to_uint8(image)
   return np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
 
 
@@ -45,8 +39,8 @@ def grid(rows: Sequence[Sequence[Any]], *, column_names: Sequence[str],
          scale: int | None = None) -> np.ndarray:
   """Returns a uint8 [H, W, 3] picture of images in rows and columns, with their names.
 
-  Letters that its font lacks, all but those of English, are written as these or as \\u and their
-  number; see also `labels`.
+  The font has the letters of English only. Others are written without their accents, or as \\u and
+  a number; see also `labels`.
 
   Args:
     rows: images as `to_uint8` takes them, or None for an empty cell. A smaller one, such as a mask
@@ -56,59 +50,97 @@ def grid(rows: Sequence[Sequence[Any]], *, column_names: Sequence[str],
     title: a line above everything.
     scale: by how much pixels are enlarged; None makes cells of about 112 pixels.
   """
-  rows = [[None if image is None else to_uint8(image) for image in row] for row in rows]
-  if any(len(row) != len(column_names) for row in rows):
-    raise ValueError(f'{len(column_names)} column names for rows of {[len(r) for r in rows]}')
-  if row_names is not None and len(row_names) != len(rows):
+  cells = [[None if image is None else to_uint8(image) for image in row] for row in rows]
+  for row in cells:
+    if len(row) != len(column_names):
+      widths = [len(row) for row in rows]
+      raise ValueError(f'{len(column_names)} column names for rows of {widths}')
+  if row_names is None:
+    row_names = [''] * len(rows)
+  if len(row_names) != len(rows):
     raise ValueError(f'{len(row_names)} row names for {len(rows)} rows')
-  shapes = [image.shape for row in rows for image in row if image is not None]
+  sheet = _Sheet(_cell_shape(cells, scale), column_names, row_names, title)
+  return sheet.drawn(cells)
+
+
+def _cell_shape(cells: Sequence[Sequence[np.ndarray | None]], scale: int | None
+                ) -> tuple[int, int]:
+  """Returns height and width that each image is enlarged to, pixels."""
+  images_of_all_rows = itertools.chain.from_iterable(cells)
+  shapes = [image.shape for image in images_of_all_rows if image is not None]
   if not shapes:
     raise ValueError('a grid needs an image')
-  height, width = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
+  height = max(shape[0] for shape in shapes)
+  width = max(shape[1] for shape in shapes)
   scale = scale or max(1, round(_CELL / height))
-  cell = height * scale, width * scale
+  return height * scale, width * scale
 
-  text, large = (ImageFont.load_default(size) for size in (_TEXT, _TITLE))
-  column_names, title = [_writable(name) for name in column_names], _writable(title)
-  row_names = [_writable(name) for name in row_names or [''] * len(rows)]
-  headings = [_wrap(name, text, cell[1]) for name in column_names]
-  names = [_wrap(name, text, _NAMES) for name in row_names]
-  left = _MARGIN + max(_size(name, text)[0] for name in names)
-  left += _GAP if left > _MARGIN else 0
-  body = left + len(column_names) * (cell[1] + _GAP) - _GAP + _MARGIN
-  title = _wrap(title, large, body - 2 * _MARGIN)
-  heading_top = _MARGIN + (_size(title, large)[1] + _GAP if title else 0)
-  top = heading_top + max(_size(heading, text)[1] for heading in headings)
-  top += _GAP if top > heading_top else 0
-  canvas = Image.new('RGB', (body, top + len(rows) * (cell[0] + _GAP) - _GAP + _MARGIN), 'white')
-  draw = ImageDraw.Draw(canvas)
-  draw.multiline_text((_MARGIN, _MARGIN), title, _INK, large, 'la', 4)
-  for j, heading in enumerate(headings):
-    x = left + j * (cell[1] + _GAP) + cell[1] / 2
-    draw.multiline_text((x, top - _GAP), heading, _INK, text, 'md', 4, 'center')
-  for i, (row, name) in enumerate(zip(rows, names, strict=True)):
-    y = top + i * (cell[0] + _GAP)
-    draw.multiline_text((left - _GAP, y + cell[0] / 2), name, _INK, text, 'rm', 4, 'right')
-    for j, image in enumerate(row):
-      if image is not None:
-        x = left + j * (cell[1] + _GAP)
-        draw.rectangle((x - 1, y - 1, x + cell[1], y + cell[0]), outline=_FRAME)
-        canvas.paste(Image.fromarray(_enlarge(image, cell)), (x, y))
-  return np.asarray(canvas)
+
+class _Sheet:
+  """Measures a grid's title, headings and names, and draws them around its images."""
+
+  def __init__(self, cell: tuple[int, int], column_names: Sequence[str],
+               row_names: Sequence[str], title: str):
+    self._cell = cell
+    self._text, self._large = (ImageFont.load_default(size) for size in (_TEXT, _TITLE))
+    self._headings = [_wrap(_writable(name), self._text, cell[1]) for name in column_names]
+    self._names = [_wrap(_writable(name), self._text, _NAMES) for name in row_names]
+
+    # Names of rows stand on the left of the images, if there are any.
+    self._left = _MARGIN + max(_size(name, self._text)[0] for name in self._names)
+    if self._left > _MARGIN:
+      self._left += _GAP
+    self._width = self._left + len(column_names) * (cell[1] + _GAP) - _GAP + _MARGIN
+
+    # The title and the headings stand above.
+    self._title = _wrap(_writable(title), self._large, self._width - 2 * _MARGIN)
+    heading_top = _MARGIN
+    if self._title:
+      heading_top += _size(self._title, self._large)[1] + _GAP
+    self._top = heading_top + max(_size(heading, self._text)[1] for heading in self._headings)
+    if self._top > heading_top:
+      self._top += _GAP
+    self._height = self._top + len(row_names) * (cell[0] + _GAP) - _GAP + _MARGIN
+
+  def drawn(self, cells: Sequence[Sequence[np.ndarray | None]]) -> np.ndarray:
+    """Returns the picture, uint8 [H, W, 3]."""
+    canvas = Image.new('RGB', (self._width, self._height), 'white')
+    draw = ImageDraw.Draw(canvas)
+    draw.multiline_text((_MARGIN, _MARGIN), self._title, _INK, self._large, 'la', 4)
+    high, wide = self._cell
+    for column, heading in enumerate(self._headings):
+      middle = self._left + column * (wide + _GAP) + wide / 2
+      draw.multiline_text((middle, self._top - _GAP), heading, _INK, self._text, 'md', 4,
+                          'center')
+    for row, (name, images_of_row) in enumerate(zip(self._names, cells, strict=True)):
+      y = self._top + row * (high + _GAP)
+      draw.multiline_text((self._left - _GAP, y + high / 2), name, _INK, self._text, 'rm', 4,
+                          'right')
+      for column, image in enumerate(images_of_row):
+        if image is None:
+          continue
+        x = self._left + column * (wide + _GAP)
+        draw.rectangle((x - 1, y - 1, x + wide, y + high), outline=_FRAME)
+        canvas.paste(Image.fromarray(_enlarge(image, self._cell)), (x, y))
+    return np.asarray(canvas)
 
 
 def labels(names: Sequence[str], kind: str) -> tuple[list[str], str]:
-  """Returns what a grid calls its rows or columns, and a line that says which that is, or ''.
+  """Returns the names that a grid can write, and a line that explains replaced ones, or ''.
 
   Args:
     names: of the rows or columns; those with letters that the font lacks become numbers.
     kind: 'row' or 'column'.
   """
-  written = [name if all(map(_has_glyph, name)) else f'{kind} {number}'
-             for number, name in enumerate(names, 1)]
-  meant = [f'{label} is {name}' for label, name in zip(written, names, strict=True)
-           if label != name]
-  return written, f'in the grid {", ".join(meant)}' if meant else ''
+  written, explained = [], []
+  for number, name in enumerate(names, 1):
+    if all(map(_has_glyph, name)):
+      written.append(name)
+    else:
+      written.append(f'{kind} {number}')
+      explained.append(f'{kind} {number} is {name}')
+  legend = f'in the grid {", ".join(explained)}' if explained else ''
+  return written, legend
 
 
 @functools.cache
@@ -118,13 +150,22 @@ def _has_glyph(letter):
   return drawn.size != absent.size or bytes(drawn) != bytes(absent)
 
 
-def _writable(text):
+def _writable(text: str) -> str:
   """Returns `text` without letters that would be empty boxes: é becomes e, and 照 \\u7167."""
-  plain = ''.join(letter if letter == '\n' or _has_glyph(letter) else
-                  unicodedata.normalize('NFKD', letter) for letter in text)
-  return ''.join(letter if letter == '\n' or _has_glyph(letter) else
-                 letter.encode('ascii', 'backslashreplace').decode()
-                 for letter in plain if not unicodedata.combining(letter))
+  # An accented letter becomes the letter and its accent, which is then left out.
+  plain = ''
+  for letter in text:
+    if letter != '\n' and not _has_glyph(letter):
+      letter = unicodedata.normalize('NFKD', letter)
+    plain += letter
+  written = ''
+  for letter in plain:
+    if unicodedata.combining(letter):
+      continue
+    if letter != '\n' and not _has_glyph(letter):
+      letter = letter.encode('ascii', 'backslashreplace').decode()
+    written += letter
+  return written
 
 
 def transfer_grid(sources: Sequence[Any], exemplars: Sequence[Any],
@@ -141,10 +182,16 @@ def transfer_grid(sources: Sequence[Any], exemplars: Sequence[Any],
   """
   if len(results) != len(exemplars):
     raise ValueError(f'{len(results)} rows of results for {len(exemplars)} exemplars')
-  rows = [[None, *sources]] + [[e, *row] for e, row in zip(exemplars, results, strict=True)]
-  return grid(rows, column_names=['', *(f'source {j + 1}' for j in range(len(sources)))],
-              row_names=['', *(f'exemplar {i + 1}' for i in range(len(exemplars)))],
-              title=title, scale=scale)
+  rows = [[None, *sources]]
+  for exemplar, row in zip(exemplars, results, strict=True):
+    rows.append([exemplar, *row])
+  return grid(rows, column_names=['', *numbered('source', len(sources))],
+              row_names=['', *numbered('exemplar', len(exemplars))], title=title, scale=scale)
+
+
+def numbered(name: str, count: int) -> list[str]:
+  """Returns 'NAME 1', 'NAME 2', ..."""
+  return [f'{name} {number}' for number in range(1, count + 1)]
 
 
 def overlay(image: Any, mask: Any, colour: Sequence[int] = (255, 32, 96),
@@ -152,27 +199,12 @@ def overlay(image: Any, mask: Any, colour: Sequence[int] = (255, 32, 96),
   """Returns the image, uint8 [H, W, 3], tinted with `colour` as much as the mask says."""
   image = to_uint8(image).astype(np.float32)
   mask = np.asarray(mask)
-  mask = mask.astype(np.float32) / (255 if mask.dtype == np.uint8 else 1)
+  most = 255 if mask.dtype == np.uint8 else 1
+  mask = mask.astype(np.float32) / most
   weight = strength * np.clip(np.nan_to_num(mask.reshape(*mask.shape[:2], 1)), 0, 1)
   if weight.shape[:2] != image.shape[:2]:
     raise ValueError(f'a mask {list(mask.shape)} does not fit an image {list(image.shape)}')
   return np.rint(image + weight * (np.asarray(colour, np.float32) - image)).astype(np.uint8)
-
-
-def save(path: str | os.PathLike, image: Any, *, description: str = '') -> None:
-  """Writes an image as `to_uint8` takes it to a PNG file, whole or not at all.
-
-  Args:
-    path: file; its folder is created if absent.
-    image: what to write.
-    description: kept in the file; reports show it as the caption.
-  """
-  data = io.BytesIO()
-  notes = PngImagePlugin.PngInfo()
-  if description:
-    notes.add_itxt('Description', description)
-  Image.fromarray(to_uint8(image)).save(data, 'PNG', pnginfo=notes)
-  files.write_atomically(path, data.getvalue())
 
 
 def _enlarge(image: np.ndarray, cell: tuple[int, int]) -> np.ndarray:

@@ -14,27 +14,30 @@ Row = dict[str, Any]
 
 
 def append(workdir: str | os.PathLike, row: Mapping[str, Any]) -> None:
-  """Adds a row with `step`, `split` and scores; one of the same step and split is replaced.
+  """Adds a row with `step`, `split` and scores, or replaces the one of this step and split.
 
-  The columns are the union of all rows'. Readers see the old file or the new one, and several
-  evaluations may append at once.
+  The columns are the union of those of all rows. Readers see the old file or the new one, and
+  several evaluations may append at once.
   """
   if 'step' not in row or 'split' not in row:
     raise ValueError(f'a row of scores needs step and split, got {", ".join(row)}')
   os.makedirs(workdir, exist_ok=True)
   with _locked(workdir):
     rows = read(workdir)
-    columns = list(dict.fromkeys(['step', 'split', *(name for r in (*rows, row) for name in r)]))
+    columns = dict.fromkeys(['step', 'split'])
+    for each in (*rows, row):
+      columns.update(dict.fromkeys(each))
     key = (row['step'], row['split'])
-    same = [i for i, other in enumerate(rows) if (other['step'], other['split']) == key]
-    if same:
-      rows[same[0]] = dict(row)
+    keys = [(other['step'], other['split']) for other in rows]
+    if key in keys:
+      rows[keys.index(key)] = dict(row)
     else:
       rows.append(dict(row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(columns)
-    writer.writerows([_spell(r.get(name, '')) for name in columns] for r in rows)
+    for each in rows:
+      writer.writerow([_spell(each.get(name, '')) for name in columns])
     files.write_atomically(os.path.join(workdir, FILE_NAME), text.getvalue())
 
 
@@ -44,17 +47,16 @@ def read(workdir: str | os.PathLike) -> list[Row]:
 
 
 def read_file(path: str | os.PathLike) -> list[Row]:
-  """The same of a file of any name, such as picture_benchmark's; none where there is no file."""
+  """Returns the rows of a file of any name; none where the file does not exist."""
   try:
     with open(path, newline='', encoding='utf-8') as file:
-      found = [{name: _parse(text) for name, text in row.items() if name and text}
-               for row in csv.DictReader(file, strict=True)]  # an open quote swallows rows
+      rows = [_parsed(row) for row in csv.DictReader(file, strict=True)]
   except FileNotFoundError:
     return []
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     raise errors.UserError(f'{path} is damaged ({error}); delete it and measure again with python '
                            '-m maskgan_jax.evaluate') from error
-  return [row for row in found if isinstance(row.get('step'), int) and 'split' in row]
+  return [row for row in rows if isinstance(row.get('step'), int) and 'split' in row]
 
 
 def latest(workdir: str | os.PathLike, *, split: str = '', step: int | None = None) -> Row | None:
@@ -68,6 +70,11 @@ def _spell(value: Any) -> str:
   """Returns text from which `_parse` gets the same value; arrays without dimensions are numbers."""
   value = value.item() if hasattr(value, 'item') else value
   return repr(value) if isinstance(value, float) else str(value)
+
+
+def _parsed(row: Mapping[str, str]) -> Row:
+  """Returns the values of a row that it has."""
+  return {name: _parse(text) for name, text in row.items() if name and text}
 
 
 def _parse(text: str) -> int | float | str:

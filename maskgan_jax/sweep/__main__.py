@@ -22,7 +22,7 @@ from absl import flags
 import ml_collections
 
 from maskgan_jax import cli, errors
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 from maskgan_jax.sweep import plan as sweep_plans
 
 
@@ -138,7 +138,7 @@ def _in_order(planned: Sequence[sweep_plans.Planned]) -> list[sweep_plans.Planne
 
 
 def define_flags() -> None:
-  """Defines the command's flags; --config and --config.key=value come from runs/config.py."""
+  """Defines the command's flags; --config and --config.key=value come from maskgan_jax/config."""
   flags.DEFINE_string('workdir', '', 'Folder of the sweep, which holds the runs of its values.')
   flags.DEFINE_string('field', '', 'Key of the config that is varied, e.g. weights.mask; by '
                       'default config.sweep.field.')

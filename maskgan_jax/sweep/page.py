@@ -59,12 +59,13 @@ class Run:
 
 
 def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translation],
-           direction: str, *, title: str = '', exemplar: bool = False) -> np.ndarray:
+           direction: str, *, title: str = '', exemplar: bool = False, change: str = ''
+           ) -> np.ndarray:
   """Returns the paper's Figures 4 and 6: a row a picture, a column for what each run makes of it.
 
-  Columns: input, (exemplar,) the runs' masks, the runs' outputs, the truth if there is one. A mask
-  is what is added, [-1, 1] shown as [0, 1], so that grey means no change; where no run adds
-  anything, it is the source's mask. A run without such a mask has no such column.
+  Columns: input, (exemplar,) the runs' masks, the runs' outputs, the truth if there is one. The
+  mask is the extra `change` of the translations, such as what was added, where grey means no
+  change; where no run has it, it is the source's mask. A run without such a mask has no such column.
 
   Args:
     batch: uint8 a, b, and perhaps truth_ab, truth_ba, all [B, H, W, 3].
@@ -72,16 +73,17 @@ def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translati
     direction: 'ab' or 'ba'.
     title: a line above everything.
     exemplar: whether translations follow the pictures of the other domain.
+    change: name of the extra that shows the change; '' if the method has none.
   """
   columns = {'input': batch[direction[0]]}
   if exemplar:
     columns['exemplar'] = batch[direction[1]]
 
   # What is added where any run adds something, else where the source is changed.
-  adds = any(translation.extras.get('added_mask') is not None
-             for translation in translations.values())
+  changes = {label: translation.extras.get(change) for label, translation in translations.items()}
+  adds = any(mask is not None for mask in changes.values())
   for label, translation in translations.items():
-    mask = translation.extras.get('added_mask') if adds else translation.source_mask
+    mask = changes[label] if adds else translation.source_mask
     if mask is not None:
       columns[f'mask, {label}'] = mask
   for label, translation in translations.items():

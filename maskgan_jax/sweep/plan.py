@@ -8,9 +8,9 @@ from typing import Any
 
 import ml_collections
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.runs import charts
-from maskgan_jax.runs import config as run_config
 
 _WORDS = {'true': True, '1': True, 'false': False, '0': False}
 _KINDS = {bool: 'true or false', int: 'a whole number', float: 'a finite number', str: 'a word'}

@@ -9,8 +9,8 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import errors, evaluators
-from maskgan_jax.data import pipeline
-from maskgan_jax.runs import checkpoints, measures, pictures, report, scores
+from maskgan_jax.data import images, pipeline
+from maskgan_jax.runs import checkpoints, measures, report, scores
 from maskgan_jax.sweep import page as sweep_page
 from maskgan_jax.sweep import plan as sweep_plans
 from maskgan_jax.translator import Translator
@@ -27,6 +27,7 @@ class Results:
     split: of these pictures; ''.
     translations: of the batch, by direction and label.
     guided: whether any run takes exemplars.
+    change: name of the extra of translations that shows the change, or ''.
     notes: what a reader has to know, a sentence each.
     say: shows a line to the user.
   """
@@ -39,6 +40,7 @@ class Results:
     self.translations: dict[str, dict[str, Any]] = {
         direction: {} for direction in sweep_page.FIGURES}
     self.guided = False
+    self.change = ''
     self.notes: list[str] = []
     self._labels_by_parameters: dict[Any, list[str]] = {}
 
@@ -60,6 +62,7 @@ class Results:
       parameters = translator.step, translator.digest()
       self._labels_by_parameters.setdefault(parameters, []).append(planned.label)
     self.guided |= 'exemplar' in translator.abilities
+    self.change = translator.method.change_extra or self.change
     for direction, translation in translations.items():
       self.translations[direction][planned.label] = translation
 
@@ -89,9 +92,9 @@ class Results:
       path = os.path.join(workdir, sweep_page.FIGURES[direction])
       if translations:
         figure = sweep_page.figure(
-            self.batch, translations, direction, exemplar=self.guided,
+            self.batch, translations, direction, exemplar=self.guided, change=self.change,
             title=f'{config.name}: {field}, {self.split} pictures')
-        pictures.save(path, figure, description=f'Columns by {field}. {sweep_page.MEANINGS}')
+        images.save_png(path, figure, description=f'Columns by {field}. {sweep_page.MEANINGS}')
       elif os.path.exists(path):
         os.remove(path)  # of an earlier sweep; the page would show it
 
@@ -197,13 +200,9 @@ class _Data:
 
   def of(self, config: ml_collections.ConfigDict) -> pipeline.Data:
     """Returns the data of a config."""
-    sizes = {
-        'image_size': config.image_size,
-        'image_width': config.image_width,
-        'seed': config.seed}
-    key = config.data.to_json(sort_keys=True), *sizes.values()
+    key = (config.data.to_json(sort_keys=True), config.image_size, config.image_width, config.seed)
     if key not in self._opened:
-      self._opened[key] = pipeline.make(config.data, **sizes)
+      self._opened[key] = pipeline.make(config)
     return self._opened[key]
 
 

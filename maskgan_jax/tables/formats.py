@@ -1,4 +1,4 @@
-"""A filled table as Markdown, CSV and LaTeX, and tables as a list of their cells.
+"""A filled table as Markdown and LaTeX.
 
 Under each of the paper's rows that this project runs stand two of ours, the newest checkpoints and,
 where a config names what it ranks them by (of test pictures), the best ones. What follows ± is the
@@ -6,41 +6,17 @@ deviation over pictures (of KID over subsets, of IS over parts); of several seed
 mean, and their deviation and count stand in parentheses.
 """
 
-from collections.abc import Iterator, Sequence
-import csv
-import dataclasses
-import io
+from collections.abc import Iterator
 
-from maskgan_jax.tables import cells as table_cells
+from maskgan_jax.tables.cells import Cell, Filled
+from maskgan_jax.tables.measured import Value
 from maskgan_jax.tables.papers import base
 
 NOT_RUN = 'not run'
 
 
-@dataclasses.dataclass(frozen=True)
-class Filled:
-  """A table with its cells.
-
-  Attributes:
-    name: such as 'egsc_it/2'.
-    table: the paper's.
-    cells: by row and column.
-    specs: config of each cell, likewise; '' where we never run it.
-    row_name: the `split` of its rows in scores.csv.
-    command: that prints and trains it.
-    notes: lines about its runs.
-  """
-  name: str
-  table: base.Table
-  cells: Sequence[Sequence[table_cells.Cell]]
-  specs: Sequence[Sequence[str]]
-  row_name: str
-  command: str
-  notes: Sequence[str] = ()
-
-
 def markdown(filled: Filled) -> str:
-  """The table with its protocol, what was not run and why, and where the numbers are from."""
+  """Returns the table with its protocol, what was not run and why, and where numbers are from."""
   columns = filled.table.columns
   lines = [f'### {filled.name}: {filled.table.title}', '',
            f'| | | {" | ".join(_escape_markdown(column.name) for column in columns)} |',
@@ -52,10 +28,10 @@ def markdown(filled: Filled) -> str:
 
 
 def latex(filled: Filled) -> str:
-  """The table as a LaTeX `tabular` for the package booktabs; remarks are comments above it."""
+  """Returns a LaTeX `tabular` for the package booktabs; remarks are comments above it."""
   columns = filled.table.columns
-  lines = [f'% {filled.name}: {_one_line(filled.table.title)}',
-           *(f'% {_one_line(line)}' for line in _remarks(filled)),
+  lines = [f'% {filled.name}: {one_line(filled.table.title)}',
+           *(f'% {one_line(line)}' for line in _remarks(filled)),
            f'\\begin{{tabular}}{{ll{"r" * len(columns)}}}', '\\toprule',
            f' & & {" & ".join(_escape_latex(column.name) for column in columns)} \\\\', '\\midrule']
   for row, whose, texts in _lines(filled):
@@ -64,148 +40,121 @@ def latex(filled: Filled) -> str:
   return '\n'.join([*lines, '\\bottomrule', '\\end{tabular}']) + '\n'
 
 
-def cells(filled: Sequence[Filled]) -> str:
-  """Every cell that this project runs, a line of Markdown each, as in REPRODUCING.md."""
-  lines = []
-  for one in filled:
-    rows = [(row, column, cell, spec)
-            for row, row_cells, specs in zip(one.table.rows, one.cells, one.specs, strict=True)
-            for column, cell, spec in zip(one.table.columns, row_cells, specs, strict=True)
-            if row.ours and (spec or cell.why_not)]
-    if not rows:
-      continue
-    lines += [f'**{one.name}**, {_one_line(one.table.title)}.']
-    if one.table.needs and any(cell.why_not for _, _, cell, _ in rows):
-      lines += [f'Needs {_one_line(one.table.needs)}.']
-    if one.table.gap and any(cell.printed and cell.last for _, _, cell, _ in rows):
-      lines += [f'Suspected reason of the gaps: {_one_line(one.table.gap)}.']
-    lines += ['', '| cell | paper | ours | gap | config |', '|---|---|---|---|---|']
-    for row, column, cell, spec in rows:
-      gap = (f'{cell.last.mean - cell.printed.mean:+.{column.digits}f}'
-             if cell.printed and cell.last else '')
-      why = cell.why_not if cell.why_not not in ('', table_cells.NOT_TRAINED) else ''
-      texts = (f'{row.name}, {column.name}', _printed(cell.printed, column),
-               _ours(cell.last, cell.why_not, column) + (f': {why}' if why else ''), gap)
-      lines.append(f'| {" | ".join(map(_escape_markdown, texts))} | {f"`{spec}`" * bool(spec)} |')
-    lines.append('')
-  return '\n'.join(lines)
-
-
-CSV_COLUMNS = (
-    'table', 'row', 'column', 'measure', 'paper', 'paper_deviation', 'last', 'last_spread',
-    'last_deviation', 'last_steps', 'best', 'best_spread', 'best_deviation', 'best_steps', 'seeds',
-    'n_real', 'n_generated', 'provenance', 'scores', 'config', 'runs', 'not_run')
-
-
-def csv_text(filled: Sequence[Filled]) -> str:
-  """All cells of some tables, a line each, numbers in full."""
-  text = io.StringIO()
-  writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator='\n')
-  writer.writeheader()
-  for one in filled:
-    for row, cells, specs in zip(one.table.rows, one.cells, one.specs, strict=True):
-      for column, cell, spec in zip(one.table.columns, cells, specs, strict=True):
-        writer.writerow(_record(one, row, column, cell, spec))
-  return text.getvalue()
-
-
-def _record(one, row, column, cell, spec):
-  record = {'table': one.name, 'row': row.name, 'column': column.name,
-            'measure': table_cells.measure_of(row, column) if row.ours else '',
-            'scores': one.row_name if spec else '', 'config': spec, 'not_run': cell.why_not}
-  if cell.why_not == table_cells.NOT_TRAINED and one.table.needs:
-    record['not_run'] += f'; needs {one.table.needs}'
-  if cell.printed:
-    record |= {'paper': cell.printed.mean, 'paper_deviation': cell.printed.deviation}
-  for kind in ('last', 'best'):
-    if (value := getattr(cell, kind)) is not None:
-      record |= {kind: value.mean, f'{kind}_spread': value.spread,
-                 f'{kind}_deviation': value.deviation,
-                 f'{kind}_steps': ' '.join(map(str, value.steps))}
-  if cell.last is not None:
-    record |= {'seeds': len(cell.last.runs), 'n_real': cell.last.real,
-               'n_generated': cell.last.generated, 'runs': ' '.join(cell.last.runs),
-               'provenance': '; '.join(cell.last.provenance)}
-  return record
-
-
 def _lines(filled: Filled) -> Iterator[tuple[str, str, list[str]]]:
-  """(row, whose numbers, texts of its cells), top to bottom."""
+  """Yields (row, whose numbers, texts of its cells), top to bottom."""
+  columns = filled.table.columns
   for row, cells in zip(filled.table.rows, filled.cells, strict=True):
+    places = list(zip(cells, columns, strict=True))
     name = row.name
-    if any(cell.printed for cell in cells) or not row.ours:
-      yield name, 'paper', [_printed(cell.printed, column)
-                            for cell, column in zip(cells, filled.table.columns, strict=True)]
+    if not row.ours or any(cell.printed for cell in cells):
+      yield name, 'paper', [_printed(cell.printed, column) for cell, column in places]
       name = ''
     if row.ours:
       whose = 'theirs' if row.config == base.OTHER else 'ours'
-      yield name, whose, [_ours(cell.last, cell.why_not, column)
-                          for cell, column in zip(cells, filled.table.columns, strict=True)]
-      if any(cell.best for cell in cells):
-        yield '', 'ours, best', [_ours(cell.best, '', column)
-                                 for cell, column in zip(cells, filled.table.columns, strict=True)]
+      yield name, whose, [_last(cell, column) for cell, column in places]
+    if row.ours and any(cell.best for cell in cells):
+      yield '', 'ours, best', [_measured(cell.best, column) for cell, column in places]
 
 
-def _printed(value, column):
+def _printed(printed: base.Printed | None, column: base.Column) -> str:
+  if printed is None:
+    return ''
+  if isinstance(printed.mean, str):
+    return printed.mean
+  text = f'{printed.mean:.{column.digits}f}'
+  if printed.deviation is not None:
+    text += f' ± {printed.deviation:.{column.digits}f}'
+  return text
+
+
+def _last(cell: Cell, column: base.Column) -> str:
+  if cell.last is None and cell.reason:
+    return NOT_RUN
+  return _measured(cell.last, column)
+
+
+def _measured(value: Value | None, column: base.Column) -> str:
   if value is None:
     return ''
-  if isinstance(value.mean, str):
-    return value.mean
-  text = f'{value.mean:.{column.digits}f}'
-  return text if value.deviation is None else f'{text} ± {value.deviation:.{column.digits}f}'
-
-
-def _ours(value, why_not, column):
-  if value is None:
-    return NOT_RUN if why_not else ''
   text = f'{value.mean:.{column.digits}f}'
   if value.spread is not None:
     text += f' ± {value.spread:.{column.digits}f}'
-  return f'{text} (seeds ± {value.deviation:.{column.digits}f}, {len(value.runs)})' if (
-      value.deviation) else text
+  if value.deviation:
+    text += f' (seeds ± {value.deviation:.{column.digits}f}, {len(value.runs)})'
+  return text
 
 
 def _remarks(filled: Filled) -> Iterator[str]:
-  """Lines below the table."""
+  """Yields the lines below the table."""
   table = filled.table
   if table.protocol:
     yield table.protocol
-  missing: dict[str, list[str]] = {}
-  for row, cells in zip(table.rows, filled.cells, strict=True):
-    for column, cell in zip(table.columns, cells, strict=True):
-      if cell.why_not:
-        missing.setdefault(cell.why_not, []).append(f'{row.name}, {column.name}')
-  for why, where in missing.items():
-    shown = '; '.join(where[:4]) + (f' and {len(where) - 4} more' if len(where) > 4 else '')
-    yield f'{NOT_RUN} ({shown}): {why}'
+  missing = _missing(filled)
+  for reason, places in missing.items():
+    shown = '; '.join(places[:4])
+    if len(places) > 4:
+      shown += f' and {len(places) - 4} more'
+    yield f'{NOT_RUN} ({shown}): {reason}'
   if missing and table.needs:
     yield f'it needs {table.needs}'
-  configs = {row.name: dict.fromkeys(filter(None, specs))
-             for row, specs in zip(table.rows, filled.specs, strict=True)}
-  if any(configs.values()):
-    yield 'configs: ' + '; '.join(f'{name} {", ".join(f"`{spec}`" for spec in specs)}'
-                                  for name, specs in configs.items() if specs)
-  told: dict[str, dict[str, None]] = {}  # what was measured -> the rows that it is in
-  for row, cells in zip(table.rows, filled.cells, strict=True):
-    for value in (value for cell in cells for value in (cell.last, cell.best) if value):
-      for run, step in zip(value.runs, value.steps, strict=True):
-        counts = [f'{count:,} {what}' for count, what in (
-            (value.real, 'real pictures'), (value.generated, 'translations')) if count is not None]
-        told.setdefault(f'{run}, step {step:,}, {" and ".join(counts)}', {})[row.name] = None
-  for what, rows in told.items():
-    yield f'{", ".join(rows)}: {what}'
-  texts = dict.fromkeys(text for cells in filled.cells for cell in cells if cell.last
-                        for text in cell.last.provenance)
+  configs = list(_configs(filled))
+  if configs:
+    yield 'configs: ' + '; '.join(configs)
+
+  # Where the numbers are from: runs, steps, pictures, and the texts of their evaluators.
+  origins = _origins(filled)
+  for origin, rows in origins.items():
+    yield f'{", ".join(rows)}: {origin}'
+  texts = {}
+  for cells in filled.cells:
+    for cell in cells:
+      if cell.last:
+        texts.update(dict.fromkeys(cell.last.provenance))
   yield from texts
-  if table.gap and told:
+  if table.gap and origins:
     yield f'suspected reason for what differs from the paper: {table.gap}'
   yield from filled.notes
   if filled.command:
     yield f'`{filled.command}`'
 
 
+def _missing(filled: Filled) -> dict[str, list[str]]:
+  """Returns the cells without a number, 'ROW, COLUMN', by the reason."""
+  missing: dict[str, list[str]] = {}
+  for row, cells in zip(filled.table.rows, filled.cells, strict=True):
+    for column, cell in zip(filled.table.columns, cells, strict=True):
+      if cell.reason:
+        missing.setdefault(cell.reason, []).append(f'{row.name}, {column.name}')
+  return missing
+
+
+def _configs(filled: Filled) -> Iterator[str]:
+  """Yields 'ROW `CONFIG`, `CONFIG`' of the rows that this project runs."""
+  for row, cells in zip(filled.table.rows, filled.cells, strict=True):
+    paths = dict.fromkeys(f'`{cell.resolved_path}`' for cell in cells if cell.resolved_path)
+    if paths:
+      yield f'{row.name} {", ".join(paths)}'
+
+
+def _origins(filled: Filled) -> dict[str, dict[str, None]]:
+  """Returns the names of the rows that were measured on a checkpoint, by its description."""
+  origins: dict[str, dict[str, None]] = {}
+  for row, cells in zip(filled.table.rows, filled.cells, strict=True):
+    for cell in cells:
+      for value in filter(None, (cell.last, cell.best)):
+        counts = []
+        if value.real is not None:
+          counts.append(f'{value.real:,} real pictures')
+        if value.generated is not None:
+          counts.append(f'{value.generated:,} translations')
+        for run, step in zip(value.runs, value.steps, strict=True):
+          origin = f'{run}, step {step:,}, {" and ".join(counts)}'
+          origins.setdefault(origin, {})[row.name] = None
+  return origins
+
+
 def _escape_markdown(text):
-  return _one_line(text).replace('|', '\\|')
+  return one_line(text).replace('|', '\\|')
 
 
 _LATEX = {'\\': r'\textbackslash{}', '^': r'\^{}', '~': r'\textasciitilde{}', '±': r'$\pm$',
@@ -214,8 +163,9 @@ _LATEX = {'\\': r'\textbackslash{}', '^': r'\^{}', '~': r'\textasciitilde{}', '�
 
 
 def _escape_latex(text):
-  return ''.join(_LATEX.get(character, character) for character in _one_line(text))
+  return ''.join(_LATEX.get(character, character) for character in one_line(text))
 
 
-def _one_line(text):
+def one_line(text: str) -> str:
+  """Returns a text without line breaks."""
   return ' '.join(str(text).split())

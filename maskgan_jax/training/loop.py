@@ -18,11 +18,11 @@ import ml_collections
 import numpy as np
 import tqdm
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, files, methods
 from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints, metric_writers, resumption, samples, warm_start
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import stopping, train_step
 
@@ -47,7 +47,7 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
   """Trains a config in `workdir`, or resumes what is there.
 
   Args:
-    config: see runs/config.py.
+    config: see config/schema.py.
     workdir: the run's folder.
     make_evaluate: (method, data, poll) -> evaluate(step, params, model_state) -> scores; called
       every `config.evaluate_every` steps, in the first process only. It may call poll() often,
@@ -74,8 +74,7 @@ def _train(config, workdir, make_evaluate, stop):
   given = functools.cache(lambda: warm_start.parameters(method, config))
   if not os.path.isdir(os.path.join(workdir, 'checkpoints')):
     given()  # what is wrong with them is said before data are made
-  data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
-                       seed=config.seed)
+  data = pipeline.make(config)
   if main and (unused := data.describe()['unused']):
     print(f'{config.data.path}: {unused}', file=sys.stderr, flush=True)
   with files.held(workdir, 'trains') if main else contextlib.nullcontext():

@@ -1,6 +1,6 @@
-"""A trained model as one object: the door that commands, notebooks, demo and tests go through."""
+"""A trained model as one object, which commands, notebooks, the page and tests use."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import copy
 import functools
 import hashlib
@@ -13,38 +13,42 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
+from maskgan_jax.data import transforms
 from maskgan_jax.methods import base
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints, scores
-from maskgan_jax.runs import config as run_config
-from maskgan_jax.translator import arguments, exporting
+from maskgan_jax.translator import arguments, exporting, fitting
 from maskgan_jax.translator import packaged as pretrained
+from maskgan_jax.translator.calls import functions
 
 _LARGEST_BATCH = 64  # examples computed at once; more are taken in chunks
 
 
 class Translator:
-  """Translates, removes, segments and interpolates with the weights of one moment.
+  """Translates, removes, segments and interpolates with fixed weights.
 
-  Images are uint8 [B, H, W, 3], or float in [-1, 1]; what comes back is as the first image is:
+  `fit` makes pictures of any size and kind ready: `t(t.fit('me.jpg'), t.fit('you.jpg'))`.
+
+  Images are uint8 [B, H, W, 3], or float in [-1, 1]. Results have the form of the first image:
   uint8, or float32. A single [H, W, 3] is a batch of one and comes back without the batch axis; a
   batch of one goes with each example of a larger one. Masks are [B, H, W, 1], [B, H, W] or [H, W],
   of bool, of uint8 (255 is 1) or of float in [0, 1], at any resolution; they come back as float32
-  [B, H, W, 1]. All results are NumPy arrays; among `extras`, what has three channels is an image.
-  Whatever is not so raises a UserError, and so do weights that give NaN or infinite values
-  (`errors.NotFiniteError`): as bytes these would be black pictures.
+  [B, H, W, 1]. All results are NumPy arrays; an entry of `extras` with three channels is an image.
+  Other input raises UserError. Weights that give NaN or infinite values raise
+  `errors.NotFiniteError`, because as bytes these would be black pictures.
 
-  Few shapes are compiled: batches are padded to 1, 2, 4, ... 64 examples, larger ones cut; where a
-  method's examples depend on each other (`method.mixes_examples`) they are cut only.
+  Few shapes are compiled: batches are padded to 1, 2, 4, ... 64 examples, and larger ones cut.
+  Where examples depend on each other (`method.mixes_examples`) batches are only cut.
 
   Attributes:
-    method: what the model is made of.
-    config: of the run.
-    step: of the weights, or None.
-    origin: the run or folder that messages name, '' if there is none.
-    threshold: of masks in `remove` and `segment(..., 'best')`, found on the validation split; None
-      before an evaluation.
+    method: the method, built from `config`.
+    config: the run's.
+    step: the step of the weights, or None.
+    origin: the run or folder that messages name; '' if there is none.
+    threshold: binarises masks in `remove` and `segment(..., 'best')`. An evaluation chooses it on
+      the validation split; None before that.
   """
 
   def __init__(self, method: base.Method, params: base.Params, model_state: base.ModelState,
@@ -55,13 +59,13 @@ class Translator:
     self.step = step
     self.origin = ''
     self.threshold = threshold
-    self._variables = _own(params, model_state)
+    self._variables = _copied(params, model_state)
     self._calls = functions(method, checked=True)
 
   @classmethod
   def from_workdir(cls, path: str | os.PathLike, step: int | None = None, *,
                    like: 'Translator | None' = None) -> 'Translator':
-    """Opens a run's newest good checkpoint, or that of `step`, on the devices of now.
+    """Opens a run's newest good checkpoint, or that of `step`, on this machine's devices.
 
     The averaged parameters are used where the run has them.
 
@@ -90,50 +94,51 @@ class Translator:
     """Opens a model that comes with the package, or a folder that `save` wrote.
 
     Args:
-      name: 'content_transfer_avatars', say: `translator.packaged.names()` are all; or a folder.
+      name: one of `translator.packaged.names()`, e.g. 'content_transfer_avatars'; or a folder.
     Raises:
       UserError: there is no such model, or its files are damaged.
     """
     folder = pretrained.find(name)
     config = run_config.load(folder)
     method = methods.make(config)
-    variables, step, threshold = pretrained.read(folder, config,
-                                                 base.abstract_model(method, config))
+    shapes = base.abstract_model(method, config)
+    variables, step, threshold = pretrained.read(folder, config, shapes)
     translator = cls(method, variables['params'], variables['model_state'], config, step,
                      threshold=threshold)
     translator.origin = os.fspath(name)
-    if lacking := translator._lacking(translator._variables):
-      raise errors.UserError(f'{folder} lacks weights that {config.method} needs ({lacking}); '
+    if missing := translator._missing_weight(translator._variables):
+      raise errors.UserError(f'{folder} lacks weights that {config.method} needs ({missing}); '
                              'write it again')
     return translator
 
   def save(self, folder: str | os.PathLike, *, half: bool = False, card: str = '',
            examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
-    """Writes what translating needs as a folder for `from_pretrained`: no code, no optimizer.
+    """Writes the weights that translating needs as a folder for `from_pretrained`.
 
     Args:
-      folder: of model.safetensors, config.json, and README.md and examples where given.
+      folder: gets model.safetensors and config.json, and README.md and examples if given.
       half: rounds the weights to float16, for half of the size; they come back as float32.
       card: the README.md.
-      examples: 'source' and 'exemplar', pictures to try it on, uint8 [H, W, 3] each.
+      examples: 'source' and 'exemplar', pictures to try the model on, uint8 [H, W, 3] each.
     Raises:
-      UserError: there is a model already, or the disk refuses.
+      UserError: the folder has a model already, or cannot be written.
     """
-    variables = pretrained.needed(*jax.device_get(self._variables),
-                                  lambda *variables: not self._lacking(variables))
+    def works(*variables):
+      return not self._missing_weight(variables)
+    variables = pretrained.needed(*jax.device_get(self._variables), works)
     pretrained.write(folder, variables, self.config, step=self.step, threshold=self.threshold,
                      half=half, card=card, examples=examples)
 
   def at(self, params: base.Params, model_state: base.ModelState, step: int | None = None, *,
          threshold: float | None = None) -> 'Translator':
-    """The same model with other weights, sharing what is compiled: for a run in training."""
+    """Returns the same model with other weights, which shares the compiled programs."""
     other = copy.copy(self)
     other.step, other.threshold = step, threshold
-    other._variables = _own(params, model_state)
+    other._variables = _copied(params, model_state)
     return other
 
   def digest(self) -> str:
-    """Returns a hash of the weights, which only the same numbers have, bit for bit."""
+    """Returns a hash of the weights; equal hashes mean bitwise equal weights."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree.leaves_with_path(jax.device_get(self._variables)):
       digest.update(jax.tree_util.keystr(path).encode())
@@ -142,18 +147,41 @@ class Translator:
 
   @property
   def abilities(self) -> frozenset[str]:
-    """What the method can do: 'exemplar', 'source_mask', 'remove', ... (see methods/base.py)."""
+    """The method's abilities: 'exemplar', 'source_mask', 'remove', ... (see methods/base.py)."""
     return self.method.abilities
+
+  @property
+  def transform(self) -> transforms.Transform:
+    """Crops and resizes pictures for the model."""
+    return transforms.Transform.of(self.config)
+
+  def fit(self, picture: Any, *, name: str = '', max_pixels: int | None = None
+          ) -> fitting.Fitted:
+    """Returns a user's picture as the model takes it, cropped and resized as the run's own.
+
+    A picture that has the model's resolution already stays as it is.
+
+    Args:
+      picture: a path, the bytes of a file, a Pillow image, or a uint8 array of any size:
+        [height, width, 3], or grey, or with opacity.
+      name: what messages call the picture; by default its path.
+      max_pixels: larger files are refused; None is `config.data.max_pixels`.
+    Raises:
+      UserError: the picture cannot be read, or the run's crop does not fit into it.
+    """
+    if max_pixels is None:
+      max_pixels = self.config.data.max_pixels
+    return fitting.fit(picture, self.transform, name=name, max_pixels=max_pixels)
 
   def __call__(self, source: Any, exemplar: Any = None, source_mask: Any = None,
                exemplar_mask: Any = None, *, reverse: bool = False) -> Translation:
-    """The source after the exemplar's example, or as the model alone would have it.
+    """Translates the source after the exemplar's example, or without an exemplar.
 
     Args:
       source: image or images to change.
       exemplar: image or images to take from; None for a method without exemplars.
-      source_mask: where to change the source, in place of the predicted mask.
-      exemplar_mask: what to take from the exemplar, likewise.
+      source_mask: where to change the source; replaces the predicted mask.
+      exemplar_mask: what to take from the exemplar; replaces the predicted mask.
       reverse: the source is of domain b and the exemplar, if any, of a; for methods that tell the
         domains apart.
     """
@@ -172,12 +200,12 @@ class Translator:
     return self._run('translate_back' if reverse else 'translate', images, masks)
 
   def remove(self, image: Any, mask: Any = None, threshold: float | None = None) -> Translation:
-    """The image without what the method transfers.
+    """Removes from an image what the method transfers.
 
     Args:
-      image: image or images with it.
-      mask: where to remove, in place of the predicted mask.
-      threshold: the mask, predicted or given, is 1 from it on and 0 below. Default: that of the
+      image: image or images.
+      mask: where to remove; replaces the predicted mask.
+      threshold: the mask becomes 1 from this value on and 0 below. Default: the threshold of the
         last evaluation, or else the method's.
     """
     self._require('remove')
@@ -185,10 +213,10 @@ class Translator:
     return self._run('remove', {'image': image}, {'mask': mask}, threshold=threshold)
 
   def segment(self, image: Any, threshold: float | str | None = None) -> np.ndarray:
-    """The mask of what the method transfers in image or images, [B, H, W, 1].
+    """Returns the mask of what the method transfers, [B, H, W, 1].
 
     Args:
-      image: image or images with it.
+      image: image or images.
       threshold: None for the soft mask, a number for a bool one (mask > threshold), 'best' for a
         bool one at the threshold of the last evaluation, or 0.5 before any.
     """
@@ -200,7 +228,7 @@ class Translator:
     return mask if threshold is None else mask > threshold
 
   def interpolate(self, source: Any, exemplar_1: Any, exemplar_2: Any, n: int) -> Translation:
-    """Translations along the line between two exemplars: n frames on a new leading axis."""
+    """Translates along the line between two exemplars: n frames on a new leading axis."""
     self._require('interpolate')
     if n < 2:
       raise errors.UserError(f'an interpolation of {n} frames has no two ends; take n >= 2')
@@ -210,99 +238,117 @@ class Translator:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *frames)
 
   def swap(self, image: Any, exemplar: Any) -> Translation:
-    """`image` with the exemplar's content in place of its own: removed first, then added."""
+    """Removes the image's content, then adds the exemplar's."""
     return self(self.remove(image).image, exemplar)
 
   def export(self, path: str | os.PathLike, *, what: str = 'translate', masks: bool = False,
              reverse: bool = False) -> tuple[list[str], list[str]]:
-    """Writes what the model does as one file that needs nothing of this package.
+    """Writes one function of the model as a file that runs without this package.
 
-    NAME.onnx is ONNX (needs jax2onnx); any other name a blob for CPU, CUDA and TPU:
-    `jax.export.deserialize(bytes).call(source, exemplar)`, or `call(source)` of a method without
-    exemplars. uint8 [B, H, W, 3] in, any B, H and W as trained; out come `image` (uint8) and the
-    masks (float32 [B, H, W, 1]) by name. docs/export.md shows both.
+    NAME.onnx is ONNX and needs jax2onnx. Any other name is a blob for CPU, CUDA and TPU:
+    `jax.export.deserialize(bytes).call(source, exemplar)`, or `call(source)` for a method without
+    exemplars. Inputs are uint8 [B, H, W, 3] with any B, and H and W as trained. Outputs are
+    `image`, uint8, and the masks, float32 [B, H, W, 1], by name. docs/export.md shows both.
 
     Args:
-      path: of the file.
+      path: the file to write.
       what: 'translate', 'remove' or 'segment'.
-      masks: masks are inputs too, after the images, float32 [B, H, W, 1]: source_mask and then
-        exemplar_mask as far as the method takes them, or a removal's mask. An example whose mask
-        holds a value below 0 gets the predicted one.
-      reverse: the translation from domain b to a, as in a call.
+      masks: whether masks are inputs too, after the images, float32 [B, H, W, 1]: source_mask and
+        then exemplar_mask if the method takes them, or the mask of a removal. The model predicts
+        the mask of an example where the given one holds a value below 0.
+      reverse: whether to translate from domain b to a.
     Returns:
-      What the inputs and the outputs are called.
+      The names of the inputs and of the outputs.
     """
     exporting.check(what)
-    for ability in [what] * (what != 'translate') + ['reverse'] * reverse:
-      self._require(ability)
+    if what != 'translate':
+      self._require(what)
+    if reverse:
+      self._require('reverse')
     self._try(what, reverse)
-    return exporting.write(path, functions(self.method), jax.device_get(self._variables),
-                           self.method, self.config, what=what, masks=masks, reverse=reverse,
-                           threshold=self.threshold)
+    variables = jax.device_get(self._variables)
+    exported = exporting.Exported(functions(self.method), variables, self.method, self.config)
+    return exported.write(path, what=what, masks=masks, reverse=reverse, threshold=self.threshold)
 
   def _try(self, what: str, reverse: bool) -> None:
-    """Raises NotFiniteError if a picture of noise shows that the weights are of no use."""
+    """Raises NotFiniteError if the weights give NaN for a picture of noise."""
     shape = (*base.image_shape(self.config), 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    exemplar = noise if 'exemplar' in self.abilities else None
     if what == 'translate':
-      self(*[noise] * (2 if 'exemplar' in self.abilities else 1), reverse=reverse)
+      self(noise, exemplar, reverse=reverse)
+    elif what == 'remove':
+      self.remove(noise)
     else:
-      getattr(self, what)(noise)
+      self.segment(noise)
 
   def _require(self, ability: str) -> None:
     if ability not in self.abilities:
       raise errors.UserError(f'{self.config.method} cannot do {ability!r}; it can do '
                              f'{", ".join(sorted(self.abilities)) or "nothing but translate"}')
 
-  def _lacking(self, variables: Any) -> str:
-    """What the method misses among the variables as it traces all that it can do; '' if nothing."""
+  def _missing_weight(self, variables: Any) -> str:
+    """Traces every function of the method; returns the error of a missing weight, or ''."""
     image = jax.ShapeDtypeStruct((1, *base.image_shape(self.config), 3), jnp.uint8)
     pair = [image] * (2 if 'exemplar' in self.abilities else 1)
-    calls = {'translate': (pair, {}), 'reverse': (pair, {}), 'segment': ([image], {}),
-             'remove': ([image], {'threshold': 0.5}), 'interpolate': ([image] * 3, {'weight': 0.5})}
+    traced = [('translate', pair, {})]
+    if 'reverse' in self.abilities:
+      traced.append(('translate_back', pair, {}))
+    if 'segment' in self.abilities:
+      traced.append(('segment', [image], {}))
+    if 'remove' in self.abilities:
+      traced.append(('remove', [image], {'threshold': 0.5}))
+    if 'interpolate' in self.abilities:
+      traced.append(('interpolate', [image] * 3, {'weight': 0.5}))
     try:
-      for name, (images, numbers) in calls.items():
-        if name in self.abilities | {'translate'}:
-          call = self._calls['translate_back' if name == 'reverse' else name]
-          jax.eval_shape(functools.partial(call, **numbers), variables, *images)
+      for name, images, numbers in traced:
+        jax.eval_shape(functools.partial(self._calls[name], **numbers), variables, *images)
     except (KeyError, flax.errors.FlaxError) as error:
       return str(error).splitlines()[0][:100]
     return ''
 
   def _run(self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any) -> Any:
-    """Checks, broadcasts, and computes in chunks; returns NumPy arrays."""
-    shape = base.image_shape(self.config)
-    arrays = {role: arguments.check_images(role, value, shape) for role, value in images.items()}
-    single = all(array.ndim == 3 for array in arrays.values())
-    arrays = {role: array[None] if array.ndim == 3 else array for role, array in arrays.items()}
-    arrays |= {role: arguments.check_mask(role, value, shape) for role, value in masks.items()
-               if value is not None}
-    counts = {role: len(array) for role, array in arrays.items()}
-    count = max(counts.values())
-    if set(counts.values()) - {1, count}:
-      raise errors.UserError('batches do not fit together: ' + ', '.join(
-          f'{n} in {role}' for role, n in counts.items()) + '; give equally many, or one')
+    """Checks the arguments and computes in chunks; returns NumPy arrays."""
+    arrays, single = self._checked(images, masks)
+    count = _common_length(arrays)
 
-    padded = _LARGEST_BATCH if count > _LARGEST_BATCH else 1 << (count - 1).bit_length()
-    if getattr(self.method, 'mixes_examples', False):
-      padded = min(count, _LARGEST_BATCH)
-    chunks, pending = [], None
-    for start in range(0, count, padded):
-      rows = np.minimum(np.arange(start, start + padded), count - 1)
+    # Few sizes of batches are compiled.
+    size = min(1 << (count - 1).bit_length(), _LARGEST_BATCH)
+    if self.method.mixes_examples:
+      size = min(count, _LARGEST_BATCH)
+    chunks, running = [], None
+    for start in range(0, count, size):
+      rows = np.minimum(np.arange(start, start + size), count - 1)
       chunk = {role: x[np.minimum(rows, len(x) - 1)] for role, x in arrays.items()}
-      ahead = self._calls[name](self._variables, **chunk, **numbers)
-      if pending is not None:  # the device works on the next chunk while this one travels
-        chunks.append(jax.device_get(pending))
-      pending = ahead
-    chunks.append(jax.device_get(pending))
+      started = self._calls[name](self._variables, **chunk, **numbers)
+      if running is not None:  # the device works on the next chunk while this one travels
+        chunks.append(jax.device_get(running))
+      running = started
+    chunks.append(jax.device_get(running))
+
     result, finite = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
     if not finite.all():
       self._refuse(np.flatnonzero(~finite), count)
-    return jax.tree.map(lambda x: x[0], result) if single and count == 1 else result
+    if single and count == 1:
+      return jax.tree.map(lambda x: x[0], result)
+    return result
 
+  def _checked(self, images: dict[str, Any], masks: dict[str, Any]
+               ) -> tuple[dict[str, np.ndarray], bool]:
+    """Returns all arrays with a batch axis, and whether no image had one."""
+    shape = base.image_shape(self.config)
+    arrays, single = {}, True
+    for role, value in images.items():
+      array = arguments.check_images(role, value, shape)
+      single = single and array.ndim == 3
+      arrays[role] = array[None] if array.ndim == 3 else array
+    for role, value in masks.items():
+      if value is not None:
+        arrays[role] = arguments.check_mask(role, value, shape)
+    return arrays, single
 
   def _refuse(self, examples: np.ndarray, count: int) -> None:
-    """Raises NotFiniteError for these of `count` examples."""
+    """Raises NotFiniteError for these examples of `count`."""
     step = '' if self.step is None else f' at step {self.step}'
     raise errors.NotFiniteError(
         f'{self.origin or "the model"}{step} computes NaN or infinite values for {len(examples)} '
@@ -312,9 +358,9 @@ class Translator:
 
 def in_sequence(translators: Sequence[Translator], source: Any,
                 exemplars: Sequence[Any]) -> list[Translation]:
-  """Several attributes, each from a model and an exemplar of its own, one after another.
+  """Applies several models one after another, each with its exemplar.
 
-  Returns each step's translation; the last one's image wears everything.
+  Returns each step's translation; the last image has everything.
   """
   if not translators or len(translators) != len(exemplars):
     raise errors.UserError(f'{len(translators)} translators and {len(exemplars)} exemplars; give '
@@ -326,71 +372,26 @@ def in_sequence(translators: Sequence[Translator], source: Any,
   return results
 
 
-def _own(*trees: Any) -> tuple[Any, ...]:
-  """Copies on this process' first device: a training step donates the originals."""
+def _common_length(arrays: dict[str, np.ndarray]) -> int:
+  """Returns the number of examples; raises UserError where batches differ."""
+  counts = {role: len(array) for role, array in arrays.items()}
+  count = max(counts.values())
+  if set(counts.values()) - {1, count}:
+    lengths = ', '.join(f'{number} in {role}' for role, number in counts.items())
+    raise errors.UserError(f'batches do not fit together: {lengths}; give equally many, or one')
+  return count
+
+
+def _copied(*trees: Any) -> tuple[Any, ...]:
+  """Returns copies on this process' first device: a training step donates the originals."""
   return jax.device_put(jax.tree.map(np.array, trees))
 
 
-def functions(method: base.Method, *, checked: bool = False) -> dict[str, Callable[..., Any]]:
-  """The method's functions for uint8 or float images, jitted: `translate((params, model_state),
-  source, exemplar)` and so on.
-
-  If `checked`, each returns its result and bool [B]: all values of an example are finite.
-  """
-  def finish(image, result):
-    converted = _as(image.dtype, result)
-    return (converted, _finite(result)) if checked else converted
-
-  def translate(variables, source, exemplar=None, source_mask=None, exemplar_mask=None, **options):
-    # One key for ever: a method that draws noise gives the same translation each time.
-    with jax.ensure_compile_time_eval():
-      key = jax.random.key(0)
-    result = method.translate(*variables, _to_float(source), _to_float(exemplar),
-                              source_mask=source_mask, exemplar_mask=exemplar_mask,
-                              rng=key, **options)
-    return finish(source, result)
-
-  def translate_back(variables, source, exemplar=None, source_mask=None, exemplar_mask=None):
-    return translate(variables, source, exemplar, source_mask, exemplar_mask, reverse=True)
-
-  def remove(variables, image, mask=None, *, threshold):
-    return finish(image, method.remove(*variables, _to_float(image), mask=mask,
-                                       threshold=threshold))
-
-  def segment(variables, image):
-    return finish(image, method.segment(*variables, _to_float(image)))
-
-  def interpolate(variables, source, exemplar_1, exemplar_2, *, weight):
-    images = map(_to_float, (source, exemplar_1, exemplar_2))
-    return finish(source, method.interpolate(*variables, *images, weight))
-
-  calls = (translate, translate_back, remove, segment, interpolate)
-  return {call.__name__: jax.jit(call) for call in calls}
-
-
-def _to_float(image):
-  if image is None or image.dtype != jnp.uint8:
-    return image
-  return image.astype(jnp.float32) / 127.5 - 1
-
-
-def _finite(result: Any) -> jax.Array:
-  """Returns bool [B]: all values of an example are finite."""
-  examples = [jnp.isfinite(x).reshape(len(x), -1).all(axis=1) for x in jax.tree.leaves(result)]
-  return functools.reduce(jnp.logical_and, examples)
-
-
-def _as(dtype, result: Any) -> Any:
-  """Images in the form of the input, everything else float32."""
-  def convert(x):
-    if x.ndim == 4 and x.shape[-1] == 3 and dtype == jnp.uint8:
-      return jnp.clip(jnp.round((x.astype(jnp.float32) + 1) * 127.5), 0, 255).astype(jnp.uint8)
-    return x.astype(jnp.float32)
-  return jax.tree.map(convert, result)
-
-
 def _stored_threshold(rows: Sequence[dict[str, Any]], step: int) -> float | None:
-  """The threshold that the last evaluation of this step found."""
-  found = [row.get('mask_threshold') for row in rows if row['step'] == step]
-  found = [float(x) for x in found if isinstance(x, (int, float)) and 0 <= x <= 1]
-  return found[-1] if found else None
+  """Returns the threshold that the last evaluation of this step chose; None before any."""
+  threshold = None
+  for row in rows:
+    value = row.get('mask_threshold')
+    if row['step'] == step and isinstance(value, int | float) and 0 <= value <= 1:
+      threshold = float(value)
+  return threshold

@@ -1,4 +1,4 @@
-"""What callers give a translator, checked: pictures, masks, a threshold."""
+"""Checks the pictures, masks and thresholds that callers give a translator."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _TOLERANCE = 1e-3  # by which a float image may leave [-1, 1], a mask [0, 1]: re
 
 
 def check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
-  """The image or images as uint8 or float32 NumPy array [..., *shape, 3]; UserError otherwise."""
+  """Returns images as a uint8 or float32 array [..., *shape, 3]; raises UserError for others."""
   array = _array(role, value)
   if array.ndim not in (3, 4) or array.shape[-1] != 3:
     hint = ''
@@ -24,7 +24,7 @@ def check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
                            f'or [batch, height, width, 3]{hint}')
   if array.shape[-3:-1] != shape:
     raise errors.UserError(f'{role} is {array.shape[-3]}x{array.shape[-2]} pixels, the model was '
-                           f'trained at {shape[0]}x{shape[1]}; resize it first')
+                           f'trained at {shape[0]}x{shape[1]}; resize it first: Translator.fit')
   if not len(array):
     raise errors.UserError(f'{role} holds no image')
   if array.dtype == np.uint8:
@@ -36,17 +36,17 @@ def check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
 
 
 def check_mask(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
-  """The mask or masks as float32 [B, *shape, 1] in [0, 1], resized; UserError otherwise."""
+  """Returns masks as float32 [B, *shape, 1] in [0, 1], resized; raises UserError for others."""
   mask = _array(role, value)
-  given = list(mask.shape)
+  given_shape = list(mask.shape)
   if mask.ndim in (3, 4) and mask.shape[-1] == 1:
     mask = mask[..., 0]
   if mask.ndim == 2:
     mask = mask[None]
   if mask.ndim != 3 or not mask.size or not _proportional(mask.shape[1:], shape):
     are = 'square' if shape[0] == shape[1] else f'{shape[0]}x{shape[1]} or in that proportion'
-    raise errors.UserError(f'{role} has shape {given}; masks are {are}, like the images: [height, '
-                           'width], [batch, height, width] or [batch, height, width, 1]')
+    raise errors.UserError(f'{role} has shape {given_shape}; masks are {are}, like the images: '
+                           '[height, width], [batch, height, width] or [batch, height, width, 1]')
   if mask.dtype == np.uint8:
     if mask.max() == 1:  # as 1/255 it would do nothing, without a word
       raise errors.UserError(f'{role} is uint8 and holds only 0 and 1; use bool, or 255 for 1')
@@ -64,7 +64,7 @@ def check_mask(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _proportional(size: tuple[int, int], shape: tuple[int, int]) -> bool:
-  """Whether one is the other made larger or smaller, its sides rounded to whole pixels."""
+  """Returns whether one size is the other scaled, with sides rounded to whole pixels."""
   excess = size[1] * shape[0] - size[0] * shape[1]
   return 2 * abs(excess) <= max(shape)
 
@@ -87,7 +87,7 @@ def _check_range(role: str, array: np.ndarray, low: float, rule: str) -> np.ndar
 
 
 def check_threshold(value: float | None) -> np.float32 | None:
-  """The threshold, if one is given; UserError unless it lies in [0, 1]."""
+  """Returns the threshold, or None; raises UserError unless it lies in [0, 1]."""
   if value is None:
     return None
   if isinstance(value, str) or not 0 <= value <= 1:

@@ -1,11 +1,12 @@
-"""A trained model as one file that needs none of this package: a jax.export blob, or ONNX.
+"""A trained model as one file that runs without this package: a jax.export blob, or ONNX.
 
-Bytes go in and bytes come out: scaling is inside. Masks may be inputs too; where an example's mask
-holds a value below 0, the model predicts that mask.
+Images go in and come out as bytes; the file scales them. Masks may be inputs too: where an
+example's mask holds a value below 0, the model predicts that mask.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import functools
 import logging
 import os
 from typing import Any
@@ -21,7 +22,7 @@ from maskgan_jax.methods import base
 from maskgan_jax.networks import convolutions
 
 WHAT = ('translate', 'remove', 'segment')
-# jax2onnx asks for an older Orbax than this package; what it imports is named here instead.
+# jax2onnx requires an older Orbax than this package, so its imports are installed by name.
 INSTALL = ('pip install onnx onnxruntime onnx-ir equinox einops dm-pix && '
            'pip install --no-deps jax2onnx')
 _OPSET = 21  # the newest that ONNX Runtime 1.20 has
@@ -29,98 +30,133 @@ _OPSET = 21  # the newest that ONNX Runtime 1.20 has
 
 @dataclasses.dataclass(frozen=True)
 class _Input:
-  """Of a graph; jax2onnx asks such for shape and dtype."""
+  """An input of a graph, with the attributes that jax2onnx reads."""
   name: str
-  shape: tuple[Any, ...]  # the batch first: a name
+  shape: tuple[Any, ...]  # the first axis, of the batch, is a name
   dtype: Any
+
+  def __str__(self) -> str:
+    sizes = ', '.join(map(str, self.shape))
+    return f'{self.name} {np.dtype(self.dtype).name}[{sizes}]'
 
 
 def check(what: str) -> None:
-  """UserError unless that can be exported."""
+  """Raises UserError unless the function of this name can be exported."""
   if what not in WHAT:
     raise errors.UserError(f'what is {what!r}{errors.nearest(what, WHAT)}; choose one of '
                            f'{", ".join(WHAT)}')
 
 
-def write(path: str | os.PathLike, calls: Mapping[str, Callable[..., Any]], variables: Any,
-          method: base.Method, config: ml_collections.ConfigDict, *, what: str = 'translate',
-          masks: bool = False, reverse: bool = False, threshold: float | None = None
-          ) -> tuple[list[str], list[str]]:
-  """Writes the file, whole or not at all.
+@dataclasses.dataclass(frozen=True)
+class Exported:
+  """A model to write as a file.
 
-  Args:
-    path: NAME.onnx, or any other name for a jax.export blob.
+  Attributes:
     calls: `translator.functions(method)`, fresh.
-    variables: (params, model_state), NumPy.
-    method: whose.
-    config: of the run.
-    what: one of WHAT.
-    masks: whether masks are inputs.
-    reverse: translate from domain b to a.
-    threshold: of removal.
-  Returns:
-    Names of inputs and outputs.
+    variables: (params, model_state) as NumPy arrays.
+    method: the model's method.
+    config: the run's.
   """
-  function, inputs = _function(calls, variables, method, config, what, masks, reverse, threshold)
-  if os.fspath(path).lower().endswith('.onnx'):
-    data, outputs = _onnx(function, inputs)
-  else:
-    data, outputs = _blob(function, inputs)
-  files.write_atomically(path, data)
-  return [f'{i.name} {np.dtype(i.dtype).name}[{", ".join(map(str, i.shape))}]' for i in inputs
-          ], outputs
+  calls: Mapping[str, Callable[..., Any]]
+  variables: Any
+  method: base.Method
+  config: ml_collections.ConfigDict
+
+  def write(self, path: str | os.PathLike, *, what: str = 'translate', masks: bool = False,
+            reverse: bool = False, threshold: float | None = None
+            ) -> tuple[list[str], list[str]]:
+    """Writes the file, whole or not at all; see `Translator.export`.
+
+    Args:
+      path: NAME.onnx, or any other name for a jax.export blob.
+      what: one of WHAT.
+      masks: whether masks are inputs.
+      reverse: whether to translate from domain b to a.
+      threshold: binarises the mask of a removal.
+    Returns:
+      Names of inputs and outputs.
+    """
+    mask_names = self._mask_names(what) if masks else []
+    if masks and not mask_names:
+      raise errors.UserError(f'{what} of {self.config.method} takes no mask; leave masks out')
+    image_names = ['source']
+    if what == 'translate' and 'exemplar' in self.method.abilities:
+      image_names.append('exemplar')
+
+    shape = base.image_shape(self.config)
+    inputs = [_Input(name, ('b', *shape, 3), np.uint8) for name in image_names]
+    inputs += [_Input(name, ('b', *shape, 1), np.float32) for name in mask_names]
+    if what == 'translate':
+      function = self._translation(image_names, mask_names, reverse)
+    elif what == 'remove':
+      function = self._removal(threshold)
+    else:
+      function = self._segmentation
+    is_onnx = os.fspath(path).lower().endswith('.onnx')
+    data, outputs = _onnx(function, inputs) if is_onnx else _blob(function, inputs)
+    files.write_atomically(path, data)
+    return [str(each) for each in inputs], outputs
+
+  def _mask_names(self, what: str) -> list[str]:
+    """Returns the masks that a function takes, in the order of its arguments."""
+    if what == 'remove':
+      return ['source_mask']
+    abilities = self.method.abilities
+    if what != 'translate':
+      return []
+    names = ['source_mask'] if 'source_mask' in abilities else []
+    if 'exemplar' in abilities and 'exemplar_mask' in abilities:
+      names.append('exemplar_mask')
+    return names
+
+  def _translation(self, image_names: Sequence[str], mask_names: Sequence[str], reverse: bool
+                   ) -> Callable[..., dict[str, Any]]:
+    """Returns a function from images and masks to the translation and its masks by name."""
+    call = self.calls['translate_back' if reverse else 'translate']
+
+    def translate(*arrays):
+      images = arrays[:len(image_names)]
+      given = dict(zip(mask_names, arrays[len(image_names):], strict=True))
+      masks = {}
+      # The exemplar's mask comes first: the source's is predicted from what is taken. Runtimes
+      # merge computations that repeat.
+      for name in ('exemplar_mask', 'source_mask'):
+        if name in given:
+          predicted = call(self.variables, *images, **masks).masks[name]
+          masks[name] = _given_or_predicted(given[name], predicted)
+      result = call(self.variables, *images, **masks)
+      outputs = {'image': result.image, **result.masks}
+      return {name: output for name, output in outputs.items() if output is not None}
+    return translate
+
+  def _removal(self, threshold: float | None) -> Callable[..., dict[str, Any]]:
+    """Returns a function from an image, and perhaps a mask, to the removal by name."""
+    threshold = None if threshold is None else np.float32(threshold)
+    call = functools.partial(self.calls['remove'], self.variables, threshold=threshold)
+
+    def remove(source, mask=None):
+      if mask is not None:
+        mask = _given_or_predicted(mask, call(source).source_mask)
+      result = call(source, mask)
+      return {'image': result.image, 'source_mask': result.source_mask}
+    return remove
+
+  def _segmentation(self, source: jax.Array) -> dict[str, jax.Array]:
+    return {'mask': self.calls['segment'](self.variables, source)}
 
 
-def _function(calls, variables, method, config, what, masks, reverse, threshold):
-  """(function from arrays to a dict of arrays, its inputs)."""
-  shape = base.image_shape(config)
-  able = method.abilities
-  roles = ['source'] + ['exemplar'] * ('exemplar' in able)
-  images = roles if what == 'translate' else ['source']
-  named = []
-  if masks and what == 'translate':
-    named = [f'{role}_mask' for role in roles if f'{role}_mask' in able]
-  elif masks and what == 'remove':
-    named = ['source_mask']
-  if masks and not named:
-    raise errors.UserError(f'{what} of {config.method} takes no mask; leave masks out')
-  inputs = [_Input(name, ('b', *shape, 3), np.uint8) for name in images]
-  inputs += [_Input(name, ('b', *shape, 1), np.float32) for name in named]
+def _given_or_predicted(given: jax.Array, predicted: jax.Array | None) -> jax.Array:
+  """Returns each example's given mask, or the predicted one where it holds a value below 0.
 
-  def chosen(given, predicted):
-    """Each example's own mask, or the predicted one; without a prediction, all of the picture."""
-    predicted = jnp.ones_like(given) if predicted is None else predicted
-    own = (given >= 0).all(axis=(1, 2, 3), keepdims=True)
-    return jnp.where(own, given, predicted)
-
-  def translate(*arrays):
-    given = dict(zip((i.name for i in inputs), arrays, strict=True))
-    pictures = [given.pop(name) for name in images]
-    call = calls['translate_back' if reverse else 'translate']
-    fixed = {}
-    # What is taken comes first: where it goes is predicted from that. Runtimes merge what repeats.
-    for name in ('exemplar_mask', 'source_mask'):
-      if name in given:
-        predicted = getattr(call(variables, *pictures, **fixed), name)
-        fixed[name] = chosen(given[name], predicted)
-    result = call(variables, *pictures, **fixed)
-    parts = {name: getattr(result, name) for name in ('image', 'source_mask', 'exemplar_mask')}
-    return {name: part for name, part in parts.items() if part is not None}
-
-  def remove(source, mask=None):
-    options = {'threshold': None if threshold is None else np.float32(threshold)}
-    if mask is not None:
-      mask = chosen(mask, calls['remove'](variables, source, **options).source_mask)
-    result = calls['remove'](variables, source, mask, **options)
-    return {'image': result.image, 'source_mask': result.source_mask}
-
-  def segment(source):
-    return {'mask': calls['segment'](variables, source)}
-
-  return {'translate': translate, 'remove': remove, 'segment': segment}[what], inputs
+  A method that predicts no mask changes all of the picture.
+  """
+  predicted = jnp.ones_like(given) if predicted is None else predicted
+  is_given = (given >= 0).all(axis=(1, 2, 3), keepdims=True)
+  return jnp.where(is_given, given, predicted)
 
 
 def _blob(function, inputs) -> tuple[bytes, list[str]]:
+  """Returns a jax.export blob and the names of its outputs."""
   batch = jax.export.symbolic_shape('b')
   shapes = [jax.ShapeDtypeStruct((*batch, *i.shape[1:]), i.dtype) for i in inputs]
   exported = jax.export.export(jax.jit(function), platforms=('cpu', 'cuda', 'tpu'))(*shapes)
@@ -131,22 +167,26 @@ def _blob(function, inputs) -> tuple[bytes, list[str]]:
   return data, _outputs(function, inputs)
 
 
-def _outputs(function, inputs):
-  """Names, the picture's first."""
+def _outputs(function, inputs) -> list[str]:
+  """Returns the names of the outputs, the image's first."""
   examples = [jax.ShapeDtypeStruct((1, *i.shape[1:]), i.dtype) for i in inputs]
-  return sorted(jax.eval_shape(function, *examples), key=lambda name: (name != 'image', name))
+  names = jax.eval_shape(function, *examples)
+  return sorted(names, key=lambda name: (name != 'image', name))
 
 
 def _onnx(function, inputs) -> tuple[bytes, list[str]]:
+  """Returns an ONNX file and the names of its outputs."""
   try:
     import jax2onnx
     import onnx
   except ImportError as error:
     raise errors.UserError(f'writing ONNX needs {error.name}: {INSTALL}') from error
   logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it warns of types that are not used
+  input_names = [each.name for each in inputs]
   with convolutions.portable():
     names = _outputs(function, inputs)
-    outputs = [_output(name, inputs) for name in names]
+    # ONNX has one space of names: a mask that is an input comes out under another name.
+    outputs = [f'used_{name}' if name in input_names else name for name in names]
 
     def ordered(*arrays):
       results = function(*arrays)
@@ -155,7 +195,7 @@ def _onnx(function, inputs) -> tuple[bytes, list[str]]:
       with warnings.catch_warnings():  # its where() asks for float64, and gets float32
         warnings.filterwarnings('ignore', 'Explicitly requested dtype float64')
         model = jax2onnx.to_onnx(ordered, inputs, model_name='maskgan_jax', opset=_OPSET,
-                                 return_mode='proto', input_names=[i.name for i in inputs],
+                                 return_mode='proto', input_names=input_names,
                                  output_names=outputs)
     except NotImplementedError as error:
       reason = ' '.join(str(error).split())
@@ -163,8 +203,3 @@ def _onnx(function, inputs) -> tuple[bytes, list[str]]:
                              '.onnx to write a jax.export blob') from error
   onnx.checker.check_model(model)
   return model.SerializeToString(), outputs
-
-
-def _output(name, inputs) -> str:
-  """An output's name: ONNX has one space of names, so a mask that is given comes out as 'used'."""
-  return f'used_{name}' if name in [i.name for i in inputs] else name

@@ -1,11 +1,11 @@
-"""Models to take away: a folder with weights, config, model card and a few pictures to try.
+"""Models as folders: weights, config, model card and a few pictures to try.
 
-  NAME/model.safetensors   what translating needs of parameters and statistics, float32 or float16
-  NAME/config.json         of the run, without the machine's paths
+  NAME/model.safetensors   the parameters and statistics that translating needs, float32 or float16
+  NAME/config.json         the run's config, without the machine's paths
   NAME/README.md           the model card
-  NAME/examples/source/*.png, NAME/examples/exemplar/*.png   pictures that it was not trained on
+  NAME/examples/source/*.png, NAME/examples/exemplar/*.png   pictures outside the training set
 
-Those that come with the package lie in `pretrained/` of the repository and of an installed wheel.
+The models of this package are in `pretrained/` of the repository and of an installed wheel.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +17,10 @@ from flax import traverse_util
 import ml_collections
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, files
 from maskgan_jax.data import images
 from maskgan_jax.pretrained_networks import files as weights
-from maskgan_jax.runs import config as run_config
 
 KIND = 'translator'
 WEIGHTS = 'model.safetensors'
@@ -28,20 +28,26 @@ CARD = 'README.md'
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _HOMES = (os.path.join(os.path.dirname(_PACKAGE), 'pretrained'),  # of a clone
           os.path.join(_PACKAGE, 'pretrained'))  # of a wheel
-# Where things lay on the machine that trained; they say nothing about the model.
+# Paths on the machine that trained, which say nothing about the model.
 _MACHINE = ('command', 'init_from', 'data.path', 'data.data_dir', 'data.attributes_file',
             'data.masks_path', 'data.labels_path', 'distribution.cache')
 
 
 def names() -> list[str]:
-  """The models that come with the package."""
+  """Returns the names of the models that come with the package."""
   home = _home()
-  found = os.listdir(home) if home else []
-  return sorted(name for name in found if os.path.isfile(os.path.join(home, name, WEIGHTS)))
+  if not home:
+    return []
+  return sorted(name for name in os.listdir(home)
+                if os.path.isfile(os.path.join(home, name, WEIGHTS)))
 
 
 def find(name: str | os.PathLike) -> str:
-  """The folder of a model that comes with the package, or `name` itself if it is such a folder."""
+  """Returns the folder of one of the package's models, or `name` itself if it is a model's folder.
+
+  Raises:
+    UserError: there is no such model.
+  """
   name = os.fspath(name)
   home = _home()
   if home and name in names():
@@ -51,26 +57,28 @@ def find(name: str | os.PathLike) -> str:
       raise errors.UserError(f'{name} has {WEIGHTS} and no {run_config.FILE_NAME}, which says '
                              'what they are of; copy it from where the weights come from')
     return name
-  known = names()
-  raise errors.UserError(f'there is no pretrained model {name!r}{errors.nearest(name, known)}; '
-                         f'there are {", ".join(known) or "none"}, and folders with {WEIGHTS}')
+  choices = names()
+  raise errors.UserError(f'there is no pretrained model {name!r}{errors.nearest(name, choices)}; '
+                         f'there are {", ".join(choices) or "none"}, and folders with {WEIGHTS}')
 
 
 def write(folder: str | os.PathLike, variables: Mapping[str, Any],
           config: ml_collections.ConfigDict, *, step: int | None, threshold: float | None,
           half: bool = False, card: str = '',
           examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
-  """Writes a model's folder, the weights last; UserError if it holds a model or a run already.
+  """Writes a model's folder, the weights last.
 
   Args:
-    folder: to write.
+    folder: the folder to write.
     variables: 'params' and 'model_state', trees of arrays.
-    config: of the run.
-    step: of the weights.
-    threshold: of masks, see Translator.
-    half: rounds to float16: half of the size.
-    card: Markdown.
-    examples: 'source' and 'exemplar', uint8 [H, W, 3] each.
+    config: the run's.
+    step: the step of the weights.
+    threshold: `Translator.threshold`.
+    half: whether to round weights to float16, for half of the size.
+    card: the model card, Markdown.
+    examples: pictures, uint8 [H, W, 3], of 'source' and 'exemplar'.
+  Raises:
+    UserError: the folder holds a model or a run already.
   """
   folder = os.fspath(folder)
   path = os.path.join(folder, WEIGHTS)
@@ -78,8 +86,11 @@ def write(folder: str | os.PathLike, variables: Mapping[str, Any],
   config = ml_collections.ConfigDict(config.to_dict())
   for key in _MACHINE:
     run_config.set_key(config, key, '')
-  texts = {run_config.FILE_NAME: run_config.to_json(config)} | ({CARD: card} if card else {})
-  for name, text in texts.items():  # what a writing that was killed has left is the same
+  texts = {run_config.FILE_NAME: run_config.to_json(config)}
+  if card:
+    texts[CARD] = card
+  # Files of a process that was killed while it wrote this model are equal to these.
+  for name, text in texts.items():
     if _text(os.path.join(folder, name)) not in (None, text):
       raise errors.UserError(f'{folder} holds another {name}; choose another folder')
   for name, text in texts.items():
@@ -87,30 +98,37 @@ def write(folder: str | os.PathLike, variables: Mapping[str, Any],
   for role, pictures in (examples or {}).items():
     for i, picture in enumerate(pictures):
       images.save_png(os.path.join(folder, 'examples', role, f'{i}.png'), picture)
-  weights.write(path, variables, {
-      'kind': KIND, 'facts': json.dumps({'step': step, 'threshold': threshold})},
-                np.float16 if half else np.float32)
+  facts = json.dumps({'step': step, 'threshold': threshold})
+  dtype = np.float16 if half else np.float32
+  weights.write(path, variables, {'kind': KIND, 'facts': facts}, dtype)
 
 
 def read(folder: str, config: ml_collections.ConfigDict, shapes: Mapping[str, Any]
          ) -> tuple[dict[str, Any], int | None, float | None]:
-  """(variables, step, threshold) as `write` was given them; UserError for what does not fit.
+  """Reads a model's folder.
 
   Args:
-    folder: that `find` found.
-    config: of the folder.
-    shapes: 'params' and 'model_state' of the method, abstract; what of it a file lacks is what
-      translating does not need.
+    folder: as `find` returns it.
+    config: the folder's.
+    shapes: abstract 'params' and 'model_state' of the method. A file may lack networks of these
+      that translating does not need.
+  Returns:
+    (variables, step, threshold), as `write` got them.
+  Raises:
+    UserError: the file is damaged, or its weights do not fit the config.
   """
   path = os.path.join(folder, WEIGHTS)
   arrays, metadata = weights.read(path, KIND, 'export --workdir=RUN')
-  arrays = {name: array.astype(np.float32) if array.dtype == np.float16 else array
-            for name, array in arrays.items()}
+  for name, array in arrays.items():
+    if array.dtype == np.float16:
+      arrays[name] = array.astype(np.float32)
+
+  # Whole networks may be absent, but not parts of one.
   groups = set(map(group, arrays))
-  wanted = {name: leaf.shape for name, leaf in weights.flat(shapes) if group(name) in groups}
-  variables = weights.tree(path, arrays, wanted, 'write it again')
-  params, model_state = (variables.get(part, {}) for part in ('params', 'model_state'))
-  model_state = {name: {} for name in shapes['model_state']} | model_state
+  expected = {name: leaf.shape for name, leaf in weights.flat(shapes) if group(name) in groups}
+  variables = weights.tree(path, arrays, expected, 'write it again')
+  params = variables.get('params', {})
+  model_state = {name: {} for name in shapes['model_state']} | variables.get('model_state', {})
   try:
     facts = json.loads(metadata['facts'])
     step, threshold = facts['step'], facts['threshold']
@@ -124,7 +142,7 @@ def read(folder: str, config: ml_collections.ConfigDict, shapes: Mapping[str, An
 
 def needed(params: Mapping[str, Any], model_state: Mapping[str, Any],
            works: Callable[[Any, Any], bool]) -> dict[str, Any]:
-  """'params' and 'model_state' without the networks without which it works as well."""
+  """Returns 'params' and 'model_state' without the networks that `works` does not need."""
   flat = traverse_util.flatten_dict({'params': params, 'model_state': model_state},
                                     keep_empty_nodes=True, sep='.')
 
@@ -141,18 +159,22 @@ def needed(params: Mapping[str, Any], model_state: Mapping[str, Any],
 
 
 def group(name: str) -> str:
-  """What a tensor is kept or left out with: its network's parameters, or its statistics."""
-  return '.'.join(name.split('.')[:2 if name.startswith('params.') else 3])
+  """Returns the network that a tensor belongs to: 'params.NAME' or 'model_state.KIND.NAME'."""
+  length = 2 if name.startswith('params.') else 3
+  return '.'.join(name.split('.')[:length])
 
 
 def examples(folder: str, role: str) -> list[str]:
-  """Paths of the example pictures of a role, 'source' or 'exemplar'."""
+  """Returns the paths of a folder's example pictures of a role, 'source' or 'exemplar'."""
   folder = os.path.join(folder, 'examples', role)
-  found = os.listdir(folder) if os.path.isdir(folder) else []
-  return [os.path.join(folder, name) for name in sorted(found) if images.is_image_name(name)]
+  if not os.path.isdir(folder):
+    return []
+  names = filter(images.is_image_name, sorted(os.listdir(folder)))
+  return [os.path.join(folder, name) for name in names]
 
 
 def _text(path: str) -> str | None:
+  """Returns a file's text; None if it does not exist."""
   try:
     with open(path, encoding='utf-8', errors='replace') as file:
       return file.read()
@@ -163,4 +185,5 @@ def _text(path: str) -> str | None:
 
 
 def _home() -> str | None:
+  """Returns the folder of the package's models; None if it was not installed with them."""
   return next((home for home in _HOMES if os.path.isdir(home)), None)

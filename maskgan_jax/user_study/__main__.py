@@ -40,8 +40,8 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import cli, errors, files
+from maskgan_jax import config as run_config
 from maskgan_jax.data import pipeline
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 from maskgan_jax.user_study import answers as study_answers
 from maskgan_jax.user_study import page as study_pages
@@ -217,8 +217,7 @@ class _Pictures:
 def _pictures(config: ml_collections.ConfigDict, pairs: int, direction: str,
               note: Callable[[str], None]) -> _Pictures:
   """Returns the pictures of the first pairs of a config's data."""
-  data = pipeline.make(config.data, image_size=config.image_size, image_width=config.image_width,
-                       seed=config.seed)
+  data = pipeline.make(config)
   split, sizes = 'test', {'batch_size': _BATCH, 'max_pairs': 2 * pairs}
   try:
     batches = data.evaluation(split, **sizes)

@@ -9,7 +9,7 @@ import pytest
 from helpers import data_samples
 from helpers.commands import run
 from maskgan_jax import check_data, errors
-from maskgan_jax.data import images, pipeline
+from maskgan_jax.data import images
 
 _PLAIN, _FACES = data_samples.faces()
 
@@ -17,7 +17,7 @@ _PLAIN, _FACES = data_samples.faces()
 def _check(root, output='', **fields):
   config = data_samples.make_config('folder', path=str(root), **{
       'validation_fraction': 0.0, 'masks_path': '', **fields})
-  return check_data.check(config, 16, 0, str(output))
+  return check_data.check(data_samples.with_data(config, image_size=16), str(output))
 
 
 def test_good_data(tmp_path):
@@ -131,7 +131,7 @@ def test_nothing_usable(tmp_path):
 def test_large_sets_are_sampled_evenly(tmp_path):
   data_samples.write_domains(tmp_path, num_train=(40, 50))
   config = data_samples.make_config('folder', path=str(tmp_path))
-  report = check_data.check(config, 16, 0, '', max_images=5)
+  report = check_data.check(data_samples.with_data(config, image_size=16), max_images=5)
   found = report['splits']['train']['a']
   assert found['read'] == 5 and found['count'] > 30
 
@@ -183,9 +183,8 @@ def test_train_would_stop_at(tmp_path):
   assert refusal() == ''
   assert 'stop at the validation pictures' in refusal(validation_fraction=0.0)
   with pytest.raises(errors.UserError, match='no validation pictures'):
-    data = pipeline.make(data_samples.make_config('folder', path=root, validation_fraction=0.0),
-                         image_size=16, seed=0)
-    data.evaluation('validation', batch_size=1)
+    config = data_samples.make_config('folder', path=root, validation_fraction=0.0)
+    data_samples.open_data(config, image_size=16).evaluation('validation', batch_size=1)
   opened = data_samples.open_source('folder', path=root, validation_fraction=0.1)
   for name in data_samples.domains(opened, 'train')[0]:  # training reads no masks
     images.save_png(tmp_path / 'm' / name, np.zeros((25, 31), np.uint8))

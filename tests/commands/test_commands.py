@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import pytest
 
 from helpers.commands import fails, ROOT, run, SMOKE
-from maskgan_jax import cli, errors, files, methods
+from maskgan_jax import cli, config, errors, files, methods
 from maskgan_jax.pretrained_networks import files as weights
-from maskgan_jax.runs import config, warm_start
+from maskgan_jax.runs import warm_start
 
 
 @pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',
@@ -71,9 +71,9 @@ def test_a_tilde_in_the_configs_keys(monkeypatch, tmp_path):
     ([SMOKE, '--workdir=w', '--config.evaluators=truht'], ["did you mean 'truth'"]),
     ([SMOKE, '--workdir=w', '--config.method=content_transfr'], ["did you mean"]),
     ([SMOKE, '--workdir=gs://bucket/run'], ['gs://bucket/run']),
-    ([SMOKE, '--workdir=w', '--config.batch_size=0'], ['batch_size is 0']),
-    ([SMOKE, '--workdir=w', '--config.log_every=0'], ['log_every is 0']),
-    ([SMOKE, '--workdir=w', '--config.seed=2147483648'], ['seed', '2**31']),
+    ([SMOKE, '--workdir=w', '--config.batch_size=0'], ['batch_size=0 must be at least 1']),
+    ([SMOKE, '--workdir=w', '--config.log_every=0'], ['log_every=0']),
+    ([SMOKE, '--workdir=w', '--config.seed=2147483648'], ['seed=2147483648', '2147483647']),
     (['--config', 'configs/quikstart.py', '--workdir=w'], ["did you mean 'configs/quickstart.py'"]),
 ])
 def test_trains_mistakes(flags, parts):
@@ -110,7 +110,7 @@ def test_evaluate_and_translate_before_training(tmp_path):
 def test_a_lack_of_memory_is_one_line_with_what_helps():
   with pytest.raises(Exception, match='RESOURCE_EXHAUSTED') as caught:
     jnp.zeros(1 << 45, jnp.uint8).block_until_ready()
-  line = cli._line(caught.value, cli.TRAINING_MEMORY)
+  line = cli._message(caught.value, cli.TRAINING_MEMORY)
   assert line.startswith('out of memory (Out of memory allocating 32768.00 GiB); lower config.')
   for key in ('batch_size', 'accumulate', 'remat', 'steps_per_dispatch', 'evaluation_batch_size'):
     assert f'config.{key}' in line
@@ -119,12 +119,12 @@ def test_a_lack_of_memory_is_one_line_with_what_helps():
   for error, reason in ((MemoryError(), 'the system gives no more'),
                         (OSError(errno.ENOMEM, 'Cannot allocate memory'), 'Cannot allocate'),
                         (chained, 'Unable to allocate 3 GiB')):
-    line = cli._line(error, 'buy more')
+    line = cli._message(error, 'buy more')
     assert line.startswith('out of memory (') and reason in line and line.endswith('; buy more')
   user = errors.UserError('the program does not fit')
   user.__cause__ = caught.value
-  assert cli._line(user, '') == 'the program does not fit'
-  assert cli._line(ValueError('a bug'), '') == ''
+  assert cli._message(user, '') == 'the program does not fit'
+  assert cli._message(ValueError('a bug'), '') == ''
 
 
 def test_nohup_keeps_a_page():
@@ -155,7 +155,7 @@ with files.folder_atomically(sys.argv[1]):
 def test_temporary_folders_go_with_their_process_and_those_of_the_killed_with_the_next(
     tmp_path, monkeypatch):
   monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-  (tmp_path / 'maskgan_jax_test_mine').mkdir()  # nobody's, by what is in it
+  (tmp_path / 'maskgan_jax_test_mine').mkdir()  # of no process, by its contents
   processes = {number: subprocess.Popen(
       [sys.executable, '-c', _HOLDS, f'{tmp_path}/output_{number:d}'], stdout=subprocess.PIPE,
       stderr=subprocess.PIPE, cwd=ROOT, env={**os.environ, 'TMPDIR': str(tmp_path)}, text=True)
@@ -164,9 +164,9 @@ def test_temporary_folders_go_with_their_process_and_those_of_the_killed_with_th
   for number, process in processes.items():
     process.send_signal(number)
     if number != signal.SIGCONT:
-      _, told = process.communicate(timeout=60)
+      _, printed = process.communicate(timeout=60)
       code = -number if number == signal.SIGKILL else 128 + number
-      assert process.returncode == code and 'Traceback' not in told
+      assert process.returncode == code and 'Traceback' not in printed
       assert os.path.exists(names[number]) == (number == signal.SIGKILL)
       left = [name for name in os.listdir(tmp_path) if name.startswith(f'.output_{number:d}')]
       assert len(left) == (number == signal.SIGKILL)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from helpers import comparing_lomit as comparing
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
 from maskgan_jax.import_weights import __main__ as import_weights
 from maskgan_jax.import_weights import lomit
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 
 torch = pytest.importorskip('torch')

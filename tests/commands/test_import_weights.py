@@ -12,10 +12,10 @@ import pytest
 
 from helpers.commands import run
 from helpers.paths import ROOT_PATH as ROOT
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
 from maskgan_jax.import_weights import __main__ as import_weights
 from maskgan_jax.import_weights import content_transfer
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 
 torch = pytest.importorskip('torch')

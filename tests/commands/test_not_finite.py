@@ -2,6 +2,7 @@
 
 import types
 
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 import pytest
@@ -9,12 +10,12 @@ import pytest
 from helpers.tiny_model import make_config, SIZE
 from maskgan_jax import errors, evaluate, evaluators, experiment
 from maskgan_jax.data import pipeline
-from maskgan_jax.demo import session as demo_session
-from maskgan_jax.methods.base import Translation
+from maskgan_jax.demo.models import Model
+from maskgan_jax.methods.base import Method, Translation
 from maskgan_jax.runs import checkpoints, report, samples, scores
 from maskgan_jax.sweep import __main__ as sweep
 from maskgan_jax.sweep import results as sweep_results
-from maskgan_jax.tables import __main__ as tables
+from maskgan_jax.tables import filling, measured, papers
 from maskgan_jax.training import loop
 from maskgan_jax.translator import Translator
 
@@ -34,10 +35,10 @@ def _measure(monkeypatch):
 def test_evaluate_leaves_the_step_out_and_fails_where_no_other_is_left(measure, monkeypatch,
                                                                        tmp_path):
   steps = [2, 3]
-  monkeypatch.setattr(evaluate, '_steps', lambda workdir: steps)
+  monkeypatch.setattr(evaluate._Run, 'saved_steps', lambda run: steps)
   monkeypatch.setattr(pipeline, 'make', lambda *unused, **also: None)
   monkeypatch.setattr(Translator, 'from_workdir', lambda *unused, **also: types.SimpleNamespace(
-      method=None))
+      method=Method()))
   lines, config = [], make_config(evaluators=('changes',))
   assert evaluate.evaluate(str(tmp_path), config, note=lines.append) == {2: {'pairs': 1.0}}
   assert lines[-1] == 'step 3 is left out: runs/mine computes NaN'
@@ -66,6 +67,7 @@ def test_a_sweep_goes_on_without_such_a_run(measure, monkeypatch, tmp_path):
   class Model:
     """As a Translator of a run with its last step."""
     abilities = frozenset()
+    method = Method()
 
     def __init__(self, workdir):
       self.step = 3 if workdir.endswith('=0') else 2
@@ -98,22 +100,30 @@ def test_a_table_says_why_such_a_run_has_no_number(measure, monkeypatch):
                       lambda saved: types.SimpleNamespace(steps=lambda: [2, 3]))
   for where, name in ((pipeline, 'make'), (Translator, 'from_workdir')):
     monkeypatch.setattr(where, name, lambda *unused, **also: None)
-  monkeypatch.setattr(tables.table_cells, 'best_step', lambda *unused: 2)
-  monkeypatch.setattr(tables.table_cells, 'row_of', lambda *unused: None)
-  run, whys = types.SimpleNamespace(workdir='runs/mine'), {}
-  tables._measure(run, types.SimpleNamespace(config=make_config()), {}, {'ab_error'}, 'test',
-                  False, whys, lambda: None, lambda line: None)
-  assert whys == {'runs/mine': 'runs/mine computes NaN'}
+  monkeypatch.setattr(measured, 'best_step', lambda *unused: 2)
+  monkeypatch.setattr(measured, 'row_of', lambda *unused: None)
+  run = types.SimpleNamespace(workdir='runs/mine')
+  column = papers.base.Column('error', 'ab_error', 'configs/x.py')
+  table = object.__new__(filling.FilledTable)
+  table.table = papers.base.Table('', (column,), (papers.base.Row('ours', ours=True),))
+  table.plans = {'configs/x.py': types.SimpleNamespace(config=make_config())}
+  table.request, table.row_name = filling.Request(), 'test'
+  table._runs, table._settings, table._reasons = {'configs/x.py': [run]}, {'configs/x.py': {}}, {}
+  table._reporter = evaluators.base.Reporter(note=lambda line: None)
+  table.measure_missing()
+  assert table._reasons == {'runs/mine': 'runs/mine computes NaN'}
 
 
 @pytest.mark.parametrize('value, said', [(0.5, False), (np.nan, True)])
 def test_sample_grids_say_what_black_is(monkeypatch, tmp_path, value, said):
-  titles = []
-  sampler = object.__new__(samples.Sampler)
-  picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
-  sampler.name, sampler.batch = 'tiny', {'a': picture, 'b': picture, 'valid': np.ones(1, bool)}
-  sampler._columns = samples._alone
-  sampler._compute = lambda *unused: (Translation(np.full(picture.shape, value)), None, None)
+  class Constant(Method):
+    def translate(self, params, model_state, source, exemplar, **unused):
+      return Translation(jnp.full(source.shape, value))
+
+  titles, picture = [], np.zeros((1, SIZE, SIZE, 3), np.uint8)
+  batch = {'a': picture, 'b': picture, 'valid': np.ones(1, bool)}
+  data = types.SimpleNamespace(evaluation=lambda split, **also: [batch])
+  sampler = samples.Sampler(Constant(), data, make_config())
   monkeypatch.setattr(samples.pictures, 'grid', lambda rows, *, column_names, title: (
       titles.append(title) or picture[0]))
   sampler.write(7, {}, {}, str(tmp_path))
@@ -130,5 +140,5 @@ def test_the_page_starts_with_such_a_model(recwarn):
 
     def __call__(self, *unused, **also):
       raise errors.NotFiniteError('NaN', [0])
-  demo_session.Model(NotFinite()).warm_up().join()
+  Model(NotFinite()).warm_up().join()
   assert not recwarn  # pytest warns of exceptions in threads

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from helpers.paths import ROOT
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators, methods
 from maskgan_jax.data import predicates
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.tables import papers as paper_tables
 from maskgan_jax.tables.papers import additional_mask, base, content_transfer, egsc_it, lomit
 

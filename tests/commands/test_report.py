@@ -12,7 +12,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from maskgan_jax.runs import charts, metric_writers, pictures, questions, report, scores
+from maskgan_jax.data import images
+import maskgan_jax.evaluators  # noqa: F401, declares what measures say
+from maskgan_jax.runs import charts, metric_writers, questions, report, scores
 
 # Tags that close themselves.
 _EMPTY = ('meta', 'img', 'line', 'wbr', 'circle', 'polyline', 'polygon')
@@ -147,7 +149,7 @@ def test_scores_against_doing_nothing(tmp_path):
 
 
 def test_pictures_and_three_answers_come_first(tmp_path):
-  pictures.save(tmp_path / 'samples' / '00000003.png', np.zeros((2, 2, 3), np.uint8))
+  images.save_png(tmp_path / 'samples' / '00000003.png', np.zeros((2, 2, 3), np.uint8))
   with metric_writers.MetricWriter(tmp_path) as writer:
     writer.write_scalars(3, {'generator/loss': 1.0})
   scores.append(tmp_path, {
@@ -216,11 +218,11 @@ def test_changes_and_groups_are_explained(tmp_path):
 
 
 def test_newest_pictures_with_captions(tmp_path):
-  images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
-  for image, name in zip(images, ('00000010', '00000900', '00001000', 'faces_00000002',
+  sheets = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+  for image, name in zip(sheets, ('00000010', '00000900', '00001000', 'faces_00000002',
                                   'faces_00000001', 'test'), strict=True):
-    pictures.save(tmp_path / 'samples' / f'{name}.png', image,
-                  description='<what> it shows' if name == '00001000' else '')
+    images.save_png(tmp_path / 'samples' / f'{name}.png', image,
+                    description='<what> it shows' if name == '00001000' else '')
   page = _read(tmp_path, {'captions': {'faces': 'Faces & more'}})
   shown = {}
   for image in page.all('img'):
@@ -233,7 +235,7 @@ def test_newest_pictures_with_captions(tmp_path):
   assert list(shown) == ['step 1,000', 'step 10', 'step 900', 'faces, step 2', 'faces, step 1',
                          'test, step 0']
   for name, index in expected.items():
-    assert np.array_equal(shown[name], images[index])
+    assert np.array_equal(shown[name], sheets[index])
   assert 'step 1,000. <what> it shows' in page.text and 'faces, step 2. Faces & more' in page.text
   assert 'test, step 0. source: the picture to change' in page.text
 
@@ -246,7 +248,7 @@ def test_nothing_in_a_file_becomes_markup(tmp_path):
     writer.write_scalars(1, {evil: 1, f'mask{evil}': 2})
   scores.append(tmp_path, {'step': 1, 'split': evil, evil: evil, 'n': 1})
   scores.append(tmp_path, {'step': 2, 'split': evil, evil: 1.5})
-  pictures.save(tmp_path / 'samples' / '3.png', np.zeros((2, 2, 3), np.uint8), description=evil)
+  images.save_png(tmp_path / 'samples' / '3.png', np.zeros((2, 2, 3), np.uint8), description=evil)
   page = _read(tmp_path, {'command': evil, evil: evil, 'versions': {evil: evil}})
   assert page.all('script') == [] and page.all('b') == [{}] * len(page.all('b'))
   assert page.text.count('alert(1)') >= 10

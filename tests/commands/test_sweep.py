@@ -16,14 +16,14 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from helpers import data_samples
 from helpers.commands import fails, ROOT, run, SMOKE
 from helpers.pages import Page
 from helpers.training import small_config
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, experiment, methods
-from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints, metric_writers, scores
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.sweep import __main__ as sweep
 from maskgan_jax.sweep import page as sweeps
 from maskgan_jax.sweep import plan as sweep_plans
@@ -35,9 +35,10 @@ SIZE, SCALE, GAP, MARGIN = 16, 7, 6, 12  # of pictures, and of the grids of runs
 FIELD = 'weights.mask'
 
 
-class Tint:
+class Tint(base.Method):
   """Adds one colour to all of a picture; the weight of its size is the field that is varied."""
   abilities = frozenset({'source_mask', 'reverse'})
+  extras = (base.Extra('added_mask', 'added mask', 'what is added', shows_change=True),)
   default_clip_norm = {'generator': 0.0}
 
   def __init__(self, config):
@@ -250,7 +251,7 @@ def cells(path, rows):
 @pytest.mark.parametrize('name, direction', [('sweep.png', 'ab'), ('sweep_back.png', 'ba')])
 def test_the_figure_shows_what_the_runs_translate(whole, config, name, direction):
   workdir, runs, _ = whole
-  data = pipeline.make(config.data, image_size=SIZE, seed=0)
+  data = data_samples.open_data(config.data, image_size=SIZE)
   batch = next(iter(data.evaluation('test', batch_size=3, max_pairs=3)))
   shown = cells(f'{workdir}/{name}', rows=3)
   assert shown.shape[1] == 1 + 3 + 3 + 1

@@ -7,13 +7,12 @@ import statistics
 
 import pytest
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
-from maskgan_jax.runs import config as run_config
+from maskgan_jax.evaluators.base import Reporter
 from maskgan_jax.runs import scores
 from maskgan_jax.tables import __main__ as tables
-from maskgan_jax.tables import cells as table_cells
-from maskgan_jax.tables import formats as table_formats
-from maskgan_jax.tables import papers as paper_tables
+from maskgan_jax.tables import csv_files, filling, formats, papers, plans
 from maskgan_jax.tables.papers.base import Column, Printed, Row, Table
 
 QUICKSTART = 'configs/quickstart.py'
@@ -30,7 +29,7 @@ def table(monkeypatch):
   """Puts a table in the place of every other; returns what replaces parts of it."""
   def put(**changes):
     made = Table(**dict(dict(title='a table', columns=COLUMNS, rows=ROWS), **changes))
-    monkeypatch.setattr(paper_tables, 'get', lambda name: made)
+    monkeypatch.setattr(papers, 'get', lambda name: made)
     return made
   put()
   return put
@@ -50,16 +49,17 @@ def write_run(root, name, rows, *, argument='', **changes):
   return workdir
 
 
-def fill(root, **options):
-  return tables.fill('any', str(root), evaluate=False, note=lambda line: None, **options)
+def fill(root, name='any', note=lambda line: None, **options):
+  request = filling.Request(**{'evaluate': False, **options})
+  return filling.fill(name, str(root), request, Reporter(note=note))
 
 
 def test_nothing_there(tmp_path, table):
   (press, ours, smaller, perfect) = fill(tmp_path).cells
   assert [cell.last for cell in (*press, *ours, *smaller)] == [None] * 6
-  assert [cell.why_not for cell in press] == ['', '']  # other authors' cells are meant to be empty
-  assert [cell.why_not for cell in (*ours, *smaller)] == ['not trained'] * 4
-  assert perfect[0].last.mean == 100 and perfect[1].last is None and not perfect[1].why_not
+  assert [cell.reason for cell in press] == ['', '']  # other authors' cells are meant to be empty
+  assert [cell.reason for cell in (*ours, *smaller)] == ['not trained'] * 4
+  assert perfect[0].last.mean == 100 and perfect[1].last is None and not perfect[1].reason
   assert ours[0].printed == Printed(77.0, 13.0) and smaller[0].printed is None
 
 
@@ -75,7 +75,7 @@ def test_mean_and_deviation_over_seeds(tmp_path, table):
   assert ours[0].last.deviation == pytest.approx(100 * statistics.stdev(values))
   assert ours[0].last.steps == (1500,) * 3 and ours[0].best is None
   assert ours[0].last.generated == 282
-  assert ours[1].last is None and 'not measured' in ours[1].why_not
+  assert ours[1].last is None and 'not measured' in ours[1].reason
   one = fill(tmp_path, seeds=(1,)).cells[1][0].last
   assert (one.mean, one.deviation, len(one.runs)) == (pytest.approx(70), None, 1)
 
@@ -106,7 +106,7 @@ def test_of_two_with_one_seed_the_furthest_counts(tmp_path, table):
   far = write_run(tmp_path, 'a', [(1500, 'test', {'mask_iou': 0.5})])
   near = write_run(tmp_path, 'b', [(500, 'test', {'mask_iou': 0.9})])
   told = []
-  filled = tables.fill('any', str(tmp_path), evaluate=False, note=told.append)
+  filled = fill(tmp_path, note=told.append)
   assert filled.cells[1][0].last.runs == (far,)
   assert any(near in line and 'does not count' in line for line in told)
 
@@ -176,11 +176,11 @@ def test_rows_of_another_number_of_pairs_do_not_count(tmp_path, table):
     (['num_steps=3', 'config.num_steps=4'], "twice, as '3' and '4'")])
 def test_bad_overrides(texts, match):
   with pytest.raises(errors.UserError, match=match):
-    tables._pairs(texts)
+    tables._overrides(texts)
 
 
 def test_pairs_and_seeds_of_a_command_line():
-  assert tables._pairs(['config.data.path=a=b', 'x=']) == {'data.path': 'a=b', 'x': ''}
+  assert tables._overrides(['config.data.path=a=b', 'x=']) == {'data.path': 'a=b', 'x': ''}
   assert tables._seeds(['1', '0', '1']) == (1, 0)
   for wrong in (['-1'], ['2147483648'], ['a'], ['']):
     with pytest.raises(errors.UserError, match='--seeds='):
@@ -200,9 +200,9 @@ def test_added_arguments_and_overrides(tmp_path, table):
   write_run(tmp_path, 'run', [(4, 'test', {'mask_iou': 0.25})], argument='smoke')
   assert fill(tmp_path, add='smoke').cells[1][0].last.mean == 25
   told = []
-  tables.fill('any', str(tmp_path), add='smok', evaluate=False, note=told.append)
+  fill(tmp_path, add='smok', note=told.append)
   assert any("'smok' is unknown" in line and 'taken as they are' in line for line in told)
-  assert 'no run of seed 3' in table_formats.markdown(fill(tmp_path, add='smoke', seeds=(0, 3)))
+  assert 'no run of seed 3' in formats.markdown(fill(tmp_path, add='smoke', seeds=(0, 3)))
   with pytest.raises(errors.UserError, match="key 'weights.cycl'.*weights.cycle"):
     fill(tmp_path, overrides={'weights.cycl': '1'})
   with pytest.raises(errors.UserError, match='whole number'):
@@ -215,21 +215,26 @@ def test_configs_without_a_short_version_are_taken_as_they_are(tmp_path, table):
   table(rows=(Row('one', ours=True), Row('two', ours=True,
                                          config='configs/digits_single.py:embedded')))
   filled = fill(tmp_path, add='quick')
-  assert filled.specs == [[QUICKSTART, QUICKSTART],
-                          ['configs/digits_single.py:embedded,quick'] * 2]
+  assert [[cell.resolved_path for cell in cells] for cells in filled.cells] == [
+      [QUICKSTART, QUICKSTART], ['configs/digits_single.py:embedded,quick'] * 2]
+  assert filled.cells[1][0].config_path == 'configs/digits_single.py:embedded'
 
 
-def test_cells_line_by_line(tmp_path, table):
+def test_cells_of_ours_as_csv(tmp_path, table):
   table(gap='half of the steps', needs='CelebA')
-  write_run(tmp_path, 'run', [(1500, 'test', {'mask_iou': 0.5})])
-  text = table_formats.cells([fill(tmp_path)])
-  assert 'Needs CelebA.' in text and 'Suspected reason of the gaps: half of the steps.' in text
-  lines = [cells_of(line) for line in text.splitlines() if line.startswith('|')][2:]
-  spelt = f'`{QUICKSTART}`'
-  assert lines[0] == ['Ours, IoU', '77.0 ± 13.0', '50.0', '-27.0', spelt]
-  assert lines[1] == ['Ours, FID', '90.70', 'not run: trained, but not measured so', '', spelt]
-  assert lines[2] == ['Ours, smaller, IoU', '', 'not run', '', f'`{QUICKSTART}:smoke`']
-  assert len(lines) == 4  # neither other authors' nor what is known beforehand
+  for seed, (value, spread) in enumerate(((0.6, 0.1), (0.4, 0.3))):
+    write_run(tmp_path, str(seed), [(1500, 'test', {'mask_iou': value, 'mask_iou_std': spread})],
+              seed=seed)
+  lines = list(csv.reader(io.StringIO(csv_files.cells([fill(tmp_path)]))))
+  assert lines == [
+      list(csv_files.CELL_COLUMNS),
+      ['any', 'Ours', 'IoU', '77.0', '13.0', '50.0', '20.0', '2', '14.1', '-27.0',
+       'half of the steps', QUICKSTART],
+      ['any', 'Ours', 'FID', '90.70', '', '', '', '', '', '',
+       'trained, but not measured so', QUICKSTART],
+      *(['any', 'Ours, smaller', column, *[''] * 7, 'not trained; needs CelebA',
+         f'{QUICKSTART}:smoke'] for column in ('IoU', 'FID')),
+  ]  # neither other authors' nor what is known beforehand
 
 
 def test_damaged_runs_are_left_out(tmp_path, table):
@@ -242,7 +247,7 @@ def test_damaged_runs_are_left_out(tmp_path, table):
   with open(path, 'w') as file:
     file.write(text.replace('"seed": 0', '"seed": "abc"'))
   told = []
-  filled = tables.fill('any', str(tmp_path), evaluate=False, note=told.append)
+  filled = fill(tmp_path, note=told.append)
   assert filled.cells[1][0].last.runs == (workdir,)
   for name in ('bad', 'bad2'):
     assert any(f'{name}/config.json is damaged' in line for line in told)
@@ -253,14 +258,14 @@ def test_rows_of_other_programs(tmp_path, table):
   path.write_text('step,split,pairs,mask_iou,mask_iou_std,classifier\n0,test,282.0,0.5,0.25,x\n')
   filled = fill(tmp_path, others={'Theirs': str(path)})
   assert filled.table.rows[-1].name == 'Theirs' and len(filled.cells) == len(ROWS) + 1
-  text = table_formats.markdown(filled)
+  text = formats.markdown(filled)
   assert '| Theirs | theirs | 50.0 ± 25.0 |  |' in text and f'Theirs: {path}' in text
   path.write_text('step,split\n0,test\n')
   with pytest.raises(errors.UserError, match='no measure of this table'):
     fill(tmp_path, others={'Theirs': str(path)})
   with pytest.raises(errors.UserError, match='is not NAME=FILE'):
-    tables._named([f'x={tmp_path}/absent.csv'])
-  assert tables._named([f'x={path}']) == {'x': str(path)}
+    tables._others([f'x={tmp_path}/absent.csv'])
+  assert tables._others([f'x={path}']) == {'x': str(path)}
 
 
 def cells_of(line):
@@ -272,7 +277,7 @@ def test_markdown(tmp_path, table):
   for seed, (value, spread) in enumerate(((0.8, 0.1), (0.7, 0.15))):
     write_run(tmp_path, str(seed), [(1000, 'test', {'mask_iou': value, 'mask_iou_std': spread})],
               seed=seed)
-  text = table_formats.markdown(fill(tmp_path, command='python -m it'))
+  text = formats.markdown(fill(tmp_path, command='python -m it'))
   lines = [cells_of(line) for line in text.splitlines() if line.startswith('|')]
   assert lines[0] == ['', 'IoU', 'FID'] or lines[0][-2:] == ['IoU', 'FID']
   assert lines[2:] == [['Press et al.', 'paper', '58.0 ± 11.0', ''],
@@ -291,7 +296,7 @@ def test_csv_has_every_cell_in_full(tmp_path, table):
   write_run(tmp_path, 'run', [(1500, 'test', {
       'mask_iou': 2 / 3, 'ab_fid': 1 / 3, 'ab_translations': 280.0, 'ab_real_pictures': 300.0,
       'fid_protocol': 'pytorch_fid'})])
-  rows = list(csv.DictReader(io.StringIO(table_formats.csv_text([fill(tmp_path)]))))
+  rows = list(csv.DictReader(io.StringIO(csv_files.full([fill(tmp_path)]))))
   assert [(row['row'], row['column']) for row in rows] == [
       (row.name, column.name) for row in ROWS for column in COLUMNS]
   iou, fid = rows[2:4]
@@ -305,7 +310,7 @@ def test_csv_has_every_cell_in_full(tmp_path, table):
 def test_latex(tmp_path, table):
   table(title='50 % of a_b & c', columns=(Column('A→B & #', 'mask_iou', QUICKSTART),),
         rows=(Row('λ_r', (Printed(1.0, 0.5),), ours=True), Row('L^A ~ \\ {x}')))
-  text = table_formats.latex(fill(tmp_path))
+  text = formats.latex(fill(tmp_path))
   body = [line for line in text.splitlines() if not line.startswith('%')]
   assert body[0] == r'\begin{tabular}{llr}' and body[-1] == r'\end{tabular}'
   assert r' & & A$\to$B \& \# \\' in body
@@ -315,26 +320,22 @@ def test_latex(tmp_path, table):
 
 
 def test_folders_of_runs():
-  assert table_cells.folder('runs', 'configs/digits_single.py:quick,no_mask', 2) == os.path.join(
+  assert plans.folder('runs', 'configs/digits_single.py:quick,no_mask', 2) == os.path.join(
       'runs', 'digits_single-no_mask-quick-seed2')
-  assert table_cells.folder('runs', QUICKSTART, 0) == os.path.join('runs', 'quickstart')
+  assert plans.folder('runs', QUICKSTART, 0) == os.path.join('runs', 'quickstart')
 
 
-@pytest.mark.parametrize('name', paper_tables.names())
+@pytest.mark.parametrize('name', papers.names())
 def test_every_table_prints(tmp_path, name):
-  filled = fill_named(name, tmp_path)
+  filled = fill(tmp_path, name)
   assert [len(row) for row in filled.cells] == [len(filled.table.columns)] * len(filled.table.rows)
-  text = table_formats.markdown(filled)
-  assert f'{name}: ' in text and table_formats.csv_text([filled]) and table_formats.latex(filled)
-
-
-def fill_named(name, root):
-  return tables.fill(name, str(root), evaluate=False, note=lambda line: None)
+  text = formats.markdown(filled)
+  assert f'{name}: ' in text and csv_files.full([filled]) and formats.latex(filled)
 
 
 def test_unknown_tables():
   with pytest.raises(errors.UserError, match="unknown table 'egsc_it/22'.*'egsc_it/2'"):
-    paper_tables.get('egsc_it/22')
+    papers.get('egsc_it/22')
 
 
 @pytest.mark.slow
@@ -344,8 +345,9 @@ def test_trained_measured_and_printed(tmp_path, table):
                  Column('IoU', 'mask_iou', QUICKSTART)),
         rows=(Row('Ours', (Printed(1.0), None), ours=True),), evaluators=('changes',))
   told = []
-  options = dict(add='smoke', seeds=(0, 1), overrides={'data.data_dir': str(tmp_path / 'data')})
-  filled = tables.fill('any', str(tmp_path / 'runs'), train=True, note=told.append, **options)
+  options = dict(add='smoke', seeds=(0, 1), evaluate=True,
+                 overrides={'data.data_dir': str(tmp_path / 'data')})
+  filled = fill(tmp_path / 'runs', train=True, note=told.append, **options)
   change, iou = filled.cells[0]
   assert len(change.last.runs) == 2 and change.last.deviation > 0 and iou.last is not None
   assert change.last.steps == (4, 4)
@@ -355,10 +357,10 @@ def test_trained_measured_and_printed(tmp_path, table):
       [row['ab_changed_share'],
        scores.latest(change.last.runs[0], split='test')['ab_changed_share']]))
   told.clear()
-  again = tables.fill('any', str(tmp_path / 'runs'), train=True, note=told.append, **options)
+  again = fill(tmp_path / 'runs', train=True, note=told.append, **options)
   assert not told and again.cells == filled.cells
   # another protocol: measured anew, beside the first
-  other = tables.fill('any', str(tmp_path / 'runs'), note=told.append,
-                      **dict(options, overrides={**options['overrides'], 'evaluation_pairs': '3'}))
+  options['overrides'] |= {'evaluation_pairs': '3'}
+  other = fill(tmp_path / 'runs', note=told.append, **options)
   assert other.cells[0][0].last.generated == 3 and sum('measuring' in line for line in told) == 2
   assert scores.latest(change.last.runs[1], split='test') == row

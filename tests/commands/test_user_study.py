@@ -17,10 +17,10 @@ from helpers.commands import fails, run
 from helpers.pages import Page
 from helpers.studies import make_plan, PAIRS, pictures, QUESTIONS, RESULTS, SHOWN, write
 from helpers.tiny_model import make_config, make_model
+from maskgan_jax import config as run_config
 from maskgan_jax import errors
 from maskgan_jax.data import pipeline
 from maskgan_jax.runs import checkpoints, pages
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 from maskgan_jax.user_study import __main__ as user_study
 from maskgan_jax.user_study import page as study_pages
@@ -209,7 +209,7 @@ def test_make(runs, tmp_path):
   assert [run['workdir'] for run in key['runs']] == runs and key['runs'][0]['step'] == 3
 
   config = run_config.load(runs[0])
-  data = pipeline.make(config.data, image_size=config.image_size, seed=config.seed)
+  data = pipeline.make(config)
   batch = next(iter(data.evaluation('test', batch_size=3)))
   expected = {'quokka': Translator.from_workdir(runs[0])(batch['a'], batch['b']).image,
               'wombat': Translator.from_workdir(runs[1])(batch['a'], batch['b']).image,

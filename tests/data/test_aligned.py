@@ -12,7 +12,7 @@ from helpers import data_samples
 from helpers.data_samples import domains, open_source
 from helpers.numbered_records import assert_same, make_data, NumberedRecords, numbers_of, take
 from maskgan_jax import errors
-from maskgan_jax.data import images, order, pipeline
+from maskgan_jax.data import images, order
 from maskgan_jax.data.records import name_fraction, SPLITS
 
 _PLAIN, _FACES = data_samples.faces()
@@ -106,7 +106,7 @@ def test_fingerprint_tells_alignment():
 def test_folder_is_divided_by_scene_and_its_pictures_are_each_others_truth(tmp_path):
   fields = {'path': _write_scenes(tmp_path), 'aligned': True, 'own_test': False,
             'test_fraction': 0.3, 'validation_fraction': 0.2, 'num_train': 8}
-  data = pipeline.make(data_samples.make_config('folder', **fields), image_size=12, seed=0)
+  data = data_samples.open_data(data_samples.make_config('folder', **fields), image_size=12)
   found = []
   for split in SPLITS:
     names = [[data.records(split).name(int(i)) for i in members]
@@ -128,7 +128,7 @@ def test_folder_is_divided_by_scene_and_its_pictures_are_each_others_truth(tmp_p
 
 def test_truths_are_of_the_scene_whoever_is_beside_it(tmp_path):
   config = data_samples.make_config('folder', path=_write_scenes(tmp_path), aligned=True)
-  data = pipeline.make(config, image_size=12, seed=0)
+  data = data_samples.open_data(config, image_size=12)
   a, b = data.members('test')
   rows = data.pairs('test', a[:3], b[1:4]).get(range(3))
   for row in rows:
@@ -192,7 +192,7 @@ def test_table_is_aligned_by_its_rows(tmp_path):
   (tmp_path / 'table.csv').write_text('\n'.join(['file,Hat', *rows]) + '\n')
   config = data_samples.make_config('csv', attributes_file=str(tmp_path / 'table.csv'), a='~Hat',
                                     b='Hat', aligned=True, test_rows=4)
-  data = pipeline.make(config, image_size=12, seed=0)
+  data = data_samples.open_data(config, image_size=12)
   batch = next(iter(data.evaluation('test', batch_size=2)))
   assert batch['a'][:, 0, 0, 0].tolist() == [0, 2]
   np.testing.assert_array_equal(batch['truth_ab'], batch['a'] + 1)
@@ -237,8 +237,8 @@ def test_own_test_pictures_are_left_out(tmp_path):
   hashed = {name for name in names['train'] + names['validation'] + names['test']
             if name_fraction(name) < 0.2}
   assert set(names['test']) == hashed
-  prints = [pipeline.make(data_samples.make_config('folder', own_test=own_test, **fields),
-                          image_size=8, seed=0).fingerprint for own_test in (True, False)]
+  prints = [data_samples.open_data(data_samples.make_config('folder', own_test=own_test, **fields),
+                          image_size=8).fingerprint for own_test in (True, False)]
   assert prints[0] != prints[1]
 
 

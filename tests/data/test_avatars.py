@@ -106,8 +106,8 @@ def test_labels_tell_what_features_are_like(train):
     for index in range(len(train)):
       if (train.mask(index, feature) > 0).any():
         value = getattr(train.recipe(index), feature)
-        told = tuple(train.attributes[index, columns])
-        assert seen.setdefault(value, told) == told
+        labels = tuple(train.attributes[index, columns])
+        assert seen.setdefault(value, labels) == labels
     assert len(set(seen.values())) == (6 if feature == 'hair_color' else 2)
   assert train.labels_of('Eyeglasses') == ()
 
@@ -159,7 +159,6 @@ def test_default_counts_are_the_named_dataset():
 
 def test_wrong_requests_are_one_clear_line(tmp_path):
   for request, split, size, message in [
-      (config_data(tmp_path, train=-1), 'train', 32, 'num_train=-1'),
       (config_data(tmp_path), 'train', 4, '4 pixels'),
       (config_data(tmp_path), 'valid', 32, "no split 'valid'")]:
     with pytest.raises(errors.UserError, match=message) as caught:

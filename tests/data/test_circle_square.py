@@ -15,7 +15,7 @@ import pytest
 from helpers import data_samples
 from helpers.paths import ROOT
 from maskgan_jax import check_data, errors
-from maskgan_jax.data import pipeline, sources
+from maskgan_jax.data import sources
 from maskgan_jax.data.drawn import circle_square, preparation, shape_drawing
 
 _FEW = {'num_train': 6, 'num_validation': 3, 'num_test': 9}
@@ -228,7 +228,7 @@ def test_prepared_sets_are_read_not_drawn(opened, monkeypatch):
 @pytest.mark.parametrize('load_size, side', [(0, 33), (40, 40)])
 def test_pipeline(tmp_path, load_size, side):
   config = _config(tmp_path, load_size=load_size, **_FEW)
-  data = pipeline.make(config, image_size=33, seed=0)
+  data = data_samples.open_data(config, image_size=33)
   described = data.describe()
   assert (described['a'], described['b']) == ('~Square', 'Square')
   assert described['counts']['test'] == {'a': 9, 'b': 9, 'pictures': 18}
@@ -249,7 +249,8 @@ def test_pipeline(tmp_path, load_size, side):
 @pytest.mark.parametrize('aligned', [False, True])
 def test_check_data(opened, tmp_path, aligned):
   config = _config(opened[0], 'several', aligned=aligned, **_FEW)
-  report = check_data.check(config, 33, 0, str(tmp_path / 'sheet.png'))
+  report = check_data.check(data_samples.with_data(config, image_size=33),
+                            str(tmp_path / 'sheet.png'))
   assert report['usable'] and report['problems'] == [] and (tmp_path / 'sheet.png').exists()
   assert report['splits']['test']['b']['sizes'] == {'33x33': 9}
   assert report['labels']['Square'] == [0.0, 1.0]
@@ -298,7 +299,7 @@ def test_wrong_settings_are_one_clear_line(tmp_path, fields, message):
 
 def test_pictures_are_square_or_refused(tmp_path):
   with pytest.raises(errors.UserError, match='image_width is 40.*circle_square can only be drawn'):
-    pipeline.make(_config(tmp_path), image_size=64, image_width=40, seed=0)
+    data_samples.open_data(_config(tmp_path), image_size=64, image_width=40)
 
 
 @pytest.mark.parametrize('locks', [True, False])

@@ -13,7 +13,7 @@ from helpers import data_samples
 from helpers.digit_samples import Authors, digits_of, FILES, idx, write_mnist
 from helpers.paths import ROOT
 from maskgan_jax import check_data, errors
-from maskgan_jax.data import pipeline, sources
+from maskgan_jax.data import sources
 from maskgan_jax.data.drawn import digit_drawing, digit_images, preparation
 from maskgan_jax.data.records import SPLITS
 
@@ -202,7 +202,7 @@ def test_recipe_of_the_set_can_be_read_by_tfds_alone(opened, folder):
 @pytest.mark.parametrize('kind, size', [('single', 28), ('single', 32), ('multiple', 56)])
 def test_pipeline(opened, folder, kind, size):
   config = _config(folder, kind, 'idx', path=str(folder / 'mnist'), flip=False)
-  data = pipeline.make(config, image_size=size, seed=0)
+  data = data_samples.open_data(config, image_size=size)
   described = data.describe()
   assert (described['a'], described['b']) == ('~Colored', 'Colored')
   assert described['counts']['test'] == {'a': 40, 'b': 40, 'pictures': 80}
@@ -230,7 +230,8 @@ def test_domains_of_ones_own(folder):
 
 def test_check_data(folder, tmp_path):
   config = _config(folder, 'single', 'idx', path=str(folder / 'mnist'))
-  report = check_data.check(config, 28, 0, str(tmp_path / 'sheet.png'))
+  report = check_data.check(data_samples.with_data(config, image_size=28),
+                            str(tmp_path / 'sheet.png'))
   assert report['usable'] and (tmp_path / 'sheet.png').exists()
   assert report['splits']['test']['b']['sizes'] == {'28x28': 40}
   assert report['labels']['Colored'] == [0.0, 1.0]

@@ -250,8 +250,7 @@ def test_save_png_gives_back_what_was_saved(tmp_path):
   assert sorted(os.listdir(tmp_path)) == ['deep', 'x.png']
 
 
-@pytest.mark.parametrize('array', [np.float32([[1.5]]), np.float32([[np.nan]]),
-                                   np.zeros((2, 2), int)])
+@pytest.mark.parametrize('array', [np.zeros((2, 2), int), np.zeros(3, np.uint8)])
 def test_save_png_refuses_what_is_no_picture(tmp_path, array):
   with pytest.raises(ValueError):
     images.save_png(tmp_path / 'x.png', array)

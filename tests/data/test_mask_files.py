@@ -46,7 +46,7 @@ def _layer(colours, alpha):
 
 
 def _rows(*, transparent=(), feathered=()):
-  """Opacity 255 but for rows that are transparent or half so."""
+  """Opacity 255, except in rows that are transparent or half so."""
   alpha = np.full((_SIDE, _SIDE), 255, np.uint8)
   alpha[list(transparent)], alpha[list(feathered)] = 0, 128
   return alpha

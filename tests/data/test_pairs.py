@@ -15,7 +15,7 @@ from helpers.numbered_records import (
   NumberedRecords,
   numbers_of,
 )
-from maskgan_jax.data import default_config, images, pipeline
+from maskgan_jax.data import default_config, images
 from maskgan_jax.data import evaluation as evaluation_lib
 from maskgan_jax.data.drawn import avatar_faces
 from maskgan_jax.data.records import SPLITS
@@ -120,7 +120,7 @@ def test_a_picture_without_a_mask_beside_some_that_have_one_is_nan(tmp_path):
     folder = tmp_path / present
     images.save_png(folder / 'testB' / f'{present}.png', np.zeros((25, 25), np.uint8))
     config = data_samples.make_config('folder', path=root, masks_path=str(folder))
-    evaluation = pipeline.make(config, image_size=8, seed=0).evaluation('test', batch_size=4)
+    evaluation = data_samples.open_data(config, image_size=8).evaluation('test', batch_size=4)
     batch = next(iter(evaluation))
     missing = np.isnan(batch['b_mask']).all(axis=(1, 2, 3))
     assert missing[batch['valid']].sum() == len(missing[batch['valid']]) - 1
@@ -184,7 +184,7 @@ def test_a_file_has_one_mask_whatever_is_asked_for(tmp_path):
   for i in range(3):
     images.save_png(tmp_path / 'm' / 'testB' / f'{i:03d}.png', np.full((25, 25), 90, np.uint8))
   config = data_samples.make_config('folder', path=root, masks_path=str(tmp_path / 'm'), mask='B|B')
-  batch = next(iter(pipeline.make(config, image_size=8, seed=0).evaluation('test', batch_size=3)))
+  batch = next(iter(data_samples.open_data(config, image_size=8).evaluation('test', batch_size=3)))
   np.testing.assert_allclose(batch['b_mask'], 90 / 255, rtol=1e-6)
 
 
@@ -214,7 +214,7 @@ def test_avatars_through_the_door(data_dir):
   config = default_config.get_default()
   config.update(data_dir=data_dir, num_train=40, num_validation=24, num_test=24,
                 attributes=('Smiling',))
-  data = pipeline.make(config, image_size=32, seed=0)
+  data = data_samples.open_data(config, image_size=32)
   assert next(data.train(batch_size=8))['a'].shape == (8, 32, 32, 3)
   batch = next(iter(data.evaluation('test', batch_size=4)))
   # Outside the true region the true answer is the picture itself; inside, something changed.
@@ -233,7 +233,7 @@ def test_avatars_of_several_attributes_through_the_door(data_dir):
   config = default_config.get_default()
   config.update(data_dir=data_dir, num_train=40, num_validation=24, num_test=24, attributes=labels,
                 a=visible, b=visible, transfer=('hair_color', 'mouth'), erase='mouth')
-  data = pipeline.make(config, image_size=32, seed=0)
+  data = data_samples.open_data(config, image_size=32)
   batch = next(data.train(batch_size=8))
   np.testing.assert_array_equal(batch['a_attributes'][:, :-1].sum(axis=1), np.ones(8))
   records, (a, b) = data.records('test'), data.members('test')

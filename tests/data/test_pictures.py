@@ -6,6 +6,7 @@ from PIL import Image
 import pytest
 
 from maskgan_jax import errors
+from maskgan_jax.data import images as images_lib
 from maskgan_jax.runs import pictures
 
 
@@ -141,14 +142,14 @@ def test_overlay():
 def test_save(tmp_path):
   image = _images(1, 1)[0, 0]
   path = tmp_path / 'samples' / 'a.png'
-  pictures.save(path, image, description='Quelle → Ziel')
+  images_lib.save_png(path, image, description='Quelle → Ziel')
   with Image.open(path) as found:
     assert np.array_equal(np.asarray(found), image)
     assert found.text['Description'] == 'Quelle → Ziel'
   assert [p.name for p in path.parent.iterdir()] == ['a.png']
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='cannot write'):
-    pictures.save(tmp_path / 'file' / 'a.png', image)
+    images_lib.save_png(tmp_path / 'file' / 'a.png', image)
 
 
 def test_letters_that_the_font_lacks_are_no_empty_boxes():

@@ -109,10 +109,12 @@ def test_cycle_gan(prepared):
 def test_tensorflow_is_not_imported(prepared):
   code = f'''
 import sys
-from maskgan_jax.data import default_config, pipeline
-config = default_config.get_default()
-config.update(source='tfds', name='cycle_gan/horse2zebra', data_dir={prepared!r})
-data = pipeline.make(config, image_size=16, seed=0)
+from maskgan_jax import config as run_config
+from maskgan_jax.data import pipeline
+config = run_config.default('lomit')
+config.image_size = 16
+config.data.update(source='tfds', name='cycle_gan/horse2zebra', data_dir={prepared!r})
+data = pipeline.make(config)
 next(data.train(batch_size=2))
 next(iter(data.evaluation('test', batch_size=2)))
 assert 'tensorflow' not in sys.modules

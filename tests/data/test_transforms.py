@@ -1,6 +1,5 @@
 """Crop, resize, flip and zoom against Pillow's steps written out, block means, pixel by pixel."""
 
-import dataclasses
 import itertools
 import math
 
@@ -133,7 +132,6 @@ def test_evaluation_may_see_all_of_a_picture():
   np.testing.assert_array_equal(whole.unaugmented(_PORTRAIT, 'x'),
                                 transforms.Transform(64, resize='bicubic').fixed(_PORTRAIT, 'x'))
   assert whole.stored_shape == (72, 72)  # training crops all the same
-  assert repr(whole) == repr(dataclasses.replace(whole, test_whole=False))  # for fingerprints
 
 
 def _zoomed_pixel_by_pixel(image, scale, top, left):
@@ -224,10 +222,10 @@ def test_sizes_and_names_are_checked():
   with pytest.raises(errors.UserError, match='image_width=-1 must be at least 0'):
     transforms.Transform(8, image_width=-1)
   for value in (-0.1, 1.1, float('nan')):
-    with pytest.raises(errors.UserError, match=r'data.zoom_probability=.* must lie in \[0, 1\]'):
+    with pytest.raises(errors.UserError, match='data.zoom_probability=.* must be between 0 and 1'):
       transforms.Transform(8, zoom_probability=value)
   for value in (0.0, 1.1, float('nan')):
-    with pytest.raises(errors.UserError, match=r'data.zoom_least=.* must lie in \(0, 1\]'):
+    with pytest.raises(errors.UserError, match='zoom_least=.* must be (more than 0|at most 1)'):
       transforms.Transform(8, zoom_least=value)
 
 

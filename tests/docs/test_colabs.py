@@ -13,7 +13,7 @@ import pytest
 from helpers.paths import ROOT_PATH as ROOT
 
 COLABS = ROOT / 'colabs'
-SOURCES = sorted(path for path in COLABS.glob('*.py') if path.name != 'build.py')
+SOURCES = sorted(path for path in COLABS.glob('*.py') if path.name not in ('_setup.py', 'build.py'))
 NAMES = [path.stem for path in SOURCES]
 
 
@@ -72,17 +72,28 @@ def test_first_cells_are_one():
   assert len({code(name)[0] for name in NAMES}) == 1
 
 
-def test_the_first_cell_never_installs_jax(tmp_path, monkeypatch):
+@pytest.fixture(name='setup')
+def _setup(tmp_path, monkeypatch):
+  """The module that first cells import, in a folder of its own; nothing remains of it."""
   monkeypatch.chdir(tmp_path)
-  first = {}
-  exec(compile(code(NAMES[0])[0], 'first cell', 'exec'), first)  # all is installed: it does nothing
-  assert first['ROOT'] == ROOT and not list(tmp_path.iterdir())
+  monkeypatch.setattr(sys, 'path', list(sys.path))
+  monkeypatch.delitem(sys.modules, '_setup', raising=False)
+  exec(compile(code(NAMES[0])[0], 'first cell', 'exec'), {})  # all is installed: it does nothing
+  yield sys.modules['_setup']
+  sys.modules.pop('_setup')
+
+
+def test_the_first_cell_finds_the_clone(setup, tmp_path):
+  assert setup.ROOT == ROOT and not list(tmp_path.iterdir())
+
+
+def test_jax_is_never_installed(setup, tmp_path, monkeypatch):
   commands = []
 
   def run(*command):
     constraints = pathlib.Path(command[command.index('--constraint') + 1])
     commands.append(([str(part) for part in command], constraints.read_text().split()))
-  first['run'] = run
+  monkeypatch.setattr(setup, 'run', run)
   versions = {'JAX': '0.99.1', 'jaxlib': '0.99', 'jax-cuda12-plugin': '0.99', 'flax': '0.88',
               'libtpu': '0.77', 'numpy': '2.9', 'jaxtyping': '1.0', 'pillow': '12.0'}
 
@@ -90,7 +101,7 @@ def test_the_first_cell_never_installs_jax(tmp_path, monkeypatch):
     def __init__(self, name):
       self.metadata, self.version = {'Name': name}, versions[name]
   monkeypatch.setattr('importlib.metadata.distributions', lambda: map(Distribution, versions))
-  first['install']()
+  setup.install()
   (command, constraints), = commands
   assert command[1:5] == ['-m', 'pip', 'install', '--quiet']
   assert command[-1] == f'{ROOT}[demo]' and not {'-U', '--upgrade'} & set(command)
@@ -127,7 +138,7 @@ assert len(frames.image) == 3 and (frames.image[0] != frames.image[2]).any()
 assert (weaker.image != before).any()
 image = load_image(kept[0])
 assert image.shape == source.shape and not (image == load_image(written[0])).all()
-assert (image[:, :24] == fit(load_image(my_source))[:, :24]).all()  # the rectangle ends at 32
+assert (image[:, :24] == model.fit(my_source).image[:, :24]).all()  # the rectangle ends at 32
 assert (importlib.util.find_spec('gradio') is None) == ('page' not in globals())
 ''',
     'train_content_transfer': '''
@@ -145,12 +156,12 @@ assert slope_inside < 0 < slope_outside  # the mask is to grow where the glasses
 assert m_a.min() >= eta
 ''',
     'your_own_folder': '''
-assert not found['usable'] or found['problems']
-words = ' '.join(check_data.lines(found))
+assert not with_mistakes['usable'] or with_mistakes['problems']
+words = ' '.join(check_data.lines(with_mistakes))
 assert 'broken.jpg' in words and 'copy.jpg' in words
 assert clean['usable'] and not clean['duplicates'] and by_table['usable']
 assert trained.step == 4 and load_image(grid).ndim == 3
-assert removed.image.shape == mine.shape
+assert removed.image.shape == mine.image.shape
 ''',
     'reproduce_a_table_row': '''
 assert all(cell['paper'] or cell['not_run'] for cell in row[:2])
@@ -173,7 +184,7 @@ assert SMOKE and RUNS == pathlib.Path.cwd() / 'runs'  # not the repository's
 
 
 def _listing():
-  """What lies in the repository, but for what every Python leaves."""
+  """Returns the paths in the repository, without the caches of tools."""
   places = [*ROOT.iterdir(), *COLABS.rglob('*')]
   return {path for path in places if '__pycache__' not in path.parts
           and not path.relative_to(ROOT).parts[-1].startswith('.')

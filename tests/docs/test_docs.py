@@ -18,8 +18,8 @@ from helpers import config_checks, method_checks
 from helpers.paths import ROOT
 from helpers.training import assert_same, newest
 from maskgan_jax import __main__, errors, evaluate, experiment, methods, translate
+from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import metric_writers, scores
 from maskgan_jax.training import loop
 from maskgan_jax.translator import Translator

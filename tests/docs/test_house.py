@@ -50,7 +50,8 @@ def test_the_picture_has_every_room_and_the_top_is_doors_and_ground():
   modules = {path.stem for path in PACKAGE.glob('*.py')} - {'__init__'}
   packages = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
   assert set.union(*floors()) == modules | packages
-  assert len(modules) + 1 <= 14 and modules - DOORS == {'cli', 'errors', 'experiment', 'files'}
+  assert len(modules) + 1 <= 14
+  assert modules - DOORS == {'cli', 'errors', 'experiment', 'fields', 'files'}
 
 
 def test_every_door_is_a_verb():

@@ -304,7 +304,7 @@ def test_other_arrays(tmp_path):
 
 
 def test_another_config(tmp_path):
-  one, other = (resumption.Identity({'seed': seed}, {'seed': 0}, 'c' * 32, data='d')
+  one, other = (resumption.Identity({'seed': seed}, {'seed': 0}, data='d')
                 for seed in (1, 2))
   _save(tmp_path, 1, identity=one)
   for identity in (one, None):
@@ -338,10 +338,11 @@ def test_unusable_folders(tmp_path):
 
 
 def test_metadata_is_plain_json(tmp_path):
-  identity = resumption.Identity(fingerprint='abc', data='def', counts={'train a': 3})
+  identity = resumption.Identity(data='def', files='abc', counts={'train a': 3})
   with Checkpoints(tmp_path, identity=identity) as checkpoints:
     checkpoints.save(1, *_state(1), scores={'iou': np.float32(0.5), 'fid': float('inf')})
   text = (tmp_path / 'checkpoints/1/metadata/metadata').read_text()
   notes = json.loads(text, parse_constant=lambda name: pytest.fail(name))
-  assert notes['identity'] == {'config': {}, 'data': 'def', 'counts': {'train a': 3}}
-  assert notes['fingerprint'] == 'abc' and notes['scores'] == {'iou': 0.5, 'fid': None}
+  assert notes['identity'] == {
+      'config': {}, 'data': 'def', 'files': 'abc', 'counts': {'train a': 3}}
+  assert notes['scores'] == {'iou': 0.5, 'fid': None}

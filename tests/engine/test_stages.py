@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from helpers.training import Game, game_config, run
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints, warm_start
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import loop, train_step
 from maskgan_jax.training import parallel as parallel_lib
 

@@ -10,12 +10,12 @@ import pytest
 from helpers.distribution_samples import export, measure, open_data, write_folder
 from helpers.simple_method import Data, pairs, Simple, simple
 from helpers.tiny_model import SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators
 from maskgan_jax.evaluators import _distances as distances
 from maskgan_jax.evaluators import _networks as networks
-from maskgan_jax.evaluators import lpips, masks, segmentation
+from maskgan_jax.evaluators import base, lpips, masks, segmentation
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import config as run_config
 
 
 def _blind(images):
@@ -102,7 +102,7 @@ def test_lpips_that_sees_no_difference_is_refused(value):
 def test_segmentation_of_one_class_is_said(matrix, said):
   evaluator = segmentation.Evaluator({'network': '', 'classes': 3, 'ids': (), 'ignore': 255})
   notes = []
-  evaluator.begin(None, 'test', None, notes.append)
+  evaluator.begin(None, 'test', base.Reporter(note=notes.append))
   evaluator._confusion = {name: np.array(matrix) for name in evaluator._confusion}
   assert dict(evaluator.results())['segmentation_miou'] > 0
   assert len(notes) == (said is not None) and (not said or said in notes[0])

@@ -64,7 +64,7 @@ def test_by_hand():
   after[0, 0] = 151  # a fifth of the way from black to white
   after[0, 1, 0, 0], after[0, 1, 1, 0] = 177, 176  # of a channel: just above a tenth and just below
   truth[0, :2, :2] = 202  # two fifths
-  outputs = types.SimpleNamespace(abilities=frozenset(), translation=Translation(after))
+  outputs = types.SimpleNamespace(abilities=frozenset(), translated=lambda direction: after)
   evaluator = changes.Evaluator()
   evaluator.update({'a': before, 'truth_ab': truth}, outputs, np.ones(1, bool))
   want = {'ab_changed_share': 5 / 16, 'ab_change_mean': 0.0625, 'truth_ab_changed_share': 4 / 16,
@@ -164,10 +164,11 @@ def test_the_table_has_shares_side_by_side():
                                    f'{got["do_nothing_ab_error_inside"]:.4f}']
   assert lines[3].split()[-2:] == ['elsewhere', f'{got["ab_error_outside"]:.4f}']
   assert lines[4] == (
-      f'a to b    changed pixels (%)            {100 * got["ab_changed_share"]:8.2f}        0.00   '
-      f'truly {100 * got["truth_ab_changed_share"]:.2f}, IoU {got["ab_changed_iou"]:.3f} +- '
-      f'{got["ab_changed_iou_std"]:.3f}')
-  assert [line[:6] for line in lines[5:9]] == ['b to a'] * 4
+      f'a to b    {"changed pixels (%)":<29} {100 * got["ab_changed_share"]:8.2f}        0.00   '
+      f'perfect {100 * got["truth_ab_changed_share"]:.2f}')
+  assert lines[5].split()[-3:] == [
+      f'{got["ab_changed_iou"]:.3f}', '+-', f'{got["ab_changed_iou_std"]:.3f}']
+  assert [line[:6] for line in lines[7:13]] == ['b to a'] * 6
   bare = evaluators.table({'ab_changed_share': 0.25, 'ab_change_mean': 0.1}).splitlines()
   assert bare[1].split() == ['a', 'to', 'b', 'changed', 'pixels', '(%)', '25.00', '0.00']
 

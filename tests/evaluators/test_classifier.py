@@ -19,11 +19,11 @@ from helpers.data_samples import make_config as make_data_config
 from helpers.distribution_samples import measure as measure_distribution
 from helpers.distribution_samples import open_data, write_folder
 from helpers.simple_method import pictures
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, train_classifier
 from maskgan_jax.evaluators import _features as features
 from maskgan_jax.pretrained_networks import classifier, classifiers
 from maskgan_jax.pretrained_networks import files as weights
-from maskgan_jax.runs import config as run_config
 
 
 @pytest.mark.parametrize('size', [(16, 16), (32, 20), (9, 33), (1, 2)])

@@ -20,11 +20,11 @@ from helpers.distribution_samples import (
   write_folder,
 )
 from helpers.simple_method import Adds, Data, pictures, simple
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators, experiment
 from maskgan_jax.evaluators import _distances as distances
+from maskgan_jax.evaluators import _feature_sets
 from maskgan_jax.evaluators import _features as features
-from maskgan_jax.evaluators import distribution
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import measures, scores
 from maskgan_jax.training import loop
 
@@ -188,7 +188,7 @@ def test_real_pictures_are_looked_at_once(folder, network, tmp_path, monkeypatch
   assert measure(open_data(folder), network, cache=cache) == plain
   assert len(os.listdir(cache)) == 2
   looked = []
-  monkeypatch.setattr(distribution.Evaluator, '_look', lambda *args: looked.append(args))
+  monkeypatch.setattr(_feature_sets, 'look', lambda *args: looked.append(args))
   assert measure(open_data(folder), network, cache=cache, note=notes.append) == plain
   assert not looked and len(notes) == 1  # of 37 and 50
 

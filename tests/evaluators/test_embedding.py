@@ -132,7 +132,8 @@ def test_figures_are_saved_and_shown(tmp_path, monkeypatch):
     page = file.read()
   assert '<b>embedding ab.</b> Step 20. Where translations lie' in page
   lines = evaluators.table(got).splitlines()
-  assert lines[0].startswith('a to b: 0.0 % of nearest neighbours') and lines[2] == '8 pairs'
+  assert ' '.join(lines[1].split()) == 'a to b neighbours alike (%) 0.0'
+  assert lines[3] == '8 pairs'
   # An older step, measured later, does not take its place; a newer one does.
   for step, shown in ((10, 20), (30, 30)):
     evaluators.measure(translator, Data(test=rows_of(8)), config, tmp_path, step)

@@ -12,6 +12,7 @@ import pytest
 
 from helpers.comparing import close
 from helpers.simple_method import Adds, Data, pairs, pictures, Simple, simple
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators
 from maskgan_jax.evaluators import lpips as evaluator
 from maskgan_jax.import_weights import __main__ as import_weights
@@ -19,7 +20,6 @@ from maskgan_jax.import_weights import lpips as convert
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.pretrained_networks import lpips
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.runs import measures, scores
 
 WIDTH = 4

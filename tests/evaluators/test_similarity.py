@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from skimage import metrics
 
+from helpers import data_samples
 from helpers.simple_method import Data, pictures, Simple, simple
 from maskgan_jax import errors, evaluators
-from maskgan_jax.data import default_config, evaluation, pipeline, predicates, transforms
+from maskgan_jax.data import default_config, evaluation, predicates, transforms
+from maskgan_jax.data.records import Records
 from maskgan_jax.evaluators import _image_measures as image_measures
 from maskgan_jax.evaluators import similarity
 from maskgan_jax.methods.base import Translation
@@ -151,10 +153,10 @@ def test_groups_are_measured_apart():
     assert got[f'{measure_}[~Odd | Late]'] != got[measure_]
   assert 'ba_ssim[Odd]' not in got  # nobody is in it
   lines = evaluators.table(got).splitlines()
-  assert (f'a to b    SSIM to the truth {got["ab_ssim[Odd]"]:.4f}; with the exemplar '
-          f'{got["ab_exemplar_ssim[Odd]"]:.4f}; perfect '
-          f'{got["truth_ab_exemplar_ssim[Odd]"]:.4f}: Odd') in lines
-  assert sum(line.endswith(': ~Odd | Late') for line in lines) == 2  # of each direction
+  assert f'a to b    SSIM to the truth: Odd        {got["ab_ssim[Odd]"]:8.4f}' in lines
+  assert (f'a to b    SSIM with the exemplar: Odd   {got["ab_exemplar_ssim[Odd]"]:8.4f}'
+          f'               perfect {got["truth_ab_exemplar_ssim[Odd]"]:.4f}') in lines
+  assert sum(': ~Odd | Late ' in line for line in lines) == 4  # two of each direction
 
 
 def test_methods_without_a_way_back_or_exemplars():
@@ -184,7 +186,7 @@ def test_the_table_has_truth_and_ceiling_side_by_side():
   assert [line.split()[:3] for line in lines[1:4]] == [['a', 'to', 'b']] * 3
   assert lines[1].split()[-4:] == [f'{got["ab_ssim"]:.4f}', f'{got["do_nothing_ab_ssim"]:.4f}',
                                    '+-', f'{got["ab_ssim_std"]:.4f}']
-  assert lines[3].endswith(f'; perfect {got["truth_ab_exemplar_ssim"]:.4f} +- '
+  assert lines[3].endswith(f'   perfect {got["truth_ab_exemplar_ssim"]:.4f} +- '
                            f'{got["truth_ab_exemplar_ssim_std"]:.4f}')
   assert lines[-2:] == ['4 pairs', 'perceptual network: drawn by lot']
   assert evaluators.table({'perceptual_network': 'drawn by lot'}) == ''
@@ -204,7 +206,7 @@ def test_provenance_stands_beside_every_result(tmp_path):
   assert '<p>perceptual network: drawn by lot</p>' in page and 'what a perfect one gets' in page
 
 
-class Digits:
+class Digits(Records):
   """Records of two domains with true translations, as `colored_digits` has them."""
   attribute_names = ('Coloured', 'Odd')
   attributes = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [1, 1]], bool)
@@ -248,7 +250,7 @@ def test_groups_come_from_the_config(data_dir):
   config = default_config.get_default()
   config.update(data_dir=data_dir, num_train=4, num_validation=4, num_test=8,
                 apart=('Smiling', '~Smiling'))
-  data = pipeline.make(config, image_size=SIZE, seed=0)
+  data = data_samples.open_data(config, image_size=SIZE)
   assert data.apart == ('Smiling', '~Smiling')
   [batch] = data.evaluation('test', batch_size=8)
   column = data.records('test').attribute_names.index('Smiling')
@@ -261,4 +263,4 @@ def test_groups_come_from_the_config(data_dir):
                        (('Smiling', ' '), 'has an empty group')):
     config.apart = wrong
     with pytest.raises(errors.UserError, match=match):
-      pipeline.make(config, image_size=SIZE, seed=0)
+      data_samples.open_data(config, image_size=SIZE)

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through chromedriver's own HTTP protocol: W3C WebDriver."""
+"""Drives a headless Chromium through chromedriver's HTTP protocol, W3C WebDriver."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ KEYS = {'Enter': '\ue007', 'Left': '\ue012', 'Right': '\ue014', 'Tab': '\ue004'}
 
 
 def available():
-  """(chromedriver, chromium), or None where there is one lacking."""
+  """Returns the paths of chromedriver and Chromium, or None if one is not installed."""
   driver = shutil.which('chromedriver')
   chromium = shutil.which('chromium') or shutil.which('google-chrome')
   return (driver, chromium) if driver and chromium else None
@@ -25,7 +25,7 @@ class Browser:
   """One browser with one page; closes at the end of a `with`."""
 
   def __init__(self, downloads, *options):
-    """Starts it, or skips the test where there is none; files are saved in `downloads`."""
+    """Starts Chromium, or skips the test; downloaded files go to `downloads`."""
     self._driver = self._session = None
     if not available():
       pytest.skip('no chromium with chromedriver')

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from helpers import comparing
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
-from maskgan_jax.runs import config as run_config
 
 BATCH, POOL = 3, 2
 SIZES = {'width': 3, 'blocks': 2, 'discriminator_width': 3, 'discriminator_layers': 2}

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from helpers import comparing
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.import_weights import lomit as converter
-from maskgan_jax.runs import config as run_config
 
 SIZE, BATCH, ATTRIBUTES = 16, 3, 3
 SMALL = {'width': 4, 'blocks': 1, 'style_size': 3, 'mlp': 6, 'mask_depth': 2, 'critic_width': 4,

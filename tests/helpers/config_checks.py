@@ -7,8 +7,8 @@ import runpy
 
 import pytest
 
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
-from maskgan_jax.runs import config as run_config
 
 
 def name(path):

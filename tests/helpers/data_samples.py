@@ -3,12 +3,13 @@
 import functools
 import os
 
+import ml_collections
 import numpy as np
 from PIL import Image
 import skimage.data
 import sklearn.datasets
 
-from maskgan_jax.data import default_config, sources
+from maskgan_jax.data import default_config, pipeline, sources
 from maskgan_jax.data.records import Source
 
 
@@ -56,6 +57,20 @@ def make_config(source, **fields):
   made = default_config.get_default()
   made.update(source=source, **fields)
   return made
+
+
+def open_data(config_data, *, image_size, image_width=0, seed=0) -> pipeline.Data:
+  """Opens the data of a config.data."""
+  return pipeline.make(with_data(
+      config_data, image_size=image_size, image_width=image_width, seed=seed))
+
+
+def with_data(config_data, *, image_size, image_width=0, seed=0):
+  """A config with what opening data needs."""
+  config = ml_collections.ConfigDict(
+      dict(image_size=image_size, image_width=image_width, seed=seed))
+  config.data = config_data
+  return config
 
 
 def open_source(source, **fields) -> Source:

@@ -8,11 +8,12 @@ import numpy as np
 from PIL import Image
 from scipy import linalg
 
+from helpers import data_samples
 from helpers.simple_method import Adds, simple
 from helpers.tiny_model import SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import evaluators
-from maskgan_jax.data import default_config, pipeline
-from maskgan_jax.runs import config as run_config
+from maskgan_jax.data import default_config
 
 COUNTS = {'A': 37, 'B': 50}
 
@@ -52,7 +53,7 @@ def write_folder(root):
 def open_data(folder, **fields):
   config = default_config.get_default()
   config.update(source='folder', path=folder, **fields)
-  return pipeline.make(config, image_size=SIZE, seed=0)
+  return data_samples.open_data(config, image_size=SIZE)
 
 
 def make_config(network='', kid=None, **settings):

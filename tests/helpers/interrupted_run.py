@@ -13,8 +13,8 @@ import time
 import jax
 
 from maskgan_jax import cli, errors, evaluators, train
+from maskgan_jax import config as run_config
 from maskgan_jax.runs import checkpoints, samples
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel
 
 STAGE = 3

@@ -1,4 +1,4 @@
-"""What holds of every method, also of one that a test adds."""
+"""Checks that every method passes, also one that a test adds."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ LABELS = ('Black_Hair', 'Smiling')
 
 
 def check_gradients_by_owner(name):
-  """A player's loss has gradients for the groups that the player owns; each group has one owner."""
+  """Checks that a player trains every group that it owns, and that each group has one owner."""
   config = small_config(name)
   method = methods.make(config)
   players = train_step.make_optimizers(method, config)
@@ -41,11 +41,11 @@ def batches(config):
 
 
 def steps(name, parallel='jit', devices=None):
-  """Plain gradient steps: Adam would blow rounding up wherever the true gradient is zero."""
+  """Trains with plain gradient steps; Adam magnifies rounding where the true gradient is zero."""
   config = small_config(name, parallel=parallel, batch_size=8)
   config.data.attributes = LABELS
   if name == 'lomit':
-    # The authors' deviation of rows has slopes of 1e3 on maps of 4x4, which blow rounding up too.
+    # The authors' deviation of rows has slopes of 1e3 on maps of 4x4, which magnify rounding too.
     config.variant = 'ijcai'
     config.weights.total_variation = 0.01  # the one term that is a sum over the batch
   for player in config.optimizers.values():
@@ -54,7 +54,7 @@ def steps(name, parallel='jit', devices=None):
 
 
 def check_same_on_eight_devices(name, parallel, one_device):
-  """Eight devices compute what one does; `one_device` is what `steps` returned there."""
+  """Checks that eight devices compute what one does; `one_device` is the result of `steps`."""
   state, history = steps(name, parallel)
   reference, expected = one_device
   assert_close(state.params, reference.params)

@@ -10,7 +10,7 @@ from maskgan_jax.translator import Translator
 
 
 def drawn(name, **switches):
-  """A translator of a method with drawn weights, tiny."""
+  """Returns a tiny translator of a method with random weights."""
   config = small_config(name)
   config.model.update(switches)
   return with_weights(config)
@@ -28,5 +28,6 @@ def with_weights(config, scale=0.2):
 
 
 def picture(seed, translator, count=2):
+  """Returns random pictures, uint8 [count, H, W, 3], for a translator."""
   shape = (count, *base.image_shape(translator.config), 3)
   return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)

@@ -2,17 +2,19 @@
 
 import itertools
 
+import ml_collections
 import numpy as np
 
 from helpers import data_samples
-from maskgan_jax.data import pipeline, transforms
+from maskgan_jax import fields as fields_lib
+from maskgan_jax.data import default_config, pipeline, transforms
 from maskgan_jax.data.domains import domains_of
-from maskgan_jax.data.records import Source, SPLITS
+from maskgan_jax.data.records import Records, Source, SPLITS
 
 NAMES = ('Glasses', 'Old')
 
 
-class NumberedRecords:
+class NumberedRecords(Records):
   """Pictures that tell their number (red + 256 green) and which half is left (blue).
 
   Even records are without glasses; every third is old. True answers are as easy to recognise. The
@@ -29,6 +31,7 @@ class NumberedRecords:
     self.reads = []
     if truths:
       self.answers = 0
+      self.knows_transfers = True
       self.transfer_truth, self.removal_truth = self._transfer_truth, self._removal_truth
       self.erased_truth = self._erased_truth
 
@@ -91,12 +94,11 @@ def make_data(count=23, *, seed=0, image_size=8, image_width=0, records=None, **
   """Data over these records, or over `count` numbered ones, with fields of config.data."""
   config = data_samples.make_config('folder', **{'a': '~Glasses', 'b': 'Glasses', **fields})
   records = records or {split: NumberedRecords(count) for split in SPLITS}
-  source = Source(records, domains_of(config, NAMES),
-                          dict.fromkeys(SPLITS, 'own'))
-  transform = transforms.Transform(image_size, crop=config.crop, keep_aspect=config.keep_aspect,
-                                   load_size=config.load_size, flip=config.flip,
-                                   image_width=image_width, zoom_least=config.zoom_least,
-                                   zoom_probability=config.zoom_probability)
+  source = Source(records, domains_of(config, NAMES), dict.fromkeys(SPLITS, 'own'))
+  fields_lib.check(config, default_config.FIELDS, 'config.data.')
+  shape = ml_collections.ConfigDict(dict(image_size=image_size, image_width=image_width))
+  shape.data = config
+  transform = transforms.Transform.of(shape)
   return pipeline.Data(config, source, transform, seed)
 
 

@@ -4,7 +4,7 @@ import html.parser
 
 
 class Page(html.parser.HTMLParser):
-  """What is on a page whose tags nest."""
+  """Holds the tags and the text of a page, and checks that its tags nest."""
 
   def __init__(self, text):
     super().__init__()

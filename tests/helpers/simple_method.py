@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from helpers.tiny_model import make_config, SIZE
-from maskgan_jax.methods.base import Translation
+from maskgan_jax.methods.base import Extra, Method, Translation
 from maskgan_jax.translator import Translator
 
 
@@ -12,11 +12,9 @@ def pictures(n, seed=0, size=SIZE):
   return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
 
 
-class Simple:
+class Simple(Method):
   """Paints the left part of a in white; finds the attribute where b is red; paints it black."""
-  players = ()
   abilities = frozenset({'exemplar', 'source_mask', 'remove', 'segment'})
-  default_clip_norm = {}
 
   def translate(self, params, model_state, source, exemplar, **unused):
     mask = jnp.zeros((*source.shape[:-1], 1)).at[:, :, :8].set(0.7)
@@ -31,11 +29,11 @@ class Simple:
     return Translation(jnp.where(inside, -1.0, image), mask)
 
 
-class Adds:
+class Adds(Method):
   """Takes no exemplar: makes the left half of a lighter, more so in red, and that of b darker."""
-  players = ()
   abilities = frozenset({'source_mask', 'reverse'})
-  default_clip_norm = {}
+  extras = (Extra('added_mask', 'added mask', 'what is added', shows_change=True),
+            Extra('attention', 'attention', 'how much is let through', saved=False))
 
   def translate(self, params, model_state, source, exemplar=None, *, source_mask=None,
                 exemplar_mask=None, rng=None, reverse=False):

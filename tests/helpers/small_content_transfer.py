@@ -6,8 +6,8 @@ import math
 import jax
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
-from maskgan_jax.runs import config as run_config
 
 SIZE, BATCH, CODE = 16, 4, (2, 2)
 # None of them small, so that no term's gradient hides behind another's.

@@ -1,16 +1,16 @@
-"""A content-transfer model of 16x16 pictures with drawn weights, for tests of what surrounds it."""
+"""A content-transfer model of 16x16 pictures with random weights, to test what uses models."""
 
 import jax
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import methods, translator
-from maskgan_jax.runs import config as run_config
 
 SIZE = 16
 
 
 def make_config(**overrides):
-  """The smoke config, with keys of `config.data` or of the config overridden."""
+  """Returns the smoke config; `data__crop=...` overrides `config.data.crop`."""
   config = run_config.default('content_transfer')
   run_config.smoke(config)
   config.name = 'tiny'
@@ -20,7 +20,7 @@ def make_config(**overrides):
 
 
 def make_model(config, seed=0):
-  """(method, params, model_state): drawn, not trained; masks and pictures vary widely."""
+  """Returns (method, params, model_state); the random weights give masks that vary widely."""
   method = methods.make(config)
   abstract = methods.base.abstract_model(method, config)
   rng = np.random.default_rng(seed)
@@ -34,6 +34,6 @@ def make_model(config, seed=0):
 
 
 def make_translator(config=None, seed=0):
-  """A Translator of such a model."""
+  """Returns a Translator of such a model."""
   config = config or make_config()
   return translator.Translator(*make_model(config, seed), config)

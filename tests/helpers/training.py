@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import loop, train_step
 from maskgan_jax.training import parallel as parallel_lib
 
@@ -100,10 +100,8 @@ def assert_close(one, other, rtol=1e-4, atol=1e-5):
   jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), one, other)
 
 
-class Game:
+class Game(base.Method):
   """Two players who move a number each: the engine's arithmetic by hand."""
-  abilities = frozenset()
-  default_clip_norm = {}
 
   def __init__(self, **second):
     def loss(group):

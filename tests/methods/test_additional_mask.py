@@ -12,9 +12,9 @@ import pytest
 
 from helpers.comparing import both_forms, close
 from helpers.training import random_batch, run
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.networks import discriminators, layers, normalization, resnet
-from maskgan_jax.runs import config as run_config
 
 SIZE, BATCH = 8, 2
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from helpers import comparing_additional_mask as comparing
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 

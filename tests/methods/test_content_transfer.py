@@ -22,10 +22,10 @@ from helpers.small_content_transfer import (
   SIZE,
   variables_of,
 )
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.networks import decoders, discriminators, encoders
-from maskgan_jax.runs import config as run_config
 
 # Every network is called once per batch; the equations are in NumPy.
 

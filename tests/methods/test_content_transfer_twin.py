@@ -22,9 +22,9 @@ from helpers.small_content_transfer import (
   SIZE,
   variables_of,
 )
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 

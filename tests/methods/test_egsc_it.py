@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from helpers.comparing import close
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.networks import normalization
 from maskgan_jax.pretrained_networks import files as weights
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import Translator
 
 SIZE, BATCH = 8, 2

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from helpers import comparing_egsc_it as comparing
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.networks import normalization
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from helpers.comparing import close
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.losses import mask_regularizers
 from maskgan_jax.networks import masks
 from maskgan_jax.recipes import lomit as lomit_settings
-from maskgan_jax.runs import config as run_config
 
 SIZE, BATCH = 16, 3
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.training import train_step
 
 SIZE, BATCH = 32, 2

@@ -13,9 +13,9 @@ import pytest
 from helpers import comparing_lomit as comparing
 from helpers import processes
 from helpers.paths import ROOT
+from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.networks.interleaving import deinterleave
-from maskgan_jax.runs import config as run_config
 
 torch = pytest.importorskip('torch')
 CRITIC, GENERATOR = 0, 1  # the players, in the order that they play in

@@ -16,7 +16,7 @@ import pytest
 from helpers import commands
 from helpers.paths import ROOT
 from maskgan_jax import compile_for_tpu, errors, methods
-from maskgan_jax.runs import config as run_config
+from maskgan_jax import config as run_config
 from maskgan_jax.training import ahead_of_time, tpu_chips, train_step
 
 CONFIGS = {'additional_mask': 'circle_square.py:smoke', 'content_transfer': 'quickstart.py:smoke',

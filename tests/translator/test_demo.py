@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 import urllib.error
 import urllib.request
 import zipfile
@@ -20,11 +19,14 @@ from PIL import Image
 import pytest
 
 from helpers import browser, commands, models
+from helpers.simple_method import Simple
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.data import images
-from maskgan_jax.demo import session as demo_session
+from maskgan_jax.demo import editor
+from maskgan_jax.demo.models import Model, ROLES
+from maskgan_jax.demo.session import Demo, FRAMES
 from maskgan_jax.methods import base
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import packaged as pretrained
 from maskgan_jax.translator import Translator
 
@@ -36,10 +38,10 @@ def make_demo(*names):
   models_by_name = {}
   for name in names:
     translator = models.drawn(name)
-    shape = (3, *demo_session.Model(translator).shape, 3)
-    examples = {role: list(rng.integers(0, 256, shape, np.uint8)) for role in demo_session.ROLES}
-    models_by_name[name] = demo_session.Model(translator, examples)
-  return demo_session.Demo(models_by_name)
+    shape = (3, *Model(translator).shape, 3)
+    examples = {role: list(rng.integers(0, 256, shape, np.uint8)) for role in ROLES}
+    models_by_name[name] = Model(translator, examples)
+  return Demo(models_by_name)
 
 
 @pytest.fixture(scope='module')
@@ -51,11 +53,11 @@ def demo():
 def test_a_mask_goes_to_the_editor_and_back(side):
   mask = np.random.default_rng(1).random((side, side), np.float32)
   image = np.zeros((side, side, 3), np.uint8)
-  value = demo_session.to_editor(image, mask)
-  assert min(value['background'].shape[:2]) >= demo_session.CANVAS
+  value = editor.to_editor(image, mask)
+  assert min(value['background'].shape[:2]) >= editor.CANVAS
   layers = [images.encode_png(layer) for layer in value['layers']]
-  back = demo_session.from_editor(layers, (side, side))
-  assert np.abs(back - mask).max() <= 0.5 / (255 * demo_session.LAYER) + 1e-6
+  back = editor.from_editor(layers, (side, side))
+  assert np.abs(back - mask).max() <= 0.5 / (255 * editor.LAYER) + 1e-6
 
 
 def test_the_editors_layers_are_laid_over_each_other_and_foreign_ones_refused():
@@ -64,13 +66,13 @@ def test_the_editors_layers_are_laid_over_each_other_and_foreign_ones_refused():
   one[:160, ..., 3], two[160:, ..., 3] = 255, 255
 
   def from_editor(*layers):
-    return demo_session.from_editor([images.encode_png(layer) for layer in layers], (16, 16))
+    return editor.from_editor([images.encode_png(layer) for layer in layers], (16, 16))
   assert (from_editor(one, two) == 1).all() and (from_editor(layer) == 0).all()
   for layers in ((), (layer[:300],), (layer[:, :300],), (layer, layer[:160, :160])):
     assert from_editor(*layers) is None
-  assert demo_session.from_editor(None, (16, 16)) is None
+  assert editor.from_editor(None, (16, 16)) is None
   with pytest.raises(errors.UserError, match='the painted mask'):
-    demo_session.from_editor([b'nothing'], (16, 16))
+    editor.from_editor([b'nothing'], (16, 16))
 
 
 @pytest.mark.slow
@@ -83,9 +85,9 @@ def test_what_the_page_does_is_what_the_translator_does(demo, name):
   np.testing.assert_array_equal(session.result.image, plain.image)
   # What the editor shows comes back as it was: nothing is edited.
   for role in session.shown:
-    shown = demo_session.to_editor(session.pictures[role], demo.mask(session, role))
+    shown = editor.to_editor(session.pictures[role], session.mask(role))
     layers = [images.encode_png(layer) for layer in shown['layers']]
-    session = demo.edit(session, role, demo_session.from_editor(layers, model.shape))
+    session = demo.edit(session, role, editor.from_editor(layers, model.shape))
   assert not session.edited
   session = demo.rectangle(session, 'source', (0, 0, *model.shape), 0)
   edited = demo.translate(session).result
@@ -102,17 +104,17 @@ def test_what_the_page_does_is_what_the_translator_does(demo, name):
 
 @pytest.mark.slow
 def test_an_editor_with_an_earlier_prediction_is_no_edit(translator):
-  examples = {role: [example(role)] for role in demo_session.ROLES}
-  demo = demo_session.Demo({'faces': demo_session.Model(translator, examples)})
-  session = demo.tell(demo.start('faces'), *demo_session.ROLES)
-  before = demo.mask(session, 'source')
+  examples = {role: [example(role)] for role in ROLES}
+  demo = Demo({'faces': Model(translator, examples)})
+  session = demo.send(demo.start('faces'), *ROLES)
+  before = session.mask('source')
   later = demo.choose(session, 'exemplar', example('exemplar', 1))
   assert demo.outdated(later, 'source', before) and not demo.outdated(session, 'source', before)
   assert not demo.edit(later, 'source', before).edited
   painted = before.copy()
   painted[:4] = 1 - np.rint(painted[:4])
   assert not demo.outdated(later, 'source', painted)
-  edited = demo.tell(demo.edit(later, 'source', painted), 'source')
+  edited = demo.send(demo.edit(later, 'source', painted), 'source')
   np.testing.assert_array_equal(demo.edit(edited, 'source', painted).edited['source'], painted)
   assert not demo.edit(edited, 'source', edited.shown['source']).edited
 
@@ -123,7 +125,8 @@ def test_results_become_sources_also_of_other_models(demo):
   carried = session.pictures['source']
   np.testing.assert_array_equal(carried, demo.start('content_transfer').result.image)
   other = demo.start('lomit', before=session)
-  np.testing.assert_array_equal(other.pictures['source'], demo.models['lomit'].fit(carried))
+  fitted = demo.models['lomit'].translator.fit(carried)
+  np.testing.assert_array_equal(other.pictures['source'], fitted.image)
   fresh = demo.start('lomit', before=demo.start('content_transfer'))
   np.testing.assert_array_equal(fresh.pictures['source'],
                                 demo.models['lomit'].examples['source'][0])
@@ -132,14 +135,14 @@ def test_results_become_sources_also_of_other_models(demo):
 def test_everything_else_on_the_page(demo):
   session = demo.start('content_transfer')
   model = demo.model(session)
-  source, exemplar = (session.pictures[role] for role in demo_session.ROLES)
+  source, exemplar = (session.pictures[role] for role in ROLES)
   t = model.translator
   np.testing.assert_array_equal(demo.remove(session, 'exemplar').image, t.remove(exemplar).image)
   np.testing.assert_array_equal(demo.swap(session).image, t.swap(source, exemplar).image)
   with pytest.raises(errors.UserError, match='second exemplar'):
     demo.interpolate(session)
   frames = demo.interpolate(demo.with_other(session, source)).frames
-  assert len(frames) == demo_session.FRAMES
+  assert len(frames) == FRAMES
   np.testing.assert_array_equal(frames[0], session.result.image)
   np.testing.assert_array_equal(demo.segment(session, 'source', 1.0), source)
   assert demo.grid(session).shape[-1] == demo.compare(session).shape[-1] == 3
@@ -154,7 +157,7 @@ def test_uploads_that_the_crop_leaves_little_of_are_said():
   config = run_config.default('content_transfer')
   run_config.smoke(config)
   config.data.crop = 'center:20'
-  cropping = demo_session.Model(types.SimpleNamespace(config=config))
+  cropping = Model(Translator(Simple(), {}, {}, config))
   notes, picture = [], np.zeros((200, 200, 3), np.uint8)
   picture[::2] = 200
   cropping.load(images.encode_png(picture), 'the file', notes.append)
@@ -177,7 +180,7 @@ def test_bad_input_is_said(demo):
   with pytest.raises(errors.UserError, match='at most 8'):
     demo.add_exemplars(session, [b''] * 9)
   with pytest.raises(errors.UserError, match='there is no model'):
-    demo_session.Demo({})
+    Demo({})
 
 
 @pytest.mark.slow  # Gradio takes seconds to load
@@ -324,7 +327,7 @@ def example(role, number=0):
 
 def fresh(visitor):
   """The first examples with their predicted masks."""
-  for role in demo_session.ROLES:
+  for role in ROLES:
     visitor.click(f'#{role}-examples button[aria-label="Thumbnail 1 of 6"]')
     visitor.rest()
 
@@ -543,7 +546,7 @@ def test_from_a_click_to_the_result(tmp_path):
   assert shape[1:3] == (128, 128)
   pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
   models.with_weights(config, scale=0.02).save(
-      tmp_path / 'model', examples=dict.fromkeys(demo_session.ROLES, pictures))
+      tmp_path / 'model', examples=dict.fromkeys(ROLES, pictures))
   times, of_the_model = [], []
   model = Translator.from_pretrained(tmp_path / 'model')
   for _ in range(6):
@@ -570,7 +573,7 @@ def test_from_a_click_to_the_result(tmp_path):
 def test_the_commands_mistakes(page):
   port = page.rpartition(':')[2]
   for flags, message in (
-      ([f'--port={port}', f'--pretrained={MODEL}'], f'port {port} cannot be had'),
+      ([f'--port={port}', f'--pretrained={MODEL}'], f'port {port} cannot be used'),
       (['--pretrained=nothing'], "no pretrained model 'nothing'"),
       (['--workdir=/nowhere'], 'is not a run'),
       ([f'--pretrained={MODEL},{MODEL}'], 'two models are called')):

@@ -199,8 +199,8 @@ def test_the_command(tmp_path):
   Translator.from_pretrained(tmp_path / 'again')
   for flags, message in (((model,), '--output must be given'),
                          ((f'--output={tmp_path}/x',), '--workdir or --pretrained'),
-                         ((model, '--output=x/', '--masks'), '--masks is of files'),
-                         ((model, '--output=x.bin', '--half'), '--half is of folders'),
+                         ((model, '--output=x/', '--masks'), '--masks is for files'),
+                         ((model, '--output=x.bin', '--half'), '--half is for folders'),
                          ((model, f'--output={tmp_path}/again/'), 'exists'),
                          ((model, '--output=x.bin', '--what=sigment'), "did you mean 'segment'")):
     done = command(*flags)

@@ -11,9 +11,9 @@ from safetensors import numpy as safetensors_numpy
 from safetensors import safe_open
 
 from helpers.models import drawn, picture
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.data import images
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translator import packaged as pretrained
 from maskgan_jax.translator import Translator
 

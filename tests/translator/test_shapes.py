@@ -12,10 +12,10 @@ from helpers import data_samples
 from helpers.simple_method import Simple
 from helpers.tiny_model import make_config
 from maskgan_jax import check_data, errors, methods, translate
-from maskgan_jax.data import images, pipeline
+from maskgan_jax import config as run_config
+from maskgan_jax.data import images
 from maskgan_jax.methods import base
-from maskgan_jax.runs import config as run_config
-from maskgan_jax.runs import pages, pictures, report, samples
+from maskgan_jax.runs import pages, report, samples
 from maskgan_jax.training import train_step
 from maskgan_jax.translator import Translator
 
@@ -66,7 +66,7 @@ def folder(tmp_path):
 
 def _data(folder, **fields):
   config = data_samples.make_config('folder', path=folder, validation_fraction=0.2, **fields)
-  return pipeline.make(config, image_size=HEIGHT, image_width=WIDTH, seed=0)
+  return data_samples.open_data(config, image_size=HEIGHT, image_width=WIDTH)
 
 
 @pytest.mark.parametrize('fields', [
@@ -95,7 +95,7 @@ def test_pictures_are_those_of_the_files(folder):
 def test_avatars_are_square(data_dir):
   config = data_samples.make_config('avatars', data_dir=data_dir)
   with pytest.raises(errors.UserError, match='config.image_width is 36 and image_size 20, but av'):
-    pipeline.make(config, image_size=HEIGHT, image_width=WIDTH, seed=0)
+    data_samples.open_data(config, image_size=HEIGHT, image_width=WIDTH)
 
 
 @pytest.mark.parametrize('name', ['content_transfer', 'lomit'])
@@ -115,7 +115,7 @@ def test_smoke_keeps_the_proportion():
   config.update(image_size=256, image_width=512)
   run_config.smoke(config)
   assert base.image_shape(config) == (16, 32)
-  with pytest.raises(errors.UserError, match='config.image_width is -1; it must be at least 0'):
+  with pytest.raises(errors.UserError, match='config.image_width=-1 must be at least 0'):
     config.image_width = -1
     run_config.check_values(config)
 
@@ -199,13 +199,16 @@ def test_the_command_translates_files_of_any_shape(t, folder, tmp_path):
 def test_checking_and_sampling_and_reporting(folder, tmp_path):
   config = wide_config(data__source='folder', data__path=folder, data__validation_fraction=0.2)
   config.name = 'street'
-  found = check_data.check(config.data, HEIGHT, 0, str(tmp_path / 'sheet.png'), image_width=WIDTH)
+  found = check_data.check(
+      data_samples.with_data(config.data, image_size=HEIGHT, image_width=WIDTH),
+      str(tmp_path / 'sheet.png'))
   assert found['usable'] and not any('smaller' in problem for problem in found['problems'])
-  larger = check_data.check(config.data, 32, 0, '', image_width=76)
+  larger = check_data.check(
+      data_samples.with_data(config.data, image_size=32, image_width=76))
   assert {split['a']['smaller'] + split['b']['smaller'] for split in larger['splits'].values()} == {
       split['a']['count'] + split['b']['count'] for split in larger['splits'].values()}
 
-  data = pipeline.make(config.data, image_size=HEIGHT, image_width=WIDTH, seed=0)
+  data = data_samples.open_data(config.data, image_size=HEIGHT, image_width=WIDTH)
   params = {'net': {'w': np.zeros((HEIGHT, WIDTH, 3), np.float32)}}
   samples.Sampler(Linear(), data, config).write(7, params, {}, str(tmp_path))
   run_config.save(config, str(tmp_path))
@@ -215,7 +218,7 @@ def test_checking_and_sampling_and_reporting(folder, tmp_path):
 
 
 def test_large_grids_are_shown_as_jpeg(tmp_path, monkeypatch):
-  pictures.save(tmp_path / 'samples' / '00000007.png', street(1, height=300, width=600)[0])
+  images.save_png(tmp_path / 'samples' / '00000007.png', street(1, height=300, width=600)[0])
   monkeypatch.setattr(pages, 'PICTURE_BYTES', 400_000)  # as PNG it has 540 kB
   with open(report.write(tmp_path), encoding='utf-8') as file:
     page = file.read()

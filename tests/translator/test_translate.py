@@ -9,11 +9,11 @@ import pytest
 
 from helpers import commands
 from helpers.tiny_model import make_config, make_model, SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, translate
 from maskgan_jax.data import images
-from maskgan_jax.methods.base import Translation
+from maskgan_jax.methods.base import Method, Translation
 from maskgan_jax.runs import checkpoints
-from maskgan_jax.runs import config as run_config
 from maskgan_jax.translate import Edits
 from maskgan_jax.translator import Translator
 
@@ -233,7 +233,7 @@ def test_a_folder_of_masks_goes_by_name(t, b, tmp_path):
 
 
 def test_methods_without_exemplars(tmp_path):
-  class Inverts:
+  class Inverts(Method):
     abilities = frozenset({'source_mask'})
 
     def translate(self, params, model_state, source, exemplar, *, source_mask=None, **unused):

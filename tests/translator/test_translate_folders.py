@@ -3,6 +3,7 @@
 import os
 import time
 
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 import pytest
@@ -10,28 +11,33 @@ import pytest
 from helpers.tiny_model import make_config, SIZE
 from maskgan_jax import errors, translate
 from maskgan_jax.data.sources import files as file_records
-from maskgan_jax.methods.base import Translation
+from maskgan_jax.methods.base import Method, Translation
 from maskgan_jax.runs import pictures
-from maskgan_jax.translate import Edits
+from maskgan_jax.translate import Edits, inputs, results
+from maskgan_jax.translator import Translator
 
 
-class Inverts:
-  """In the place of a Translator: nothing of a model matters here."""
-  abilities = frozenset({'exemplar', 'source_mask'})
+class Inverts(Method):
+  """Turns colours round; nothing of a model matters here."""
+  abilities = frozenset({'exemplar', 'source_mask', 'remove', 'segment'})
 
-  def __init__(self, **fields):
-    self.config = make_config(data__load_size=0, **fields)
+  def translate(self, params, model_state, source, exemplar, **unused):
+    return Translation(-source, jnp.ones((*source.shape[:3], 1)))
 
-  def __call__(self, source, exemplar, source_mask=None, exemplar_mask=None, *, reverse=False):
-    return Translation(255 - source, np.ones((*source.shape[:3], 1), np.float32))
+  def segment(self, params, model_state, image):
+    return jnp.ones((*image.shape[:3], 1))
 
-  def remove(self, image, mask=None):
-    return self(image, None)
+  def remove(self, params, model_state, image, **unused):
+    return self.translate(params, model_state, image, None)
+
+
+def inverting(**fields):
+  return Translator(Inverts(), {}, {}, make_config(data__load_size=0, **fields))
 
 
 @pytest.fixture
 def t():
-  return Inverts()
+  return inverting()
 
 
 def _save(path, height=SIZE, width=SIZE, most=256):
@@ -45,15 +51,15 @@ def test_a_folder_of_forty_thousand_is_listed_in_a_moment(monkeypatch):
   names = sorted(f'{i}.png' for i in range(40_000)) + ['7.bmp']
   monkeypatch.setattr(file_records, 'list_images', lambda folder: sorted(names))
   monkeypatch.setattr(os.path, 'isdir', lambda path: True)
-  began = time.monotonic()
-  listed = translate._listed('many')
+  began = time.process_time()
+  listed = inputs.listed('many')
   assert len(listed) == 40_001 and listed[0] == ('0', 'many/0.png')
   assert [name for name, file in listed if '/7.' in file] == ['7.bmp', '7.png']
-  outputs = [f'out/{name}.png' for name, _ in listed]
-  translate._check_outputs(outputs, ['many'])
+  stems = [f'out/{name}' for name, _ in listed]
+  results._check_outputs(stems, [''], ['many'])
   with pytest.raises(errors.UserError, match='two results would be called out/99.png'):
-    translate._check_outputs([*outputs, 'out/99.png'], ['many'])
-  assert time.monotonic() - began < 5  # 22 s and more where each name is sought among all
+    results._check_outputs([*stems, 'out/99'], [''], ['many'])
+  assert time.process_time() - began < 5  # 22 s and more where each name is sought among all
 
 
 def test_a_folder_of_masks_is_listed_once(monkeypatch, t, tmp_path):
@@ -64,8 +70,8 @@ def test_a_folder_of_masks_is_listed_once(monkeypatch, t, tmp_path):
   list_images = file_records.list_images
   monkeypatch.setattr(file_records, 'list_images', lambda folder: (
       listed.append(os.path.basename(folder)), list_images(folder))[1])
-  loaded = translate._load(str(tmp_path / 'in'), t.config, 'source_mask',
-                           Edits(str(tmp_path / 'masks')), print)
+  loaded = inputs.load(t, str(tmp_path / 'in'), Edits(str(tmp_path / 'masks')),
+                       flag='source_mask', note=print)
   assert len(loaded) == 20 and all(picture.mask is not None for picture in loaded)
   assert listed.count('masks') == 1 and listed.count('in') == 1
 
@@ -90,7 +96,7 @@ def test_what_is_not_used_of_a_folder_is_told(t, tmp_path):
 
 
 def test_a_crop_of_little_of_a_picture_is_told(tmp_path):
-  t = Inverts(data__crop='center:20,18')
+  t = inverting(data__crop='center:20,18')
   exemplar = _save(tmp_path / 'e.png')
   for name in 'xyz':
     _save(tmp_path / 'in' / f'{name}.png', 200, 180)

@@ -24,11 +24,9 @@ def as_float(images):
   return images.astype(np.float32) / 127.5 - 1
 
 
-class Trivial:
+class Trivial(base.Method):
   """A method whose results are known without running it: exemplar's colour, constant mask."""
-  players = ()
   abilities = frozenset({'exemplar', 'source_mask'})
-  default_clip_norm = {}
 
   def __init__(self):
     self.traces = 0
@@ -50,7 +48,6 @@ def t():
   return make_translator()
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_is_what_the_method_computes(t):
   a, b = pictures(3), pictures(3, seed=1)
@@ -196,7 +193,6 @@ def test_masks_of_other_sizes_are_resized(size):
   np.testing.assert_allclose(got, want, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_what_the_exemplar_mask_leaves_out_is_painted_over(t):
   a, b = pictures(1), pictures(1, seed=1)

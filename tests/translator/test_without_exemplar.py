@@ -12,9 +12,10 @@ import pytest
 from helpers import commands
 from helpers.simple_method import Adds, pictures
 from helpers.tiny_model import make_config, SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods, translate
 from maskgan_jax.runs import checkpoints
-from maskgan_jax.runs import config as run_config
+from maskgan_jax.runs import pictures as pictures_lib
 from maskgan_jax.translate import Edits
 from maskgan_jax.translator import in_sequence, Translator
 
@@ -117,8 +118,8 @@ def test_sources_masks_and_erasing(t, folder, tmp_path):
 
 def test_grids_have_the_sources_alone(t, folder, tmp_path, monkeypatch):
   headings = []
-  grid = translate.pictures.grid
-  monkeypatch.setattr(translate.pictures, 'grid', lambda rows, **names: (
+  grid = pictures_lib.grid
+  monkeypatch.setattr(pictures_lib, 'grid', lambda rows, **names: (
       headings.append((names['column_names'], names['row_names'])), grid(rows, **names))[1])
   written = translate.translate(t, folder, '', str(tmp_path / 'g.png'), grid=True, save_masks=True)
   assert [os.path.basename(path) for path in written] == ['g.png', 'g_source_mask.png',

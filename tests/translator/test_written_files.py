@@ -10,7 +10,7 @@ import pytest
 from helpers.tiny_model import make_config, SIZE
 from maskgan_jax import check_data, errors, files, translate
 from maskgan_jax.import_weights import __main__ as import_weights
-from maskgan_jax.methods.base import Translation
+from maskgan_jax.methods.base import Method, Translation
 from maskgan_jax.picture_benchmark import __main__ as picture_benchmark
 from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.translate import Edits
@@ -18,7 +18,7 @@ from maskgan_jax.translator import Translator
 from maskgan_jax.user_study import __main__ as user_study
 
 
-class _Masked:
+class _Masked(Method):
   """Gives the source back, where its mask says so."""
   abilities = frozenset({'source_mask'})
 
@@ -47,7 +47,7 @@ def test_masks_that_are_nearly_black_are_said(tmp_path):
                    'will do almost nothing; white is 1' for level in (3, 15)]
 
 
-class _Scaling:
+class _Scaling(Method):
   """Scales pictures and masks with the square of its one weight."""
   abilities = frozenset({'exemplar', 'remove', 'segment', 'interpolate'})
 
@@ -99,7 +99,7 @@ def test_weights_without_finite_values_end_in_one_line_and_write_nothing(tmp_pat
   assert sorted(os.listdir(tmp_path)) == ['b.png', 'in']
 
 
-class _BlindToWhite:
+class _BlindToWhite(Method):
   """Gives pictures back, and NaN for those with white in them."""
   abilities = frozenset()
 
@@ -127,7 +127,7 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path, dtype, size):
   assert not os.listdir(tmp_path)
 
 
-class _Taking:
+class _Taking(Method):
   """Gives each source back, both ways."""
   abilities = frozenset({'exemplar', 'reverse', 'remove', 'segment'})
 

@@ -1,1 +1,1 @@
-"""TFDS builders of our own, which draw their data and need no TensorFlow."""
+"""TFDS builders that draw their data here and need no TensorFlow."""

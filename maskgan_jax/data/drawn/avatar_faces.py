@@ -7,6 +7,7 @@ without an attribute or with another face's, and the exact region in which two f
 from collections.abc import Iterable, Sequence
 import colorsys
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -27,6 +28,7 @@ _SKIN_COLORS = ('#FFDBB4', '#F6CDA2', '#EDB98A', '#DFA273', '#D08B5B', '#BF7443'
                 '#88503A', '#614335')
 _HAT_COLORS = ('#262E33', '#65C9FF', '#5199E4', '#25557C', '#929598', '#3C4F5C', '#A7FFC4',
                '#FFDEB5', '#FFFFB1', '#FF488E', '#FF5C5C', '#7A4FA3', '#3E8E5A')
+_BEARD_CONTRAST = 60  # levels of 255 in which a beard and skin differ at least
 _CLOTHING_COLORS = (*_HAT_COLORS, '#E6E6E6', '#B1E2FF', '#FFFFFF')
 
 # Left out on purpose: parts that cover an eye, leave the crop, have no colour to change, or wear
@@ -56,10 +58,10 @@ _CLOTHES = ('BLAZER_SHIRT', 'BLAZER_SWEATER', 'BOND_SUIT', 'CHEF', 'COLLAR_SWEAT
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """What a face is drawn from: python-avatars part names ('' for none) and '#rrggbb' colours.
+  """The parts of a face, by python-avatars' names ('' for none), and its '#rrggbb' colours.
 
-  `spare_*` is what the face shows once the attribute that the field carries is taken away: its
-  mouth when it stops smiling, its hair colour undyed, its hair if it were not bald.
+  The face shows `spare_*` once the attribute that the field carries is taken away: its mouth when
+  it stops smiling, its hair colour undyed, its hair if it were not bald.
   """
   background: str
   skin: str
@@ -90,7 +92,7 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class _Attribute:
-  """How an attribute is carried: on which fields, and what the first of them then holds.
+  """How an attribute is carried: on which fields, and which values the first of them then has.
 
   `without` empties that first field, or puts its spare in.
   """
@@ -100,11 +102,14 @@ class _Attribute:
   needs_hair: bool = False
 
 
+def _hair_color(shades: Iterable[str]) -> _Attribute:
+  """Returns the attribute of hair that can be seen and has one of these colours."""
+  return _Attribute(('hair_color',), frozenset(shades), hidden_by_hat=True, needs_hair=True)
+
+
 _ATTRIBUTES = {
     'Bald': _Attribute(('hair',), frozenset({''}), hidden_by_hat=True),
-    **{f'{name}_Hair': _Attribute(('hair_color',), frozenset(shades), hidden_by_hat=True,
-                                  needs_hair=True)
-       for name, shades in HAIR_COLORS.items()},
+    **{f'{name}_Hair': _hair_color(shades) for name, shades in HAIR_COLORS.items()},
     'Eyeglasses': _Attribute(('glasses',), frozenset(_GLASSES)),
     'Facial_Hair': _Attribute(('facial_hair', 'facial_hair_color'), frozenset(_FACIAL_HAIRS)),
     'Smiling': _Attribute(('mouth',), frozenset(_SMILES)),
@@ -113,11 +118,10 @@ _ATTRIBUTES = {
 }
 ATTRIBUTES = tuple(sorted(_ATTRIBUTES))
 
-# Every face has these, whatever they are like, so they are not labels, but they can be transferred
-# and have masks as attributes do. Only hair that cannot be seen has no colour.
+# Every face has these, so they are not labels, but they can be transferred and have masks as
+# attributes do. Only hair that cannot be seen has no colour.
 _FEATURES = {
-    'hair_color': _Attribute(('hair_color',), frozenset().union(*HAIR_COLORS.values()),
-                             hidden_by_hat=True, needs_hair=True),
+    'hair_color': _hair_color(itertools.chain(*HAIR_COLORS.values())),
     'mouth': _Attribute(('mouth',), frozenset(_SMILES + _OTHER_MOUTHS)),
 }
 FEATURES = tuple(_FEATURES)
@@ -134,7 +138,7 @@ _DRAWS = ('background_hue', 'background_saturation', 'background_value', 'skin',
 
 
 def recipe(seed: int, split: str, index: int) -> Recipe:
-  """Returns face `index` (>= 0, no upper end) of `split`: a pure function of the arguments."""
+  """Returns face `index` (>= 0, without an upper end) of `split`, which depends on nothing else."""
   numbers = np.random.default_rng([seed, SPLITS.index(split), index]).random(len(_DRAWS))
   draw = dict(zip(_DRAWS, numbers.tolist(), strict=True))
 
@@ -150,9 +154,6 @@ def recipe(seed: int, split: str, index: int) -> Recipe:
   hair = pick('hair', _HAIRS)
   hair_color = pick('hair_color', tuple(HAIR_COLORS))
   spare_hair_color = pick('spare_hair_color', [name for name in HAIR_COLORS if name != hair_color])
-  # A beard has a colour of its own (else it would tell the hair's), but one that shows on the skin.
-  beard_colors = [shade for shades in HAIR_COLORS.values() for shade in shades
-                  if np.abs(avatar_layers.rgb(shade) - avatar_layers.rgb(skin)).max() >= 60]
   return Recipe(
       background='#' + ''.join(f'{round(255 * channel):02X}' for channel in background),
       skin=skin,
@@ -167,11 +168,21 @@ def recipe(seed: int, split: str, index: int) -> Recipe:
       hat_color=pick('hat_color', _HAT_COLORS),
       glasses=pick('glasses_type', _GLASSES) if draw['glasses'] < 0.5 else '',
       facial_hair=pick('facial_hair_type', _FACIAL_HAIRS) if draw['facial_hair'] < 0.5 else '',
-      facial_hair_color=pick('facial_hair_color', beard_colors),
+      facial_hair_color=pick('facial_hair_color', _beard_colors(skin)),
       mouth=smile if smiling else other_mouth,
       spare_mouth=other_mouth if smiling else smile,
       spare_hair=hair,
       spare_hair_color=pick('spare_hair_shade', HAIR_COLORS[spare_hair_color]))
+
+
+def _beard_colors(skin: str) -> list[str]:
+  """Returns the colours of hair that show on a skin; a beard's says nothing about the hair's."""
+  colors = []
+  for color in itertools.chain(*HAIR_COLORS.values()):
+    contrast = np.abs(avatar_layers.rgb(color) - avatar_layers.rgb(skin)).max()
+    if contrast >= _BEARD_CONTRAST:
+      colors.append(color)
+  return colors
 
 
 def attributes_of(face: Recipe) -> dict[str, bool]:
@@ -183,10 +194,13 @@ def attributes_of(face: Recipe) -> dict[str, bool]:
 
 
 def _has(face: Recipe, name: str) -> bool:
+  """Returns whether a face can be seen to have an attribute or feature."""
   attribute = _ALL[name]
-  return (getattr(face, attribute.fields[0]) in attribute.values
-          and not (attribute.hidden_by_hat and face.hat)
-          and not (attribute.needs_hair and not face.hair))
+  if attribute.hidden_by_hat and face.hat:
+    return False
+  if attribute.needs_hair and not face.hair:
+    return False
+  return getattr(face, attribute.fields[0]) in attribute.values
 
 
 def check_attributes(attributes: Iterable[str]) -> None:
@@ -200,18 +214,18 @@ def check_attributes(attributes: Iterable[str]) -> None:
 def with_attributes_of(face: Recipe, other: Recipe, attributes: Iterable[str]) -> Recipe:
   """Returns `face` wearing the attributes exactly as `other` wears, or does not wear, them.
 
-  What carries an attribute is taken as a whole: 'Black_Hair' of a blond face makes hair blond, and
-  'Smiling' of a sad one gives its sad mouth, just as 'hair_color' and 'mouth' do.
+  The part that carries an attribute is taken as a whole: 'Black_Hair' of a blond face makes hair
+  blond, and 'Smiling' of a sad one gives its sad mouth, just as 'hair_color' and 'mouth' do.
   """
   attributes = tuple(attributes)
   check_attributes(attributes)
   for attribute in map(_ALL.get, attributes):
     main = attribute.fields[0]
-    mine, theirs = getattr(face, main), getattr(other, main)
+    before, after = getattr(face, main), getattr(other, main)
     changes = {field: getattr(other, field) for field in attribute.fields}
-    new = theirs in attribute.values and mine not in attribute.values
-    if new and hasattr(face, 'spare_' + main):
-      changes['spare_' + main] = mine  # so that taking it off again gives back this face
+    is_put_on = after in attribute.values and before not in attribute.values
+    if is_put_on and hasattr(face, 'spare_' + main):
+      changes['spare_' + main] = before  # so that taking it off again gives back this face
     face = dataclasses.replace(face, **changes)
   return face
 
@@ -259,18 +273,23 @@ def attribute_mask(face: Recipe, attribute: str, size: int) -> np.ndarray:
 
 def _layers(face: Recipe) -> list[avatar_layers.Part]:
   """Returns the parts of a face from the lowest to the topmost."""
-  top, name, color = ('hat', face.hat, face.hat_color) if face.hat else (
-      'hair', face.hair, face.hair_color)
-  parts = {'body': avatar_layers.Part('body', '', face.skin),
-           'clothing': avatar_layers.Part('clothing', face.clothing, face.clothing_color),
-           'mouth': avatar_layers.Part('mouth', face.mouth),
-           'nose': avatar_layers.Part('nose', face.nose),
-           'eyes': avatar_layers.Part('eyes', face.eyes),
-           'eyebrows': avatar_layers.Part('eyebrows', face.eyebrows),
-           'facial_hair': avatar_layers.Part('facial_hair', face.facial_hair,
-                                             face.facial_hair_color),
-           'glasses': avatar_layers.Part('glasses', face.glasses),
-           top: avatar_layers.Part(top, name, color)}
-  order = ('body', 'clothing', 'mouth', 'nose', 'eyes', 'eyebrows',
-           *avatar_layers.order_at_the_top(top, name))
-  return [parts[slot] for slot in order if parts[slot].name or slot == 'body']
+  part = avatar_layers.Part
+  top = part('hair', face.hair, face.hair_color)
+  if face.hat:
+    top = part('hat', face.hat, face.hat_color)
+  parts = [
+      part('body', '', face.skin),
+      part('clothing', face.clothing, face.clothing_color),
+      part('mouth', face.mouth),
+      part('nose', face.nose),
+      part('eyes', face.eyes),
+      part('eyebrows', face.eyebrows),
+  ]
+  upper_parts = {
+      'facial_hair': part('facial_hair', face.facial_hair, face.facial_hair_color),
+      'glasses': part('glasses', face.glasses),
+      top.slot: top,
+  }
+  for slot in avatar_layers.order_at_the_top(top.slot, top.name):
+    parts.append(upper_parts[slot])
+  return [worn for worn in parts if worn.name or worn.slot == 'body']

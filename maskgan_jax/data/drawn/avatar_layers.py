@@ -1,4 +1,4 @@
-"""Faces as layers: which share of a pixel's light comes from which part is known exactly.
+"""Faces as layers, with the exact share of each pixel's light that comes from each part.
 
 The parts (Avataaars) are python-avatars'; resvg rasterises each one once per size; a face is those
 layers laid over each other. A layer is linear in the colour its part takes, so drawing a part in
@@ -20,7 +20,7 @@ import resvg_py
 # A square around the head, in the units of python-avatars' 264 x 280 drawing: left, top, width.
 _CROP = (44, 22, 176)
 
-# Our slots: the enumeration of parts, and `Avatar`'s arguments for the part and its colour.
+# Slots of parts: python-avatars' enumeration, and `Avatar`'s arguments for the part and its colour.
 _SLOTS = {
     'body': (None, '', 'skin_color'),
     'clothing': (python_avatars.ClothingType, 'clothing', 'clothing_color'),
@@ -46,7 +46,7 @@ class Part(NamedTuple):
 class _Layer:
   """A part at one size, cut to its box. Over a picture: `picture * through + fixed + tint * color`.
 
-  through: float32 [h, w, 1] in [0, 1], what shines through; 1 minus the coverage.
+  through: float32 [h, w, 1] in [0, 1], the share that shines through; 1 minus the coverage.
   fixed: float32 [h, w, 3] in [0, 255], the light that the part always adds.
   tint: float32 [h, w, 1] in [0, 1 - through], the share that takes the colour.
   """
@@ -82,38 +82,44 @@ def changed(before: Sequence[Part], background_before: str, after: Sequence[Part
   after = _shares(tuple(after), background_after, size)
   difference = np.zeros((size, size), np.float32)
   for origin, share in before.items():
-    difference += np.maximum(share - after[origin], 0) if origin in after else share
+    if origin in after:
+      share = np.maximum(share - after[origin], 0)
+    difference += share
   return np.minimum(difference, 1)
 
 
 @functools.cache
 def order_at_the_top(slot: str, name: str) -> tuple[str, ...]:
   """Returns 'facial_hair', 'glasses' and `slot` from low to high, as this hair or hat is drawn."""
-  places = {'_Facial-Hair': 'facial_hair', '_Accessory': 'glasses', '_Hair-Color': slot,
-            '_Fabric-Color': slot}
   if not name:
     return ('facial_hair', 'glasses')
-  ids = [element.get('id', '') for element in _drawing(slot, name, '#000000').iter()]
-  found = [place for id_ in ids for end, place in places.items() if id_.endswith(end)]
-  return tuple(dict.fromkeys(found))
+  slot_by_suffix = {'_Facial-Hair': 'facial_hair', '_Accessory': 'glasses', '_Hair-Color': slot,
+                    '_Fabric-Color': slot}
+  slots = []
+  for element in _drawing(slot, name, '#000000').iter():
+    for suffix, its_slot in slot_by_suffix.items():
+      if element.get('id', '').endswith(suffix):
+        slots.append(its_slot)
+  return tuple(dict.fromkeys(slots))
 
 
 @functools.cache
 def rgb(color: str) -> np.ndarray:
   """Returns '#rrggbb' as float32 [3] in [0, 255]."""
-  return np.array([int(color[i:i + 2], 16) for i in (1, 3, 5)], np.float32)
+  return np.array(list(bytes.fromhex(color.removeprefix('#'))), np.float32)
 
 
-@functools.lru_cache(maxsize=2)  # a face is asked for each of its masks in turn
+@functools.lru_cache(maxsize=2)  # the masks of a face are computed one after the other
 def _shares(parts: tuple[Part, ...], background: str,
             size: int) -> dict[tuple[str, ...], np.ndarray]:
   """Returns each origin's share of the light, float32 [size, size]; the shares sum to 1."""
   shares = {}
-  seen = np.ones((size, size), np.float32)  # the share that is left to what lies below
+  seen = np.ones((size, size), np.float32)  # the share that is left to lower parts
   for part in reversed(parts):
     layer = _layer(part.slot, part.name, size)
     through, tint = layer.through[..., 0], layer.tint[..., 0]
-    for origin, share in ((part[:2], 1 - through - tint), (part, tint)):
+    fixed_origin = part.slot, part.name
+    for origin, share in ((fixed_origin, 1 - through - tint), (part, tint)):
       shares[origin] = np.zeros((size, size), np.float32)
       shares[origin][layer.box] = seen[layer.box] * share
     seen[layer.box] *= through
@@ -128,20 +134,33 @@ def _layer(slot: str, name: str, size: int) -> _Layer:
   black = _raster(slot, name, '#000000', size, factor)
   white = _raster(slot, name, '#FFFFFF', size, factor) if _SLOTS[slot][2] else black
   coverage = black[..., 3:]
-  # A part that lies outside the crop keeps an empty box.
-  box = tuple(slice(index[0], index[-1] + 1) if index.size else slice(0, 0) for index in
-              (np.flatnonzero(coverage.any(axis=(axis, 2))) for axis in (1, 0)))
+  rows = _extent(coverage.any(axis=(1, 2)))
+  columns = _extent(coverage.any(axis=(0, 2)))
+  box = rows, columns
   black, white, coverage = black[box], white[box], coverage[box]
   whole = (255 * factor) ** 2
   through = 1 - coverage / whole
-  tint = (white - black)[..., :3].sum(axis=-1, keepdims=True) / (3 * whole)
+  gain = (white - black)[..., :3]
+  tint = gain.sum(axis=-1, keepdims=True) / (3 * whole)
   tint = np.where(tint < 1 / 255, 0, np.minimum(tint, 1 - through))  # less is 8-bit rounding
   fixed = 255 * black[..., :3] / whole
-  return _Layer(box, *(array.astype(np.float32) for array in (through, fixed, tint)))
+  return _Layer(
+      box,
+      through=through.astype(np.float32),
+      fixed=fixed.astype(np.float32),
+      tint=tint.astype(np.float32))
+
+
+def _extent(covered: np.ndarray) -> slice:
+  """Returns the range of the true values of bool [N]; an empty one if there are none."""
+  indices = np.flatnonzero(covered)
+  if not indices.size:  # a part that lies outside the crop
+    return slice(0, 0)
+  return slice(indices[0], indices[-1] + 1)
 
 
 def _subpixels(size: int) -> int:
-  """Returns how many rows and columns a pixel is averaged from; about 128 for a small picture.
+  """Returns the rows and columns of which a pixel is the mean; about 128 rows in a small picture.
 
   resvg smooths a mask and what it masks separately, and the product leaves a dark fringe around
   hair; averaging keeps it within a part of a pixel.
@@ -159,16 +178,17 @@ def _raster(slot: str, name: str, color: str, size: int, factor: int) -> np.ndar
                               skip_system_fonts=True)
   with Image.open(io.BytesIO(png)) as image:
     pixels = np.asarray(image.convert('RGBA'), np.int64)
-  pixels = np.concatenate([pixels[..., :3] * pixels[..., 3:], 255 * pixels[..., 3:]], axis=-1)
+  colors, coverage = pixels[..., :3], pixels[..., 3:]
+  pixels = np.concatenate([colors * coverage, 255 * coverage], axis=-1)
   return pixels.reshape(size, factor, size, factor, 4).sum(axis=(1, 3))
 
 
 def _drawing(slot: str, name: str, color: str) -> ElementTree.Element:
-  """Returns python-avatars' drawing of one part and nothing else, as an SVG tree."""
+  """Returns python-avatars' drawing of one part alone, as an SVG tree."""
   wear = dict.fromkeys(['eyebrows', 'eyes', 'nose', 'mouth', 'facial_hair', 'accessory',
                         'clothing'])
-  # Draws nothing, but has room for glasses and beards: ours sit where a bald head's do, while in
-  # python-avatars they shift by a unit or two with the hair, which would give the hair away.
+  # Draws nothing, but has room for glasses and beards: here they sit as on a bald head, while in
+  # python-avatars they shift by a unit or two with the hair, and would thus reveal it.
   wear['top'] = python_avatars.HairType.NONE
   names, argument, color_argument = _SLOTS[slot]
   if argument:
@@ -179,6 +199,7 @@ def _drawing(slot: str, name: str, color: str) -> ElementTree.Element:
   tree = ElementTree.fromstring(avatar.render())
   if slot != 'body':
     for parent in list(tree.iter()):
-      for body in [child for child in parent if child.get('id', '').endswith('_Body')]:
-        parent.remove(body)
+      for child in list(parent):
+        if child.get('id', '').endswith('_Body'):
+          parent.remove(child)
   return tree

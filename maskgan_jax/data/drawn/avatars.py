@@ -4,30 +4,30 @@ Importing this file registers it: `tfds.builder('avatars/64', file_format='array
 pipeline reads it through `AvatarRecords`, which also knows the exact answer to every translation.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import hashlib
-import io
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import types
-from unittest import mock
 
+import ml_collections
 import numpy as np
-from PIL import Image
 import tensorflow_datasets as tfds
 import tqdm
 
 from maskgan_jax import errors
+from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.drawn import avatar_faces, preparation
+from maskgan_jax.data.records import Records, Source, SPLITS
 
-# Part of what a face is, with VERSION: a change of either is another dataset.
+# With VERSION it decides every face: a change of either makes another dataset.
 _SEED = 1
 _DEFAULT_COUNTS = (4800, 500, 500)
 _SIZES = range(8, 1025)
@@ -35,6 +35,7 @@ _SIZES = range(8, 1025)
 # Below this many pixels one process is done before others have started and rasterised their parts.
 _PIXELS_WORTH_A_POOL = 20_000_000
 _CHUNK = 64
+_COMPARED = 8  # faces that opening draws again
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -81,20 +82,24 @@ def draw_example(split: str, index: int, size: int) -> dict:
   """Draws one example alone, as the builder stores it: pictures as PNG bytes."""
   face = avatar_faces.recipe(_SEED, split, index)
   attributes = avatar_faces.attributes_of(face)
-  masks = {name: _png(np.ceil(255 * avatar_faces.attribute_mask(face, name, size)).astype(np.uint8))
-           if present else _nothing(size)
-           for name, present in attributes.items()}
-  return {'image': _png(avatar_faces.render(face, size)),
+  masks = {}
+  for name, present in attributes.items():
+    masks[name] = _nothing(size)
+    if present:
+      mask = avatar_faces.attribute_mask(face, name, size)
+      masks[name] = preparation.png(np.ceil(255 * mask).astype(np.uint8))
+  return {'image': preparation.png(avatar_faces.render(face, size)),
           'attributes': attributes,
           'masks': masks,
           'recipe': face.to_json()}
 
 
-class AvatarRecords:
+class AvatarRecords(Records):
   """One split of `avatars`, prepared if it is not on disk, with exact masks and translations."""
 
   attribute_names = avatar_faces.ATTRIBUTES
   features = avatar_faces.FEATURES
+  knows_transfers = True
 
   def __init__(self, config_data, split: str, image_size: int):
     """Reads a split: 'train', 'validation' or 'test'.
@@ -118,27 +123,27 @@ class AvatarRecords:
     builder = functools.partial(Avatars, config=config, data_dir=data_dir,
                                 file_format='array_record')
     preparation.draw_once(builder, folder, 'the avatars')
-    with preparation.damage_reported(folder), preparation.quiet():
-      as_stored = tfds.decode.SkipDecoding()
-      source = builder().as_data_source(split, decoders={
-          'image': as_stored, 'masks': dict.fromkeys(self.attribute_names, as_stored)})
-      records = [source[index] for index in range(len(source))]
+    records = _read(builder, folder, split)
     # Encoded: a hundred thousand faces of 128 pixels are then still under a gigabyte.
     self._pngs = [record['image'] for record in records]
     self._recipes = [record['recipe'] for record in records]
-    self.attributes = np.array([[record['attributes'][name] for name in self.attribute_names]
-                                for record in records], bool)
-    digest = hashlib.sha256(f'avatars {Avatars.VERSION} {config.name} {split}'.encode())
+    rows = [[record['attributes'][name] for name in self.attribute_names] for record in records]
+    self.attributes = np.array(rows, bool)
+    self.fingerprint = self._digest(config, folder)
+
+  def _digest(self, config: AvatarsConfig, folder: str) -> str:
+    """Returns a hash of labels and recipes; UserError if the first faces are drawn otherwise."""
+    digest = hashlib.sha256(f'avatars {Avatars.VERSION} {config.name} {self._split}'.encode())
     for part in (self.attributes.tobytes(), *self._recipes):
       digest.update(part)
-    for index in range(min(8, len(self))):
+    for index in range(min(_COMPARED, len(self))):
       image = self.image(index)
-      if not np.array_equal(image, avatar_faces.render(self.recipe(index), image_size)):
+      if not np.array_equal(image, avatar_faces.render(self.recipe(index), self._size)):
         raise errors.UserError(
             f'{folder} was drawn by another version of python-avatars or resvg-py, so '
             'exact answers would not fit its pictures; delete it')
       digest.update(image.tobytes())
-    self.fingerprint = digest.hexdigest()
+    return digest.hexdigest()
 
   def __len__(self) -> int:
     return len(self._pngs)
@@ -147,15 +152,14 @@ class AvatarRecords:
     return f'avatars {self._split} face {index}'
 
   def labels_of(self, feature: str) -> tuple[str, ...]:
-    """The attributes that tell what a feature is like; () for anything else."""
+    """Returns the attributes that tell what a feature is like; () for anything else."""
     return avatar_faces.FEATURE_LABELS.get(feature, ())
 
   def recipe(self, index: int) -> avatar_faces.Recipe:
     return avatar_faces.Recipe.from_json(self._recipes[index])
 
   def image(self, index: int) -> np.ndarray:
-    with Image.open(io.BytesIO(self._pngs[index])) as image:
-      return np.array(image)
+    return preparation.pixels(self._pngs[index])
 
   def mask(self, index: int, attribute: str) -> np.ndarray:
     """Returns the share of each pixel that an attribute or feature has, from the recipe."""
@@ -171,7 +175,7 @@ class AvatarRecords:
 
   def erased_truth(self, a_index: int, b_index: int, attributes: Iterable[str],
                    erased: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns face a wearing b's attributes but keeping its own `erased`, and where that shows.
+    """Returns face a wearing b's attributes but keeping a's `erased`, and where that shows.
 
     The region is the share of each pixel that differs from a wearing them all; zero where the
     two faces wear `erased` alike.
@@ -187,28 +191,43 @@ class AvatarRecords:
     return avatar_faces.render(avatar_faces.without(self.recipe(b_index), attributes), self._size)
 
 
+def open_splits(config_data: ml_collections.ConfigDict, size: int) -> Source:
+  """Opens 'train', 'validation' and 'test' with faces of `size` pixels; see `AvatarRecords`."""
+  records = {split: AvatarRecords(config_data, split, size) for split in SPLITS}
+  domains = domains_of(config_data, AvatarRecords.attribute_names)
+  return Source(records, domains, dict.fromkeys(SPLITS, 'drawn'))
+
+
 def _config(config_data, size: int) -> AvatarsConfig:
-  """Returns the builder's configuration; its name, and so its folder, tells size and counts."""
+  """Returns the builder's configuration; its name, and so its folder, says size and counts."""
   counts = (config_data.num_train, config_data.num_validation, config_data.num_test)
-  for split, count in zip(avatar_faces.SPLITS, counts, strict=True):
-    if count < 0:
-      raise errors.UserError(f'config.data.num_{split}={count}: the number of faces to draw cannot '
-                             'be negative')
-  counts = tuple(count or default for count, default in zip(counts, _DEFAULT_COUNTS, strict=True))
+  counts = preparation.counts_or_defaults(counts, _DEFAULT_COUNTS)
   if size not in _SIZES:
     raise errors.UserError(f'avatars of {size} pixels cannot be drawn; '
                            f'the size must be in [{_SIZES.start}, {_SIZES[-1]}]')
   for config in Avatars.BUILDER_CONFIGS:
     if (config.size, config.counts) == (size, counts):
       return config
-  return AvatarsConfig(name='_'.join(map(str, (size, *counts))), size=size, counts=counts)
+  name = '_'.join(map(str, (size, *counts)))
+  return AvatarsConfig(name=name, size=size, counts=counts)
+
+
+def _read(builder: Callable[[], Avatars], folder: str, split: str) -> list[dict]:
+  """Returns the records of a split, with pictures and masks as PNG bytes."""
+  as_stored = tfds.decode.SkipDecoding()
+  decoders = {'image': as_stored, 'masks': dict.fromkeys(avatar_faces.ATTRIBUTES, as_stored)}
+  with preparation.damage_reported(folder), preparation.quiet():
+    source = builder().as_data_source(split, decoders=decoders)
+    return [source[index] for index in range(len(source))]
 
 
 def _draw_all(split: str, count: int, size: int) -> Iterator[dict]:
-  """Draws a split in order, in as many processes as it is worth."""
+  """Draws a split in order, in several processes if that is faster."""
   draw = functools.partial(draw_example, split, size=size)
-  workers = min(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else
-                os.cpu_count() or 1, count // _CHUNK)
+  cores = os.cpu_count() or 1
+  if hasattr(os, 'sched_getaffinity'):
+    cores = len(os.sched_getaffinity(0))
+  workers = min(cores, count // _CHUNK)
   with contextlib.ExitStack() as stack:
     if workers > 1 and count * size ** 2 >= _PIXELS_WORTH_A_POOL:
       examples = _draw_in_parallel(draw, count, workers, stack)
@@ -218,7 +237,9 @@ def _draw_all(split: str, count: int, size: int) -> Iterator[dict]:
                          disable=not sys.stderr.isatty())
 
 
-def _draw_in_parallel(draw, count, workers, stack) -> Iterator[dict]:
+def _draw_in_parallel(draw: Callable[[int], dict], count: int, workers: int,
+                      stack: contextlib.ExitStack) -> Iterator[dict]:
+  """Yields what `draw` makes of 0..count-1; the stack ends the processes."""
   # Spawned, because a fork of a process with JAX's threads may hang.
   pool = concurrent.futures.ProcessPoolExecutor(
       workers, multiprocessing.get_context('spawn'), initializer=_start_worker)
@@ -226,11 +247,22 @@ def _draw_in_parallel(draw, count, workers, stack) -> Iterator[dict]:
   block = workers * _CHUNK * 4  # drawn ahead of the writer, which is the slower
   for start in range(0, count, block):
     indices = range(start, min(start + block, count))
-    # A worker imports its parent's program, which may import JAX, come from standard input or lack
-    # the guard of `if __name__ == '__main__'`; it needs none of it, so it gets an empty one.
-    with mock.patch.dict(sys.modules, {'__main__': types.ModuleType('__main__')}):
+    # A worker would import its parent's program, which may import JAX, come from standard input or
+    # lack the guard of `if __name__ == '__main__'`. It gets an empty one instead.
+    with _empty_program():
       examples = pool.map(draw, indices, chunksize=_CHUNK)
     yield from examples
+
+
+@contextlib.contextmanager
+def _empty_program() -> Iterator[None]:
+  """Puts an empty module in the place of the running program."""
+  program = sys.modules['__main__']
+  sys.modules['__main__'] = types.ModuleType('__main__')
+  try:
+    yield
+  finally:
+    sys.modules['__main__'] = program
 
 
 def _start_worker() -> None:
@@ -246,10 +278,4 @@ def _start_worker() -> None:
 
 @functools.cache
 def _nothing(size: int) -> bytes:
-  return _png(np.zeros((size, size), np.uint8))
-
-
-def _png(pixels: np.ndarray) -> bytes:
-  file = io.BytesIO()
-  Image.fromarray(pixels).save(file, 'PNG')
-  return file.getvalue()
+  return preparation.png(np.zeros((size, size), np.uint8))

@@ -1,36 +1,35 @@
 """`circle_square`, a TFDS dataset that draws itself: circles (a), squares (b), and true answers.
 
-Records of a split are A_0..A_{N-1}, then B_0..B_{N-1}. Aligned, A_i and B_i are one scene; else all
-scenes are different, and could not be paired. The true translation of a picture has every circle
-in the square around it, or every square in the circle inside it (`shape_drawing`).
+Records of a split are A_0..A_{N-1}, then B_0..B_{N-1}. Aligned, A_i and B_i are one scene; if not,
+all scenes are different, and could not be paired. The true translation of a picture has the square
+around every circle, or the circle inside every square (`shape_drawing`).
 
 Importing this file registers it: `tfds.builder('circle_square/plain-64',
 file_format='array_record')`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import dataclasses
 import functools
 import hashlib
-import io
 import os
 import sys
 
+import ml_collections
 import numpy as np
-from PIL import Image
 import tensorflow_datasets as tfds
 import tqdm
 
-from maskgan_jax import errors
+from maskgan_jax import errors, fields
 from maskgan_jax.data.domains import domains_of
 from maskgan_jax.data.drawn import preparation, shape_drawing
-from maskgan_jax.data.records import Source, SPLITS
+from maskgan_jax.data.records import Records, Source, SPLITS
+from maskgan_jax.fields import field, one_of
 
-# Part of what a scene is, with VERSION: a change of either is another dataset.
+# With VERSION it decides every scene: a change of either makes another dataset.
 _SEED = 1
 _DEFAULT_COUNTS = (2000, 200, 500)
 _BOTH = 2  # in place of a domain's number, where a (0) and b (1) show one scene
-_CHUNK = 1024  # records read at once
 _COMPARED = 64  # pictures that opening draws again
 
 
@@ -53,7 +52,8 @@ class CircleSquare(tfds.core.GeneratorBasedBuilder):
       for kind in shape_drawing.KINDS for suffix in ('', '-aligned')]
 
   def _info(self) -> tfds.core.DatasetInfo:
-    side, names = self.builder_config.side, attribute_names(self.builder_config.kind)
+    side = self.builder_config.side
+    names = attribute_names(self.builder_config.kind)
     return tfds.core.DatasetInfo(
         builder=self,
         description='Circles and squares on a plain ground, and the recipe that each is drawn '
@@ -63,41 +63,45 @@ class CircleSquare(tfds.core.GeneratorBasedBuilder):
             'attributes': tfds.features.Tensor(shape=(len(names),), dtype=np.bool_),
             'recipe': tfds.features.Text(),
         }),
-        disable_shuffling=True)  # record i of a domain makes the pair i with that of the other
+        disable_shuffling=True)  # record i of a and record i of b make pair i
 
   def _split_generators(self, dl_manager):
     del dl_manager
-    return {split: self._generate_examples(split, count) for split, count in
-            zip(SPLITS, self.builder_config.counts, strict=True)}
+    counts = dict(zip(SPLITS, self.builder_config.counts, strict=True))
+    return {split: self._generate_examples(split, count) for split, count in counts.items()}
 
   def _generate_examples(self, split: str, count: int) -> Iterator[tuple[int, dict]]:
-    for index in tqdm.tqdm(range(2 * count), f'drawing shapes, {split}', unit=' pictures',
-                           disable=not sys.stderr.isatty()):
+    indices = tqdm.tqdm(range(2 * count), f'drawing shapes, {split}', unit=' pictures',
+                        disable=not sys.stderr.isatty())
+    for index in indices:
       yield index, draw_example(self.builder_config, split, index)
 
 
 def attribute_names(kind: str) -> tuple[str, ...]:
-  """Names of a record's attributes; of 'several' two tell how many there are."""
+  """Returns the names of a record's attributes; of 'several', two say how many shapes there are."""
   return ('Square', 'Two', 'Three') if kind == 'several' else ('Square',)
 
 
 def draw_example(config: CircleSquareConfig, split: str, index: int) -> dict:
   """Draws one record alone, as the builder stores it: the picture as PNG bytes."""
   recipe = _recipe(config, split, index)
-  values = [recipe.square, len(recipe.shapes) == 2, len(recipe.shapes) == 3]
-  return {'image': _png(shape_drawing.draw(recipe)),
-          'attributes': np.array(values[:len(attribute_names(config.kind))], bool),
+  values = [recipe.square]
+  if config.kind == 'several':
+    values += [len(recipe.shapes) == 2, len(recipe.shapes) == 3]
+  return {'image': preparation.png(shape_drawing.draw(recipe)),
+          'attributes': np.array(values, bool),
           'recipe': recipe.to_json()}
 
 
-def _recipe(config, split, index):
+def _recipe(config: CircleSquareConfig, split: str, index: int) -> shape_drawing.Recipe:
+  """Returns the recipe of a record, from its place alone."""
   number = SPLITS.index(split)
   domain, scene = divmod(index, config.counts[number])
   key = (_SEED, number, _BOTH if config.aligned else domain, scene)
   return shape_drawing.recipe(config.kind, config.side, key, square=bool(domain))
 
 
-class CircleSquareRecords:
+class CircleSquareRecords(Records):
   """One split of `circle_square`, with the true translation of every record."""
 
   def __init__(self, config: CircleSquareConfig, data_dir: str, split: str):
@@ -105,23 +109,20 @@ class CircleSquareRecords:
     self._split = split
     self.attribute_names = attribute_names(config.kind)
     folder = _folder(config, data_dir)
-    self._pngs, self._recipes, attributes = [], [], []
-    with preparation.damage_reported(folder), preparation.quiet():
-      source = _builder(config, data_dir).as_data_source(
-          split, decoders={'image': tfds.decode.SkipDecoding()})
-      for start in range(0, len(source), _CHUNK):
-        for record in source.__getitems__(range(start, min(start + _CHUNK, len(source)))):
-          self._pngs.append(record['image'])  # encoded: some hundred bytes each
-          self._recipes.append(record['recipe'])
-          attributes.append(record['attributes'])
-    self.attributes = np.array(attributes, bool)
+    records = preparation.read(functools.partial(_builder, config, data_dir), folder, split)
+    self._pngs = [record['image'] for record in records]  # some hundred bytes each
+    self._recipes = [record['recipe'] for record in records]
+    self.attributes = np.array([record['attributes'] for record in records], bool)
+
+    # Some pictures are drawn again: a file may be damaged, or of another version.
     digest = hashlib.sha256(f'{CircleSquare.VERSION} {config.name} {split}'.encode())
     for part in (self.attributes.tobytes(), *self._recipes):
       digest.update(part)
-    for index in np.linspace(0, len(self) - 1, min(_COMPARED, len(self))).astype(int).tolist():
+    count = min(_COMPARED, len(self))
+    for index in np.linspace(0, len(self) - 1, count).astype(int).tolist():
       image, recipe = self.image(index), self.recipe(index)
-      if recipe != _recipe(config, split, index) or not np.array_equal(
-          image, shape_drawing.draw(recipe)):
+      is_drawn_so = np.array_equal(image, shape_drawing.draw(recipe))
+      if recipe != _recipe(config, split, index) or not is_drawn_so:
         raise errors.UserError(f'{folder} is damaged (record {index} of {split} does not fit its '
                                'recipe); delete it, and it will be drawn again')
       digest.update(image.tobytes())
@@ -139,19 +140,17 @@ class CircleSquareRecords:
     return shape_drawing.Recipe.from_json(self._recipes[index])
 
   def image(self, index: int) -> np.ndarray:
-    with Image.open(io.BytesIO(self._pngs[index])) as image:
-      return np.array(image)
-
-  def mask(self, index: int, attribute: str) -> None:
-    """Returns None: what changes is told by the true answer."""
+    return preparation.pixels(self._pngs[index])
 
   def translation_truths(self, a_index: int, b_index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a with every shape made the other, and b likewise, uint8 [S, S, 3] each."""
-    return tuple(shape_drawing.draw(shape_drawing.other(self.recipe(index)))
-                 for index in (a_index, b_index))
+    """Returns a with squares for its circles, and b with circles, uint8 [S, S, 3] each."""
+    return self._translation(a_index), self._translation(b_index)
+
+  def _translation(self, index: int) -> np.ndarray:
+    return shape_drawing.draw(shape_drawing.other(self.recipe(index)))
 
 
-def open_splits(config_data, side: int) -> Source:
+def open_splits(config_data: ml_collections.ConfigDict, side: int) -> Source:
   """Opens 'train', 'validation' and 'test', which are drawn if they are not on disk.
 
   Args:
@@ -165,14 +164,8 @@ def open_splits(config_data, side: int) -> Source:
     UserError: a name, number or side that cannot be drawn, or a data_dir that cannot be written.
   """
   kind = config_data.name or 'plain'
-  if kind not in shape_drawing.KINDS:
-    raise errors.UserError(f'config.data.name={kind!r} must be one of '
-                           f'{", ".join(shape_drawing.KINDS)} for circle_square'
-                           f'{errors.nearest(kind, shape_drawing.KINDS)}')
+  fields.check_value('config.data.name', kind, field('plain', one_of(*shape_drawing.KINDS)))
   counts = tuple(config_data[f'num_{split}'] for split in SPLITS)
-  for split, count in zip(SPLITS, counts, strict=True):
-    if count < 0:
-      raise errors.UserError(f'config.data.num_{split}={count} must be at least 0')
   if side not in shape_drawing.SIDES:
     raise errors.UserError(f'shapes of {side} pixels cannot be drawn; the size must be in '
                            f'[{shape_drawing.SIDES.start}, {shape_drawing.SIDES[-1]}]')
@@ -185,9 +178,9 @@ def open_splits(config_data, side: int) -> Source:
   return Source(records, domains, dict.fromkeys(SPLITS, 'drawn'))
 
 
-def _config(kind, side, aligned, counts):
-  """Returns the builder's configuration; its name, and so its folder, tells all of these."""
-  counts = tuple(count or default for count, default in zip(counts, _DEFAULT_COUNTS, strict=True))
+def _config(kind: str, side: int, aligned: bool, counts: Sequence[int]) -> CircleSquareConfig:
+  """Returns the builder's configuration; its name, and so its folder, says all of these."""
+  counts = preparation.counts_or_defaults(counts, _DEFAULT_COUNTS)
   name = f'{kind}-{side}{"-aligned" if aligned else ""}'
   if counts != _DEFAULT_COUNTS:
     name += ''.join(f'_{count}' for count in counts)
@@ -195,15 +188,9 @@ def _config(kind, side, aligned, counts):
       name=name, kind=kind, side=side, aligned=bool(aligned), counts=counts)
 
 
-def _builder(config, data_dir):
+def _builder(config: CircleSquareConfig, data_dir: str) -> CircleSquare:
   return CircleSquare(config=config, data_dir=data_dir, file_format='array_record')
 
 
-def _folder(config, data_dir):
+def _folder(config: CircleSquareConfig, data_dir: str) -> str:
   return os.path.join(data_dir, CircleSquare.name, config.name, str(CircleSquare.VERSION))
-
-
-def _png(pixels):
-  file = io.BytesIO()
-  Image.fromarray(pixels).save(file, 'PNG')
-  return file.getvalue()

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import gzip
 import hashlib
+import itertools
 import math
 import os
 import types
@@ -15,10 +16,9 @@ from PIL import Image
 
 from maskgan_jax import errors
 from maskgan_jax.data import images
-from maskgan_jax.data.records import SPLITS
+from maskgan_jax.data.records import Listing, SPLITS
 from maskgan_jax.data.sources import files as file_records
 
-ORIGINS = ('embedded', 'idx', 'tfds')
 SIDE = 28  # pixels
 
 _FILES = {'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
@@ -52,7 +52,7 @@ def open_digits(digits: str, *, path: str = '', data_dir: str = '') -> Origin:
   """Finds the digits that config.data asks for.
 
   Args:
-    digits: one of ORIGINS.
+    digits: 'embedded', 'idx' or 'tfds'.
     path: 'idx': the folder with MNIST's four files, gzipped or not.
     data_dir: 'tfds': where TFDS keeps its data; '' = its own choice.
 
@@ -63,40 +63,42 @@ def open_digits(digits: str, *, path: str = '', data_dir: str = '') -> Origin:
     return EMBEDDED
   if digits == 'idx':
     return _open_idx(path)
-  if digits == 'tfds':
-    return _open_tfds(data_dir)
-  raise errors.UserError(f'config.data.digits={digits!r} must be one of {", ".join(ORIGINS)}'
-                         f'{errors.nearest(digits, ORIGINS)}')
+  return _open_tfds(data_dir)
 
 
 def load_embedded() -> dict[str, Digits]:
   """Returns scikit-learn's digits, 8x8 of 17 levels, enlarged to the size of MNIST's."""
-  from sklearn import datasets  # takes a second, and only those who draw from it need it
-  found = datasets.load_digits()
-  grey = np.rint(found.images * (255 / 16)).astype(np.uint8)
-  enlarged = [Image.fromarray(image).resize((_EMBEDDED_SIDE,) * 2, Image.Resampling.BICUBIC)
-              for image in grey]
+  from sklearn import datasets  # here: it takes a second
+  dataset = datasets.load_digits()
+  shape = _EMBEDDED_SIDE, _EMBEDDED_SIDE
+  enlarged = []
+  for grey in np.rint(dataset.images * (255 / 16)).astype(np.uint8):
+    enlarged.append(Image.fromarray(grey).resize(shape, Image.Resampling.BICUBIC))
   margin = (SIDE - _EMBEDDED_SIDE) // 2
   pictures = np.pad(np.stack(enlarged), ((0, 0), (margin, margin), (margin, margin)))
-  labels = found.target.astype(np.uint8)
+  labels = dataset.target.astype(np.uint8)
   return {'train': Digits(pictures[:-_EMBEDDED_TEST], labels[:-_EMBEDDED_TEST]),
           'test': Digits(pictures[-_EMBEDDED_TEST:], labels[-_EMBEDDED_TEST:])}
 
 
-# Without a hash: they are the same wherever scikit-learn is, and it need not be imported to know.
+# Without a hash, so that scikit-learn need not be imported: its digits never change.
 EMBEDDED = Origin('embedded', load_embedded, "scikit-learn's 1,797 digits, not MNIST")
 
 
-def _open_idx(path):
+def _open_idx(path: str) -> Origin:
+  """Reads MNIST's four files."""
   folder = file_records.check_folder(path, 'config.data.path')
-  found = {split: _read_split(folder, *names) for split, names in _FILES.items()}
+  digits_by_split = {}
   digest = hashlib.sha256()
-  for digits in found.values():
+  for split, names in _FILES.items():
+    digits = _read_split(folder, *names)
     digest.update(digits.images.tobytes() + digits.labels.tobytes())
-  return Origin(f'idx-{digest.hexdigest()[:8]}', lambda: found)
+    digits_by_split[split] = digits
+  return Origin(f'idx-{digest.hexdigest()[:8]}', lambda: digits_by_split)
 
 
-def _read_split(folder, images_name, labels_name):
+def _read_split(folder: str, images_name: str, labels_name: str) -> Digits:
+  """Reads the pictures and labels of a split; UserError if they do not belong together."""
   pictures = _read_idx(folder, images_name, 3)
   labels = _read_idx(folder, labels_name, 1)
   if pictures.shape[1:] != (SIDE, SIDE):
@@ -113,15 +115,37 @@ def _read_split(folder, images_name, labels_name):
   return Digits(pictures, labels)
 
 
-def _read_idx(folder, name, dimensions):
-  """Reads an IDX file of bytes; gzip is told by the contents, since browsers unpack in passing."""
-  paths = [os.path.join(folder, name + ending) for ending in ('', '.gz')]
-  path = next(filter(os.path.isfile, paths), None)
-  if path is None:
+def _read_idx(folder: str, name: str, dimensions: int) -> np.ndarray:
+  """Reads an IDX file of bytes, gzipped or not, into an array of 3 or 1 dimensions."""
+  path, data = _read_unpacked(folder, name)
+  magic = bytes((0, 0, 8, dimensions))  # 8: unsigned bytes
+  if data[:4] != magic:
+    kind = 'pictures' if dimensions == 3 else 'labels'
+    raise errors.UserError(f'{path} begins with {data[:4].hex() or "nothing"}, an IDX file of '
+                           f'{kind} with {magic.hex()}; it is another file, or is damaged')
+  start = 4 + 4 * dimensions
+  shape = [1] * dimensions
+  if len(data) >= start:
+    shape = np.frombuffer(data[4:start], '>u4', dimensions).tolist()
+  if len(data) - start != math.prod(shape):
+    raise errors.UserError(f'{path} is damaged: {max(len(data) - start, 0)} bytes follow its '
+                           f'header, which promises {"x".join(map(str, shape))}; fetch it again')
+  return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _read_unpacked(folder: str, name: str) -> tuple[str, bytes]:
+  """Returns the path and the contents of a file that may be gzipped.
+
+  The contents decide whether it is, since browsers may unpack what they fetch and keep the name.
+  """
+  paths = [os.path.join(folder, name), os.path.join(folder, f'{name}.gz')]
+  present = list(filter(os.path.isfile, paths))
+  if not present:
     hint = images.nearest_path(paths[1]) or images.nearest_path(paths[0])
+    names = ', '.join(itertools.chain(*_FILES.values()))
     raise errors.UserError(f'config.data.path={folder!r} has no {name} and no {name}.gz{hint}; '
-                           'MNIST is four files: '
-                           f'{", ".join(file for pair in _FILES.values() for file in pair)}')
+                           f'MNIST is four files: {names}')
+  path = present[0]
   try:
     with open(path, 'rb') as file:
       data = file.read()
@@ -131,21 +155,11 @@ def _read_idx(folder, name, dimensions):
     raise errors.UserError(f'{path} is damaged or cut short ({error}); fetch it again') from error
   except OSError as error:
     raise errors.UserError(f'{path} cannot be read: {error.strerror or error}') from error
-  magic = bytes((0, 0, 8, dimensions))  # 8: unsigned bytes
-  if data[:4] != magic:
-    kind = 'pictures' if dimensions == 3 else 'labels'
-    raise errors.UserError(f'{path} begins with {data[:4].hex() or "nothing"}, an IDX file of '
-                           f'{kind} with {magic.hex()}; it is another file, or is damaged')
-  start = 4 + 4 * dimensions
-  shape = tuple(np.frombuffer(data[4:start], '>u4', dimensions).tolist()
-                if len(data) >= start else (1,) * dimensions)
-  if len(data) - start != math.prod(shape):
-    raise errors.UserError(f'{path} is damaged: {max(len(data) - start, 0)} bytes follow its '
-                           f'header, which promises {"x".join(map(str, shape))}; fetch it again')
-  return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+  return path, data
 
 
-def _open_tfds(data_dir):
+def _open_tfds(data_dir: str) -> Origin:
+  """Finds TFDS's `mnist`, and hashes its files."""
   from maskgan_jax.data.sources import tfds as tfds_source
   folder = os.fspath(tfds_source.open_builder('mnist', data_dir).data_dir)
   digest = hashlib.sha256()
@@ -158,7 +172,8 @@ def _open_tfds(data_dir):
                 'pictures of the paper')
 
 
-def _load_tfds(data_dir, folder):
+def _load_tfds(data_dir: str, folder: str) -> dict[str, Digits]:
+  """Reads TFDS's `mnist`, which is prepared in `folder`."""
   from maskgan_jax.data.sources import tfds as tfds_source
   settings = types.SimpleNamespace(name='mnist', data_dir=data_dir, max_pixels=images.MAX_PIXELS)
   try:
@@ -166,7 +181,7 @@ def _load_tfds(data_dir, folder):
     return {split: _of_split(listing, split) for split in ('train', 'test')}
   except errors.UserError:
     raise
-  except Exception as error:  # TFDS, protobuf and array_record each have their own
+  except Exception as error:  # of TFDS, protobuf or array_record
     if errors.out_of_memory(error):
       raise
     reason = str(error).partition('\n')[0]
@@ -174,7 +189,9 @@ def _load_tfds(data_dir, folder):
                            'again') from error
 
 
-def _of_split(listing, split):
+def _of_split(listing: Listing, split: str) -> Digits:
+  """Returns the digits of a split; the attributes of each record are its label, one of ten."""
   members = np.flatnonzero(listing.splits == SPLITS.index(split))
+  pictures = [listing.records.image(int(index))[..., 0] for index in members]
   labels = listing.records.attributes[members].argmax(axis=1).astype(np.uint8)
-  return Digits(np.stack([listing.records.image(int(index))[..., 0] for index in members]), labels)
+  return Digits(np.stack(pictures), labels)

@@ -1,6 +1,6 @@
-"""What builders that draw themselves have in common: drawn once, whole or absent, quietly."""
+"""Draws data sets once, whole or absent, and reads them back; used by all that are drawn here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import errno
 import io
@@ -8,8 +8,11 @@ import os
 import re
 import shutil
 import sys
+from typing import Any
 
 from absl import logging
+import numpy as np
+from PIL import Image
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.utils import tqdm_utils
 
@@ -20,21 +23,23 @@ try:
 except ImportError:  # not a POSIX system
   fcntl = None
 
+_CHUNK = 1024  # records read at once
 
-def draw_once(builder: Callable[[], tfds.core.DatasetBuilder], folder: str, what: str) -> None:
-  """Draws what is not in `folder` yet; once, however many processes ask for it.
+
+def draw_once(builder: Callable[[], tfds.core.DatasetBuilder], folder: str, pictures: str) -> None:
+  """Draws a data set that is not in `folder` yet; once, however many processes ask for it.
 
   Args:
     builder: makes the builder whose final folder this is.
     folder: may be in a bucket.
-    what: is drawn, for messages.
+    pictures: what messages call them.
 
   Raises:
     UserError: the system refuses to write.
   """
-  if os.path.exists(folder):  # TFDS gives a folder its final name when all is in it
+  if os.path.exists(folder):  # TFDS gives a folder its final name when it is complete
     return
-  print(f'drawing {what}, once, into {folder}', file=sys.stderr, flush=True)
+  print(f'drawing {pictures}, once, into {folder}', file=sys.stderr, flush=True)
   try:
     with _locked(os.path.dirname(folder) + '.lock') as alone, quiet():
       if alone:
@@ -47,7 +52,7 @@ def draw_once(builder: Callable[[], tfds.core.DatasetBuilder], folder: str, what
     refusal = _refusal(error)
     if not refusal:
       raise
-    raise errors.UserError(f'cannot draw {what} into {folder}: {refusal}; set '
+    raise errors.UserError(f'cannot draw {pictures} into {folder}: {refusal}; set '
                            'config.data.data_dir to a folder that can be written') from error
 
 
@@ -56,8 +61,43 @@ def _refusal(error: OSError | RuntimeError) -> str:
   if isinstance(error, OSError):
     return os.strerror(error.errno) if error.errno else str(error)
   # array_record quotes the system in its RuntimeErrors.
-  reasons = map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
-  return next((reason for reason in reasons if reason in str(error)), '')
+  for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
+    if os.strerror(number) in str(error):
+      return os.strerror(number)
+  return ''
+
+
+def read(builder: Callable[[], tfds.core.DatasetBuilder], folder: str, split: str
+         ) -> list[dict[str, Any]]:
+  """Returns the records of a split of what `draw_once` drew; `image` stays PNG bytes.
+
+  Raises:
+    UserError: the files are damaged.
+  """
+  records = []
+  with damage_reported(folder), quiet():
+    source = builder().as_data_source(split, decoders={'image': tfds.decode.SkipDecoding()})
+    for start in range(0, len(source), _CHUNK):
+      records += source.__getitems__(range(start, min(start + _CHUNK, len(source))))
+  return records
+
+
+def counts_or_defaults(counts: Sequence[int], defaults: Sequence[int]) -> tuple[int, ...]:
+  """Returns the pictures of each split, with the default in the place of 0."""
+  return tuple(count or default for count, default in zip(counts, defaults, strict=True))
+
+
+def png(pixels: np.ndarray, **options) -> bytes:
+  """Encodes uint8 [H, W, 3] or [H, W] as PNG, with options of Pillow's."""
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, 'PNG', **options)
+  return file.getvalue()
+
+
+def pixels(encoded: bytes) -> np.ndarray:
+  """Decodes what `png` encoded."""
+  with Image.open(io.BytesIO(encoded)) as image:
+    return np.array(image)
 
 
 @contextlib.contextmanager
@@ -65,7 +105,7 @@ def damage_reported(folder: str) -> Iterator[None]:
   """Turns whatever reading `folder` raises into a UserError that says to delete it."""
   try:
     yield
-  except Exception as error:  # TFDS, protobuf and array_record each have their own
+  except Exception as error:  # of TFDS, protobuf or array_record
     if errors.out_of_memory(error):
       raise
     reason = str(error).partition('\n')[0]
@@ -74,7 +114,7 @@ def damage_reported(folder: str) -> Iterator[None]:
 
 
 def _remove_incomplete(folder: str) -> None:
-  """Removes what preparations of `folder` that were killed have left beside it, by TFDS's names."""
+  """Removes what killed preparations of `folder` have left beside it, by TFDS's names."""
   parent, name = os.path.split(folder)
   with contextlib.suppress(FileNotFoundError):
     for entry in os.listdir(parent):
@@ -102,7 +142,7 @@ def _locked(path: str) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-  """Keeps TFDS from telling what it does: its prints, its warnings and its progress bars."""
+  """Silences TFDS: its prints, its warnings and its progress bars."""
   verbosity, progress = logging.get_verbosity(), getattr(tqdm_utils, '_active', True)
   logging.set_verbosity(logging.ERROR)
   tfds.display_progress_bar(False)

@@ -1,6 +1,6 @@
 """Circles and squares on a plain ground, and the exact answer to "make it the other shape".
 
-After the additional-mask paper's synthetic images, of which it states neither sizes nor colours:
+They follow the additional-mask paper's synthetic images, whose sizes and colours it does not state:
 those here are ours. The square of a circle has its centre, its colour and its diameter as side, so
 that the four corners are what changes; the circle of a square lies inside it.
 
@@ -8,7 +8,9 @@ Everything is integer arithmetic on raw words of PCG64, hence the same on every 
 eighths of a pixel, and edges are antialiased by the 8x8 samples of each pixel that lie inside.
 """
 
+from collections.abc import Sequence
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -16,11 +18,11 @@ import numpy as np
 KINDS = ('plain', 'colors', 'several')
 SIDES = range(16, 1025)  # pixels
 
-# Of 'plain': what a mask of 1 can make of the other, and it has a little to spare.
-_DARK, _LIGHT = (72,) * 3, (184,) * 3
+# Of 'plain': a mask of 1 can make each of the other, with a little to spare.
+_DARK, _LIGHT = (72, 72, 72), (184, 184, 184)
 _EIGHTHS = 8  # lengths in a pixel, and samples along its side
 _LEAST_CONTRAST = 192  # sum over channels of |colour - background|: a quarter of the range
-# The side over the first to the side over the second.
+# A radius is between the picture's side over the first and its side over the second.
 _RADII = {'plain': (8, 3), 'colors': (8, 3), 'several': (12, 5)}
 _MOST = {'plain': 1, 'colors': 1, 'several': 3}  # shapes
 
@@ -48,8 +50,11 @@ class Recipe:
   @classmethod
   def from_json(cls, text: str | bytes) -> 'Recipe':
     fields = json.loads(text)
-    shapes = tuple(Shape(**shape | {'color': tuple(shape['color'])}) for shape in fields['shapes'])
-    return cls(**fields | {'background': tuple(fields['background']), 'shapes': shapes})
+    shapes = []
+    for shape in fields['shapes']:
+      color = tuple(shape.pop('color'))
+      shapes.append(Shape(**shape, color=color))
+    return cls(fields['square'], fields['side'], tuple(fields['background']), tuple(shapes))
 
 
 def recipe(kind: str, side: int, key: tuple[int, ...], *, square: bool) -> Recipe:
@@ -58,53 +63,64 @@ def recipe(kind: str, side: int, key: tuple[int, ...], *, square: bool) -> Recip
   Args:
     kind: 'plain', one shape, light grey on dark; 'colors', one of any colour on any other; or
       'several', one to three of those whose squares are a pixel or more apart.
-    side: of the picture in pixels, in SIDES; at all of them most scenes of one key are much alike.
-    key: numbers >= 0, all that is random.
+    side: of the picture in pixels, in SIDES; most scenes of one key look alike at all sides.
+    key: numbers >= 0, on which all randomness depends.
     square: squares, or circles.
   """
   words = _Words(key)
   background = _DARK if kind == 'plain' else words.color()
   count = words.between(1, _MOST[kind])
-  while True:  # most tries for three shapes fail
+  places = [_place(words, kind, side) for _ in range(count)]
+  while not _all_apart(places):  # most tries for three shapes fail
     places = [_place(words, kind, side) for _ in range(count)]
-    if all(_apart(places[i], places[j]) for i in range(count) for j in range(i)):
-      break
-  shapes = tuple(Shape(*place, _LIGHT if kind == 'plain' else _contrasting(words, background))
-                 for place in places)
-  return Recipe(square, side, background, shapes)
+  shapes = []
+  for place in places:
+    color = _LIGHT if kind == 'plain' else _contrasting(words, background)
+    shapes.append(Shape(*place, color))
+  return Recipe(square, side, background, tuple(shapes))
 
 
 class _Words:
-  """Integers from raw words, which NumPy keeps as they are; its `Generator` may change."""
+  """Integers from raw words, whose stream NumPy never changes, unlike that of its `Generator`."""
 
-  def __init__(self, key):
+  def __init__(self, key: tuple[int, ...]):
     self._bits = np.random.PCG64(np.random.SeedSequence(key))
 
-  def between(self, least, most):
-    return least + (int(self._bits.random_raw()) * (most - least + 1) >> 64)
+  def between(self, least: int, most: int) -> int:
+    word = int(self._bits.random_raw())
+    return least + (word * (most - least + 1) >> 64)
 
-  def color(self):
-    return tuple(self.between(0, 255) for _ in range(3))
+  def color(self) -> tuple[int, int, int]:
+    return self.between(0, 255), self.between(0, 255), self.between(0, 255)
 
 
-def _place(words, kind, side):
-  """Returns row, column and radius of a shape whose square has a margin of a pixel."""
+def _place(words: _Words, kind: str, side: int) -> tuple[int, int, int]:
+  """Draws row, column and radius of a shape whose square has a margin of a pixel."""
+  length = side * _EIGHTHS
   smallest, largest = _RADII[kind]
-  radius = words.between(-(-side * _EIGHTHS // smallest), side * _EIGHTHS // largest)
+  radius = words.between(-(-length // smallest), length // largest)
   margin = radius + _EIGHTHS
-  row, column = (words.between(margin, side * _EIGHTHS - margin) for _ in range(2))
+  row = words.between(margin, length - margin)
+  column = words.between(margin, length - margin)
   return row, column, radius
 
 
-def _apart(place, other):
-  distance = max(abs(place[0] - other[0]), abs(place[1] - other[1]))
-  return distance >= place[2] + other[2] + _EIGHTHS
+def _all_apart(places: Sequence[tuple[int, int, int]]) -> bool:
+  """Returns whether a pixel or more is between the squares of all shapes."""
+  for place, other_place in itertools.combinations(places, 2):
+    row, column, radius = place
+    other_row, other_column, other_radius = other_place
+    distance = max(abs(row - other_row), abs(column - other_column))
+    if distance < radius + other_radius + _EIGHTHS:
+      return False
+  return True
 
 
-def _contrasting(words, background):
+def _contrasting(words: _Words, background: tuple[int, int, int]) -> tuple[int, int, int]:
+  """Draws a colour that is far enough from the background's."""
   while True:
     color = words.color()
-    if sum(abs(x - y) for x, y in zip(color, background, strict=True)) >= _LEAST_CONTRAST:
+    if np.abs(np.subtract(color, background)).sum() >= _LEAST_CONTRAST:
       return color
 
 
@@ -128,15 +144,16 @@ def draw(drawn: Recipe) -> np.ndarray:
       inside = row_distances[:, None] ** 2 + column_distances ** 2 < radius ** 2
     height, width = rows.stop - rows.start, columns.stop - columns.start
     covered = inside.reshape(height, _EIGHTHS, -1).sum(axis=1, dtype=np.uint8)
-    covered = covered.reshape(height, width, _EIGHTHS).sum(axis=2, dtype=np.int64)[..., None]
-    part = image[rows, columns]  # a view, of this shape alone
-    all_of_it = _EIGHTHS ** 2
-    part[:] = (part * (all_of_it - covered) + np.array(shape.color) * covered
-               + all_of_it // 2) // all_of_it
+    covered = covered.reshape(height, width, _EIGHTHS).sum(axis=2, dtype=np.int64)
+    covered = covered[..., None]
+    samples = _EIGHTHS ** 2  # of a pixel
+    behind = image[rows, columns] * (samples - covered)
+    painted = np.array(shape.color) * covered
+    image[rows, columns] = (behind + painted + samples // 2) // samples
   return image.astype(np.uint8)
 
 
-def _samples(centre, radius):
+def _samples(centre: int, radius: int) -> tuple[slice, np.ndarray]:
   """Returns the pixels that a shape touches, and their samples' distances in sixteenths."""
   start, stop = (centre - radius) // _EIGHTHS, -(-(centre + radius) // _EIGHTHS)
   samples = np.arange(2 * _EIGHTHS * start + 1, 2 * _EIGHTHS * stop, 2)

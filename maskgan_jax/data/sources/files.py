@@ -1,7 +1,7 @@
 """Records that are picture files under one folder, with masks in another; and listing folders."""
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 import hashlib
 import os
 
@@ -9,11 +9,12 @@ import numpy as np
 
 from maskgan_jax import errors
 from maskgan_jax.data import images, transforms
+from maskgan_jax.data.records import Records
 
 _SIZED = 1024  # files whose size enters the fingerprint; more would be minutes on a network disk
 
 
-class FileRecords:
+class FileRecords(Records):
   """Picture files: names relative to a root folder, and their attributes."""
 
   def __init__(self, root: str, names: Sequence[str], attribute_names: Sequence[str],
@@ -27,7 +28,7 @@ class FileRecords:
       attribute_names: K.
       attributes: bool [N, K].
       masks_path: a folder of masks with the same stems.
-      labels_path: likewise of label maps: PNGs of class ids.
+      labels_path: a folder of label maps with the same stems: PNGs of class ids.
       max_pixels: of a picture.
     """
     self._root = root
@@ -65,27 +66,33 @@ class FileRecords:
     label = images.load_labels(path, max_pixels=self._max_pixels)
     return transforms.resize_mask(label, *self._size(index, 'label map', path, label))
 
-  def _size(self, index, what, path, mask):
+  def _size(self, index: int, kind: str, path: str, mask: np.ndarray) -> tuple[int, int]:
     """Returns height and width of a picture; UserError if a mask of it is of another shape."""
     height, width = self.image(index).shape[:2]
     # Same shape up to the rounding of one pixel, else it belongs to another crop of the picture.
     if abs(mask.shape[1] - mask.shape[0] * width / height) > 1:
       raise errors.UserError(
-          f'the {what} {path} is {mask.shape[1]}x{mask.shape[0]}, of another shape than its '
-          f'picture {self._names[index]}, which is {width}x{height}; a {what} must cover the whole '
+          f'the {kind} {path} is {mask.shape[1]}x{mask.shape[0]}, of another shape than its '
+          f'picture {self._names[index]}, which is {width}x{height}; a {kind} must cover the whole '
           'picture')
     return height, width
 
-  def _digests(self):
-    """Hashes names and labels; and these with sizes of files and names of masks."""
-    digest = hashlib.sha256('\0'.join(self._names).encode('utf-8', 'surrogateescape'))
+  def _digests(self) -> tuple[str, str]:
+    """Returns a hash of names and labels, and one of these with file sizes and names of masks."""
+    digest = hashlib.sha256(_encoded(self._names))
     digest.update('\0'.join(self.attribute_names).encode())
     digest.update(np.packbits(self.attributes).tobytes())
     identity = digest.hexdigest()[:16]
-    for index in np.linspace(0, len(self) - 1, min(len(self), _SIZED)).astype(int):
-      digest.update(str(os.path.getsize(os.path.join(self._root, self._names[index]))).encode())
-    digest.update('\0'.join(sorted(self._masks)).encode('utf-8', 'surrogateescape'))
+    count = min(len(self), _SIZED)
+    for index in np.linspace(0, len(self) - 1, count).astype(int):
+      size = os.path.getsize(os.path.join(self._root, self._names[index]))
+      digest.update(str(size).encode())
+    digest.update(_encoded(sorted(self._masks)))
     return identity, digest.hexdigest()[:16]
+
+
+def _encoded(names: Iterable[str]) -> bytes:
+  return '\0'.join(names).encode('utf-8', 'surrogateescape')
 
 
 def check_folder(path: str, field: str) -> str:
@@ -109,7 +116,8 @@ def list_by_stem(folder: str) -> dict[str, list[str]]:
   """Returns the paths of the pictures directly in `folder` by name without extension, sorted."""
   by_stem = collections.defaultdict(list)
   for name in list_images(folder):
-    by_stem[os.path.splitext(name)[0]].append(os.path.join(folder, name))
+    stem, _ = os.path.splitext(name)
+    by_stem[stem].append(os.path.join(folder, name))
   return dict(by_stem)
 
 
@@ -120,7 +128,7 @@ def list_folders(folder: str) -> list[str]:
 
 
 def is_file(entry: os.DirEntry) -> bool:
-  """Whether an entry is a file; a link that goes in circles, or where nobody may look, is not."""
+  """Returns whether an entry is a file; a link in circles or into a closed folder is not."""
   try:
     return entry.is_file()
   except OSError:
@@ -128,7 +136,7 @@ def is_file(entry: os.DirEntry) -> bool:
 
 
 def is_folder(entry: os.DirEntry) -> bool:
-  """Whether an entry is a folder; as `is_file`."""
+  """Returns whether an entry is a folder; as `is_file`."""
   try:
     return entry.is_dir()
   except OSError:
@@ -144,11 +152,12 @@ def list_files(folder: str, wanted: Callable[[os.DirEntry], bool]) -> list[str]:
     raise errors.UserError(f'{folder} cannot be listed: {error.strerror}') from error
 
 
-def _stem(name):
+def _stem(name: str) -> str:
+  """Returns a path without its extension, with / between folders."""
   return os.path.splitext(name)[0].replace(os.sep, '/')
 
 
-def _match(kind, folder, names):
+def _match(kind: str, folder: str, names: Sequence[str]) -> dict[str, str]:
   """Returns the file by picture name: by relative stem first, else by stem alone.
 
   Args:
@@ -158,7 +167,37 @@ def _match(kind, folder, names):
   """
   field = f'config.data.{kind}_path'
   folder = check_folder(folder, field)
-  found = {}
+  path_by_stem = _files_by_stem(kind, folder)
+  matched, name_by_stem = {}, {}
+  for name in names:
+    stem = _stem(name)
+    if stem in path_by_stem:
+      matched[name] = path_by_stem[stem]
+      continue
+    stem = os.path.basename(stem)
+    if stem not in path_by_stem:
+      continue
+    if stem in name_by_stem:
+      raise errors.UserError(
+          f'{path_by_stem[stem]} could be that of {name_by_stem[stem]} or of {name}; sort the '
+          f'{kind} into folders as the pictures are, e.g. '
+          f'{os.path.join(folder, os.path.dirname(name))}')
+    name_by_stem[stem] = name
+    matched[name] = path_by_stem[stem]
+  if matched:
+    return matched
+
+  example = ''
+  if path_by_stem and names:
+    example = f'; the first is {min(path_by_stem)!r} and the first picture {_stem(names[0])!r}'
+  kind_of_file = 'PNG files' if kind == 'labels' else kind
+  raise errors.UserError(f'{field}={folder!r} has {len(path_by_stem)} {kind_of_file}, none with '
+                         f'the name of a picture{example}')
+
+
+def _files_by_stem(kind: str, folder: str) -> dict[str, str]:
+  """Returns the paths of the pictures below a folder, by path without extension, relative to it."""
+  paths = {}
   for parent, folders, filenames in os.walk(folder):
     folders.sort()
     for filename in sorted(filter(images.is_image_name, filenames)):
@@ -166,25 +205,7 @@ def _match(kind, folder, names):
         continue
       path = os.path.join(parent, filename)
       stem = _stem(os.path.relpath(path, folder))
-      if stem in found:
-        raise errors.UserError(f'{found[stem]} and {path} are {kind} of one picture; remove one')
-      found[stem] = path
-  by_relative = {name: found[_stem(name)] for name in names if _stem(name) in found}
-  seen = {}
-  for name in names:
-    stem = os.path.basename(_stem(name))
-    if name in by_relative or stem not in found:
-      continue
-    if stem in seen:
-      raise errors.UserError(
-          f'{found[stem]} could be that of {seen[stem]} or of {name}; sort the {kind} into '
-          f'folders as the pictures are, e.g. {os.path.join(folder, os.path.dirname(name))}')
-    seen[stem] = name
-  matched = by_relative | {name: found[stem] for stem, name in seen.items()}
-  if not matched:
-    example = f'; the first is {min(found)!r} and the first picture {_stem(names[0])!r}' if (
-        found and names) else ''
-    files = 'PNG files' if kind == 'labels' else kind
-    raise errors.UserError(f'{field}={folder!r} has {len(found)} {files}, none with '
-                           f'the name of a picture{example}')
-  return matched
+      if stem in paths:
+        raise errors.UserError(f'{paths[stem]} and {path} are {kind} of one picture; remove one')
+      paths[stem] = path
+  return paths

@@ -1,18 +1,20 @@
 """A table of attributes: CSV with a file name first and then 0/1, -1/1 or true/false columns.
 
-EmotioNet's own table becomes one such: put the names of the downloaded files in place of the
+EmotioNet's table becomes one such: put the names of the downloaded files in place of the
 addresses in its first column, remove the second, leave of 'AU 1' ... 'AU 60' those that are to be
 labels (LOMIT: 1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43), and then the rows with a 999, which means
-that nobody looked.
+"not annotated".
 
   file,AU1,AU2,AU4,AU5,AU6,AU9,AU12,AU17,AU20,AU25,AU26,AU43
   N_0000000001_00001.jpg,0,0,1,0,0,0,1,0,0,1,0,0
 """
 
+from collections.abc import Iterator, Sequence
 import csv
 import dataclasses
 import os
 
+import ml_collections
 import numpy as np
 
 from maskgan_jax import errors
@@ -22,11 +24,18 @@ from maskgan_jax.data.sources import files as file_records
 
 # What a cell means: 1, 0, -1 ("no" beside 1 alone, as in CelebA), or _UNKNOWN.
 _UNKNOWN = 2
-_VALUES = {'1': 1, '1.0': 1, 'true': 1, 'yes': 1, '0': 0, '0.0': 0, 'false': 0, 'no': 0,
-           '-1': -1, '-1.0': -1, '': _UNKNOWN, '999': _UNKNOWN, '999.0': _UNKNOWN, 'nan': _UNKNOWN}
+_VALUES = {
+    **dict.fromkeys(('1', '1.0', 'true', 'yes'), 1),
+    **dict.fromkeys(('0', '0.0', 'false', 'no'), 0),
+    **dict.fromkeys(('-1', '-1.0'), -1),
+    **dict.fromkeys(('', '999', '999.0', 'nan'), _UNKNOWN),
+}
 _SPLIT_COLUMNS = frozenset({'split', 'partition'})
-_SPLIT_VALUES = {'0': 0, 'train': 0, 'training': 0, '1': 1, 'val': 1, 'valid': 1, 'validation': 1,
-                 '2': 2, 'test': 2, 'testing': 2}
+_SPLIT_VALUES = {  # index into SPLITS
+    **dict.fromkeys(('0', 'train', 'training'), 0),
+    **dict.fromkeys(('1', 'val', 'valid', 'validation'), 1),
+    **dict.fromkeys(('2', 'test', 'testing'), 2),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,25 +47,29 @@ class Table:
   splits: np.ndarray
 
 
-def open_csv(config_data) -> Listing:
+def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
   """Opens `attributes_file` and the pictures it names under `path`; UserError if one is absent."""
   if not config_data.attributes_file:
     raise errors.UserError("config.data.attributes_file is empty; source='csv' needs a table with "
                            'a file name first and then one column an attribute')
-  table = read_csv(os.path.expanduser(config_data.attributes_file))
+  table_path = os.path.expanduser(config_data.attributes_file)
+  table = read_csv(table_path)
   if not table.names:
     raise errors.UserError(f'{config_data.attributes_file} has a header but no rows')
-  path = config_data.path or os.path.dirname(os.path.expanduser(config_data.attributes_file)) or '.'
+  path = config_data.path or os.path.dirname(table_path) or '.'
   path = file_records.check_folder(path, 'config.data.path')
-  absent = [name for name in table.names if not os.path.isfile(os.path.join(path, name))]
+  absent = []
+  for name in table.names:
+    if not os.path.isfile(os.path.join(path, name)):
+      absent.append(name)
   if absent:
-    there = file_records.list_images(path)
-    remedy = ('Put file names in place of the addresses' if '://' in absent[0] else
-              'Name the folder that the file names start from in config.data.path')
+    present = predicates.shortlist(file_records.list_images(path), 3)
+    remedy = 'Name the folder that the file names start from in config.data.path'
+    if '://' in absent[0]:
+      remedy = 'Put file names in place of the addresses'
     raise errors.UserError(
         f'{len(absent)} of the {len(table.names)} pictures in {config_data.attributes_file} are '
-        f'not in {path!r}, first {absent[0]!r}; there are: {predicates.shortlist(there, 3)}. '
-        f'{remedy}, or remove the rows')
+        f'not in {path!r}, first {absent[0]!r}; there are: {present}. {remedy}, or remove the rows')
   records = file_records.FileRecords(
       path, table.names, table.attribute_names, table.attributes,
       masks_path=config_data.masks_path, labels_path=config_data.labels_path,
@@ -81,104 +94,129 @@ def read_csv(path: str) -> Table:
   """Reads a table whose columns are separated by comma, semicolon or tab.
 
   A column called 'split' or 'partition' holds train, validation, test, or CelebA's 0, 1, 2. A label
-  that is not known (empty, nan, 999, or -1 in a column that has 0 too) is an error: a network told
-  that it is a no would learn that.
+  that is not known (empty, nan, 999, or -1 in a column that also has 0) is an error: a network that
+  learned it as a no would learn something wrong.
 
   Raises:
     UserError: names the line and column that cannot be used.
   """
   lines = read_text(path).splitlines()
+  rows = _rows(path, lines)
+  header = _read_header(path, lines, rows)
+  split_column = _split_column(header)
+  columns = [number for number in range(1, len(header)) if number != split_column]
+
+  line_of, values, splits = {}, [], []
+  for line, row in rows:
+    if not any(cell.strip() for cell in row):
+      continue
+    place = f'{path} line {line}'
+    if len(row) != len(header):
+      raise errors.UserError(f'{place}: {len(row)} columns, but the header has {len(header)}')
+    name = row[0].strip()
+    if not name:
+      raise errors.UserError(f'{place}: no file name')
+    if name in line_of:
+      raise errors.UserError(f'{place}: {name!r} is already on line {line_of[name]}')
+    line_of[name] = line
+    values.append([_value(row[number], place, header[number]) for number in columns])
+    splits.append(-1)
+    if split_column is not None:
+      splits[-1] = _split(row[split_column], f'{place}, column {header[split_column]!r}')
+
+  values = np.array(values, np.int8).reshape(len(values), len(columns))
+  names = tuple(header[number] for number in columns)
+  _check_known(path, values, names, list(line_of.values()))
+  return Table(list(line_of), names, values == 1, np.array(splits, np.int8))
+
+
+def _read_header(path: str, lines: Sequence[str], rows: Iterator[tuple[int, list[str]]]
+                 ) -> list[str]:
+  """Returns the names of the columns, from the first row; UserError for what is not a header."""
   if not lines or not lines[0].strip():
     raise errors.UserError(f'{path} line 1: expected a header, the file name first and then the '
                            'attributes')
-  separator = max(',;\t', key=lines[0].count)
-  reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-  rows_by_line = _rows(path, reader)
-  header = [column.strip(" \t'") for column in next(rows_by_line)[1]]
-  if 1 < reader.line_num == len(lines):
-    raise _open_quote(path, 1)
+  header = [column.strip(" \t'") for column in next(rows)[1]]
   if len(header) < 2:
     raise errors.UserError(f'{path} line 1: expected a header with two or more columns, found '
                            f'{lines[0][:60]!r}')
-  _check_header(path, header)
-  split_column = next((i for i, name in enumerate(header) if name.lower() in _SPLIT_COLUMNS), None)
-  columns = [i for i in range(1, len(header)) if i != split_column]
-  names = tuple(header[i] for i in columns)
-  first_lines, rows, splits = {}, [], []
-  for line, row in rows_by_line:
-    if not any(cell.strip() for cell in row):
-      continue
-    where = f'{path} line {line}'
-    if len(row) != len(header):
-      raise errors.UserError(f'{where}: {len(row)} columns, but the header has {len(header)}')
-    name = row[0].strip()
-    if not name or name in first_lines:
-      problem = f'{name!r} is already on line {first_lines[name]}' if name else 'no file name'
-      raise errors.UserError(f'{where}: {problem}')
-    first_lines[name] = line
-    rows.append([_value(row[i], where, header[i]) for i in columns])
-    splits.append(-1 if split_column is None else
-                  _split(row[split_column], f'{where}, column {header[split_column]!r}'))
-  values = np.array(rows, np.int8).reshape(len(rows), len(columns))
-  _check_known(path, values, names, list(first_lines.values()))
-  return Table(list(first_lines), names, values == 1, np.array(splits, np.int8))
+  for number, name in enumerate(header[1:], 1):
+    if not name:
+      raise errors.UserError(f'{path} line 1: column {number + 1} has no name')
+    if name in header[1:number]:
+      raise errors.UserError(f'{path} line 1: {name!r} is there twice')
+  if all(cell.lower() in _VALUES for cell in header[1:]):
+    raise errors.UserError(f'{path} line 1: the header is missing; it names the attributes, e.g. '
+                           'file,Eyeglasses,Smiling')
+  return header
 
 
-def _rows(path, reader):
+def _split_column(header: Sequence[str]) -> int | None:
+  """Returns the number of the column that says which split a picture belongs to."""
+  for number, name in enumerate(header):
+    if name.lower() in _SPLIT_COLUMNS:
+      return number
+  return None
+
+
+def _rows(path: str, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
   """Yields (line number, cells); UserError for a quote that a line below the header leaves open."""
+  separator = max(',;\t', key=lines[0].count)
+  reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
   line = 1
   try:
     for row in reader:
-      if line > 1 and reader.line_num > line:
+      # A header may have names on several lines, unless they swallow the table.
+      if reader.line_num > line and (line > 1 or reader.line_num == len(lines)):
         raise _open_quote(path, line)
       yield line, row
       line = reader.line_num + 1
-  except csv.Error as error:  # the open quote of a long table, for one, which swallows too much
+  except csv.Error as error:  # such as the open quote of a long table, which swallows too much
     if 'field limit' in str(error):
       raise _open_quote(path, line) from error
     raise errors.UserError(f'{path} line {line}: {error}') from error
 
 
-def _open_quote(path, line):
+def _open_quote(path: str, line: int) -> errors.UserError:
   return errors.UserError(f'{path} line {line}: a quote (") that this line opens is not closed in '
                           'it; close or remove it')
 
 
-def _check_header(path, header):
-  for i, name in enumerate(header[1:], 1):
-    if not name or name in header[1:i]:
-      problem = f'{name!r} is there twice' if name else f'column {i + 1} has no name'
-      raise errors.UserError(f'{path} line 1: {problem}')
-  if all(cell.lower() in _VALUES for cell in header[1:]):
-    raise errors.UserError(f'{path} line 1: the header is missing; it names the attributes, e.g. '
-                           'file,Eyeglasses,Smiling')
-
-
-def _value(cell, where, column):
+def _value(cell: str, place: str, column: str) -> int:
+  """Returns what a cell means; UserError names the place and column of another text."""
   value = _VALUES.get(cell.strip().lower())
   if value is None:
-    raise errors.UserError(f'{where}, column {column!r}: {cell!r} is not 0, 1, -1, true or false; '
+    raise errors.UserError(f'{place}, column {column!r}: {cell!r} is not 0, 1, -1, true or false; '
                            'remove a column that is not an attribute')
   return value
 
 
-def _check_known(path, values, names, lines):
-  """Raises UserError if a label is not known, for all of them at once: there may be thousands."""
-  unknown = (values == _UNKNOWN) | ((values == -1) & (values == 0).any(axis=0))
+def _check_known(path: str, values: np.ndarray, names: Sequence[str], lines: Sequence[int]) -> None:
+  """Raises one UserError for all labels that are not known: there may be thousands.
+
+  Args:
+    path: of the table.
+    values: int8 [N, K], what the cells mean.
+    names: of the K columns.
+    lines: of the N rows.
+  """
+  has_zero = (values == 0).any(axis=0)
+  unknown = (values == _UNKNOWN) | ((values == -1) & has_zero)
   if not unknown.any():
     return
   row, column = np.argwhere(unknown)[0]
   cell = 'empty, nan or 999' if values[row, column] == _UNKNOWN else '-1 in a column of 0 and 1'
-  columns = [names[i] for i in np.flatnonzero(unknown.any(axis=0))]
+  columns = [names[number] for number in np.flatnonzero(unknown.any(axis=0))]
   raise errors.UserError(
       f'{path} line {lines[row]}, column {names[column]!r}: {cell} is a label that is not known; '
       f'write 0 or 1, or remove the rows with such labels ({unknown.any(axis=1).sum()} of '
       f'{len(lines)}), or the columns with them: {predicates.shortlist(columns, 6)}')
 
 
-def _split(cell, where):
+def _split(cell: str, place: str) -> int:
+  """Returns the index into SPLITS that a cell names."""
   value = cell.strip().lower()
   if value not in _SPLIT_VALUES:
-    raise errors.UserError(f'{where}: {cell!r} is not train, validation or test (or 0, 1, 2)'
+    raise errors.UserError(f'{place}: {cell!r} is not train, validation or test (or 0, 1, 2)'
                            f'{errors.nearest(value, _SPLIT_VALUES)}')
   return _SPLIT_VALUES[value]

@@ -1,28 +1,35 @@
 """TFDS data sets in array_record, read without TensorFlow: celeb_a, cycle_gan/*, others."""
 
 import bisect
+from collections.abc import Callable, Sequence
+import functools
 import hashlib
 import os
 
 from absl import logging
+import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
 
 from maskgan_jax import errors
 from maskgan_jax.data import images
-from maskgan_jax.data.records import Listing
+from maskgan_jax.data.records import Listing, Records
 
-_PAIRED = {'trainA': 0, 'trainB': 0, 'validationA': 1, 'validationB': 1, 'testA': 2, 'testB': 2}
-_SPLIT_CODES = {'train': 0, 'validation': 1, 'val': 1, 'test': 2} | _PAIRED
+_PAIRED = {  # index into SPLITS
+    **dict.fromkeys(('trainA', 'trainB'), 0),
+    **dict.fromkeys(('validationA', 'validationB'), 1),
+    **dict.fromkeys(('testA', 'testB'), 2),
+}
+_SPLIT_CODES = {'train': 0, 'validation': 1, 'val': 1, 'test': 2, **_PAIRED}
 _CHUNK = 256  # records read at once while the labels are collected
 
 
-class TfdsRecords:
+class TfdsRecords(Records):
   """The pictures and labels of several TFDS splits, one after the other."""
 
   def __init__(self, builder, splits: list[str], *, max_pixels: int):
     self._feature = _image_feature(builder)
-    # Encoded bytes, decoded by `images`: TFDS's own decoder differs in what it does with odd files.
+    # `images` decodes the bytes: TFDS's decoder treats odd files in another way.
     decoders = {self._feature: tfds.decode.SkipDecoding()}
     self._sources = [builder.as_data_source(split, decoders=decoders) for split in splits]
     self._splits = splits
@@ -40,9 +47,11 @@ class TfdsRecords:
   def __len__(self):
     return self._ends[-1]
 
-  def _locate(self, index):
+  def _locate(self, index: int) -> tuple[int, int]:
+    """Returns the number of a record's split, and its place in it."""
     part = bisect.bisect_right(self._ends, index)
-    return part, index - (self._ends[part - 1] if part else 0)
+    start = self._ends[part - 1] if part else 0
+    return part, index - start
 
   def name(self, index):
     part, place = self._locate(index)
@@ -52,9 +61,6 @@ class TfdsRecords:
     part, place = self._locate(index)
     encoded = self._sources[part][place][self._feature]
     return images.load_image(encoded, max_pixels=self._max_pixels, name=self.name(index))
-
-  def mask(self, index, attribute):
-    return None
 
   def _read_attributes(self, columns):
     """Reads every record's labels: seconds for CelebA, since pictures stay encoded."""
@@ -67,7 +73,7 @@ class TfdsRecords:
     return np.array(rows, bool).reshape(len(self), len(columns))
 
 
-def open_tfds(config_data) -> Listing:
+def open_tfds(config_data: ml_collections.ConfigDict) -> Listing:
   """Opens a prepared TFDS data set; UserError says how to prepare one that is not there."""
   builder = open_builder(config_data.name, config_data.data_dir)
   available = list(builder.info.splits)
@@ -80,9 +86,8 @@ def open_tfds(config_data) -> Listing:
     how = _how_to_prepare(config_data.name, config_data.data_dir)
     raise errors.UserError(f'{config_data.name} in {builder.data_dir} is not stored as '
                            f'array_record; remove it there, then prepare it {how}') from error
-  codes = np.concatenate([np.full(length, _SPLIT_CODES.get(split, -1), np.int8)
-                          for split, length in zip(splits, records.lengths, strict=True)])
-  return Listing(records, codes)
+  codes = [_SPLIT_CODES.get(split, -1) for split in splits]
+  return Listing(records, np.repeat(np.array(codes, np.int8), records.lengths))
 
 
 def open_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
@@ -104,38 +109,52 @@ def open_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
   return builder
 
 
-def _how_to_prepare(name, data_dir):
+def _how_to_prepare(name: str, data_dir: str) -> str:
+  """Returns the command that prepares a data set, as the end of a sentence."""
   place = f', data_dir={data_dir!r}' if data_dir else ''
-  return ('once, where there is an internet and tensorflow: python -c "import tensorflow_datasets '
-          f'as tfds; tfds.builder({name!r}{place}, file_format=\'array_record\')'
-          '.download_and_prepare()"')
+  return ('once, on a machine with internet access and tensorflow: python -c "import '
+          f'tensorflow_datasets as tfds; tfds.builder({name!r}{place}, '
+          'file_format=\'array_record\').download_and_prepare()"')
 
 
-def _image_feature(builder):
+def _image_feature(builder: tfds.core.DatasetBuilder) -> str:
+  """Returns the name of the feature that is a picture: 'image', or else the first."""
   features = builder.info.features
-  found = [name for name, feature in features.items() if isinstance(feature, tfds.features.Image)]
-  if not found:
+  names = [name for name, feature in features.items() if isinstance(feature, tfds.features.Image)]
+  if not names:
     raise errors.UserError(f'{builder.info.full_name} has no pictures; its features: '
                            f'{", ".join(features)}')
-  return 'image' if 'image' in found else found[0]
+  return 'image' if 'image' in names else names[0]
 
 
-def _columns(builder, splits):
-  """Returns attribute names, and for each a function of (example, split) to its truth."""
+def _columns(builder: tfds.core.DatasetBuilder, splits: Sequence[str]
+             ) -> tuple[tuple[str, ...], list[Callable[[dict, str], bool]]]:
+  """Returns attribute names, and for each a function of (example, split) that reads it."""
   if set(splits) <= set(_PAIRED):
     return ('B',), [lambda example, split: split.endswith('B')]
-  names, columns = [], []
+  columns = {}
   for name, feature in builder.info.features.items():
     if isinstance(feature, tfds.features.ClassLabel):
       for value, label in enumerate(feature.names):
-        names.append(label)
-        columns.append(lambda example, _, name=name, value=value: int(example[name]) == value)
+        columns[label] = functools.partial(_is_of_class, name, value)
     elif isinstance(feature, tfds.features.FeaturesDict):
       for key in feature:
         if feature[key].np_dtype == np.bool_:
-          names.append(key)
-          columns.append(lambda example, _, name=name, key=key: bool(example[name][key]))
+          columns[key] = functools.partial(_is_true, (name, key))
     elif isinstance(feature, tfds.features.Scalar) and feature.np_dtype == np.bool_:
-      names.append(name)
-      columns.append(lambda example, _, name=name: bool(example[name]))
-  return tuple(names), columns
+      columns[name] = functools.partial(_is_true, (name,))
+  return tuple(columns), list(columns.values())
+
+
+def _is_of_class(name: str, value: int, example: dict, split: str) -> bool:
+  """Returns whether an example's label of this name has this value."""
+  del split
+  return int(example[name]) == value
+
+
+def _is_true(keys: Sequence[str], example: dict, split: str) -> bool:
+  """Returns the example's value at nested keys."""
+  del split
+  for key in keys:
+    example = example[key]
+  return bool(example)

@@ -8,12 +8,12 @@ from maskgan_jax.tables.papers import base
 
 
 def names() -> list[str]:
-  """'MODULE/NUMBER' of every table there is."""
+  """Returns 'MODULE/NUMBER' of every table."""
   return [f'{module}/{number}' for module in _modules() for number in _tables(module)]
 
 
 def get(name: str) -> base.Table:
-  """The table of a name; UserError names those there are."""
+  """Returns the table of a name; UserError lists the names that exist."""
   module, _, number = name.partition('/')
   if name not in names():
     raise errors.UserError(f'unknown table {name!r}{errors.nearest(name, names())}; tables: '

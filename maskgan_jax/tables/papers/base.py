@@ -13,12 +13,12 @@ class Column:
 
   Attributes:
     name: as printed; of grouped columns 'Glasses, FID'.
-    measure: the column of scores.csv that measures the same; '' is nothing of ours.
+    measure: the column of scores.csv that measures the same; '' if none does.
     config: the config of its cells, 'configs/NAME.py' or 'configs/NAME.py:ARGUMENT', where the row
-      has none; '' is nothing of ours.
+      has none; '' if we never run it.
     scale: what the measure is multiplied with to be in the paper's unit; 100 makes percent.
     digits: after the point.
-    higher: whether more is better; None where neither is.
+    higher: whether more is better; None if neither is.
   """
   name: str
   measure: str = ''
@@ -36,9 +36,14 @@ class Printed:
 
 
 def printed(*values: float | tuple[float, float] | None) -> tuple[Printed | None, ...]:
-  """A row of printed values: a number, (mean, deviation), or None for what was not printed."""
-  return tuple(None if value is None else
-               Printed(*value) if isinstance(value, tuple) else Printed(value) for value in values)
+  """Returns a row of printed values, of numbers, (mean, deviation)s, and None for empty cells."""
+  row = []
+  for value in values:
+    if isinstance(value, tuple):
+      row.append(Printed(*value))
+    else:
+      row.append(None if value is None else Printed(value))
+  return tuple(row)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +56,8 @@ class Row:
     ours: whether this project runs it: True for the paper's own method, its ablations and CycleGAN.
     config: of its cells, instead of the column's.
     measures: column's name -> the column of scores.csv that counts in this row instead, for rows
-      such as 'Real images' that another run's scores know; '' is nothing of ours.
-    why_not: why there is no figure of ours, in a few words, where that is known beforehand.
+      such as 'Real images' whose values are in another run's scores; '' if none counts.
+    why_not: why we have no figure, in a few words, where that is known beforehand.
   """
   name: str
   printed: tuple[Printed | None, ...] = ()
@@ -70,11 +75,11 @@ class Table:
     title: which one it is, and what it shows.
     columns: left to right.
     rows: top to bottom.
-    evaluators: that find its measures; they run beside those of a config.
+    evaluators: that measure its columns; they run beside those of a config.
     settings: dotted keys of the config that its protocol needs, such as 'distribution.real'; only
-      such as may differ when a run is resumed.
+      keys that may change when a run is resumed.
     needs: data and weights without which it cannot be run.
-    protocol: what has to be known to compare with the paper's numbers.
+    protocol: what a reader must know to compare with the paper's numbers.
     gap: the suspected reason where what was measured differs from the paper.
   """
   title: str

@@ -1,0 +1,161 @@
+"""What a user gives to `translate`: pictures or folders of them, masks, rectangles to erase."""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.data import images, unused
+from maskgan_jax.data.sources import files as file_records
+from maskgan_jax.translator import Translator
+from maskgan_jax.translator.fitting import Fitted
+
+_DARK = 0.1  # a given mask with less than this everywhere is probably a label map, or 12-bit data
+
+
+@dataclasses.dataclass(frozen=True)
+class Edits:
+  """Says how a user changes the masks of the sources or of the exemplars.
+
+  Attributes:
+    mask: a picture for all, or a folder with one of the same name for each; '' leaves the masks
+      to the model.
+    erase: rectangles 'y0,x0,y1,x1' that are cut out of the mask, in pixels of the given picture.
+  """
+  mask: str = ''
+  erase: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """A picture at the model's resolution, with the user's edits of its mask.
+
+  Attributes:
+    name: what its results are named after.
+    path: the file.
+    fitted: the picture.
+    mask: given mask, float32 [H, W, 1], or None.
+    keep: 0 in erased rectangles, 1 elsewhere, float32 [H, W, 1]; None without rectangles.
+  """
+  name: str
+  path: str
+  fitted: Fitted
+  mask: np.ndarray | None = None
+  keep: np.ndarray | None = None
+
+  @property
+  def image(self) -> np.ndarray:
+    """uint8 [H, W, 3]."""
+    return self.fitted.image
+
+
+def load(translator: Translator, path: str, edits: Edits, *, flag: str,
+         note: Callable[[str], None], apart: Sequence[str] = ()) -> list[Picture]:
+  """Loads a picture, or the pictures of a folder, with their masks.
+
+  Args:
+    translator: the model.
+    path: a picture or a folder.
+    edits: the masks.
+    flag: the command's flag that gives the masks, for messages.
+    note: gets lines about pictures that are left out or that look wrong to the model.
+    apart: other paths of the command, which are not reported as unused files of the folder.
+  Raises:
+    UserError: no picture can be read, or a mask does not fit.
+  """
+  if os.path.isdir(path) and (remark := unused.describe(path, [''], apart)):
+    note(f'{path}: {remark}')
+  loaded = []
+  for name, file in listed(path):
+    try:
+      loaded.append(Picture(name, file, translator.fit(file)))
+    except errors.UserError as error:
+      if not os.path.isdir(path):
+        raise
+      note(f'left out: {error}')
+  if not loaded:
+    raise errors.UserError(f'{path} holds no picture that can be read')
+  _note_remarks(loaded, note)
+
+  if edits.mask:
+    loaded = _with_masks(loaded, edits.mask, flag, translator.config.data.max_pixels)
+    _note_dark_masks(loaded, flag, note)
+  if edits.erase:
+    loaded = [dataclasses.replace(picture, keep=_kept(picture, edits.erase))
+              for picture in loaded]
+  return loaded
+
+
+def listed(path: str) -> list[tuple[str, str]]:
+  """Returns (name, file) of each picture: its stem, or its file name where stems are the same."""
+  if not os.path.isdir(path):
+    # A hidden source has visible results.
+    return [(pathlib.PurePath(path).stem.lstrip('.') or 'picture', path)]
+  pairs = []
+  for stem, paths in file_records.list_by_stem(path).items():
+    for file in paths:
+      pairs.append((stem if len(paths) == 1 else os.path.basename(file), file))
+  return sorted(pairs, key=lambda pair: pair[1])
+
+
+def _note_remarks(pictures: Sequence[Picture], note: Callable[[str], None]) -> None:
+  """Notes the first remark of each kind, and how many pictures are alike."""
+  for kind in zip(*(picture.fitted.remarks for picture in pictures), strict=True):
+    remarks = list(filter(None, kind))
+    if len(remarks) > 1:
+      note(f'{remarks[0]} (and {len(remarks) - 1} more are alike)')
+    elif remarks:
+      note(remarks[0])
+
+
+def _with_masks(pictures: Sequence[Picture], path: str, flag: str, max_pixels: int
+                ) -> list[Picture]:
+  """Returns the pictures with their masks: one file for all, or files of a folder by name."""
+  masks_by_stem = file_records.list_by_stem(path) if os.path.isdir(path) else {}
+  masked = []
+  for picture in pictures:
+    file = _mask_file(picture, path, masks_by_stem, flag)
+    mask = picture.fitted.fit_mask(images.load_mask(file, max_pixels=max_pixels), file)
+    masked.append(dataclasses.replace(picture, mask=mask))
+  return masked
+
+
+def _note_dark_masks(pictures: Sequence[Picture], flag: str, note: Callable[[str], None]) -> None:
+  """Notes given masks that are not empty, but nearly black."""
+  dark = [picture for picture in pictures if 0 < picture.mask.max() < _DARK]
+  if dark:
+    others = f' and {len(dark) - 1} more' if len(dark) > 1 else ''
+    note(f'--{flag}: the mask of {dark[0].path}{others} is nearly black, at most '
+         f'{255 * dark[0].mask.max():.0f} of 255, and will do almost nothing; white is 1')
+
+
+def _mask_file(picture: Picture, path: str, masks_by_stem: Mapping[str, Sequence[str]],
+               flag: str) -> str:
+  """Returns the file of a picture's mask."""
+  if not os.path.isdir(path):
+    return path
+  stem = pathlib.PurePath(picture.path).stem
+  candidates = masks_by_stem.get(stem, ())
+  if len(candidates) != 1:
+    raise errors.UserError(f'--{flag}={path} holds {len(candidates) or "no"} masks for '
+                           f'{picture.path}; it needs one called {stem}.png')
+  return candidates[0]
+
+
+def _kept(picture: Picture, rectangles: Sequence[str]) -> np.ndarray:
+  """Returns float32 [H, W, 1], 0 in rectangles 'y0,x0,y1,x1' of the given picture, 1 elsewhere."""
+  height, width = picture.fitted.size
+  keep = np.ones((height, width), np.float32)
+  for text in rectangles:
+    try:
+      top, left, bottom, right = map(int, text.split(','))
+    except ValueError as error:
+      raise errors.UserError(f'rectangle {text!r} is not y0,x0,y1,x1 in whole pixels') from error
+    if not (0 <= top < bottom and 0 <= left < right and top < height and left < width):
+      raise errors.UserError(f'rectangle {text} (y0,x0,y1,x1) has nothing of {picture.path}, which '
+                             f'is {height} high and {width} wide')
+    keep[top:bottom, left:right] = 0
+  return picture.fitted.transform.fit(keep, picture.path)[..., None]

@@ -1,0 +1,256 @@
+"""Translates or removes for all the pictures that a user gives, and writes the results."""
+
+import collections
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import functools
+import itertools
+import os
+
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.data import images
+from maskgan_jax.methods.base import Translation
+from maskgan_jax.runs import pictures
+from maskgan_jax.translate import inputs
+from maskgan_jax.translate.inputs import Edits, Picture
+from maskgan_jax.translator import Translator
+
+_CHUNK = 64  # pictures translated at once
+_NO_EDITS = Edits()
+_Pair = tuple[Picture, Picture | None]  # a source, and an exemplar if the method takes one
+
+
+def translate(translator: Translator, source: str, exemplar: str, output: str, *,
+              source_edits: Edits = _NO_EDITS, exemplar_edits: Edits = _NO_EDITS,
+              save_masks: bool = False, grid: bool = False, reverse: bool = False,
+              note: Callable[[str], None] = print) -> list[str]:
+  """Translates every source after every exemplar's example, or alone; returns the files written.
+
+  Args:
+    translator: the model.
+    source: a picture or a folder of them.
+    exemplar: the same; '' for a method without exemplars.
+    output: a .png file or a folder.
+    source_edits: masks of the sources: where to change them.
+    exemplar_edits: masks of the exemplars: what to take from them.
+    save_masks: whether to write <result>_source_mask.png, <result>_exemplar_mask.png and the
+      method's extras, if it has them.
+    grid: whether to write one picture with a row for each source and a column for each exemplar.
+    reverse: sources are of domain b and exemplars of a.
+    note: gets lines about pictures that are left out, or that look wrong to the model.
+  """
+  _check_exemplar(translator, exemplar, exemplar_edits)
+  paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
+  load = functools.partial(inputs.load, translator, note=note, apart=[*paths, output])
+  sources = load(source, source_edits, flag='source_mask')
+  exemplars = load(exemplar, exemplar_edits, flag='exemplar_mask') if exemplar else [None]
+  pairs = list(itertools.product(sources, exemplars))
+
+  # Nothing is computed before all files are known to be free.
+  names = ['grid'] if grid else list(itertools.starmap(_pair_name, pairs))
+  if reverse:  # domains often number their pictures alike
+    names = [f'{name}__reverse' for name in names]
+  several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
+  stems = images.png_stems(output, names, several)
+  masks = translator.method.saved_names() if save_masks else ()
+  _check_outputs(stems, ['', *map(_suffix, masks)], paths)
+
+  results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
+  if grid:
+    return _write_grids(stems[0], sources, exemplars, list(results), note)
+  return _write_each(stems, results)
+
+
+def remove(translator: Translator, source: str, output: str, *, edits: Edits = _NO_EDITS,
+           save_masks: bool = False, grid: bool = False,
+           note: Callable[[str], None] = print) -> list[str]:
+  """Removes from every source what the method transfers; arguments are those of `translate`."""
+  sources = inputs.load(translator, source, edits, flag='source_mask', note=note,
+                        apart=[edits.mask, output])
+  names = ['grid__removed'] if grid else [f'{picture.name}__removed' for picture in sources]
+  several = os.path.isdir(source) and not grid
+  stems = images.png_stems(output, names, several)
+  masks = ('source_mask',) if save_masks or grid else ()  # a grid has a column for it
+  suffixes = [''] if grid else ['', *map(_suffix, masks)]
+  _check_outputs(stems, suffixes, [source, edits.mask])
+
+  alone = [(picture, None) for picture in sources]
+  results = _each(alone, functools.partial(_removed, translator, masks))
+  if not grid:
+    return _write_each(stems, results)
+  rows = []
+  for picture, result in zip(sources, results, strict=True):
+    rows.append([picture.image, result[_suffix('source_mask')], result['']])
+  drawn = pictures.grid(rows, column_names=['source', 'mask', 'removed'],
+                        row_names=_labels(sources, 'row', note))
+  images.save_png(f'{stems[0]}.png', drawn)
+  return [f'{stems[0]}.png']
+
+
+def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
+  """Raises UserError unless there is an exemplar exactly if the method takes one."""
+  if 'exemplar' in translator.abilities:
+    if not exemplar:
+      raise errors.UserError(f'{translator.config.method} needs an exemplar; add --exemplar')
+    return
+  for flag, value in (('exemplar', exemplar), ('exemplar_mask', edits.mask),
+                      ('erase_exemplar', edits.erase)):
+    if value:
+      raise errors.UserError(f'{translator.config.method} takes no exemplar; leave out --{flag}')
+
+
+def _check_outputs(stems: Sequence[str], suffixes: Sequence[str], input_paths: Sequence[str]
+                   ) -> None:
+  """Raises UserError if a result would replace another result, or one of the inputs."""
+  outputs = [f'{stem}{suffix}.png' for stem, suffix in itertools.product(stems, suffixes)]
+  counts = collections.Counter(outputs)
+  for path in outputs:
+    if counts[path] > 1:
+      raise errors.UserError(f'two results would be called {path}; rename the inputs')
+  existing = list(filter(os.path.exists, outputs))
+  if not existing:
+    return
+  input_files = set()
+  for path in filter(None, input_paths):
+    for _, file in inputs.listed(path):
+      input_files.add(os.path.realpath(file))
+  for path in existing:
+    if os.path.realpath(path) in input_files:
+      raise errors.UserError(f'{path} is one of the inputs; choose another --output')
+
+
+def _suffix(mask: str) -> str:
+  """Returns the end of the name of a mask's file, after the name of its result."""
+  return f'_{mask}'
+
+
+def _pair_name(source: Picture, exemplar: Picture | None) -> str:
+  return f'{source.name}__{exemplar.name if exemplar else "translated"}'
+
+
+def _each(pairs: Sequence[_Pair], compute: Callable[[Sequence[_Pair]], Mapping[str, np.ndarray]]
+          ) -> Iterator[dict[str, np.ndarray]]:
+  """Computes in chunks; yields the arrays of each pair by suffix."""
+  for start in range(0, len(pairs), _CHUNK):
+    chunk = pairs[start:start + _CHUNK]
+    try:
+      batches = compute(chunk)
+    except errors.NotFiniteError as error:
+      raise error.naming([source.path for source, _ in chunk]) from error
+    for number in range(len(chunk)):
+      yield {suffix: batch[number] for suffix, batch in batches.items()}
+
+
+def _translated(translator: Translator, masks: Sequence[str], reverse: bool,
+                pairs: Sequence[_Pair]) -> dict[str, np.ndarray]:
+  """Translates pairs; returns the images and these masks by suffix."""
+  translation = _translate_pairs(translator, pairs, reverse)
+  batches = {'': translation.image}
+  for name, mask in translator.method.saved_masks(translation).items():
+    if name in masks:
+      batches[_suffix(name)] = mask
+  return batches
+
+
+def _removed(translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair]
+             ) -> dict[str, np.ndarray]:
+  """Removes from the pairs' sources; returns the images and these masks by suffix."""
+  sources = [source for source, _ in pairs]
+  image = np.stack([source.image for source in sources])
+  mask = _edited(sources, lambda: translator.segment(image))
+  removal = translator.remove(image, mask)
+  batches = {'': removal.image}
+  for name in masks:
+    batches[_suffix(name)] = removal.masks[name]
+  return batches
+
+
+def _translate_pairs(translator: Translator, pairs: Sequence[_Pair], reverse: bool) -> Translation:
+  """Translates pairs with the user's edits of the masks."""
+  sources, exemplars = zip(*pairs, strict=True)
+  source = np.stack([picture.image for picture in sources])
+  call = functools.partial(translator, reverse=reverse)
+  exemplar = exemplar_mask = None
+  if exemplars[0]:
+    exemplar = np.stack([picture.image for picture in exemplars])
+    exemplar_mask = _edited(exemplars, lambda: _predicted(
+        translator, call(source, exemplar), 'exemplar_mask'))
+  # The source's mask is predicted from what is taken of the exemplar.
+  source_mask = _edited(sources, lambda: _predicted(
+      translator, call(source, exemplar, exemplar_mask=exemplar_mask), 'source_mask'))
+  return call(source, exemplar, source_mask, exemplar_mask)
+
+
+def _edited(side: Sequence[Picture], predict: Callable[[], np.ndarray]) -> np.ndarray | None:
+  """Returns given or predicted masks without the erased parts; None leaves them to the model."""
+  is_given = side[0].mask is not None
+  is_erased = side[0].keep is not None
+  if not is_given and not is_erased:
+    return None
+  mask = np.stack([picture.mask for picture in side]) if is_given else predict()
+  if not is_erased:
+    return mask
+  return mask * np.stack([picture.keep for picture in side])
+
+
+def _predicted(translator: Translator, translation: Translation, name: str) -> np.ndarray:
+  """Returns the predicted mask; where a method predicts none, all of the picture."""
+  if name not in translator.abilities:
+    raise errors.UserError(f'{translator.config.method} has no {name} to erase from')
+  mask = translation.masks[name]
+  if mask is None:
+    return np.ones((*translation.image.shape[:3], 1), np.float32)
+  return mask
+
+
+def _write_each(stems: Sequence[str], results: Iterable[Mapping[str, np.ndarray]]) -> list[str]:
+  """Writes each result's pictures as they come; returns their paths."""
+  written = []
+  for stem, result in zip(stems, results, strict=True):
+    for suffix, picture in result.items():
+      written.append(f'{stem}{suffix}.png')
+      images.save_png(written[-1], picture)
+  return written
+
+
+def _write_grids(stem: str, sources: Sequence[Picture], exemplars: Sequence[Picture | None],
+                 results: Sequence[Mapping[str, np.ndarray]], note: Callable[[str], None]
+                 ) -> list[str]:
+  """Writes a grid for each suffix; returns their paths."""
+  written = []
+  for suffix in results[0]:
+    pictures_of_pairs = [result[suffix] for result in results]
+    title = suffix.strip('_').replace('_', ' ') or 'translation'
+    explain = _ignore if suffix else note  # the names are the same in every grid
+    drawn = _drawn(sources, exemplars, pictures_of_pairs, title, explain)
+    written.append(f'{stem}{suffix}.png')
+    images.save_png(written[-1], drawn)
+  return written
+
+
+def _ignore(line: str) -> None:
+  """Drops a note."""
+
+
+def _drawn(sources: Sequence[Picture], exemplars: Sequence[Picture | None],
+           results: Sequence[np.ndarray], title: str, note: Callable[[str], None]) -> np.ndarray:
+  """Returns a grid: sources on the left, exemplars on top, results row by row."""
+  count = len(exemplars)
+  rows = []
+  for number, source in enumerate(sources):
+    rows.append([source.image, *results[number * count:(number + 1) * count]])
+  names = _labels(sources, 'row', note)
+  if exemplars == [None]:
+    return pictures.grid(rows, column_names=['source', title], row_names=names)
+  rows.insert(0, [None, *(exemplar.image for exemplar in exemplars)])
+  return pictures.grid(rows, row_names=['', *names],
+                       column_names=['', *_labels(exemplars, 'column', note)])
+
+
+def _labels(side: Sequence[Picture], kind: str, note: Callable[[str], None]) -> list[str]:
+  """Returns names that a grid can write, and notes what replaced ones stand for."""
+  labels, legend = pictures.labels([picture.name for picture in side], kind)
+  if legend:
+    note(legend)
+  return labels
