@@ -194,12 +194,27 @@ def _line(row: scores.Row, name: str) -> dict[str, str]:
   if baseline and measures.is_number(row[name]) and measures.is_number(row[baseline]):
     verdict = questions.comparison(name, row[name], row[baseline])
   return {
-      'title': measures.title(name),
+      'title': _title(name),
       'column': measures.label(name),
       'meaning': meaning.strip(),
       'value': _value(row, name),
       'verdict': verdict,
       'nothing': _value(row, baseline) if baseline else ''}
+
+
+def _title(name: str) -> str:
+  """Returns what is measured in words, such as 'transfer: error elsewhere'."""
+  measure = measures.Measure.parse(name)
+  entry = measures.quantity(measure)
+  if entry is None:
+    return name
+  words = entry.title or entry.name.replace('_', ' ')  # no unit: values are as in scores.csv
+  if measure.threshold:
+    words += f' cut at {measure.threshold}'
+  if measure.reference == measures.TRUTH:
+    words += ' of the truth'
+  task = measures.TASKS.get(measure.task, '')
+  return f'{task}: {words}' if task else words
 
 
 def _value(row: scores.Row, name: str) -> str:
@@ -216,7 +231,7 @@ def _course(rows: Sequence[scores.Row]) -> list[Markup]:
     return []
   drawn = [name for name in measures.ordered(rows[-1])
            if name != 'mask_threshold' and measures.better(name)]
-  return [_chart(rows, name) for name in drawn[:_CHARTS]]
+  return [_chart(rows, name, _title(name)) for name in drawn[:_CHARTS]]
 
 
 def _no_scores(workdir: str | os.PathLike, config: Mapping[str, Any],
@@ -259,14 +274,14 @@ def _group(metric: str) -> str:
   return ''
 
 
-def _chart(rows: Iterable[Mapping[str, Any]], name: str) -> Markup:
+def _chart(rows: Iterable[Mapping[str, Any]], name: str, title: str = '') -> Markup:
   steps, values = [], []
   for row in rows:
     # None stands for a number that is not finite; a text is not a point.
     if name in row and (row[name] is None or measures.is_number(row[name])):
       steps.append(row['step'])
       values.append(row[name])
-  return charts.line_chart(steps, values, name)
+  return charts.line_chart(steps, values, title or name)
 
 
 def _fact(value: Any) -> str:
