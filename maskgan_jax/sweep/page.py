@@ -65,7 +65,7 @@ def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translati
 
   Columns: input, (exemplar,) the runs' masks, the runs' outputs, the truth if there is one. The
   mask is the extra `change` of the translations, such as what was added, where grey means no
-  change; where no run has it, it is the source's mask. A run without such a mask has no such column.
+  change; where no run has it, the mask is the source's. A run without one has no such column.
 
   Args:
     batch: uint8 a, b, and perhaps truth_ab, truth_ba, all [B, H, W, 3].
