@@ -7,7 +7,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import blocks, layers, normalization
+from maskgan_jax.networks import layers, normalization
 
 
 class ConvDecoder(nn.Module):
@@ -58,7 +58,7 @@ class HighwayDecoder(nn.Module):
     x = normalization.HighwayAdaIN(self.mlp, self.deviation, self.scale, self.dtype,
                                    layers.he_normal)(content, mask, foreground, background)
     for _ in range(self.blocks):
-      x = blocks.Residual(normalization.LayerNorm, self.dtype)(x)
+      x = layers.Residual(normalization.LayerNorm, self.dtype)(x)
     width = x.shape[-1]
     for features in (width // 2, width // 4) if self.output else (width // 2,):
       x = layers.UpsampledConv(features, self.dtype, layers.he_normal)(x)
@@ -79,7 +79,7 @@ class UnitGenerator(nn.Module):
   Attributes:
     upsamplings: n.
     blocks: residual blocks.
-    norm: see blocks.Residual.
+    norm: see layers.Residual.
   """
   upsamplings: int = 2
   blocks: int = 3
@@ -90,7 +90,7 @@ class UnitGenerator(nn.Module):
   def __call__(self, x):
     init = layers.truncated_normal
     for _ in range(self.blocks):
-      x = blocks.Residual(self.norm, self.dtype, init)(x)
+      x = layers.Residual(self.norm, self.dtype, init)(x)
     for _ in range(self.upsamplings):
       x = layers.UpConv3x3(x.shape[-1] // 2, self.dtype, init)(x)
       x = jax.nn.leaky_relu(x, 0.2)

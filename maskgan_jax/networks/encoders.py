@@ -7,7 +7,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import blocks, interleaving, layers, normalization
+from maskgan_jax.networks import layers, normalization, streams
 
 
 class ConvEncoder(nn.Module):
@@ -54,7 +54,7 @@ class ContentEncoder(nn.Module):
       x = layers.DownConv(factor * self.width, padding='reflect', **options)(x)
       x = normalization.InstanceNorm(self.dtype, jax.nn.relu)(x)
     for _ in range(self.blocks):
-      x = blocks.Residual(normalization.InstanceNorm, self.dtype)(x)
+      x = layers.Residual(normalization.InstanceNorm, self.dtype)(x)
     return x
 
 
@@ -88,14 +88,14 @@ class StyleEncoder(nn.Module):
     for factor in (2, 4):
       x = layers.DownConv(factor * self.width, padding='reflect', **options)(x)
       x = jax.nn.leaky_relu(x, 0.01)
-    groups = interleaving.deinterleave(x, len(heads))
+    groups = streams.deinterleave(x, len(heads))
     codes = {}
     for name in self.heads:
       members = [g for g, head in enumerate(heads) if head == name]
       if members:
         x = StyleHead(4 * self.width, self.code, self.dtype, name=name)(
-            interleaving.interleave(*(groups[g] for g in members)))
-        codes.update(zip(members, interleaving.deinterleave(x, len(members)), strict=True))
+            streams.interleave(*(groups[g] for g in members)))
+        codes.update(zip(members, streams.deinterleave(x, len(members)), strict=True))
     return tuple(codes[g] for g in range(len(heads)))
 
 
@@ -123,7 +123,7 @@ class UnitEncoder(nn.Module):
   Attributes:
     downsamplings: n, of the stride-2 convolutions.
     blocks: residual blocks.
-    norm: see blocks.Residual.
+    norm: see layers.Residual.
   """
   width: int = 64
   downsamplings: int = 2
@@ -140,5 +140,5 @@ class UnitEncoder(nn.Module):
       x = layers.DownConv(self.width * 2 ** (i + 1), self.dtype, 'reflect', init, 3)(x)
       x = jax.nn.leaky_relu(x, 0.2)
     for _ in range(self.blocks):
-      x = blocks.Residual(self.norm, self.dtype, init)(x)
+      x = layers.Residual(self.norm, self.dtype, init)(x)
     return x

@@ -8,7 +8,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import convolutions, layers, replicas
+from maskgan_jax.networks import cpu_kernels, layers, replicas
 
 
 class BatchNorm(nn.Module):
@@ -98,7 +98,7 @@ def _normalize(module, x, axes, affine):
       scale, bias = (p.reshape(1, 1, 1, -1) for p in parameters)
       y = y * scale + bias
     return (module.activation(y) if module.activation else y).astype(module.dtype)
-  return convolutions.recomputed(compute)(x, *parameters)
+  return cpu_kernels.recomputed(compute)(x, *parameters)
 
 
 def standardized(x: jax.Array, axes: Sequence[int], epsilon: float = 1e-5) -> jax.Array:

@@ -7,7 +7,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import blocks, layers, normalization
+from maskgan_jax.networks import layers, normalization
 
 
 class ResnetGenerator(nn.Module):
@@ -37,7 +37,7 @@ class ResnetGenerator(nn.Module):
       x = layers.DownConv(features, self.dtype, kernel_init=init, size=3)(x)
       x = norm(self.dtype, jax.nn.relu)(x)
     for _ in range(self.blocks):
-      x = blocks.Residual(norm, self.dtype, init)(x)
+      x = layers.Residual(norm, self.dtype, init)(x)
     for features in (2 * self.width, self.width):
       x = layers.UpConv3x3(features, self.dtype, init, padding=1)(x)
       x = norm(self.dtype, jax.nn.relu)(x)
