@@ -4,9 +4,7 @@ XLA's CPU backend reaches a fifth of the machine's matrix products in its convol
 their gradients; transposed convolutions and tiny maps are an order of magnitude slower still. The
 forms here are matrix products instead: of Winograd's transformed tiles, of patches, of taps. All
 forms compute the same numbers (tests/networks/test_cpu_kernels.py, test_layers.py).
-
-`by_platform` is the one place that chooses, and `portable` switches the CPU's forms off. When XLA
-catches up, each function here becomes the plain form that stands beside it.
+`by_platform` is the one place that chooses, `portable` the switch that turns the CPU's forms off.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ import jax.numpy as jnp
 _NHWC = ('NHWC', 'HWIO', 'NHWC')
 _THIN = 4  # channels of an image or a map: too few for products of their own
 _SMALL = 4_500  # numbers in a kernel: with fewer, compiling takes longer than anything saves
-_LARGE = 16  # pixels of a side: the order of products that is fastest was measured on two cores
+_LARGE = 16  # pixels of a side; which order of products is fastest was measured on two cores
 _PORTABLE = contextvars.ContextVar('portable', default=False)
 
 
@@ -170,8 +168,7 @@ def _winograd(x, kernel):
   large as the input.
   """
   height, width = _output_size(x, kernel)
-  rows = _of_kernel(kernel)
-  weights = [_of_kernel(row) for row in rows]
+  weights = [_of_kernel(row) for row in _of_kernel(kernel)]
 
   # Columns first: tiles[j][i] is row i, column j of all tiles, then their transform.
   tiles = []
@@ -268,7 +265,7 @@ def _transposed_plain(x, kernel):
 
 
 def _transposed_as_product(x, kernel):
-  """Makes one product, and takes from its blocks what lies inside the result."""
+  """Makes one product, and cuts the border off its blocks."""
   batch, height, width, _ = x.shape
   out = kernel.shape[-1]
   blocks = (_patches_to_blocks if height >= _LARGE else _pixels_to_blocks)(x, kernel)
@@ -391,8 +388,7 @@ def _upsampled_convolution(x, kernel):
 def _phase_kernels(kernel):
   """Returns the 3x3 kernels of the four phases as one, [3, 3, C, 4 * O].
 
-  Its three taps are sums of five: for an even pixel of (0 1, 2 3, 4), for an odd one of
-  (0, 1 2, 3 4).
+  Three taps are sums of five: (0 1, 2 3, 4) for an even pixel, (0, 1 2, 3 4) for an odd one.
   """
   _, _, channels, features = kernel.shape
   even = jnp.stack([kernel[0] + kernel[1], kernel[2] + kernel[3], kernel[4]])

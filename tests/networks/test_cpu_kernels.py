@@ -12,7 +12,7 @@ from maskgan_jax.networks import cpu_kernels
 @pytest.fixture(autouse=True)
 def _small_kernels_too(monkeypatch):
   """Kernels as small as these would be left to the plain form."""
-  monkeypatch.setattr(convolutions, '_SMALL', 0)
+  monkeypatch.setattr(cpu_kernels, '_SMALL', 0)
 
 
 FORMS = {'_by_rows': [(5, 8, 6), (3, 5, 2), (1, 7, 3)], '_by_patches': [(7, 3, 8), (3, 1, 5)],
@@ -24,7 +24,7 @@ FORMS = {'_by_rows': [(5, 8, 6), (3, 5, 2), (1, 7, 3)], '_by_patches': [(7, 3, 8
 def test_forms_agree_with_their_gradients(form, shape, size):
   k, channels, features = shape
   x, kernel = normal(0, 2, *size, channels), normal(1, k, k, channels, features)
-  ours = value_and_vjp(getattr(convolutions, form), 2, x, kernel)
+  ours = value_and_vjp(getattr(cpu_kernels, form), 2, x, kernel)
   plain = value_and_vjp(cpu_kernels._plain, 2, x, kernel)
   for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
     close(one, other, 2e-5)
