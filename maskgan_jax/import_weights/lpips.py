@@ -52,18 +52,23 @@ def convert(paths: Sequence[str], states: Sequence[Mapping[str, Any]]
                       'bias': tensors.take(f'{theirs}.bias', (features,))}
   tensors.finish()
 
-  # The linear weights, one for each channel of a layer.
   sizes = _sizes(layers)
   _refuse_other_linear(paths, linear, net, sizes)
-  tensors = Tensors(paths[1], linear)
+  return params | _linear_weights(paths[1], linear, sizes), net
+
+
+def _linear_weights(path, arrays, sizes):
+  """Returns one weight for each channel of each layer, by our names."""
+  tensors = Tensors(path, arrays)
+  params = {}
   for number, size in enumerate(sizes):
     name = f'lin{number}.model.1.weight'
     weights = tensors.take(name, (1, size, 1, 1)).reshape(size)
     if (weights < 0).any():
-      raise errors.UserError(f'{paths[1]}: {name} has weights below zero, which LPIPS does not')
+      raise errors.UserError(f'{path}: {name} has weights below zero, which LPIPS does not')
     params[f'linear{number + 1}'] = weights
   tensors.finish()
-  return params, net
+  return params
 
 
 def checksums(paths: Sequence[str], net: str) -> dict[str, str]:

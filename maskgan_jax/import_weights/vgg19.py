@@ -64,15 +64,20 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   mean, scale = (np.asarray(values, np.float32) for values in _INPUTS[layout])
   params = {'input_mean': mean, 'input_scale': scale}
   for ours, (inputs, features) in vgg19.channels(width).items():
-    if layout == 'Keras':
-      kernel = tensors.take(f'{used[ours]}.{leaf}', (3, 3, inputs, features))
-      kernel = kernel[:, :, ::-1] if ours == 'conv1_1' else kernel  # BGR
-    else:  # [out, in, row, column] becomes [row, column, in, out]
-      kernel = tensors.take(f'{used[ours]}.{leaf}', (features, inputs, 3, 3)).transpose(2, 3, 1, 0)
+    kernel = _kernel(tensors, f'{used[ours]}.{leaf}', inputs, features)
+    if layout == 'Keras' and ours == 'conv1_1':
+      kernel = kernel[:, :, ::-1]  # BGR
     params[ours] = {'kernel': np.ascontiguousarray(kernel),
                     'bias': tensors.take(f'{used[ours]}.bias', (features,))}
   tensors.finish()
   return params, layout
+
+
+def _kernel(tensors: Tensors, name: str, inputs: int, features: int) -> np.ndarray:
+  """Returns a kernel [row, column, in, out], which torchvision has as [out, in, row, column]."""
+  if name.endswith('.kernel'):
+    return tensors.take(name, (3, 3, inputs, features))
+  return tensors.take(name, (features, inputs, 3, 3)).transpose(2, 3, 1, 0)
 
 
 def checksums(path: str) -> dict[str, str]:

@@ -76,15 +76,7 @@ def _gradient(mask, content):
   blocks enter by running sums: of all their pixels and, for the values at a block's ends, of the
   pixels that differ from these.
   """
-  # Sort and cut into blocks; the last block is padded with pixels of weight 0.
-  pixels = mask.size
-  values, order = lax.sort((mask, lax.iota(jnp.int32, pixels)), num_keys=1)
-  block = min(_BLOCK, pixels)
-  count = -(-pixels // block)
-  pad = (0, count * block - pixels)
-  values = jnp.pad(values, pad, mode='edge').reshape(count, block)
-  rows = jnp.pad(order, pad).reshape(count, block)
-  scale = jnp.pad(_inverse_norm(content)[order], pad).reshape(count, block)
+  order, rows, scale, values = _sorted_blocks(mask, content)
   low, high = values[:, 0], values[:, -1]
 
   def unit(rows, scale):
@@ -105,6 +97,8 @@ def _gradient(mask, content):
   def differentiate(block):
     rows, scale, values, before, after = block
     c = unit(rows, scale)
+
+    # Pairs within the block, then pixels of blocks below and above.
     sign = jnp.sign(values[:, None] - values[None, :])
     inside = (sign * jnp.matmul(c, c.T, precision=_EXACT)).sum(-1)
     less, less_low, more, more_high = jnp.matmul(
@@ -115,7 +109,27 @@ def _gradient(mask, content):
 
   before, after = jnp.moveaxis(before, 0, 1), jnp.moveaxis(after, 0, 1)
   gradient = _over_blocks(differentiate, (rows, scale, values, before, after))
-  return lax.sort((order, gradient.reshape(-1)[:pixels]), num_keys=1)[1]
+  return lax.sort((order, gradient.reshape(-1)[:mask.size]), num_keys=1)[1]
+
+
+def _sorted_blocks(mask, content):
+  """Sorts pixels by mask value and cuts them into K blocks of N.
+
+  The last block is padded with pixels of weight 0.
+
+  Returns:
+    The pixels in order; and of each block [K, N] the pixels, one over their content vectors'
+    lengths, and their mask values.
+  """
+  pixels = mask.size
+  values, order = lax.sort((mask, lax.iota(jnp.int32, pixels)), num_keys=1)
+  block = min(_BLOCK, pixels)
+  count = -(-pixels // block)
+  pad = (0, count * block - pixels)
+  values = jnp.pad(values, pad, mode='edge').reshape(count, block)
+  rows = jnp.pad(order, pad).reshape(count, block)
+  scale = jnp.pad(_inverse_norm(content)[order], pad).reshape(count, block)
+  return order, rows, scale, values
 
 
 def _sums_before(sums, different, edges):

@@ -69,12 +69,12 @@ _WEIGHT_NAMES = ('recon1_a', 'recon1_b', 'cycle', 'recon2_a', 'recon2_b', 'domai
 
 
 def weights(task: str) -> dict[str, float]:
-  """The authors' loss weights for one of the tasks in WEIGHTS."""
+  """Returns the authors' loss weights for one of the tasks in WEIGHTS."""
   return dict(zip(_WEIGHT_NAMES, WEIGHTS[task], strict=True))
 
 
 def get_default() -> ml_collections.ConfigDict:
-  """This method's part of a config, at the authors' settings for glasses at 128x128."""
+  """Returns this method's part of a config, at the authors' settings for glasses at 128x128."""
   config = ml_collections.ConfigDict()
   config.variant = 'official'
   config.model = dict(
@@ -192,6 +192,7 @@ class ContentTransfer(base.Method):
     )
 
   def init(self, rng, batch):
+    """See base: returns fresh parameters and state."""
     init, variables = base.initializer(self.networks, rng)
     common = init('common_encoder', batch['b'], train=True)
     separate = init('separate_encoder', batch['b'], train=True)

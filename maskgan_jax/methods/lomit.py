@@ -1,12 +1,12 @@
 """LOMIT, local mask-based image-to-image translation (Cho et al.; IJCAI 2019 and ICLR 2019 subm.).
 
-A local mask of the exemplar says what to take, one of the source where to put it, and highway AdaIN
-blends two styles per pixel. Content encoder E_c, style encoder E_s, mask network G_m (which the
+A local mask of the exemplar says what to take, a mask of the source says where to put it, and
+highway AdaIN blends two styles per pixel. Content encoder E_c, style encoder E_s, mask network G_m (which the
 ICLR paper calls A), decoder G with HAdaIN h, critic D with an auxiliary classifier:
 
   x_ab = G(h(E_c(a), m_a, E_s(m_b * b), E_s((1 - m_a) * a)))
 
-and the other way round. As in the authors' code a and b are any two images, and what D classifies
+and x_ba with a and b exchanged. As in the authors' code a and b are any two images, and what D classifies
 are their labels (`config.data.attributes`; without any, of which domain an image is).
 
 `config.variant`: 'ijcai' and 'iclr' are the papers ('paper' is the one that was published, IJCAI),
@@ -34,14 +34,14 @@ _IJCAI = dict(
     cosegmentation=False,  # m = G_m(E_c(x)); else its channels are gated by the other image's
     style_heads='shared',  # one E_s; 'separate': two that share their first layers; see below
     outer_convolutions=True,  # 7x7 before the encoders' strides and after the decoder: the code's
-    deviation='spatial',  # sigma in HAdaIN; the code's is 'rows' (networks/normalization.py)
-    style_scale='linear',  # gamma is what the MLP says; the code's is the exp of half of it
-    similarity_reduction='sum',  # R1 over pairs of pixels; 'mean' is a millionth at 32x32
+    deviation='spatial',  # sigma in HAdaIN; the code has 'rows' (networks/normalization.py)
+    style_scale='linear',  # gamma is the MLP's output; in the code the exp of half of it
+    similarity_reduction='sum',  # R1 over pairs of pixels; 'mean' is a millionth of it at 32x32
     size_reduction='sum',  # |m|_1 over the mask's own pixels
     regularized_masks='inputs',  # m_a and m_b; 'all': m_ab, m_ba, m_aa and m_bb as well
     style_difference=0.0,  # weight of -|E_s(a's foreground) - E_s(b's)|
-    # Of the mask network's batch norm. The papers are silent; 'batch' are those of the batch at
-    # hand, so a translation depends on the others that are computed with it.
+    # Of the mask network's batch norm. The papers are silent; 'batch' takes the statistics of the
+    # batch at hand, so a translation depends on the others that are computed with it.
     inference_statistics='running',
 )
 VARIANTS = {
@@ -81,8 +81,10 @@ AT_LEAST_ONE = ('width', 'style_size', 'mlp', 'critic_width', 'critic_depth', 'c
 
 
 def get_default() -> ml_collections.ConfigDict:
-  """This method's part of a config: networks, weights, optimizers as the authors' for hair and
-  smile at 128x128; batch size (8) and steps (200,000) are not part of it."""
+  """Returns this method's part of a config, at the authors' settings for hair and smile at 128x128.
+
+  Batch size (8) and steps (200,000) are not part of it.
+  """
   config = ml_collections.ConfigDict()
   config.variant = 'official'
   config.model = dict(
@@ -92,7 +94,7 @@ def get_default() -> ml_collections.ConfigDict:
       mlp=256,  # width of the MLPs from codes to HAdaIN's scale and shift
       mask_depth=6,  # convolutions of the mask network
       critic_width=64,  # channels after the first of the critic's stride-2 convolutions
-      critic_depth=6,  # of them; what is left of the image must be at least 2x2
+      critic_depth=6,  # of these convolutions; at least 2x2 pixels must be left of the image
       critic_every=5,  # critic updates per generator update
       similarity_size=0,  # side of the masks that R1 compares, pixels; 0 is image_size / 4, theirs
       exemplar_mask=True,  # False is LOMIT-- of IJCAI figure 7: styles of whole images

@@ -61,13 +61,16 @@ class BatchNorm(nn.Module):
       count = x.size // (groups * channels) * replicas.count()
       unbiased = var * (count / max(count - 1, 1))
       for group in range(groups) if order is None else order:
-        for average, value in ((average_mean, mean), (average_var, unbiased)):
-          average.value = (self.momentum * average.value
-                           + (1 - self.momentum) * lax.stop_gradient(value[group]))
+        self._update(average_mean, mean[group])
+        self._update(average_var, unbiased[group])
 
     factor = scale.reshape(1, channels) * lax.rsqrt(var + self.epsilon)
     y = centred * factor.reshape(wide) + bias.reshape((1,) * (grouped.ndim - 1) + (channels,))
     return y.reshape(x.shape).astype(self.dtype)
+
+  def _update(self, average, value):
+    average.value = (self.momentum * average.value
+                     + (1 - self.momentum) * lax.stop_gradient(value))
 
 
 class InstanceNorm(nn.Module):
