@@ -1,13 +1,13 @@
 """LOMIT, local mask-based image-to-image translation (Cho et al.; IJCAI 2019 and ICLR 2019 subm.).
 
 A local mask of the exemplar says what to take, a mask of the source says where to put it, and
-highway AdaIN blends two styles per pixel. Content encoder E_c, style encoder E_s, mask network G_m (which the
-ICLR paper calls A), decoder G with HAdaIN h, critic D with an auxiliary classifier:
+highway AdaIN blends two styles per pixel. Content encoder E_c, style encoder E_s, mask network G_m
+(which the ICLR paper calls A), decoder G with HAdaIN h, critic D with an auxiliary classifier:
 
   x_ab = G(h(E_c(a), m_a, E_s(m_b * b), E_s((1 - m_a) * a)))
 
-and x_ba with a and b exchanged. As in the authors' code a and b are any two images, and what D classifies
-are their labels (`config.data.attributes`; without any, of which domain an image is).
+and x_ba with a and b exchanged. As in the authors' code a and b are any two images, and D
+classifies their labels (`config.data.attributes`; without any, the domain of an image).
 
 `config.variant`: 'ijcai' and 'iclr' are the papers ('paper' is the one that was published, IJCAI),
 'official' the authors' code (github.com/AnonymousIclrAuthor/Highway-Adaptive-Instance-
