@@ -79,13 +79,10 @@ def _gradient(mask, content):
   order, rows, scale, values = _sorted_blocks(mask, content)
   low, high = values[:, 0], values[:, -1]
 
-  def unit(rows, scale):
-    return content[rows].astype(jnp.float32) * scale[:, None]
-
   def add(block):
     rows, scale, values, previous_high, next_low = block
     weight = jnp.stack([jnp.ones_like(values), values < next_low, values > previous_high])
-    return jnp.matmul(weight, unit(rows, scale), precision=_EXACT)
+    return jnp.matmul(weight, _unit(content, rows, scale), precision=_EXACT)
 
   # Sums of each block, and from them of all blocks before and after it.
   previous_high, next_low = jnp.append(-jnp.inf, high[:-1]), jnp.append(low[1:], jnp.inf)
@@ -96,7 +93,7 @@ def _gradient(mask, content):
 
   def differentiate(block):
     rows, scale, values, before, after = block
-    c = unit(rows, scale)
+    c = _unit(content, rows, scale)
 
     # Pairs within the block, then pixels of blocks below and above.
     sign = jnp.sign(values[:, None] - values[None, :])
@@ -130,6 +127,11 @@ def _sorted_blocks(mask, content):
   rows = jnp.pad(order, pad).reshape(count, block)
   scale = jnp.pad(_inverse_norm(content)[order], pad).reshape(count, block)
   return order, rows, scale, values
+
+
+def _unit(content, rows, scale):
+  """Returns the content vectors of these pixels, divided by their lengths."""
+  return content[rows].astype(jnp.float32) * scale[:, None]
 
 
 def _sums_before(sums, different, edges):
