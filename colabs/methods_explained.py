@@ -51,7 +51,7 @@ from PIL import Image
 from maskgan_jax import methods
 from maskgan_jax.data.drawn import avatar_faces, shape_drawing
 from maskgan_jax.data.images import load_image
-from maskgan_jax.losses import adversarial, mask_regularizers, penalties, perceptual, reconstruction
+from maskgan_jax.losses import adversarial, mask_regularizers, reconstruction
 from maskgan_jax.methods import base
 from maskgan_jax.networks import masks, normalization
 from maskgan_jax.runs import pictures
@@ -346,7 +346,7 @@ print(f'deviation of the mask within the hair: {spread[0]:.3f} before, {spread[1
 slope = jax.random.normal(jax.random.key(2), (8, 8, 3)) / 10
 real, fake = jax.random.normal(jax.random.key(3), (2, 4, 8, 8, 3))
 alpha = jax.random.uniform(jax.random.key(4), (4, 1, 1, 1))
-penalty = penalties.gradient_penalty(lambda x: (x * slope).sum((1, 2, 3)), real, fake, alpha)
+penalty = adversarial.gradient_penalty(lambda x: (x * slope).sum((1, 2, 3)), real, fake, alpha)
 compare('gradient penalty', penalty, (jnp.linalg.norm(slope.ravel()) - 1) ** 2)
 
 config, method, batch, params, state = small('avatars_hair_color')
@@ -445,12 +445,12 @@ show([[(m_a[0, ..., i] - eta) / (1 - eta) for i in most], [content[..., i] for i
 # %%
 maps = [b, b[:, ::2, ::2]]  # two "layers": the picture itself, and half of its pixels
 mirrored = [layer[:, :, ::-1] for layer in maps]
-style_of_mirrored = float(perceptual.style(mirrored, maps))
-print(f'mirrored: content {float(perceptual.content(mirrored, maps)):.4f}, '
+style_of_mirrored = float(reconstruction.style(mirrored, maps))
+print(f'mirrored: content {float(reconstruction.content(mirrored, maps)):.4f}, '
       f'style {style_of_mirrored:.1e}')
-print(f'another picture: content {float(perceptual.content([a, a[:, ::2, ::2]], maps)):.4f}, '
-      f'style {float(perceptual.style([a, a[:, ::2, ::2]], maps)):.1e}')
-gram = perceptual.gram(b)
+print(f'another picture: content {float(reconstruction.content([a, a[:, ::2, ::2]], maps)):.4f}, '
+      f'style {float(reconstruction.style([a, a[:, ::2, ::2]], maps)):.1e}')
+gram = reconstruction.gram(b)
 compare('Gram, first entry', gram[0, 0, 0], jnp.square(b[0, ..., 0]).mean())
 
 # %% [markdown]

@@ -1,1 +1,1 @@
-"""Others' checkpoints as this package's parameters: one file per kind, arrays in, arrays out."""
+"""Turns other projects' checkpoints into this package's parameters, one file a kind."""

@@ -70,22 +70,22 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
                            f'{", ".join(sorted(KINDS))}')
   converter = KINDS[kind]
   if len(paths) != len(converter.FILES):
-    raise errors.UserError(f'{kind} is imported from {len(converter.FILES)} FILE'
-                           f'{"s" * (len(converter.FILES) > 1)} ({", ".join(converter.FILES)}), '
-                           f'{len(paths)} given')
-  if kind == 'vgg19':
-    _import_vgg19(paths[0], output)
-    return
-  if kind == 'inception':
-    _import_inception(paths[0], output)
-    return
-  if kind == 'lpips':
-    _import_lpips(paths, output)
-    return
+    plural = 's' if len(converter.FILES) > 1 else ''
+    raise errors.UserError(f'{kind} is imported from {len(converter.FILES)} FILE{plural} '
+                           f'({", ".join(converter.FILES)}), {len(paths)} given')
+  if kind in _NETWORKS:
+    weights.require_new(output)
+    _NETWORKS[kind](paths, output)
+  else:
+    _import_run(kind, paths, output)
+
+
+def _import_run(kind: str, paths: list[str], output: str) -> None:
+  """Writes a run directory whose checkpoint is the converted one."""
   files.check_output(output, paths)
   if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
     raise errors.UserError(f'{output} exists and is not an empty folder; choose another --output')
-  converted = converter.convert(paths, [read(path) for path in paths])
+  converted = KINDS[kind].convert(paths, [read(path) for path in paths])
   converted.config.name = os.path.splitext(os.path.basename(paths[0]))[0]
   _write(converted, output)
   for note in converted.notes:
@@ -94,8 +94,8 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
         f'{converted.step}; use it with python -m maskgan_jax.translate --workdir={output}')
 
 
-def _import_vgg19(path: str, output: str) -> None:
-  weights.require_new(output)
+def _import_vgg19(paths: list[str], output: str) -> None:
+  path, = paths
   if not os.path.isfile(path):
     raise errors.UserError(f'no file {path}')
   checksums = vgg19.checksums(path)
@@ -108,70 +108,87 @@ def _import_vgg19(path: str, output: str) -> None:
   print(f'{output}: {weights.read_vgg19(output)[1]}')
 
 
-def _import_inception(path: str, output: str) -> None:
-  weights.require_new(output)
+def _import_inception(paths: list[str], output: str) -> None:
+  path, = paths
   params = inception.convert(path, read(path))
   checksums = inception.checksums(path)
-  weights.write(output, params, {'kind': 'inception', 'source': os.path.basename(path),
-                                 **checksums})
+  metadata = {'kind': 'inception', 'source': os.path.basename(path), **checksums}
+  weights.write(output, params, metadata)
   if not checksums['published']:
-    print(f'{path} is not {inception.PUBLISHED}, by its checksum; distances with it compare with '
-          "nobody's FID")
+    print(f'{path} is not {inception.PUBLISHED}, by its checksum; distances with it do not compare '
+          'with published FIDs')
   print(f'{output}: {weights.read_inception(output)[1]}')
 
 
 def _import_lpips(paths: list[str], output: str) -> None:
-  weights.require_new(output)
   params, net = lpips.convert(paths, [read(path) for path in paths])
   checksums = lpips.checksums(paths, net)
   source = ' and '.join(map(os.path.basename, paths))
   weights.write(output, params, {'kind': 'lpips', 'source': source, **checksums})
   if not checksums['published']:
     print(f"{' and '.join(paths)} are not both what torchvision and LPIPS's authors publish, by "
-          "their checksums; distances with them compare with nobody's LPIPS")
+          'their checksums; distances with them do not compare with published ones')
   print(f'{output}: {weights.read_lpips(output)[1]}')
 
 
+_NETWORKS = {'inception': _import_inception, 'lpips': _import_lpips, 'vgg19': _import_vgg19}
+
+
 def read(path: str) -> dict[str, Any]:
-  """A torch.save'd dict as plain data, its tensors as NumPy arrays; runs nothing that is in it."""
+  """Reads a torch.save'd dict, its tensors as NumPy arrays; runs nothing that the file holds."""
   if not os.path.isfile(path):
     raise errors.UserError(f'no file {path}')
   try:
-    import torch  # heavy, and nothing else in the package wants it
+    import torch  # heavy, and nothing else in the package needs it
   except ImportError as error:
     raise errors.UserError("reading a PyTorch checkpoint needs PyTorch: pip install "
                            "'maskgan-jax[convert]'") from error
 
-  def plain(value):
-    if isinstance(value, torch.Tensor):
-      if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise ValueError('a tensor is larger than its data')  # a small file, gigabytes in memory
-      value = value.detach()
-      return (value.float() if value.is_floating_point() else value).numpy()
-    if isinstance(value, dict):
-      return {key: plain(inner) for key, inner in value.items()}
-    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # of the pickle's protocol: it loads or it does not
-      loaded = plain(torch.load(path, map_location='cpu', weights_only=True))
+      loaded = _plain(torch, torch.load(path, map_location='cpu', weights_only=True))
   except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
     if errors.out_of_memory(error):
       raise
-    wanted = re.search(r'GLOBAL (\S+)', str(error))
-    if wanted:
-      raise errors.UserError(
-          f'{path} is refused: it asks for {wanted[1]} to be loaded, and only tensors are, because '
-          'anything else could run a program') from error
-    reason = (str(error).splitlines() or [''])[0][:100]
-    if 'Weights only load failed' in reason:
-      reason = 'not what torch.save writes'
-    raise errors.UserError(f'{path} is not a PyTorch checkpoint, or a damaged one '
-                           f'({type(error).__name__}: {reason})') from error
+    raise errors.UserError(_why_unreadable(path, error)) from error
   if not isinstance(loaded, dict):
-    raise errors.UserError(f'{path} holds a {_kind_of(loaded)}; a dict of state dicts is expected')
+    kind = 'tensor' if isinstance(loaded, np.ndarray) else type(loaded).__name__
+    raise errors.UserError(f'{path} holds a {kind}; a dict of state dicts is expected')
   return loaded
+
+
+def _plain(torch: Any, value: Any) -> Any:
+  """Returns dicts and lists with NumPy arrays in place of tensors."""
+  if isinstance(value, torch.Tensor):
+    # A small file must not become gigabytes in memory.
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+      raise ValueError('a tensor is larger than its data')
+    value = value.detach()
+    return (value.float() if value.is_floating_point() else value).numpy()
+  if isinstance(value, dict):
+    return {key: _plain(torch, inner) for key, inner in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [_plain(torch, inner) for inner in value]
+  return value
+
+
+def _why_unreadable(path: str, error: Exception) -> str:
+  """Returns a message about a file that torch.load refused."""
+  program = re.search(r'GLOBAL (\S+)', str(error))
+  if program:
+    return (f'{path} is refused: it asks for {program[1]} to be loaded, and only tensors are, '
+            'because anything else could run a program')
+  reason = _first_line(error)
+  if 'Weights only load failed' in reason:
+    reason = 'not what torch.save writes'
+  return (f'{path} is not a PyTorch checkpoint, or a damaged one '
+          f'({type(error).__name__}: {reason})')
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).splitlines() or [''])[0][:100]
 
 
 def _is_hdf5(path: str) -> bool:
@@ -180,19 +197,20 @@ def _is_hdf5(path: str) -> bool:
 
 
 def read_hdf5(path: str) -> dict[str, np.ndarray]:
-  """The arrays of an HDF5 file by their path in it; a group's attribute `name` replaces its own."""
+  """Reads arrays of an HDF5 file by their paths; a group's attribute `name` replaces its own."""
   try:
-    import h5py  # nothing else in the package wants it
+    import h5py  # nothing else in the package needs it
   except ImportError as error:
     raise errors.UserError("reading an HDF5 file needs h5py: pip install "
                            "'maskgan-jax[convert]'") from error
-  result, size = {}, os.path.getsize(path)
+  result = {}
+  size = os.path.getsize(path)
 
-  def visit(name, item):  # of what is in the file: links to others are not followed
+  def visit(name, item):  # links to other files are not followed
     nonlocal size
     if not isinstance(item, h5py.Dataset) or item.dtype.kind not in 'fiu':
       return
-    size -= item.nbytes / 64  # no compression makes more of trained weights
+    size -= item.nbytes / 64  # trained weights cannot be compressed by more
     if item.external or item.is_virtual or size < 0:
       raise ValueError('a tensor is elsewhere, or larger than its data')
     layer = item.parent.attrs.get('name')  # Keras 3 numbers the groups
@@ -206,18 +224,13 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
   except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
     if errors.out_of_memory(error):
       raise
-    reason = (str(error).splitlines() or [''])[0][:100]
     raise errors.UserError(f'{path} is not an HDF5 file, or a damaged one ({type(error).__name__}: '
-                           f'{reason})') from error
+                           f'{_first_line(error)})') from error
   return result
 
 
-def _kind_of(value: Any) -> str:
-  return 'tensor' if isinstance(value, np.ndarray) else type(value).__name__
-
-
 def _write(converted, output: str) -> None:
-  """The run directory, whole or not at all."""
+  """Writes the run directory, whole or not at all."""
   with files.folder_atomically(output) as temporary:
     identity = resumption.Identity.of(converted.config)
     with checkpoints.Checkpoints(temporary, identity=identity) as saved:

@@ -1,4 +1,4 @@
-"""What every kind of checkpoint is turned into."""
+"""The run that a method's checkpoint is turned into."""
 
 import dataclasses
 from typing import Any
@@ -10,13 +10,13 @@ from maskgan_jax import errors, methods
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-  """What a run directory is made of.
+  """The contents of a run directory.
 
   Attributes:
     config: of the run, as if it had been trained here.
     model: `model` item of its checkpoint.
     step: iterations that it was trained for, 0 if the file does not say.
-    notes: what the user should know, a line each.
+    notes: lines for the user.
   """
   config: ml_collections.ConfigDict
   model: dict[str, Any]
@@ -26,7 +26,7 @@ class Converted:
 
 def abstract(config: ml_collections.ConfigDict, where: str
              ) -> tuple[methods.base.Method, dict[str, Any], dict[str, Any]]:
-  """The method of `config`, and the shapes of its parameters and state.
+  """Returns the method of `config`, and the shapes of its parameters and state.
 
   UserError, naming the files `where` the sizes are from, if they make no model.
   """

@@ -21,7 +21,7 @@ from maskgan_jax.import_weights.tensors import Tensors
 
 FILES = ('checkpoint',)
 
-# Our group -> the names that its state dict goes by, and the Sequential inside.
+# Our group -> the names that its state dict has, and the Sequential inside.
 _NETWORKS = {'common_encoder': (('e1',), 'full'), 'separate_encoder': (('e2',), 'full'),
              'decoder_a': (('d_a', 'decoder'), 'main'), 'decoder_b': (('d_b', 'mustacher'), 'main'),
              'discriminator': (('disc',), 'classify')}
@@ -58,16 +58,17 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
 
 
 def _networks(path: str, checkpoint: Mapping[str, Any]) -> dict[str, Tensors]:
-  """Our group -> its tensors."""
-  known = {name: group for group, (names, _) in _NETWORKS.items() for name in names}
+  """Returns the tensors of each of our groups."""
+  group_of = {name: group for group, (names, _) in _NETWORKS.items() for name in names}
   networks = {}
   for name, value in checkpoint.items():
     if name in _IGNORED:
       continue
-    if name not in known:
+    if name not in group_of:
       raise errors.UserError(f'{path} is not a content transfer checkpoint: it has an entry '
-                             f'{name!r}{errors.nearest(str(name), known)}')
-    group, prefix = known[name], _NETWORKS[known[name]][1] + '.'
+                             f'{name!r}{errors.nearest(str(name), group_of)}')
+    group = group_of[name]
+    prefix = _NETWORKS[group][1] + '.'
     if group in networks:
       raise errors.UserError(f'{path} has both {" and ".join(_NETWORKS[group][0])}, two names of '
                              'the same network')
@@ -77,8 +78,8 @@ def _networks(path: str, checkpoint: Mapping[str, Any]) -> dict[str, Tensors]:
       if not str(tensor).startswith(prefix):
         raise errors.UserError(f'{path}: {name} has a tensor {tensor!r}; all are to start with '
                                f'{prefix!r}')
-    networks[group] = Tensors(f'{path}: {name}.{prefix[:-1]}',
-                              {tensor[len(prefix):]: array for tensor, array in value.items()})
+    arrays = {tensor[len(prefix):]: array for tensor, array in value.items()}
+    networks[group] = Tensors(f'{path}: {name}.{prefix[:-1]}', arrays)
   missing = [names for group, (names, _) in _NETWORKS.items()
              if group not in networks and group != 'discriminator']
   if missing:
@@ -88,7 +89,7 @@ def _networks(path: str, checkpoint: Mapping[str, Any]) -> dict[str, Tensors]:
 
 
 def _config(networks: Mapping[str, Tensors]) -> ml_collections.ConfigDict:
-  """The official config, at the sizes of these tensors."""
+  """Returns the official config, at the sizes of these tensors."""
   common, separate = networks['common_encoder'], networks['separate_encoder']
   depth = max(sum(name.endswith('.weight') for name in common.names(axes=4)), 1)
   widths = [common.shape(f'{3 * layer}.weight', 4)[0] for layer in range(depth)]
@@ -99,8 +100,8 @@ def _config(networks: Mapping[str, Tensors]) -> ml_collections.ConfigDict:
     discriminator_width, features = discriminator.shape('0.weight', 2)
     pixels = math.isqrt(features // max(widths[-1], 1))
     if not features or pixels ** 2 * widths[-1] != features:
-      raise errors.UserError(f'{discriminator.where}: 0.weight has {features} inputs, which is no '
-                             f"square code of e1's {widths[-1]} channels")
+      raise errors.UserError(f'{discriminator.where}: 0.weight has {features} inputs, which is not '
+                             f"a square code of e1's {widths[-1]} channels")
   config = run_config.default('content_transfer')
   config.update(variant='official', image_size=pixels * 2 ** depth)
   config.model.update(width=widths[0], depth=depth, separate_channels=separate_channels,
@@ -109,7 +110,7 @@ def _config(networks: Mapping[str, Tensors]) -> ml_collections.ConfigDict:
 
 
 def _group(tree: Mapping[str, Any], tensors: Tensors, pixels: int) -> dict[str, Any]:
-  """One network's parameters, or its statistics, as `tree` has them."""
+  """Returns one network's parameters, or its statistics, in the layout of `tree`."""
   result = {}
   for layer, leaves in tree.items():
     kind, index = layer.split('_')
@@ -125,7 +126,7 @@ def _group(tree: Mapping[str, Any], tensors: Tensors, pixels: int) -> dict[str, 
 
 def _leaf(kind: str, leaf: str, shape: tuple[int, ...], tensors: Tensors, position: int,
           pixels: int) -> np.ndarray:
-  """One array of ours, from theirs in PyTorch's layout."""
+  """Returns one of our arrays from theirs, which is in PyTorch's layout."""
   names = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean',
            'var': 'running_var'}
   name = f'{position}.{names[leaf]}'

@@ -1,4 +1,4 @@
-"""FID's Inception-v3 as pytorch-fid and torch-fidelity publish it, a state dict of one file."""
+"""The Inception-v3 of FID as pytorch-fid and torch-fidelity publish it: one state dict."""
 
 from collections.abc import Mapping
 import hashlib
@@ -19,7 +19,7 @@ _THEIRS = {'kernel': 'conv.weight', 'scale': 'bn.weight', 'bias': 'bn.bias',
 
 
 def convert(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-  """Parameters of pretrained_networks.inception.InceptionV3 from arrays of `path`, by name.
+  """Returns parameters of pretrained_networks.inception.InceptionV3 from the arrays of `path`.
 
   UserError where a tensor is missing, of another shape, or not of this network.
   """
@@ -30,21 +30,24 @@ def convert(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
   _refuse_others(path, arrays)
   tensors = Tensors(path, arrays)
 
-  def taken(shapes, prefix):
-    if 'kernel' not in shapes:
-      return {name: taken(inner, f'{prefix}{name}.') for name, inner in shapes.items()}
-    return {leaf: _take(tensors, prefix + _THEIRS[leaf], shape) for leaf, shape in shapes.items()}
+  def take_all(shapes, prefix):
+    if 'kernel' in shapes:
+      return {leaf: _take(tensors, prefix + _THEIRS[leaf], shape) for leaf, shape in shapes.items()}
+    return {name: take_all(inner, f'{prefix}{name}.') for name, inner in shapes.items()}
+
   shapes = inception.shapes()
-  classes, features = shapes['fc'].pop('bias'), shapes.pop('fc')['kernel'][0]
-  params = taken(shapes, '')
-  params['fc'] = {'kernel': np.ascontiguousarray(tensors.take('fc.weight', (*classes, features)).T),
-                  'bias': tensors.take('fc.bias', classes)}
+  head = shapes.pop('fc')
+  params = take_all(shapes, '')
+  features, classes = head['kernel']
+  kernel = tensors.take('fc.weight', (classes, features))
+  params['fc'] = {'kernel': np.ascontiguousarray(kernel.T),
+                  'bias': tensors.take('fc.bias', head['bias'])}
   tensors.finish(ignored=('.bn.num_batches_tracked',))
   return params
 
 
 def checksums(path: str) -> dict[str, str]:
-  """'sha256' of the file, and whether it is 'published': 'FID', or '' for an unknown file."""
+  """Returns 'sha256' of the file, and 'published': 'FID', or '' for an unknown file."""
   try:
     with open(path, 'rb') as file:
       sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
@@ -65,7 +68,7 @@ def _take(tensors, name, shape):
 
 
 def _refuse_others(path, arrays):
-  """UserError that names the network, if it is a well-known other one."""
+  """Raises UserError that names the network, if it is another well-known one."""
   head = arrays.get('fc.weight')
   if any(name.startswith('AuxLogits.') for name in arrays) or (
       head is not None and head.shape == (1000, 2048)):

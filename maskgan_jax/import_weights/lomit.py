@@ -35,19 +35,14 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
   All sizes are read off the shapes. UserError where a tensor is missing, unknown or of another
   shape than these say.
   """
-  states = [_state_dict(path, file, role)
-            for path, file, role in zip(paths, files, FILES, strict=True)]
-  notes, heads = [], [{name.removeprefix(prefix): x for name, x in states[0].items()
-                       if name.startswith(prefix)} for prefix in (_FOREGROUND, _BACKGROUND)]
-  tied = heads[0].keys() == heads[1].keys() and all(
-      np.array_equal(x, heads[1][name]) for name, x in heads[0].items())
-  if tied:
-    for name in heads[1]:
-      del states[0][_BACKGROUND + name]
-  else:
+  generator, critic = (_state_dict(path, file, role)
+                       for path, file, role in zip(paths, files, FILES, strict=True))
+  notes = []
+  tied = _drop_tied_head(generator)
+  if not tied:
     notes.append(f'{paths[0]} has two different style heads, where the authors have one: '
                  "config.model.style_heads is 'separate'")
-  generator, critic = (Tensors(path, state) for path, state in zip(paths, states, strict=True))
+  generator, critic = Tensors(paths[0], generator), Tensors(paths[1], critic)
   config = _config(generator, critic)
   if not tied:
     config.model.style_heads = 'separate'
@@ -71,8 +66,23 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
   return Converted(config, model, 0, notes)
 
 
+def _drop_tied_head(generator: dict[str, np.ndarray]) -> bool:
+  """Removes the background's style head if it equals the foreground's; returns whether it did."""
+  background = [name for name in generator if name.startswith(_BACKGROUND)]
+  foreground = [name for name in generator if name.startswith(_FOREGROUND)]
+  if len(foreground) != len(background):
+    return False
+  for name in background:
+    twin = generator.get(_FOREGROUND + name.removeprefix(_BACKGROUND))
+    if twin is None or not np.array_equal(generator[name], twin):
+      return False
+  for name in background:
+    del generator[name]
+  return True
+
+
 def _state_dict(path: str, file: Mapping[str, Any], role: str) -> dict[str, np.ndarray]:
-  """The state dict, without the prefix that torch's DataParallel puts before every name."""
+  """Returns the state dict without the prefix that torch's DataParallel puts before every name."""
   for name, value in file.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):
       raise errors.UserError(f'{path} is not a LOMIT {role}: its entry {name!r} is not a '
@@ -89,7 +99,7 @@ def _state_dict(path: str, file: Mapping[str, Any], role: str) -> dict[str, np.n
 
 
 def _config(generator: Tensors, critic: Tensors) -> ml_collections.ConfigDict:
-  """The official config, at the sizes of these tensors and with the authors' data."""
+  """Returns the official config, at the sizes of these tensors and with the authors' data."""
   def count(tensors, axes, pattern):
     return sum(bool(re.fullmatch(pattern, name)) for name in tensors.names(axes))
 
@@ -117,8 +127,9 @@ def _config(generator: Tensors, critic: Tensors) -> ml_collections.ConfigDict:
 
 
 def layer_names(config: ml_collections.ConfigDict) -> dict[str, str]:
-  """Our layer, 'group/module/...' without a Linear's inner Dense, to the authors' name of it."""
-  model, names = config.model, {}
+  """Returns the authors' names of our layers, 'group/module/...' without a Linear's inner Dense."""
+  model = config.model
+  names = {}
   for i, layer in enumerate(('Conv_0', 'DownConv_0', 'DownConv_1')):
     names[f'content_encoder/{layer}'] = f'c_encoder.main.{i}.conv'
     names[f'content_encoder/InstanceNorm_{i}'] = f'c_encoder.main.{i}.norm'
@@ -151,7 +162,7 @@ def layer_names(config: ml_collections.ConfigDict) -> dict[str, str]:
 
 
 def _array(tensors: Tensors, name: str, shape: tuple[int, ...], size: int) -> np.ndarray:
-  """One array of ours, from theirs in PyTorch's layout.
+  """Returns one of our arrays from theirs, which is in PyTorch's layout.
 
   `size` is the side of a convolution's kernel that is a Linear layer here.
   """

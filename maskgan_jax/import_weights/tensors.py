@@ -32,7 +32,7 @@ class Tensors:
     return shape
 
   def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The tensor `name` as float32, which is to be finite and of that shape."""
+    """Returns the tensor `name` as float32; it must be finite and of that shape."""
     array = self._look(name)
     if name in self._taken:
       raise ValueError(f'{self.where}: {name} is used twice')
@@ -48,9 +48,9 @@ class Tensors:
     return array
 
   def finish(self, ignored: tuple[str, ...] = ()) -> None:
-    """UserError if a tensor was not taken, unless its name ends with one of `ignored`."""
+    """Raises UserError if a tensor was not taken, unless its name ends with one of `ignored`."""
     left = [name for name in self._arrays
-            if name not in self._taken and not name.endswith(ignored or ('\0',))]
+            if name not in self._taken and not name.endswith(ignored)]
     if left:
       more = f' and {len(left) - 1} more' if len(left) > 1 else ''
       raise errors.UserError(f'{self.where}: {left[0]}{more}: nothing of that name in this '

@@ -1,8 +1,9 @@
 """VGG-19's published weights: torchvision's state dict, and Keras's HDF5 files, old and new.
 
-They are two networks. torchvision's takes RGB in [0, 1], less a mean, over a deviation; Keras's are
-those of the paper's authors, made for Caffe, and take BGR in [0, 255] less a mean. Neither can be
-folded into the first convolution, whose zero padding comes after them: they are parameters.
+They are two networks. torchvision's takes RGB in [0, 1] less a mean, over a deviation. Keras's is
+the network of the paper's authors, made for Caffe, which takes BGR in [0, 255] less a mean. Mean
+and deviation cannot be folded into the first convolution, whose zero padding comes after them, so
+they are parameters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +21,14 @@ FILES = ('weights',)
 
 _COUNTS = (2, 2, 4, 4, 4)  # convolutions of each block
 _OTHERS = {'VGG-11': (1, 1, 2, 2, 2), 'VGG-13': (2, 2, 2, 2, 2), 'VGG-16': (2, 2, 3, 3, 3)}
-_INPUTS = {  # mean and scale of RGB, where pictures are in [0, 1]
+_INPUTS = {  # mean and scale of RGB in [0, 1]
     'torchvision': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     'Keras': ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)}
-# Beginnings of SHA-256, as in torchvision's file names, and Keras's MD5, of what was trained on
-# ImageNet by those who publish it.
+# Of the published files, which were trained on ImageNet: the beginning of SHA-256, as in
+# torchvision's file names, or MD5, as Keras has it.
 _PUBLISHED = ('dcbb9e9d', 'cbe5617147190e668d6c5d5026f83318', '253f8cb515780f3b799900260a226db6')
-# Caffe's network under torchvision's names (github.com/jcjohnson/pytorch-vgg): only its checksum
-# tells that it takes other pictures.
+# Caffe's network under torchvision's names (github.com/jcjohnson/pytorch-vgg). Only its checksum
+# shows that it takes other pictures.
 _CAFFE = ('d01eb7cb',)
 
 
@@ -35,7 +36,7 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   """Converts the arrays of the file `path`, by name.
 
   The width is read off the shapes. UserError where a tensor of the first thirteen convolutions is
-  missing or of another shape, or where there is one that VGG-19 does not have.
+  missing or of another shape, or where VGG-19 does not have a tensor of the file.
 
   Returns:
     Parameters of pretrained_networks.vgg19.VGG19 without a head, and the layout: 'torchvision' or
@@ -63,19 +64,24 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   mean, scale = (np.asarray(values, np.float32) for values in _INPUTS[layout])
   params = {'input_mean': mean, 'input_scale': scale}
   for ours, (inputs, features) in vgg19.channels(width).items():
-    if layout == 'Keras':
-      kernel = tensors.take(f'{used[ours]}.{leaf}', (3, 3, inputs, features))
-      kernel = kernel[:, :, ::-1] if ours == 'conv1_1' else kernel  # BGR
-    else:  # [out, in, row, column] becomes [row, column, in, out]
-      kernel = tensors.take(f'{used[ours]}.{leaf}', (features, inputs, 3, 3)).transpose(2, 3, 1, 0)
+    kernel = _kernel(tensors, f'{used[ours]}.{leaf}', inputs, features)
+    if layout == 'Keras' and ours == 'conv1_1':
+      kernel = kernel[:, :, ::-1]  # BGR
     params[ours] = {'kernel': np.ascontiguousarray(kernel),
                     'bias': tensors.take(f'{used[ours]}.bias', (features,))}
   tensors.finish()
   return params, layout
 
 
+def _kernel(tensors: Tensors, name: str, inputs: int, features: int) -> np.ndarray:
+  """Returns a kernel [row, column, in, out], which torchvision has as [out, in, row, column]."""
+  if name.endswith('.kernel'):
+    return tensors.take(name, (3, 3, inputs, features))
+  return tensors.take(name, (features, inputs, 3, 3)).transpose(2, 3, 1, 0)
+
+
 def checksums(path: str) -> dict[str, str]:
-  """'sha256' of the file, and whether it is 'published': 'ImageNet', or '' for an unknown file.
+  """Returns 'sha256' of the file, and 'published': 'ImageNet', or '' for an unknown file.
 
   UserError for a file that is known to be something else than its names say.
   """
@@ -106,19 +112,19 @@ def _layers(counts: Sequence[int], layout: str) -> list[str]:
 
 
 def _refuse_others(path: str, arrays: Mapping[str, np.ndarray], layout: str) -> None:
-  """UserError that names the VGG that this is, if it is another one."""
+  """Raises UserError that names the VGG, if it is another one."""
   if any(name.endswith(('.running_mean', '.running_var')) for name in arrays):
     raise errors.UserError(f'{path} is a VGG with batch normalisation (vgg19_bn?); VGG-19 without '
                            'it is needed')
-  found = {name.rpartition('.')[0] for name, x in arrays.items() if x.ndim == 4}
+  layers = {name.rpartition('.')[0] for name, x in arrays.items() if x.ndim == 4}
   for other, counts in _OTHERS.items():
-    if found == set(_layers(counts, layout)):
+    if layers == set(_layers(counts, layout)):
       raise errors.UserError(f'{path} is a {other}, by the convolutions that it has; VGG-19 is '
                              'needed')
 
 
 def _keras_names(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """'block1_conv1.kernel', 'block1_conv1.bias', ... whichever Keras wrote the file.
+  """Returns the arrays as 'block1_conv1.kernel', 'block1_conv1.bias', ..., for any Keras.
 
   Keras 1: block1_conv1/block1_conv1_W_1:0; 2: block1_conv1/block1_conv1/kernel:0, without ':0' in
   3, and below model_weights/ in a whole model; 3's .weights.h5: block1_conv1/0, by `read_hdf5`.

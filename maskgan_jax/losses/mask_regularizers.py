@@ -1,8 +1,8 @@
-"""Regularisers of the local masks of one image; for more, jax.vmap.
+"""Regularisers of the local masks of one image; jax.vmap them over several.
 
 `similarity` is LOMIT's R1 (ICLR eq. 13, unnumbered in IJCAI), as the papers have it: the sum over
-all pairs of pixels. The authors' code takes the mean, which is this divided by N * N; their weight
-of 0.1 belongs to the mean. Several masks of one image share the work on its content with
+all pairs of pixels. The authors' code takes the mean, which is the sum divided by N * N; their
+weight of 0.1 belongs to the mean. Several masks of one image share the work on its content with
 `jax.vmap(similarity, in_axes=(0, None))`.
 """
 
@@ -17,39 +17,39 @@ _EXACT = lax.Precision.HIGHEST  # TPUs and recent GPUs would round products of f
 
 
 def similarity_pairwise(mask: jax.Array, content: jax.Array) -> jax.Array:
-  """The definition of `similarity`, in O(N^2) memory and O(N^2 C) time."""
+  """Computes `similarity` by its definition, in O(N^2) memory and O(N^2 C) time."""
   mask, content = _flat(mask, content)
   unit = content.astype(jnp.float32) * _inverse_norm(content)[:, None]
-  return (_absolute(mask[:, None] - mask[None, :]) * jnp.matmul(unit, unit.T, precision=_EXACT)
-          ).sum()
+  products = jnp.matmul(unit, unit.T, precision=_EXACT)
+  return (_absolute(mask[:, None] - mask[None, :]) * products).sum()
 
 
 def similarity(mask: jax.Array, content: jax.Array) -> jax.Array:
-  """sum over i, j of |m_i - m_j| <c_i, c_j> with unit content vectors, in O(N log N + N C).
+  """Sums |m_i - m_j| <c_i, c_j> over i and j with unit content vectors, in O(N log N + N C).
 
-  Pixels with equal mask values contribute nothing to the gradient; none goes into the content.
+  Pixels with equal mask values contribute nothing to the gradient. The content gets no gradient.
 
   Args:
     mask: N values in [0, 1], of any shape.
     content: the N pixels' content vectors in the same order, [..., C]; zero vectors stay zero.
 
   Returns:
-    A float32 scalar: the sum, to be divided by N * N for the mean.
+    A float32 scalar: the sum; divided by N * N it is the mean.
   """
   mask, content = _flat(mask, content)
   gradient = _gradient(lax.stop_gradient(mask), content)
   # The sum is linear in the mask as long as the order of its values stays: mask . gradient. The
-  # gradient adds up to zero, so the mean may go, and with it most of the rounding.
+  # gradient adds up to zero, so the mask's mean may go, and with it most of the rounding.
   return jnp.sum((mask - lax.stop_gradient(mask.mean())) * gradient)
 
 
 def size(mask: jax.Array) -> jax.Array:
-  """The mean of the mask: LOMIT's R2 (IJCAI) and R3 (ICLR eq. 15) divided by the pixels."""
+  """Returns the mean of the mask: LOMIT's R2 (IJCAI), R3 (ICLR eq. 15) over the pixels' number."""
   return mask.astype(jnp.float32).mean()
 
 
 def total_variation(mask: jax.Array) -> jax.Array:
-  """Sum of absolute differences of neighbouring pixels, [..., H, W, 1]; zero gradient at ties."""
+  """Sums absolute differences of neighbours in [..., H, W, 1]; ties have zero gradient."""
   mask = mask.astype(jnp.float32)
   return sum(_absolute(jnp.diff(mask, axis=axis)).sum() for axis in (-3, -2))
 
@@ -59,7 +59,7 @@ def _absolute(x):
 
 
 def _flat(mask, content):
-  """[N] in float32, and [N, C] without gradient."""
+  """Returns the mask as float32 [N], and the content as [N, C] without gradient."""
   mask, content = jnp.asarray(mask, jnp.float32), jnp.asarray(content)
   return mask.reshape(-1), lax.stop_gradient(content.reshape(mask.size, content.shape[-1]))
 
@@ -70,11 +70,53 @@ def _inverse_norm(content):
 
 
 def _gradient(mask, content):
-  """[N]: 2 c_k . (sum of c_j with m_j < m_k - sum of c_j with m_j > m_k), c of length 1.
+  """Returns [N]: 2 c_k . (sum of c_j with m_j < m_k - sum of c_j with m_j > m_k), c of length 1.
 
-  Pixels are sorted by mask value and cut into blocks. Within a block all pairs are compared; of
-  other blocks only running sums are needed, of all their pixels and, for the values at a block's
-  ends, of those that differ from these.
+  Pixels are sorted by mask value and cut into blocks. Within a block all pairs are compared. Other
+  blocks enter by running sums: of all their pixels and, for the values at a block's ends, of the
+  pixels that differ from these.
+  """
+  order, rows, scale, values = _sorted_blocks(mask, content)
+  low, high = values[:, 0], values[:, -1]
+
+  def add(block):
+    rows, scale, values, previous_high, next_low = block
+    weight = jnp.stack([jnp.ones_like(values), values < next_low, values > previous_high])
+    return jnp.matmul(weight, _unit(content, rows, scale), precision=_EXACT)
+
+  # Sums of each block, and from them of all blocks before and after it.
+  previous_high, next_low = jnp.append(-jnp.inf, high[:-1]), jnp.append(low[1:], jnp.inf)
+  blocks = _over_blocks(add, (rows, scale, values, previous_high, next_low))
+  sums, smaller, larger = jnp.moveaxis(blocks, 1, 0)
+  before = _sums_before(sums, smaller, low)
+  after = _sums_before(sums[::-1], larger[::-1], high[::-1])[:, ::-1]
+
+  def differentiate(block):
+    rows, scale, values, before, after = block
+    c = _unit(content, rows, scale)
+
+    # Pairs within the block, then pixels of blocks below and above.
+    sign = jnp.sign(values[:, None] - values[None, :])
+    inside = (sign * jnp.matmul(c, c.T, precision=_EXACT)).sum(-1)
+    less, less_low, more, more_high = jnp.matmul(
+        jnp.concatenate([before, after]), c.T, precision=_EXACT)
+    less = jnp.where(values == values[0], less_low, less)
+    more = jnp.where(values == values[-1], more_high, more)
+    return 2 * (inside + less - more)
+
+  before, after = jnp.moveaxis(before, 0, 1), jnp.moveaxis(after, 0, 1)
+  gradient = _over_blocks(differentiate, (rows, scale, values, before, after))
+  return lax.sort((order, gradient.reshape(-1)[:mask.size]), num_keys=1)[1]
+
+
+def _sorted_blocks(mask, content):
+  """Sorts pixels by mask value and cuts them into K blocks of N.
+
+  The last block is padded with pixels of weight 0.
+
+  Returns:
+    The pixels in order; and of each block [K, N] the pixels, one over their content vectors'
+    lengths, and their mask values.
   """
   pixels = mask.size
   values, order = lax.sort((mask, lax.iota(jnp.int32, pixels)), num_keys=1)
@@ -84,44 +126,21 @@ def _gradient(mask, content):
   values = jnp.pad(values, pad, mode='edge').reshape(count, block)
   rows = jnp.pad(order, pad).reshape(count, block)
   scale = jnp.pad(_inverse_norm(content)[order], pad).reshape(count, block)
-  low, high = values[:, 0], values[:, -1]
+  return order, rows, scale, values
 
-  def unit(rows, scale):
-    return content[rows].astype(jnp.float32) * scale[:, None]
 
-  def add(block):
-    rows, scale, values, previous_high, next_low = block
-    weight = jnp.stack([jnp.ones_like(values), values < next_low, values > previous_high])
-    return jnp.matmul(weight, unit(rows, scale), precision=_EXACT)
-
-  sums, smaller, larger = jnp.moveaxis(_over_blocks(add, (
-      rows, scale, values, jnp.append(-jnp.inf, high[:-1]), jnp.append(low[1:], jnp.inf))), 1, 0)
-  before = _sums_before(sums, smaller, low)
-  after = _sums_before(sums[::-1], larger[::-1], high[::-1])[:, ::-1]
-
-  def differentiate(block):
-    rows, scale, values, before, after = block
-    c = unit(rows, scale)
-    sign = jnp.sign(values[:, None] - values[None, :])
-    inside = (sign * jnp.matmul(c, c.T, precision=_EXACT)).sum(-1)
-    less, less_low, more, more_high = jnp.matmul(
-        jnp.concatenate([before, after]), c.T, precision=_EXACT)
-    less = jnp.where(values == values[0], less_low, less)
-    more = jnp.where(values == values[-1], more_high, more)
-    return 2 * (inside + less - more)
-
-  gradient = _over_blocks(differentiate, (rows, scale, values, jnp.moveaxis(before, 0, 1),
-                                          jnp.moveaxis(after, 0, 1)))
-  return lax.sort((order, gradient.reshape(-1)[:pixels]), num_keys=1)[1]
+def _unit(content, rows, scale):
+  """Returns the content vectors of these pixels, divided by their lengths."""
+  return content[rows].astype(jnp.float32) * scale[:, None]
 
 
 def _sums_before(sums, different, edges):
-  """[2, K, C]: for each of K blocks, sums over the blocks before it.
+  """Returns sums over the blocks before each of K blocks, [2, K, C].
 
   Args:
     sums: [K, C], of each block's content.
-    different: [K, C], of those of its pixels whose value is not that of the next block's edge.
-    edges: [K], the values of the blocks' edges towards the blocks before; sorted either way.
+    different: [K, C], the same of its pixels whose value differs from the next block's edge.
+    edges: [K], the values of the blocks' edges towards the blocks before; sorted up or down.
 
   Returns:
     The sums of all pixels before a block, and of those that differ from the value of its edge.

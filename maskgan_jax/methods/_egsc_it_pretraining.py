@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from maskgan_jax.losses import adversarial, reconstruction
 from maskgan_jax.methods import base
 from maskgan_jax.networks import replicas
-from maskgan_jax.networks.interleaving import deinterleave, interleave
+from maskgan_jax.networks.streams import deinterleave, interleave
 
 _PARTS = ('features', 'pretrain_shared_encoder', 'pretrain_shared_generator', 'pretrain_generator')
 

@@ -14,21 +14,24 @@ Pool = dict[str, jax.Array]
 
 
 def init(size: int, shape: tuple[int, ...]) -> Pool:
-  """An empty pool for `size` images of a shape [H, W, C]; size 0 keeps nothing."""
+  """Returns an empty pool for `size` images of a shape [H, W, C]; size 0 keeps nothing."""
   return {'images': jnp.zeros((size, *shape)), 'count': jnp.int32(0)}
 
 
 def query(pool: Pool, images: jax.Array, rng: jax.Array) -> tuple[jax.Array, Pool]:
-  """What a discriminator is to see in place of `images` [B, H, W, C], and the new pool.
+  """Returns what a discriminator sees in place of `images` [B, H, W, C], and the new pool.
 
-  While the pool fills, each image goes in and comes back. Once it is full, with probability 1/2 the
-  image itself comes back, and else a stored one, whose place it takes. No gradient passes.
+  While the pool fills, each image goes in and comes back. Once it is full, the image itself comes
+  back with probability 1/2; else a stored image does, and the new one takes its place. No gradient
+  passes.
   """
   size = pool['images'].shape[0]
   images = lax.stop_gradient(images)
   if size == 0:
     return images, pool
-  try:  # replicas keep one pool between them: each sees all images and returns its own
+
+  # Replicas share one pool: each sees all images and returns those of its own part of the batch.
+  try:
     replica = lax.axis_index(replicas.DATA_AXIS)
     everything = lax.all_gather(images, replicas.DATA_AXIS, tiled=True)
   except NameError:

@@ -10,7 +10,8 @@ what to paint through it), and the discriminator C on common codes.
 VARIANTS lists where the two differ, each a switch in `config.model`.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 from jax import lax
@@ -21,8 +22,7 @@ from ml_collections import config_dict
 from maskgan_jax import errors
 from maskgan_jax.losses import adversarial, reconstruction
 from maskgan_jax.methods import base
-from maskgan_jax.networks import decoders, discriminators, encoders, masks
-from maskgan_jax.networks.interleaving import deinterleave, interleave
+from maskgan_jax.networks import decoders, discriminators, encoders, masks, streams
 
 VARIANTS = {
     'paper': dict(
@@ -48,6 +48,14 @@ VARIANTS = {
     ),
 }
 
+CHOICES = {  # of the switches that are words
+    'common_widths': ('minus_separate', 'minus_one_and_two_separate'),
+    'recon2_a_code': ('zeros', 'separate'),
+    'confusion_target': ('with', 'without'),
+    'removal_code': ('zeros', 'separate'),
+}
+AT_LEAST_ONE = ('width', 'depth', 'separate_channels', 'discriminator_width')
+
 # The authors' weights per task: lambda_1, lambda_2, lambda_3, lambda_4, lambda_5 and that of L_DC,
 # which the paper's sum has unweighted beside lambdas that it does not give.
 WEIGHTS = {
@@ -61,12 +69,12 @@ _WEIGHT_NAMES = ('recon1_a', 'recon1_b', 'cycle', 'recon2_a', 'recon2_b', 'domai
 
 
 def weights(task: str) -> dict[str, float]:
-  """The authors' loss weights for one of the tasks in WEIGHTS."""
+  """Returns the authors' loss weights for one of the tasks in WEIGHTS."""
   return dict(zip(_WEIGHT_NAMES, WEIGHTS[task], strict=True))
 
 
 def get_default() -> ml_collections.ConfigDict:
-  """This method's part of a config, at the authors' settings for glasses at 128x128."""
+  """Returns this method's part of a config, at the authors' settings for glasses at 128x128."""
   config = ml_collections.ConfigDict()
   config.variant = 'official'
   config.model = dict(
@@ -106,6 +114,41 @@ def make(config: ml_collections.ConfigDict) -> 'ContentTransfer':
   return ContentTransfer(config)
 
 
+def check(config: ml_collections.ConfigDict, switches: Mapping[str, Any]) -> None:
+  """Raises UserError where a value makes no sense; `switches` are those chosen by the config."""
+  base.require_square(config)
+  for name, choices in CHOICES.items():
+    base.one_of(f'model.{name}', switches[name], choices)
+  for name, norm in config.norms.items():
+    base.one_of(f'norms.{name}', norm, tuple(reconstruction.BY_NAME))
+  base.one_of('compute_dtype', config.compute_dtype, ('float32', 'bfloat16'))
+  for name in AT_LEAST_ONE:
+    if config.model[name] < 1:
+      raise errors.UserError(f'config.model.{name} is {config.model[name]}; it must be at least 1')
+  stride = 2 ** config.model.depth
+  if config.image_size % stride or config.image_size < stride:
+    raise errors.UserError(
+        f'config.image_size is {config.image_size}, but {config.model.depth} stride-2 convolutions '
+        f'(config.model.depth) need a multiple of {stride}')
+
+
+class Parts(NamedTuple):
+  """What the losses look at, by name: a and b are the images, ab is what a gets from b.
+
+  Attributes:
+    common: codes of a and b, [B, h, w, C].
+    separate: codes of a and b.
+    without: D_A's images of a and b, [B, H, W, 3] in [-1, 1].
+    mask: of ab, aa and bb, [B, H, W, 1] in [0, 1].
+    raw: images of ab, aa and bb that are painted through their masks.
+  """
+  common: streams.Streams
+  separate: streams.Streams
+  without: streams.Streams
+  mask: streams.Streams
+  raw: streams.Streams
+
+
 class ContentTransfer(base.Method):
   """The five networks and the two players; see the module's docstring."""
 
@@ -119,31 +162,17 @@ class ContentTransfer(base.Method):
   }
 
   def __init__(self, config: ml_collections.ConfigDict):
-    base.require_square(config)
-    model = config.model
     self.switches = base.switches(config, VARIANTS)
-    base.one_of('model.common_widths', self.switches.common_widths,
-                ('minus_separate', 'minus_one_and_two_separate'))
-    base.one_of('model.recon2_a_code', self.switches.recon2_a_code, ('zeros', 'separate'))
-    base.one_of('model.confusion_target', self.switches.confusion_target, ('with', 'without'))
-    base.one_of('model.removal_code', self.switches.removal_code, ('zeros', 'separate'))
-    self.norms = {name: getattr(reconstruction, base.one_of(f'norms.{name}', norm, ('l1', 'l2')))
-                  for name, norm in config.norms.items()}
-    for name in ('width', 'depth', 'separate_channels', 'discriminator_width'):
-      if model[name] < 1:
-        raise errors.UserError(f'config.model.{name} is {model[name]}; it must be at least 1')
+    check(config, self.switches)
+    model = config.model
     self.weights = config.weights
+    self.norms = {name: reconstruction.BY_NAME[norm] for name, norm in config.norms.items()}
+    self.remat = config.remat
     self.detach_background = model.detach_background
     self.removal_threshold = model.removal_threshold
     self.separate_channels = model.separate_channels
-    stride = 2 ** model.depth
-    if config.image_size % stride or config.image_size < stride:
-      raise errors.UserError(
-          f'config.image_size is {config.image_size}, but {model.depth} stride-2 convolutions '
-          f'(config.model.depth) need a multiple of {stride}')
-    dtype = jnp.dtype(base.one_of('compute_dtype', config.compute_dtype,
-                                  ('float32', 'bfloat16')))
-    self.remat = config.remat
+
+    dtype = jnp.dtype(config.compute_dtype)
     common, separate, decoder = widths(model.width, model.depth, model.separate_channels,
                                        self.switches.common_widths)
     leak = self.switches.decoder_leak
@@ -163,6 +192,7 @@ class ContentTransfer(base.Method):
     )
 
   def init(self, rng, batch):
+    """See base: returns fresh parameters and state."""
     init, variables = base.initializer(self.networks, rng)
     common = init('common_encoder', batch['b'], train=True)
     separate = init('separate_encoder', batch['b'], train=True)
@@ -172,88 +202,118 @@ class ContentTransfer(base.Method):
     init('discriminator', common)
     return variables
 
-  # Networks in training: statistics of the batch at hand; `stats` is updated in place.
+  # In training: streams by name, each normalised by its own batch statistics. Images are a and b;
+  # ab is decoded from the common code of a and the separate code of b.
 
-  def _train(self, name, params, stats, x, groups=1, order=None):
+  def _together(self, name, params, stats, *, output=None, statistics=None, **inputs):
+    """Applies a network to streams at once.
+
+    Args:
+      name: of the network.
+      params: see base.
+      stats: batch statistics by network.
+      output: activation of the network, if any.
+      statistics: names of the streams, in the order in which they go into the running averages;
+        None is each once.
+      **inputs: arrays by name.
+
+    Returns:
+      What comes out by name (of several outputs a tuple), and new batch statistics.
+    """
+    options = streams.statistics(tuple(inputs), statistics)
+
     def apply(params, stats, x):
       return self.networks[name].apply({'params': params, 'batch_stats': stats}, x, train=True,
-                                       groups=groups, order=order, mutable=['batch_stats'])
+                                       mutable=['batch_stats'], **options)
 
-    if self.remat:
-      apply = jax.checkpoint(apply)
-    y, updates = apply(params[name], stats[name], x)
-    stats[name] = updates['batch_stats']
-    return y
+    apply = jax.checkpoint(apply) if self.remat else apply
+    joined = streams.interleave(*inputs.values())
+    joined, updates = apply(params[name], stats[name], joined)
+    outputs = streams.cut(streams.apart(output(joined) if output else joined, tuple(inputs)))
+    return outputs, {**stats, name: updates['batch_stats']}
 
-  def autoencoder_loss(self, params, model_state, batch, rng):
-    """Equations 3 and 5 to 9; the order of batch-norm updates is the authors'."""
-    del rng
-    a, b = batch['a'], batch['b']
-    stats = dict(model_state['batch_stats'])
-    c_b, c_a = deinterleave(
-        self._train('common_encoder', params, stats, interleave(b, a), groups=2), 2)
+  def _exchange(self, params, stats, a, b):
+    """Takes images apart and decodes what the losses look at.
+
+    Returns:
+      Parts, and new batch statistics; the order of their updates is the authors'.
+    """
+    common, stats = self._together('common_encoder', params, stats, b=b, a=a)
     if self.switches.recon2_a_code == 'separate':
-      s_b, s_a = deinterleave(
-          self._train('separate_encoder', params, stats, interleave(b, a), groups=2), 2)
-      zeros = jnp.zeros_like(s_b)
+      separate, stats = self._together('separate_encoder', params, stats, b=b, a=a)
+      zeros = jnp.zeros_like(separate.b)
     else:
-      s_b = self._train('separate_encoder', params, stats, b)
-      s_a = zeros = jnp.zeros_like(s_b)
+      separate, stats = self._together('separate_encoder', params, stats, b=b)
+      zeros = jnp.zeros_like(separate.b)
+      separate |= streams.Streams(a=zeros)
 
-    def codes(*pairs):
-      return interleave(*(jnp.concatenate(pair, axis=-1) for pair in pairs))
-
-    without_b, without_a = deinterleave(
-        jnp.tanh(self._train('decoder_a', params, stats, codes((c_b, zeros), (c_a, zeros)),
-                             groups=2)), 2)
+    without, stats = self._together(
+        'decoder_a', params, stats, output=jnp.tanh,
+        b=_code(common.b, zeros), a=_code(common.a, zeros))
     # The authors decode (b, b) twice, for the two backgrounds: once is enough, but counts twice in
     # the running averages.
-    m, raw = split_mask(self._train('decoder_b', params, stats,
-                                    codes((c_b, s_b), (c_a, s_b), (c_a, s_a)),
-                                    groups=3, order=(0, 1, 2, 0)))
-    (m_bb, m_ab, m_aa), (raw_bb, raw_ab, raw_aa) = deinterleave(m, 3), deinterleave(raw, 3)
+    (mask, raw), stats = self._together(
+        'decoder_b', params, stats, output=split_mask, statistics=('bb', 'ab', 'aa', 'bb'),
+        bb=_code(common.b, separate.b),
+        ab=_code(common.a, separate.b),
+        aa=_code(common.a, separate.a))
+    return Parts(common, separate, without, mask, raw), stats
 
-    background = lax.stop_gradient(without_b) if self.detach_background else without_b
-    z_ab = masks.composite(m_ab, raw_ab, a)  # eq. 2
-    cycle_c = self._train('common_encoder', params, stats, z_ab)
-    cycle_s = self._train('separate_encoder', params, stats, z_ab)
-    if not self.switches.cycle_common:
-      cycle_c, target_c = lax.stop_gradient((cycle_c, c_a))  # reported, not trained
-    else:
-      target_c = c_a
-    cycle_common = reconstruction.l2(cycle_c, target_c)
-    cycle_separate = reconstruction.l2(cycle_s, s_b)
-    target = 1.0 if self.switches.confusion_target == 'with' else 0.0
-    logits = self.networks['discriminator'].apply({'params': params['discriminator']},
-                                                  interleave(c_a, c_b))
-    logits_a, logits_b = deinterleave(logits, 2)
-    recon1, recon2 = self.norms['recon1'], self.norms['recon2']
+  def autoencoder_loss(self, params, model_state, batch, rng):
+    """Computes equations 3 and 5 to 9."""
+    del rng
+    a, b = batch['a'], batch['b']
+    parts, stats = self._exchange(params, model_state['batch_stats'], a, b)
+    common, separate, without, mask, raw = parts
+    z_ab = masks.composite(mask.ab, raw.ab, a)  # eq. 2
+    cycle_common, cycle_separate, stats = self._cycle(params, stats, z_ab, common.a, separate.b)
+
+    background = lax.stop_gradient(without.b) if self.detach_background else without.b
+    recon1, recon2, l2 = self.norms['recon1'], self.norms['recon2'], reconstruction.l2
     losses = {
-        'domain_confusion': (adversarial.binary_cross_entropy(logits_a, target)
-                             + adversarial.binary_cross_entropy(logits_b, target)),  # eq. 3
-        'recon1_a': recon1(without_a, a),  # eq. 5
-        'recon1_b': recon1(masks.composite(m_bb, raw_bb, background), b),  # eqs. 6, 7
-        'recon2_a': recon2(masks.composite(m_aa, raw_aa, a), a),  # eq. 8
-        'recon2_b': recon2(masks.composite(m_bb, raw_bb, b), b),
+        'domain_confusion': self._domain_confusion(params, common),  # eq. 3
+        'recon1_a': recon1(without.a, a),  # eq. 5
+        'recon1_b': recon1(masks.composite(mask.bb, raw.bb, background), b),  # eqs. 6, 7
+        'recon2_a': recon2(masks.composite(mask.aa, raw.aa, a), a),  # eq. 8
+        'recon2_b': recon2(masks.composite(mask.bb, raw.bb, b), b),
         'cycle': cycle_separate + (cycle_common if self.switches.cycle_common else 0.0),  # eq. 9
-        'mask_l2': reconstruction.l2(m_aa, 0 * m_aa) + reconstruction.l2(m_bb, 0 * m_bb),
+        'mask_l2': l2(mask.aa, 0 * mask.aa) + l2(mask.bb, 0 * mask.bb),
     }
-    loss = sum(self.weights[name] * value for name, value in losses.items()
-               if self.weights[name])
-    metrics = dict(losses, cycle_common=cycle_common, **masks.statistics(m_ab))
+    loss = sum(self.weights[name] * value for name, value in losses.items() if self.weights[name])
+    metrics = dict(losses, cycle_common=cycle_common, **masks.statistics(mask.ab))
     return loss, (metrics, {**model_state, 'batch_stats': stats})
 
+  def _cycle(self, params, stats, z_ab, common_a, separate_b):
+    """Returns both terms of eq. 9, the common code's and the separate one's, and new statistics."""
+    common, stats = self._together('common_encoder', params, stats, ab=z_ab)
+    separate, stats = self._together('separate_encoder', params, stats, ab=z_ab)
+    codes = common.ab, common_a
+    if not self.switches.cycle_common:
+      codes = lax.stop_gradient(codes)  # reported, not trained
+    return reconstruction.l2(*codes), reconstruction.l2(separate.ab, separate_b), stats
+
+  def _domain_confusion(self, params, common):
+    """Computes eq. 3: both codes are pushed to the same label."""
+    target = 1.0 if self.switches.confusion_target == 'with' else 0.0
+    logits = self._discriminate(params, a=common.a, b=common.b)
+    return (adversarial.binary_cross_entropy(logits.a, target)
+            + adversarial.binary_cross_entropy(logits.b, target))
+
+  def _discriminate(self, params, **codes):
+    """Returns C's logits of common codes by name."""
+    joined = streams.interleave(*codes.values())
+    logits = self.networks['discriminator'].apply({'params': params['discriminator']}, joined)
+    return streams.cut(streams.apart(logits, tuple(codes)))
+
   def discriminator_loss(self, params, model_state, batch, rng):
-    """Equation 4: C tells codes of b (label 1) from codes of a (label 0)."""
+    """Computes equation 4: C tells codes of b (label 1) from codes of a (label 0)."""
     del rng
-    stats = dict(model_state['batch_stats'])
-    codes = self._train('common_encoder', params, stats, interleave(batch['b'], batch['a']),
-                        groups=2)
-    logits = self.networks['discriminator'].apply({'params': params['discriminator']}, codes)
-    logits_b, logits_a = deinterleave(logits, 2)
-    loss = (adversarial.binary_cross_entropy(logits_b, 1.0)
-            + adversarial.binary_cross_entropy(logits_a, 0.0))
-    accuracy = ((logits_b > 0).mean() + (logits_a < 0).mean()) / 2
+    common, stats = self._together('common_encoder', params, model_state['batch_stats'],
+                                   b=batch['b'], a=batch['a'])
+    logits = self._discriminate(params, b=common.b, a=common.a)
+    loss = (adversarial.binary_cross_entropy(logits.b, 1.0)
+            + adversarial.binary_cross_entropy(logits.a, 0.0))
+    accuracy = ((logits.b > 0).mean() + (logits.a < 0).mean()) / 2
     return loss, ({'accuracy': accuracy}, {**model_state, 'batch_stats': stats})
 
   # Inference: running averages.
@@ -263,53 +323,55 @@ class ContentTransfer(base.Method):
         {'params': params[name], 'batch_stats': model_state['batch_stats'][name]}, x, train=False)
 
   def encode(self, params, model_state, common_image, separate_image):
-    """(Ec(common_image), Es(separate_image)), each [B, h, w, channels]."""
+    """Returns (Ec(common_image), Es(separate_image)), each [B, h, w, channels]."""
     return (self._apply('common_encoder', params, model_state, common_image),
             self._apply('separate_encoder', params, model_state, separate_image))
 
   def decode(self, params, model_state, common, separate):
-    """Mask [B, H, W, 1] and raw image [B, H, W, 3] from two codes (eq. 1)."""
-    code = jnp.concatenate([common, separate], axis=-1)
+    """Returns the mask [B, H, W, 1] and the raw image [B, H, W, 3] of two codes (eq. 1)."""
+    code = _code(common, separate)
     return split_mask(self._apply('decoder_b', params, model_state, code))
 
   def unmasked_removal(self, params, model_state, image):
-    """D_A(Ec(image)): the whole image painted anew without the content."""
+    """Returns D_A(Ec(image)): the whole image painted anew without the content."""
     common = self._apply('common_encoder', params, model_state, image)
     if self.switches.removal_code == 'separate':
       separate = self._apply('separate_encoder', params, model_state, image)
     else:
       separate = jnp.zeros((*common.shape[:-1], self.separate_channels), common.dtype)
-    code = jnp.concatenate([common, separate], axis=-1)
-    return jnp.tanh(self._apply('decoder_a', params, model_state, code))
+    return jnp.tanh(self._apply('decoder_a', params, model_state, _code(common, separate)))
 
   def segment(self, params, model_state, image):
-    """m(b, b), the soft mask of the content in `image` (section 3, inference)."""
-    return self.decode(params, model_state, *self.encode(params, model_state, image, image))[0]
+    """Returns m(b, b), the soft mask of the content in `image` (section 3, inference)."""
+    common, separate = self.encode(params, model_state, image, image)
+    mask, _ = self.decode(params, model_state, common, separate)
+    return mask
 
   def translate(self, params, model_state, source, exemplar, *, source_mask=None,
                 exemplar_mask=None, rng=None):
-    """z(source, exemplar).
+    """Returns z(source, exemplar).
 
     A given source_mask replaces m(a, b). What a given exemplar_mask leaves out of m(b, b) is
     painted over with the exemplar's own removal before Es sees it, so it is not transferred.
     """
     del rng
     predicted = self.segment(params, model_state, exemplar)
-    if exemplar_mask is not None:
-      erased = jnp.clip(predicted - exemplar_mask, 0, 1)
-      exemplar = masks.composite(erased, self.unmasked_removal(params, model_state, exemplar),
-                                 exemplar)
-    else:
+    if exemplar_mask is None:
       exemplar_mask = predicted
-    mask, raw = self.decode(params, model_state,
-                            *self.encode(params, model_state, source, exemplar))
+    else:
+      erased = jnp.clip(predicted - exemplar_mask, 0, 1)
+      removed = self.unmasked_removal(params, model_state, exemplar)
+      exemplar = masks.composite(erased, removed, exemplar)
+
+    common, separate = self.encode(params, model_state, source, exemplar)
+    mask, raw = self.decode(params, model_state, common, separate)
     if source_mask is not None:
       mask = jnp.broadcast_to(source_mask, mask.shape)
     image = masks.composite(mask, raw, source)
     return base.Translation(image, mask, exemplar_mask, {'raw': raw})
 
   def remove(self, params, model_state, image, *, mask=None, threshold=None):
-    """The image without its content: D_A(Ec(b)) inside the binarised mask, b outside.
+    """Returns the image without its content: D_A(Ec(b)) inside the binarised mask, b outside.
 
     Args:
       params: see base.
@@ -326,7 +388,10 @@ class ContentTransfer(base.Method):
     return base.Translation(removed, mask, None, {'binary_mask': binary})
 
   def interpolate(self, params, model_state, source, exemplar_1, exemplar_2, weight):
-    """z with the separate code (1 - weight) Es(exemplar_1) + weight Es(exemplar_2) (Figure 4)."""
+    """Returns z with the separate code (1 - weight) Es(exemplar_1) + weight Es(exemplar_2).
+
+    This is how Figure 4 walks from one exemplar to another.
+    """
     common, separate_1 = self.encode(params, model_state, source, exemplar_1)
     separate_2 = self._apply('separate_encoder', params, model_state, exemplar_2)
     separate = (1 - weight) * separate_1 + weight * separate_2
@@ -335,28 +400,33 @@ class ContentTransfer(base.Method):
 
 
 def widths(width: int, depth: int, separate: int, rule: str) -> tuple[tuple[int, ...], ...]:
-  """Channels of Ec, Es and the decoders, layer by layer.
+  """Returns the channels of Ec, Es and the decoders, layer by layer.
 
   At width 32, depth 6, 25 separate channels: Ec 32-64-128-256-487-487, Es 32-64-128-128-128-25,
   decoders 512-256-128-64-32 and the output layer.
   """
-  full = [width * min(2 ** i, 16) for i in range(depth)]
+  full = [width * min(2 ** layer, 16) for layer in range(depth)]
   code = full[-1]
   if rule == 'minus_one_and_two_separate':
     if depth < 2:
       raise errors.UserError(f'config.model.depth is {depth}, but common_widths={rule!r} needs 2')
-    common = full[:-2] + [full[-2] - separate, code - 2 * separate]
+    common = [*full[:-2], full[-2] - separate, code - 2 * separate]
   else:
-    common = [w - separate if w == code else w for w in full]
+    common = [channels - separate if channels == code else channels for channels in full]
   if min(common) < 1:
     raise errors.UserError(
         f'config.model.separate_channels ({separate}) leaves Ec no channels: its widths would be '
         f'{common}; raise config.model.width or lower separate_channels')
-  separate_widths = [width * min(2 ** i, 4) for i in range(depth - 1)] + [separate]
-  decoder = [width * 2 ** max(depth - 2 - i, 0) for i in range(depth - 1)]
-  return tuple(common), tuple(separate_widths), tuple(decoder)
+  separate_widths = [width * min(2 ** layer, 4) for layer in range(depth - 1)]
+  decoder = [width * 2 ** max(depth - 2 - layer, 0) for layer in range(depth - 1)]
+  return tuple(common), (*separate_widths, separate), tuple(decoder)
 
 
-def split_mask(output: Any) -> tuple[jax.Array, jax.Array]:
-  """D_B's four channels -> (mask in [0, 1], raw image in [-1, 1])."""
+def split_mask(output: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Splits D_B's four channels into the mask in [0, 1] and the raw image in [-1, 1]."""
   return jax.nn.sigmoid(output[..., :1]), jnp.tanh(output[..., 1:])
+
+
+def _code(common: jax.Array, separate: jax.Array) -> jax.Array:
+  """Returns what decoders take: the channels of both codes."""
+  return jnp.concatenate([common, separate], axis=-1)

@@ -25,11 +25,11 @@ import ml_collections
 from ml_collections import config_dict
 
 from maskgan_jax import errors
-from maskgan_jax.losses import perceptual, reconstruction
+from maskgan_jax.losses import reconstruction
 from maskgan_jax.methods import _egsc_it_pretraining, base
-from maskgan_jax.networks import blocks, decoders, discriminators, encoders, layers, masks
+from maskgan_jax.networks import decoders, discriminators, encoders, layers, masks
 from maskgan_jax.networks import normalization as norms
-from maskgan_jax.networks.interleaving import deinterleave, interleave, swap
+from maskgan_jax.networks.streams import deinterleave, interleave, swap
 from maskgan_jax.pretrained_networks import files as weights_lib
 from maskgan_jax.pretrained_networks import vgg19
 
@@ -170,7 +170,7 @@ class EgscIt(base.Method):
     model, switches, dtype = self.model, self.switches, self.dtype
     norm = norms.InstanceNorm if switches.residual_norm == 'instance' else None
     encoder = encoders.UnitEncoder(model.width, model.downsamplings, model.blocks, norm, dtype)
-    shared = blocks.Residual(norm, dtype, layers.truncated_normal)
+    shared = layers.Residual(norm, dtype, layers.truncated_normal)
     generator = decoders.UnitGenerator(model.downsamplings, model.blocks, norm, dtype)
     discriminator = discriminators.PatchDiscriminator(
         model.discriminator_width, model.discriminator_depth, switches.discriminator_twice,
@@ -341,10 +341,10 @@ class EgscIt(base.Method):
     frozen = {'perceptual': jax.lax.stop_gradient(params['perceptual'])}
 
     def features(x):
-      return [perceptual.normalized(f) for f in self._apply('perceptual', frozen, x)]
+      return [reconstruction.unit_length(f) for f in self._apply('perceptual', frozen, x)]
     found, targets = features(translations), features(images)
-    return {'content': 2 * perceptual.content(found, targets),
-            'style': 2 * perceptual.style(found, [swap(target) for target in targets])}
+    return {'content': 2 * reconstruction.content(found, targets),
+            'style': 2 * reconstruction.style(found, [swap(target) for target in targets])}
 
   # Inference.
 

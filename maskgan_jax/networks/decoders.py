@@ -7,7 +7,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import blocks, layers, normalization
+from maskgan_jax.networks import layers, normalization
 
 
 class ConvDecoder(nn.Module):
@@ -36,15 +36,16 @@ class ConvDecoder(nn.Module):
 class HighwayDecoder(nn.Module):
   """LOMIT's decoder: HAdaIN once, residual blocks, two convolutions after an upsampling each.
 
-  ICLR appendix 7.1; the code's are layer normalisation outside the residual blocks too and, after
-  it all, a 7x7 convolution. [B, h, w, C], mask [B, h, w, 1], two codes [B, S] -> [B, 4h, 4w, 3] in
-  [-1, 1], float32.
+  ICLR appendix 7.1; the authors' code also has layer normalisation outside the residual blocks and
+  a 7x7 convolution at the end. [B, h, w, C], mask [B, h, w, 1], two codes [B, S] -> [B, 4h, 4w, 3]
+  in [-1, 1], float32.
 
   Attributes:
     mlp: width of the MLPs (see normalization.HighwayAdaIN).
     blocks: residual blocks.
-    deviation: see normalization.HighwayAdaIN; likewise `scale`.
-    output: whether there is the 7x7 convolution; else the second of the two makes the image.
+    deviation: see normalization.HighwayAdaIN.
+    scale: see normalization.HighwayAdaIN.
+    output: whether it ends with the 7x7 convolution; else the second of the two makes the image.
   """
   mlp: int = 256
   blocks: int = 4
@@ -58,9 +59,10 @@ class HighwayDecoder(nn.Module):
     x = normalization.HighwayAdaIN(self.mlp, self.deviation, self.scale, self.dtype,
                                    layers.he_normal)(content, mask, foreground, background)
     for _ in range(self.blocks):
-      x = blocks.Residual(normalization.LayerNorm, self.dtype)(x)
+      x = layers.Residual(normalization.LayerNorm, self.dtype)(x)
     width = x.shape[-1]
-    for features in (width // 2, width // 4) if self.output else (width // 2,):
+    widths = (width // 2, width // 4) if self.output else (width // 2,)
+    for features in widths:
       x = layers.UpsampledConv(features, self.dtype, layers.he_normal)(x)
       x = normalization.LayerNorm(self.dtype, jax.nn.relu)(x)
     if self.output:
@@ -71,7 +73,7 @@ class HighwayDecoder(nn.Module):
 
 
 class UnitGenerator(nn.Module):
-  """A domain's own part of UNIT's generator, as EGSC-IT's code has it: UnitEncoder the other way.
+  """One domain's part of UNIT's generator, as EGSC-IT's code has it: UnitEncoder backwards.
 
   Residual blocks, transposed 3x3 stride-2 convolutions that halve the channels, LeakyReLU 0.2, a
   1x1 convolution and tanh. [B, h, w, C] -> [B, h * 2**n, w * 2**n, 3] in [-1, 1], float32.
@@ -79,7 +81,7 @@ class UnitGenerator(nn.Module):
   Attributes:
     upsamplings: n.
     blocks: residual blocks.
-    norm: see blocks.Residual.
+    norm: see layers.Residual.
   """
   upsamplings: int = 2
   blocks: int = 3
@@ -90,7 +92,7 @@ class UnitGenerator(nn.Module):
   def __call__(self, x):
     init = layers.truncated_normal
     for _ in range(self.blocks):
-      x = blocks.Residual(self.norm, self.dtype, init)(x)
+      x = layers.Residual(self.norm, self.dtype, init)(x)
     for _ in range(self.upsamplings):
       x = layers.UpConv3x3(x.shape[-1] // 2, self.dtype, init)(x)
       x = jax.nn.leaky_relu(x, 0.2)

@@ -11,9 +11,9 @@ from maskgan_jax.networks import layers, normalization
 
 
 class CodeDiscriminator(nn.Module):
-  """Two fully connected layers on a code: which domain is it from (content transfer, appendix A)?
+  """Two fully connected layers that tell which domain a code is from.
 
-  [B, ...] -> float32 logits [B]; the paper's C is their sigmoid.
+  Content transfer, appendix A, whose C is the sigmoid of a logit. [B, ...] -> float32 logits [B].
   """
   width: int = 512
   dtype: Any = jnp.float32
@@ -45,7 +45,8 @@ class PatchCritic(nn.Module):
       x = layers.DownConv(self.width * 2 ** i, self.dtype, 'reflect', init)(x)
       x = jax.nn.leaky_relu(x, 0.01)
     scores = layers.Conv(1, 3, self.dtype, kernel_init=init, name='scores')(x)
-    # A convolution as large as the map.
+
+    # A linear layer on the whole map is a convolution as large as the map.
     logits = layers.Linear(self.classes, self.dtype, init, name='classes')(
         x.reshape(x.shape[0], -1))
     return scores.astype(jnp.float32), logits.astype(jnp.float32)
@@ -59,9 +60,9 @@ class PatchDiscriminator(nn.Module):
 
   Attributes:
     depth: of the convolutions; the first has no normalisation.
-    twice: whether LeakyReLU 0.2 comes both before and after the normalisation (of the first
-      convolution: twice), as in the code; else after it only.
-    bounded: whether the scores go through LeakyReLU 0.2 too, as in the code.
+    twice: whether LeakyReLU 0.2 comes both before and after the normalisation (after the first
+      convolution: twice), as in the code; else only after it.
+    bounded: whether the scores also go through LeakyReLU 0.2, as in the code.
   """
   width: int = 64
   depth: int = 4
@@ -83,12 +84,12 @@ class PatchDiscriminator(nn.Module):
 
 
 class PatchGan(nn.Module):
-  """CycleGAN's and pix2pix' discriminator: a map of scores, with 3 `layers` of 70x70 pixels each.
+  """CycleGAN's and pix2pix' discriminator: a map of scores, each of 70x70 pixels with 3 `layers`.
 
   4x4 convolutions with padding 1: `layers` of stride 2, one of stride 1, all with LeakyReLU 0.2 and
-  all but the first with instance normalisation (no scale, no bias), then one more makes the scores.
-  [B, H, W, 3] -> float32 [B, h, w, 1], 30x30 of them at 256x256. Where a stride-2 convolution meets
-  an odd side, DownConv rounds up and PyTorch down.
+  all except the first with instance normalisation (no scale, no bias), then one that makes the
+  scores. [B, H, W, 3] -> float32 [B, h, w, 1], 30x30 scores at 256x256. Where a stride-2
+  convolution meets an odd side, DownConv rounds up and PyTorch down.
   """
   width: int = 64
   layers: int = 3

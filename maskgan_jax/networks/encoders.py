@@ -7,7 +7,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import blocks, interleaving, layers, normalization
+from maskgan_jax.networks import layers, normalization, streams
 
 
 class ConvEncoder(nn.Module):
@@ -28,15 +28,15 @@ class ConvEncoder(nn.Module):
 
 
 class ContentEncoder(nn.Module):
-  """What LOMIT keeps of an image: instance-normalised features at a quarter of its resolution.
+  """LOMIT's contents: instance-normalised features at a quarter of an image's resolution.
 
   Two 4x4 stride-2 convolutions and four residual blocks, all with instance normalisation (ICLR
-  appendix 7.1), after a 7x7 convolution that the authors' code has and MUNIT too.
+  appendix 7.1), after a 7x7 convolution, which the authors' code and MUNIT have.
 
   [B, H, W, 3] -> [B, H / 4, W / 4, 4 * width].
 
   Attributes:
-    stem: whether there is the 7x7 convolution.
+    stem: whether it begins with the 7x7 convolution.
     blocks: residual blocks.
   """
   width: int = 64
@@ -54,7 +54,7 @@ class ContentEncoder(nn.Module):
       x = layers.DownConv(factor * self.width, padding='reflect', **options)(x)
       x = normalization.InstanceNorm(self.dtype, jax.nn.relu)(x)
     for _ in range(self.blocks):
-      x = blocks.Residual(normalization.InstanceNorm, self.dtype)(x)
+      x = layers.Residual(normalization.InstanceNorm, self.dtype)(x)
     return x
 
 
@@ -65,7 +65,7 @@ class StyleEncoder(nn.Module):
 
   Attributes:
     code: numbers in a code.
-    stem: whether there is a 7x7 convolution before the four strided ones.
+    stem: whether it begins with a 7x7 convolution.
     heads: names of the heads that share the stem and the first two strided convolutions.
   """
   width: int = 64
@@ -76,10 +76,10 @@ class StyleEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, images, heads: Sequence[str]):
-    """Codes of G groups of images, interleaved [B * G, H, W, 3], group g by the head heads[g].
+    """Encodes G interleaved groups of images, [B * G, H, W, 3], group g by the head heads[g].
 
     Returns:
-      A float32 [B, code] for each group.
+      A float32 array [B, code] for each group.
     """
     options = {'dtype': self.dtype, 'kernel_init': layers.he_normal}
     x = images
@@ -88,15 +88,17 @@ class StyleEncoder(nn.Module):
     for factor in (2, 4):
       x = layers.DownConv(factor * self.width, padding='reflect', **options)(x)
       x = jax.nn.leaky_relu(x, 0.01)
-    groups = interleaving.deinterleave(x, len(heads))
+
+    # Each head sees its groups at once.
+    groups = streams.deinterleave(x, len(heads))
     codes = {}
     for name in self.heads:
-      members = [g for g, head in enumerate(heads) if head == name]
+      members = [group for group, head in enumerate(heads) if head == name]
       if members:
-        x = StyleHead(4 * self.width, self.code, self.dtype, name=name)(
-            interleaving.interleave(*(groups[g] for g in members)))
-        codes.update(zip(members, interleaving.deinterleave(x, len(members)), strict=True))
-    return tuple(codes[g] for g in range(len(heads)))
+        x = streams.interleave(*(groups[group] for group in members))
+        x = StyleHead(4 * self.width, self.code, self.dtype, name=name)(x)
+        codes.update(zip(members, streams.deinterleave(x, len(members)), strict=True))
+    return tuple(codes[group] for group in range(len(heads)))
 
 
 class StyleHead(nn.Module):
@@ -115,7 +117,7 @@ class StyleHead(nn.Module):
 
 
 class UnitEncoder(nn.Module):
-  """A domain's own part of UNIT's encoder (Liu et al. 2017), as EGSC-IT's code has it.
+  """One domain's part of UNIT's encoder (Liu et al. 2017), as EGSC-IT's code has it.
 
   A 7x7 convolution, 3x3 stride-2 convolutions that double the channels, residual blocks; reflection
   padding, LeakyReLU 0.2. [B, H, W, 3] -> [B, H / 2**n, W / 2**n, width * 2**n].
@@ -123,7 +125,7 @@ class UnitEncoder(nn.Module):
   Attributes:
     downsamplings: n, of the stride-2 convolutions.
     blocks: residual blocks.
-    norm: see blocks.Residual.
+    norm: see layers.Residual.
   """
   width: int = 64
   downsamplings: int = 2
@@ -140,5 +142,5 @@ class UnitEncoder(nn.Module):
       x = layers.DownConv(self.width * 2 ** (i + 1), self.dtype, 'reflect', init, 3)(x)
       x = jax.nn.leaky_relu(x, 0.2)
     for _ in range(self.blocks):
-      x = blocks.Residual(self.norm, self.dtype, init)(x)
+      x = layers.Residual(self.norm, self.dtype, init)(x)
     return x

@@ -1,4 +1,4 @@
-"""Soft masks in [0, 1]: networks, composition, resolution, statistics that show a collapse."""
+"""Soft masks in [0, 1]: networks, composition, resolution, and statistics that show a collapse."""
 
 from collections.abc import Sequence
 import functools
@@ -13,12 +13,12 @@ from maskgan_jax.networks import layers, normalization
 
 
 def composite(mask: jax.Array, foreground: jax.Array, background: jax.Array) -> jax.Array:
-  """mask * foreground + (1 - mask) * background, per pixel; mask [B, H, W, 1]."""
+  """Blends per pixel: mask * foreground + (1 - mask) * background; mask [B, H, W, 1]."""
   return mask * foreground + (1 - mask) * background
 
 
 def statistics(mask: jax.Array) -> dict[str, jax.Array]:
-  """Mean, share of pixels over 0.5, and mean binary entropy in bits (0: binary, 1: undecided)."""
+  """Returns mean, share of pixels over 0.5 and mean entropy in bits (0: binary, 1: undecided)."""
   m = jnp.clip(mask.astype(jnp.float32), 1e-6, 1 - 1e-6)
   entropy = -(m * jnp.log2(m) + (1 - m) * jnp.log2(1 - m))
   return {'mask_mean': mask.mean(dtype=jnp.float32),
@@ -27,32 +27,37 @@ def statistics(mask: jax.Array) -> dict[str, jax.Array]:
 
 
 def upsample(mask: jax.Array, factor: int) -> jax.Array:
-  """Bilinear, pixel centres aligned, edges repeated: [B, h, w, C] -> [B, factor h, factor w, C]."""
+  """Interpolates linearly, pixel centres aligned: [B, h, w, C] -> [B, factor h, factor w, C]."""
   rows, columns = (_upsampling(n, factor) for n in mask.shape[1:3])
   return jnp.einsum('Hh,bhwc,Ww->bHWc', rows, mask, columns)
 
 
 def downsample(mask: jax.Array, factor: int) -> jax.Array:
-  """The small mask in [0, 1] that, upsampled, comes nearest to `mask`: the inverse of `upsample`.
+  """Inverts `upsample`: returns the small mask that comes nearest to `mask` when upsampled.
 
-  Nearest in the mean square; what leaves [0, 1] by it is clipped.
+  It is nearest in the mean square, and clipped to [0, 1].
   """
-  rows, columns = (np.linalg.pinv(_upsampling(n // factor, factor)).astype(np.float32)
-                   for n in mask.shape[1:3])
+  rows, columns = (_downsampling(n // factor, factor) for n in mask.shape[1:3])
   return jnp.clip(jnp.einsum('hH,bHWc,wW->bhwc', rows, mask, columns), 0, 1)
 
 
 @functools.cache
 def _upsampling(size: int, factor: int) -> np.ndarray:
-  """[factor * size, size]: rows of weights that sum to 1."""
+  """Returns [factor * size, size]: rows of weights that sum to 1. Edges are repeated."""
   places = np.clip((np.arange(factor * size) + 0.5) / factor - 0.5, 0, size - 1)
   return np.maximum(1 - np.abs(places[:, None] - np.arange(size)), 0).astype(np.float32)
 
 
-class MaskNetwork(nn.Module):
-  """LOMIT's attention network: six 3x3 convolutions with batch norm and ReLU, then one number.
+@functools.cache
+def _downsampling(size: int, factor: int) -> np.ndarray:
+  """Returns [size, factor * size]: the pseudo-inverse of `_upsampling`."""
+  return np.linalg.pinv(_upsampling(size, factor)).astype(np.float32)
 
-  ICLR appendix 7.1; the last, 1x1, is the code's. [B, h, w, C] -> [B, h, w, 1] in (0, 1), float32.
+
+class MaskNetwork(nn.Module):
+  """LOMIT's attention network: six 3x3 convolutions with batch norm and ReLU, then a 1x1 one.
+
+  ICLR appendix 7.1; the last one is the code's. [B, h, w, C] -> [B, h, w, 1] in (0, 1), float32.
   """
   depth: int = 6
   dtype: Any = jnp.float32
@@ -69,10 +74,10 @@ class MaskNetwork(nn.Module):
 
 
 class ChannelGate(nn.Module):
-  """LOMIT's co-segmentation: channels of one image's content, weighted by what the other shows.
+  """LOMIT's co-segmentation: channels of one image's content, weighted by the other's content.
 
-  sigmoid(MLP(mean of the other's content over its pixels)), tanh between the two layers (ICLR
-  section 3.1, appendix 7.1). Two contents [B, h, w, C] -> [B, h, w, C].
+  The weights are sigmoid(MLP(mean of the other's content over its pixels)), with tanh between the
+  two layers (ICLR section 3.1, appendix 7.1). Two contents [B, h, w, C] -> [B, h, w, C].
   """
   dtype: Any = jnp.float32
 

@@ -8,14 +8,14 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import convolutions, layers, replicas
+from maskgan_jax.networks import cpu_kernels, layers, replicas
 
 
 class BatchNorm(nn.Module):
   """Batch normalisation as PyTorch's: biased variance to normalise, unbiased one in the average.
 
-  One call may hold several batches, interleaved along the first axis (`interleave`), each with
-  statistics of its own, as if they had gone through one after another.
+  One call may hold several batches, interleaved along the first axis (streams.interleave), each
+  with statistics of its own, as if they had gone through one after another.
 
   Attributes:
     momentum: share of the old running average that is kept at each update.
@@ -28,34 +28,49 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, train: bool, groups: int = 1, order: Sequence[int] | None = None):
-    """[G*B, H, W, C] -> the same. `order`: which groups update the running averages, in turn."""
+    """Normalises [G*B, H, W, C].
+
+    Args:
+      x: G batches, interleaved.
+      train: whether to use the statistics of each batch; else the running averages.
+      groups: G.
+      order: which groups update the running averages, one after another; None is each once.
+    """
     channels = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones, (channels,))
     bias = self.param('bias', nn.initializers.zeros, (channels,))
     average_mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,))
     average_var = self.variable('batch_stats', 'var', jnp.ones, (channels,))
+
     if not train:
       factor = scale * lax.rsqrt(average_var.value + self.epsilon)
       shift = bias - average_mean.value * factor
       shape = (1,) * (x.ndim - 1) + (channels,)
       return (x * factor.reshape(shape) + shift.reshape(shape)).astype(self.dtype)
 
+    # Statistics of each group, over all examples and pixels.
     grouped = x.reshape(-1, groups, *x.shape[1:]).astype(jnp.float32)
     axes = (0, *range(2, grouped.ndim - 1))
     mean = replicas.mean(grouped.mean(axes))  # [G, C]
     wide = (1, groups) + (1,) * (grouped.ndim - 3) + (channels,)
     centred = grouped - mean.reshape(wide)
     var = replicas.mean(jnp.square(centred).mean(axes))
+
+    # Running averages, as if the groups had come one after another.
     if not self.is_initializing():
       count = x.size // (groups * channels) * replicas.count()
       unbiased = var * (count / max(count - 1, 1))
       for group in range(groups) if order is None else order:
-        for average, value in ((average_mean, mean), (average_var, unbiased)):
-          average.value = (self.momentum * average.value
-                           + (1 - self.momentum) * lax.stop_gradient(value[group]))
+        self._update(average_mean, mean[group])
+        self._update(average_var, unbiased[group])
+
     factor = scale.reshape(1, channels) * lax.rsqrt(var + self.epsilon)
     y = centred * factor.reshape(wide) + bias.reshape((1,) * (grouped.ndim - 1) + (channels,))
     return y.reshape(x.shape).astype(self.dtype)
+
+  def _update(self, average, value):
+    average.value = (self.momentum * average.value
+                     + (1 - self.momentum) * lax.stop_gradient(value))
 
 
 class InstanceNorm(nn.Module):
@@ -64,7 +79,7 @@ class InstanceNorm(nn.Module):
   Attributes:
     dtype: of the result; statistics are float32.
     activation: of the result, or None.
-    affine: whether there are a scale and a bias.
+    affine: whether it has a scale and a bias.
   """
   dtype: Any = jnp.float32
   activation: Callable[[jax.Array], jax.Array] | None = None
@@ -76,7 +91,7 @@ class InstanceNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-  """Normalisation over all pixels and channels of an image; scale and bias are a channel's.
+  """Normalisation over all pixels and channels of an image, with one scale and bias a channel.
 
   Attributes as of InstanceNorm.
   """
@@ -89,8 +104,10 @@ class LayerNorm(nn.Module):
 
 
 def _normalize(module, x, axes, affine):
-  parameters = (module.param('scale', nn.initializers.ones, x.shape[-1:]),
-                module.param('bias', nn.initializers.zeros, x.shape[-1:])) if affine else ()
+  parameters = ()
+  if affine:
+    parameters = (module.param('scale', nn.initializers.ones, x.shape[-1:]),
+                  module.param('bias', nn.initializers.zeros, x.shape[-1:]))
 
   def compute(x, *parameters):
     y = standardized(x, axes)
@@ -98,11 +115,11 @@ def _normalize(module, x, axes, affine):
       scale, bias = (p.reshape(1, 1, 1, -1) for p in parameters)
       y = y * scale + bias
     return (module.activation(y) if module.activation else y).astype(module.dtype)
-  return convolutions.recomputed(compute)(x, *parameters)
+  return cpu_kernels.recomputed(compute)(x, *parameters)
 
 
 def standardized(x: jax.Array, axes: Sequence[int], epsilon: float = 1e-5) -> jax.Array:
-  """(x - mean) / sqrt(variance + epsilon) over `axes`, in float32; what is constant becomes 0.
+  """Computes (x - mean) / sqrt(variance + epsilon) over `axes` in float32; constants become 0.
 
   The statistics lose their axes at once and get them back last. With `keepdims` XLA would order
   the steps of a plain and of a differentiated forward pass differently, and compute both where a
@@ -121,7 +138,7 @@ class HighwayAdaIN(nn.Module):
     AdaIN(c, s) = gamma(s) (c - mu(c)) / sigma(c) + beta(s),   [beta(s), gamma(s)] = MLP(s)
 
   with an MLP of three layers for foreground codes and another for background codes. Where the mask
-  is 1 it is AdaIN with the foreground's style. Computed in float32.
+  is 1 the result is AdaIN with the foreground's style. It is computed in float32.
 
   Attributes:
     width: of the MLPs' hidden layers.
@@ -138,7 +155,7 @@ class HighwayAdaIN(nn.Module):
 
   @nn.compact
   def __call__(self, content, mask, foreground, background):
-    """content [B, H, W, C], mask [B, H, W, 1] in [0, 1], codes [B, S] -> [B, H, W, C]."""
+    """Maps content [B, H, W, C], mask [B, H, W, 1] and codes [B, S] to [B, H, W, C]."""
     channels = content.shape[-1]
 
     def affine(name, code):
@@ -147,9 +164,10 @@ class HighwayAdaIN(nn.Module):
       return (jnp.exp(0.5 * scale) if self.scale == 'exp_half' else scale), shift
 
     foreground, background = affine('foreground', foreground), affine('background', background)
-    # The blend of two affine maps of one thing is the affine map of the blends.
-    scale, shift = (mask * f + (1 - mask) * b
-                    for f, b in zip(foreground, background, strict=True))
+
+    # The blend of two affine maps of one array is the affine map of the blends.
+    scale = mask * foreground[0] + (1 - mask) * background[0]
+    shift = mask * foreground[1] + (1 - mask) * background[1]
     return (normalized(content, self.deviation) * scale + shift).astype(self.dtype)
 
 
@@ -168,14 +186,14 @@ class StyleMLP(nn.Module):
 
 
 def normalized(content: jax.Array, deviation: str = 'spatial', epsilon: float = 1e-5) -> jax.Array:
-  """(c - mu(c)) / sigma(c) over the pixels of each channel of [B, H, W, C], in float32.
+  """Computes (c - mu(c)) / sigma(c) over the pixels of each channel of [B, H, W, C], in float32.
 
   `deviation` says what sigma is: 'spatial', the standard deviation over all pixels, its variance
   raised by `epsilon`; or 'rows', as LOMIT's authors compute it: the unbiased deviation, over rows,
-  of each row's unbiased deviation, raised by `epsilon`. That is about 0.12 for 32x32 values drawn
-  from N(0, 1), so what they normalise comes out eight times too large.
+  of each row's unbiased deviation, raised by `epsilon`. For 32x32 values drawn from N(0, 1) this
+  sigma is about 0.12, so the authors' normalised values are eight times too large.
 
-  A channel that is constant becomes zero, with finite gradients.
+  A constant channel becomes zero, with finite gradients.
   """
   if deviation == 'spatial':
     return standardized(content, (1, 2), epsilon)
@@ -186,7 +204,7 @@ def normalized(content: jax.Array, deviation: str = 'spatial', epsilon: float = 
 
 
 def _unbiased_deviation(x, axis):
-  """Standard deviation with n - 1 along an axis; its gradient at 0 is 0."""
+  """Returns the standard deviation with n - 1 along an axis; its gradient at 0 is 0."""
   count = x.shape[axis]
   centred = x - jnp.expand_dims(x.mean(axis), axis)
   var = jnp.square(centred).sum(axis) / max(count - 1, 1)
@@ -195,11 +213,11 @@ def _unbiased_deviation(x, axis):
 
 
 def moments(x: jax.Array, weight: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-  """Mean and biased variance of each channel over the pixels of [B, H, W, C]: float32 [B, C] each.
+  """Returns mean and biased variance of each channel over its pixels: float32 [B, C] each.
 
   Args:
-    x: feature maps.
-    weight: of the pixels, [B, H, W, 1] >= 0; where they are all zero, mean and variance are.
+    x: feature maps [B, H, W, C].
+    weight: of the pixels, [B, H, W, 1] >= 0; where all are zero, mean and variance are zero.
   """
   x = x.astype(jnp.float32)
   if weight is None:
@@ -212,7 +230,7 @@ def moments(x: jax.Array, weight: jax.Array | None = None) -> tuple[jax.Array, j
 
 def adain(content: jax.Array, style: tuple[jax.Array, jax.Array], *, swapped: bool = False,
           spread: str = 'deviation', epsilon: float = 1e-5) -> jax.Array:
-  """Adaptive instance normalisation: each channel gets the mean and the spread of the style's.
+  """Gives each channel the mean and the spread of the style's: adaptive instance normalisation.
 
     AdaIN(c, gamma, beta) = gamma (c - mu(c)) / delta(c) + beta,  gamma = delta(f), beta = mu(f)
 
@@ -222,7 +240,7 @@ def adain(content: jax.Array, style: tuple[jax.Array, jax.Array], *, swapped: bo
     content: c, [B, H, W, C].
     style: `moments` of f, [B, C] each.
     swapped: gamma = mu(f) and beta = delta(f), as EGSC-IT's code has it.
-    spread: delta, 'deviation' or 'variance' (EGSC-IT's words, and its code).
+    spread: delta, 'deviation' or 'variance' (EGSC-IT's text and code).
     epsilon: added to the variance of the content, so that a constant channel becomes beta.
   Returns:
     float32 [B, H, W, C].

@@ -1,6 +1,7 @@
-"""What changes where a step sees a part of the batch: its replica's (`pmap`), or a micro-batch.
+"""Means and random draws of the whole batch, where a step sees only a part of it.
 
-Under `jit` over a mesh, or on one device, and without accumulation, it sees all of it.
+The part is a replica's (`pmap`) or a micro-batch (`config.accumulate`). Under `jit` over a mesh, or
+on one device, and without accumulation, a step sees the whole batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,12 +12,12 @@ import jax
 from jax import lax
 
 DATA_AXIS = 'data'  # the axis that training/parallel.py maps replicas over
-# Of the micro-batch that is being traced: index, how many there are, examples in one.
+# Of the micro-batch that is being traced: its index, their number, examples in one.
 _MICRO_BATCH = contextvars.ContextVar('micro_batch', default=(0, 1, 0))
 
 
 def mean(x: jax.Array) -> jax.Array:
-  """The mean over replicas inside a mapped step; elsewhere the batch is global already."""
+  """Returns the mean over replicas inside a mapped step, else x: the batch is global already."""
   try:
     return lax.pmean(x, DATA_AXIS)
   except NameError:  # no mapped axis of that name
@@ -24,7 +25,7 @@ def mean(x: jax.Array) -> jax.Array:
 
 
 def count() -> int:
-  """How many replicas there are."""
+  """Returns the number of replicas."""
   try:
     return lax.axis_size(DATA_AXIS)
   except NameError:
@@ -33,7 +34,7 @@ def count() -> int:
 
 @contextlib.contextmanager
 def micro_batch(index: jax.Array, number: int, examples: int) -> Iterator[None]:
-  """What is traced inside sees examples index, index + number, ... of its replica's batch."""
+  """Declares that what is traced inside sees examples index, index + number, ... of its batch."""
   token = _MICRO_BATCH.set((index, number, examples))
   try:
     yield
@@ -42,15 +43,17 @@ def micro_batch(index: jax.Array, number: int, examples: int) -> Iterator[None]:
 
 
 def draw(sample: Callable[[int], jax.Array], rows: int) -> jax.Array:
-  """The `rows` at hand of sample(n), what is drawn for all n rows of the whole batch.
+  """Draws sample(n) for all n rows of the whole batch and returns the `rows` of this part.
 
-  There may be several rows for each example, one behind the other.
+  An example may have several rows, one behind the other.
   """
   index, number, examples = _MICRO_BATCH.get()
-  replicas, own = count(), rows * number
-  drawn = sample(own * replicas)
+  replicas = count()
+  replica_rows = rows * number
+  drawn = sample(replica_rows * replicas)
   if replicas > 1:
-    drawn = lax.dynamic_slice_in_dim(drawn, lax.axis_index(DATA_AXIS) * own, own)
+    start = lax.axis_index(DATA_AXIS) * replica_rows
+    drawn = lax.dynamic_slice_in_dim(drawn, start, replica_rows)
   if number > 1:
     shape = drawn.shape[1:]
     drawn = drawn.reshape(examples, number, rows // examples, *shape)
@@ -59,6 +62,6 @@ def draw(sample: Callable[[int], jax.Array], rows: int) -> jax.Array:
 
 
 def own_key(rng: jax.Array) -> jax.Array:
-  """A key of the micro-batch's own, for what is not drawn by `draw`."""
+  """Returns a key that differs between micro-batches, for what is not drawn by `draw`."""
   index, number, _ = _MICRO_BATCH.get()
   return rng if number == 1 else jax.random.fold_in(rng, index)

@@ -7,14 +7,14 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import blocks, layers, normalization
+from maskgan_jax.networks import layers, normalization
 
 
 class ResnetGenerator(nn.Module):
   """CycleGAN's residual generator (Zhu et al. 2017, after Johnson et al. 2016), without its tanh.
 
   7x7 convolution, two 3x3 ones of stride 2, residual blocks, two transposed 3x3 ones of stride 2,
-  7x7 convolution; instance normalisation (no scale, no bias) and ReLU after all but the last.
+  7x7 convolution; instance normalisation (no scale, no bias) and ReLU after all except the last.
   Padding by reflection, but zeros where the stride is 2. [B, H, W, 3], H and W multiples of 4 ->
   float32 [B, H, W, features].
 
@@ -32,12 +32,13 @@ class ResnetGenerator(nn.Module):
   def __call__(self, x):
     init = nn.initializers.normal(0.02)
     norm = functools.partial(normalization.InstanceNorm, affine=False)
-    x = norm(self.dtype, jax.nn.relu)(layers.Conv(self.width, 7, self.dtype, kernel_init=init)(x))
+    x = layers.Conv(self.width, 7, self.dtype, kernel_init=init)(x)
+    x = norm(self.dtype, jax.nn.relu)(x)
     for features in (2 * self.width, 4 * self.width):
       x = layers.DownConv(features, self.dtype, kernel_init=init, size=3)(x)
       x = norm(self.dtype, jax.nn.relu)(x)
     for _ in range(self.blocks):
-      x = blocks.Residual(norm, self.dtype, init)(x)
+      x = layers.Residual(norm, self.dtype, init)(x)
     for features in (2 * self.width, self.width):
       x = layers.UpConv3x3(features, self.dtype, init, padding=1)(x)
       x = norm(self.dtype, jax.nn.relu)(x)

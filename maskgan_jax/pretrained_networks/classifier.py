@@ -12,14 +12,14 @@ _FACTORS = (1, 2, 4, 8)  # of the width, after each strided convolution
 
 
 class AttributeClassifier(nn.Module):
-  """Yes-no questions about images [B, H, W, 3] in [-1, 1] of any size.
+  """Answers yes-no questions about images [B, H, W, 3] in [-1, 1] of any size.
 
   Four 4x4 stride-2 convolutions, each with group normalisation of one group, so that no example
   depends on its batch, and LeakyReLU 0.2; the mean over pixels; a linear layer.
 
   Attributes:
-    labels: how many questions there are.
-    width: channels of the first layer; there are 8 * width features.
+    labels: the number of questions.
+    width: channels of the first layer; features are 8 * width.
     dtype: of the computation; parameters are float32.
   """
   labels: int
@@ -28,7 +28,7 @@ class AttributeClassifier(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Logits [B, labels], and the features [B, 8 * width] that they are linear in; float32."""
+    """Returns float32 logits [B, labels], and the features [B, 8 * width] before the last layer."""
     x = images
     for factor in _FACTORS:
       x = layers.DownConv(factor * self.width, self.dtype, kernel_init=layers.he_normal)(x)

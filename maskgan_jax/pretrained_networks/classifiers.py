@@ -1,4 +1,4 @@
-"""Classifiers that `train_classifier` made, as safetensors files, and asking them."""
+"""Classifiers that `train_classifier` made: writing, reading and asking them."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -24,11 +24,11 @@ class HeldOut:
   """How often a classifier was right about pictures that it was not trained on.
 
   Attributes:
-    pictures: how many there were.
-    accuracy: by attribute, the share of them in [0, 1].
-    positives: by attribute, how many have it.
-    all_accuracy: the share where it was right about every attribute.
-    all_commonest: the share that have the commonest set of attributes.
+    pictures: their number.
+    accuracy: by attribute, the share of right answers in [0, 1].
+    positives: by attribute, the number of pictures that have it.
+    all_accuracy: the share of pictures with right answers about every attribute.
+    all_commonest: the share of pictures that have the commonest set of attributes.
   """
   pictures: int
   accuracy: Mapping[str, float]
@@ -37,7 +37,7 @@ class HeldOut:
   all_commonest: float
 
   def commoner(self, name: str) -> float:
-    """What always answering the commoner value of an attribute gets."""
+    """Returns the accuracy of always answering an attribute's commoner value."""
     return max(self.positives[name], self.pictures - self.positives[name]) / self.pictures
 
 
@@ -46,13 +46,14 @@ class Facts:
   """What a file says about its classifier.
 
   Attributes:
-    attributes: what the logits mean; 'B' may be the domain, see train_classifier.
+    attributes: names of the logits; 'B' may be the domain, see train_classifier.
     width: of pretrained_networks.classifier.AttributeClassifier.
     image_shape: height and width of the pictures it was trained on.
-    steps: it was trained for, `seed`: of its parameters and of the pictures' order.
+    steps: of its training.
+    seed: of its parameters and of the pictures' order.
     data: fingerprint of the data, see data.pipeline.
-    held_out: on the test split of the same data; None before that is measured.
-    domains: predicates of a and b, where 'B' is the domain; else ().
+    held_out: accuracy on the test split of the same data; None before it is measured.
+    domains: predicates of a and b where 'B' is the domain; else ().
   """
   attributes: tuple[str, ...]
   width: int
@@ -78,23 +79,24 @@ class Classifier:
     self._apply = jax.jit(lambda params, images: module.apply({'params': params}, scaled(images)))
 
   def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [N, L] and features [N, D], float32, of uint8 [N, H, W, 3]."""
-    size = min(_LARGEST_BATCH, 1 << (len(images) - 1).bit_length())
-    chunks = [self._apply(self._params,
-                          images[np.minimum(np.arange(start, start + size), len(images) - 1)])
-              for start in range(0, len(images), size)]
-    logits, features = (np.concatenate(parts)[:len(images)]
-                        for parts in zip(*jax.device_get(chunks), strict=True))
-    return logits, features
+    """Returns float32 logits [N, L] and features [N, D] of uint8 images [N, H, W, 3]."""
+    count = len(images)
+    size = min(_LARGEST_BATCH, 1 << (count - 1).bit_length())
+    chunks = []
+    for start in range(0, count, size):
+      rows = np.minimum(np.arange(start, start + size), count - 1)  # the last one pads
+      chunks.append(self._apply(self._params, images[rows]))
+    logits, features = zip(*jax.device_get(chunks), strict=True)
+    return np.concatenate(logits)[:count], np.concatenate(features)[:count]
 
 
 def module_of(attributes: tuple[str, ...], width: int) -> classifier.AttributeClassifier:
-  """The network for these attributes."""
+  """Returns the network for these attributes."""
   return classifier.AttributeClassifier(len(attributes), width)
 
 
 def scaled(images: jax.Array) -> jax.Array:
-  """Bytes as the network takes them: float32 in [-1, 1]."""
+  """Returns bytes as the network takes them: float32 in [-1, 1]."""
   return images.astype(jnp.float32) / 127.5 - 1
 
 
@@ -108,27 +110,34 @@ def read(path: str) -> Classifier:
   """Opens what `write` wrote; UserError for a file that is absent, damaged, or something else."""
   arrays, metadata = weights.read(path, KIND, 'train_classifier --config=FILE')
   try:
-    fields = json.loads(metadata['facts'])
-    held_out = HeldOut(**fields.pop('held_out'))
-    facts = Facts(**fields, held_out=held_out)
-    facts = dataclasses.replace(facts, attributes=tuple(facts.attributes),
-                                image_shape=tuple(facts.image_shape), domains=tuple(facts.domains))
-    if len(facts.domains) not in (0, 2):
-      raise ValueError('no two domains')
-    for name in facts.attributes:
-      float(held_out.accuracy[name]), held_out.commoner(name)
-      if not isinstance(held_out.accuracy[name], (int, float)):
-        raise TypeError('no accuracy')
-    if not facts.attributes or not 0 < int(facts.width) == facts.width <= MOST_WIDTH:
-      raise ValueError('no attributes, or no width')
-    height, width = facts.image_shape
-    if not all(isinstance(n, int) for n in (height, width, facts.width)):
-      raise TypeError('no sizes')
+    facts = _facts(json.loads(metadata['facts']))
   except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
     raise errors.UserError(f'{path} does not say what it classifies; train the classifier again '
                            'with this version') from error
   images = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
   module = module_of(facts.attributes, facts.width)
   shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x), images)['params']
-  shapes = {name: leaf.shape for name, leaf in traverse_util.flatten_dict(shapes, sep='.').items()}
+  leaves = traverse_util.flatten_dict(shapes, sep='.')
+  shapes = {name: leaf.shape for name, leaf in leaves.items()}
   return Classifier(weights.tree(path, arrays, shapes, 'train the classifier again'), facts)
+
+
+def _facts(fields: dict[str, Any]) -> Facts:
+  """Returns the facts of a file; KeyError, TypeError or ValueError where they make no sense."""
+  held_out = HeldOut(**fields.pop('held_out'))
+  for name in ('attributes', 'image_shape', 'domains'):
+    if name in fields:
+      fields[name] = tuple(fields[name])
+  facts = Facts(**fields, held_out=held_out)
+  if len(facts.domains) not in (0, 2):
+    raise ValueError('the domains are not two')
+  for name in facts.attributes:
+    float(held_out.accuracy[name]), held_out.commoner(name)
+    if not isinstance(held_out.accuracy[name], (int, float)):
+      raise TypeError('an accuracy is not a number')
+  if not facts.attributes or not 0 < int(facts.width) == facts.width <= MOST_WIDTH:
+    raise ValueError('it has no attributes, or its width is out of range')
+  height, width = facts.image_shape
+  if not all(isinstance(size, int) for size in (height, width, facts.width)):
+    raise TypeError('a size is not an integer')
+  return facts

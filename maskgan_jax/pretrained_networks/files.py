@@ -1,4 +1,4 @@
-"""Networks that were trained elsewhere, as safetensors files with a note of where they are from.
+"""Networks that were trained elsewhere, as safetensors files that name their origin.
 
 `import_weights` writes them. A tensor is named after its place in the tree, 'conv1_1.kernel'.
 """
@@ -18,7 +18,7 @@ SUFFIX = '.safetensors'
 
 
 def require_new(path: str) -> None:
-  """UserError unless `path` is the name of a safetensors file that is not there yet."""
+  """Raises UserError unless `path` is the name of a safetensors file that does not exist yet."""
   if not path.endswith(SUFFIX):
     raise errors.UserError(f'--output={path}: this kind becomes one file; give a name that ends '
                            f'with {SUFFIX}')
@@ -41,17 +41,16 @@ def write(path: str, params: Mapping[str, Any], metadata: Mapping[str, str],
 
 
 def read_vgg19(path: str) -> tuple[dict[str, Any], str]:
-  """A VGG-19 from what `import_weights vgg19` wrote.
+  """Reads a VGG-19 that `import_weights vgg19` wrote.
 
   UserError for a file that is absent, damaged, or something else.
 
   Returns:
-    Parameters of pretrained_networks.vgg19.VGG19 without a head, NumPy float32, of the width that
-    the file has; and text that names them in results.
+    Parameters of pretrained_networks.vgg19.VGG19 without a head, NumPy float32, of the file's
+    width; and text that names them in results.
   """
   arrays, metadata = _read(path, 'vgg19')
-  kernel = arrays.get('conv1_1.kernel')
-  width = kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else 64
+  width = _width(arrays)
   shapes = {'input_mean': (3,), 'input_scale': (3,)}
   for name, (inputs, features) in vgg19.channels(width).items():
     shapes.update({f'{name}.kernel': (3, 3, inputs, features), f'{name}.bias': (features,)})
@@ -59,13 +58,14 @@ def read_vgg19(path: str) -> tuple[dict[str, Any], str]:
   if not (params['input_scale'] > 0).all():
     raise errors.UserError(f'{path}: input_scale is not positive; import VGG-19 again')
   published = metadata.get('published')
-  return params, (f'{published + " " if published else ""}VGG-19 from {metadata.get("source")} '
-                  f'({metadata.get("layout")} layout{"" if published else ", an unknown file"}), '
+  name = f'{published} VGG-19' if published else 'VGG-19'
+  doubt = '' if published else ', an unknown file'
+  return params, (f'{name} from {metadata.get("source")} ({metadata.get("layout")} layout{doubt}), '
                   f'sha256 {metadata.get("sha256", "")[:8]}…')
 
 
 def read_inception(path: str) -> tuple[dict[str, Any], str]:
-  """FID's Inception-v3 from what `import_weights inception` wrote.
+  """Reads the Inception-v3 of FID that `import_weights inception` wrote.
 
   UserError for a file that is absent, damaged, or something else.
 
@@ -79,13 +79,14 @@ def read_inception(path: str) -> tuple[dict[str, Any], str]:
     if name.endswith('.variance') and (array < 0).any():
       raise errors.UserError(f'{path}: {name} is below zero; import Inception-v3 again')
   published = metadata.get('published')
-  return params, (f'{published + " " if published else ""}Inception-v3 from '
-                  f'{metadata.get("source")}{"" if published else " (an unknown file)"}, '
+  name = f'{published} Inception-v3' if published else 'Inception-v3'
+  doubt = '' if published else ' (an unknown file)'
+  return params, (f'{name} from {metadata.get("source")}{doubt}, '
                   f'sha256 {metadata.get("sha256", "")}')
 
 
 def read_lpips(path: str) -> tuple[dict[str, Any], str]:
-  """LPIPS from what `import_weights lpips` wrote.
+  """Reads the LPIPS that `import_weights lpips` wrote.
 
   UserError for a file that is absent, damaged, or something else.
 
@@ -95,24 +96,32 @@ def read_lpips(path: str) -> tuple[dict[str, Any], str]:
   """
   arrays, metadata = _read(path, 'lpips', 'BACKBONE LINEAR')
   net = 'vgg' if 'conv1_2.kernel' in arrays else 'alex'
-  kernel, shapes = arrays.get('conv1_1.kernel'), {}
-  width = kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else 64
-  for i, layer in enumerate(lpips.convolutions(net, width), 1):
+  shapes = {}
+  for number, layer in enumerate(lpips.convolutions(net, _width(arrays)), 1):
     for name, shape in layer.items():
-      shapes |= {f'{name}.kernel': shape, f'{name}.bias': shape[-1:], f'linear{i}': shape[-1:]}
+      shapes[f'{name}.kernel'] = shape
+      shapes[f'{name}.bias'] = shapes[f'linear{number}'] = shape[-1:]
   params = tree(path, arrays, shapes, 'import LPIPS again')
   for name, array in params.items():
     if name.startswith('linear') and (array < 0).any():
       raise errors.UserError(f'{path}: {name} is below zero; import LPIPS again')
   published = metadata.get('published')
-  return params, (f'LPIPS {published + " " if published else ""}of {lpips.NETS[net]} from '
-                  f'{metadata.get("source")}{"" if published else " (unknown files)"}, sha256 '
+  name = f'LPIPS {published} of' if published else 'LPIPS of'
+  doubt = '' if published else ' (unknown files)'
+  return params, (f'{name} {lpips.NETS[net]} from {metadata.get("source")}{doubt}, sha256 '
                   f'{metadata.get("sha256", "")} and {metadata.get("linear_sha256", "")}')
+
+
+def _width(arrays: Mapping[str, np.ndarray]) -> int:
+  """Returns the channels of the first convolution; 64, the usual number, if it makes no sense."""
+  kernel = arrays.get('conv1_1.kernel')
+  return kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else 64
 
 
 def tree(path: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]],
          remedy: str) -> dict[str, Any]:
-  """The arrays as a tree; UserError unless they are finite float32 of these names and shapes."""
+  """Returns arrays as a tree; UserError unless they are finite float32 of these names and shapes.
+  """
   if arrays.keys() != shapes.keys():
     odd = min(arrays.keys() ^ shapes.keys())
     raise errors.UserError(f'{path} {"has" if odd in arrays else "lacks"} a tensor {odd!r}; '
@@ -132,7 +141,7 @@ def tree(path: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple
 
 
 def kind(path: str) -> str:
-  """What a file says it is, 'vgg19' say; '' for whatever cannot be read."""
+  """Returns the kind that a file names, such as 'vgg19'; '' for a file that cannot be read."""
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
       return (file.metadata() or {}).get('kind', '')
@@ -148,7 +157,7 @@ def _read(path: str, kind: str, sources: str = 'FILE'
 
 def read(path: str, kind: str, command: str, hint: str = ''
          ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-  """(arrays by name, metadata) of a file of that kind.
+  """Returns (arrays by name, metadata) of a file of one kind.
 
   UserError for a file that is absent, damaged, or of another kind.
 
@@ -156,7 +165,7 @@ def read(path: str, kind: str, command: str, hint: str = ''
     path: of the file.
     kind: in its metadata.
     command: that makes such files, without its --output.
-    hint: what to do about a file of another kind.
+    hint: completes the message about a file of another kind.
   """
   if not os.path.isfile(path):
     raise errors.UserError(f'no file {path}; python -m maskgan_jax.{command} '
@@ -176,7 +185,7 @@ def read(path: str, kind: str, command: str, hint: str = ''
 
 
 def flat(tree: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
-  """(dotted name, leaf) of each leaf of a tree of mappings."""
+  """Yields (dotted name, leaf) for each leaf of a tree of mappings."""
   for name, value in tree.items():
     if isinstance(value, Mapping):
       yield from flat(value, f'{prefix}{name}.')

@@ -1,11 +1,11 @@
 """The Inception-v3 that FID, KID and IS are defined by: Google's graph of 2015-12-05.
 
-It is not the Inception-v3 of the paper (Szegedy et al., 2016) nor torchvision's: it averages
-without what it pads by, its last block takes maxima where the others average, and it has 1008
-classes. Its parts have the names that pytorch-fid and torch-fidelity give them.
+It is neither the Inception-v3 of the paper (Szegedy et al., 2016) nor torchvision's: its averages
+leave padding out, its last block takes maxima where the others average, and it has 1008 classes.
+Its parts have the names that pytorch-fid and torch-fidelity give them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from flax import linen as nn
@@ -18,7 +18,7 @@ from maskgan_jax import errors
 from maskgan_jax.networks import layers
 
 TAPS = {'64': 64, '192': 192, '768': 768, '2048': 2048, 'logits': 1008, 'logits_unbiased': 1008}
-SMALLEST = 75  # pixels, of which the last blocks have one
+SMALLEST = 75  # pixels of a side; the last blocks then have one
 EPSILON = 1e-3  # added to variances
 
 # GPUs and TPUs would otherwise round to ten bits or fewer, and features with them.
@@ -37,14 +37,19 @@ class InceptionV3(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> dict[str, jax.Array]:
-    """[B, channels] by the names of TAPS: '64' to '2048' are means over pixels, the first two after
-    a pool, 'logits_unbiased' are logits before their bias. Under jit an unused one costs nothing.
+    """Returns [B, channels] by the names of TAPS.
+
+    '64' to '2048' are means over pixels, the first two after a pool; 'logits_unbiased' are logits
+    before their bias. Under jit an unused one costs nothing.
     """
     if min(images.shape[1:3]) < SMALLEST:
       raise errors.UserError(f'Inception-v3 takes images of {SMALLEST}x{SMALLEST} pixels and more, '
                              f'not {images.shape[1]}x{images.shape[2]}')
-    dtype, taps = self.dtype, {}
+    dtype = self.dtype
+    taps = {}
     x = images.astype(dtype)
+
+    # The stem.
     x = _Convolution(32, (3, 3), 2, 'VALID', dtype, name='Conv2d_1a_3x3')(x)
     x = _Convolution(32, (3, 3), 1, 'VALID', dtype, name='Conv2d_2a_3x3')(x)
     x = _Convolution(64, (3, 3), 1, 'SAME', dtype, name='Conv2d_2b_3x3')(x)
@@ -54,6 +59,8 @@ class InceptionV3(nn.Module):
     x = _Convolution(192, (3, 3), 1, 'VALID', dtype, name='Conv2d_4a_3x3')(x)
     x = _maximum(x, 2)
     taps['192'] = x.mean((1, 2))
+
+    # Blocks of 35x35, 17x17 and 8x8 pixels at 299x299.
     x = _BlockA(32, dtype, name='Mixed_5b')(x)
     x = _BlockA(64, dtype, name='Mixed_5c')(x)
     x = _BlockA(64, dtype, name='Mixed_5d')(x)
@@ -70,14 +77,11 @@ class InceptionV3(nn.Module):
 
 
 def shapes() -> dict[str, Any]:
-  """The tree of the parameters' shapes."""
+  """Returns the tree of the parameters' shapes."""
   images = jax.ShapeDtypeStruct((1, SMALLEST, SMALLEST, 3), jnp.float32)
   tree = jax.eval_shape(lambda x: InceptionV3().init(jax.random.key(0), x), images)['params']
 
-  def shape(node):
-    return {name: shape(inner) for name, inner in node.items()} if isinstance(
-        node, Mapping) else node.shape
-  return shape(tree)
+  return jax.tree.map(lambda leaf: leaf.shape, tree)
 
 
 class _Convolution(nn.Module):
@@ -85,7 +89,7 @@ class _Convolution(nn.Module):
 
   Attributes:
     size: of the kernel, rows and columns.
-    padding: 'SAME' or 'VALID', stride 1 with the former.
+    padding: 'SAME', with stride 1 only, or 'VALID'.
   """
   features: int
   size: tuple[int, int]
@@ -107,7 +111,7 @@ class _Convolution(nn.Module):
 
 
 class _Head(nn.Module):
-  """[B, C] -> logits before and after their bias, [B, classes] each."""
+  """Linear layer: [B, C] -> logits before and after their bias, [B, classes] each."""
   classes: int
   dtype: Any
 
@@ -123,11 +127,15 @@ class _Block(nn.Module):
   """What the blocks have in common: branches of one input, whose channels are concatenated."""
 
   def chain(self, x, *steps):
-    """Convolutions one after another, each (name, features, rows, columns) and keeping the size,
-    or (name, features, rows, columns, stride) without padding."""
-    for name, features, rows, columns, *stride in steps:
-      x = _Convolution(features, (rows, columns), *(stride or [1]), 'VALID' if stride else 'SAME',
-                       self.dtype, name=name)(x)
+    """Applies convolutions one after another.
+
+    Each is (name, features, rows, columns) and keeps the size, or (name, features, rows, columns,
+    stride) without padding.
+    """
+    for name, features, rows, columns, *strides in steps:
+      stride = strides[0] if strides else 1
+      padding = 'VALID' if strides else 'SAME'
+      x = _Convolution(features, (rows, columns), stride, padding, self.dtype, name=name)(x)
     return x
 
 
@@ -209,14 +217,14 @@ class _BlockE(_Block):
 
 
 def _maximum(x, stride=1):
-  """3x3 maxima; stride 1 keeps the size, stride 2 leaves out what is not a whole window."""
+  """Returns 3x3 maxima; stride 1 keeps the size, stride 2 takes whole windows only."""
   if stride == 1:
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
   return _reduced(x, jnp.maximum, stride)
 
 
 def _average(x):
-  """3x3 means of the pixels that there are: four in a corner, six at an edge."""
+  """Returns 3x3 means without padding: of four pixels in a corner, of six at an edge."""
   sums = _reduced(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), jnp.add, 1)
   rows, columns = (3 - (np.arange(size) == 0) - (np.arange(size) == size - 1)
                    for size in x.shape[1:3])
@@ -225,7 +233,7 @@ def _average(x):
 
 
 def _reduced(x, operation, stride):
-  """3x3 windows, rows first. XLA's CPU backend is eight times slower in lax.reduce_window."""
+  """Reduces 3x3 windows, rows first; lax.reduce_window is eight times slower on CPUs."""
   height, width = (size - 2 for size in x.shape[1:3])
   first, second, third = (x[:, i:i + height:stride] for i in range(3))
   x = operation(operation(first, second), third)

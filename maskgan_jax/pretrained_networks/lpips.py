@@ -1,6 +1,7 @@
-"""LPIPS, version 0.1: how different two pictures look, by AlexNet or VGG-16 and weights learnt from
-people's judgements (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual
-Metric", 2018).
+"""LPIPS, version 0.1: how different two pictures look to AlexNet or VGG-16.
+
+Its weights were learnt from people's judgements (Zhang et al., "The Unreasonable Effectiveness of
+Deep Features as a Perceptual Metric", 2018).
 """
 
 from collections.abc import Mapping
@@ -17,10 +18,10 @@ from maskgan_jax.networks import layers
 from maskgan_jax.pretrained_networks import vgg19
 
 NETS = {'alex': 'AlexNet', 'vgg': 'VGG-16'}
-SMALLEST = {'alex': 31, 'vgg': 16}  # pixels, of which the last layer has one
+SMALLEST = {'alex': 31, 'vgg': 16}  # pixels of a side; the last layer then has one
 EPSILON = 1e-10  # added to the length of the channels' vector
 
-# What is subtracted from red, green and blue in [-1, 1], and what they are divided by then.
+# Red, green and blue in [-1, 1] become (x - SHIFT) / SCALE.
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 
@@ -32,7 +33,7 @@ _EXACT = lax.Precision.HIGHEST
 
 
 def convolutions(net: str, width: int = 64) -> list[dict[str, tuple[int, int, int, int]]]:
-  """The shapes [rows, columns, in, out] of the kernels before each of the layers, by name."""
+  """Returns, for each layer, shapes [rows, columns, in, out] of the kernels before it, by name."""
   result, inputs = [], 3
   for layer, (count, size, factor) in enumerate(_LAYERS[net], 1):
     shapes = {}
@@ -44,25 +45,27 @@ def convolutions(net: str, width: int = 64) -> list[dict[str, tuple[int, int, in
 
 
 def of(params: Mapping[str, Any], dtype: Any = jnp.float32) -> 'LPIPS':
-  """The network that has these parameters."""
+  """Returns the network that has these parameters."""
   net = 'vgg' if 'conv1_2' in params else 'alex'
   return LPIPS(net, len(params['linear1']), dtype)
 
 
 def require_size(net: str, height: int, width: int) -> None:
-  """UserError for images that are too small for a network."""
+  """Raises UserError for images that are too small for a network."""
   smallest = min(height, width)
   if smallest < SMALLEST[net]:
     able = [name for name, least in SMALLEST.items() if least <= smallest]
-    hint = f'; {SMALLEST[able[0]]} are enough for {NETS[able[0]]}' if able else ''
+    hint = ''
+    if able:
+      hint = f'; {SMALLEST[able[0]]} are enough for {NETS[able[0]]}'
     raise errors.UserError(f'LPIPS by {NETS[net]} takes images of at least {SMALLEST[net]} pixels '
                            f'on either side, not {height}x{width}{hint}')
 
 
 class LPIPS(nn.Module):
-  """Of images [B, H, W, 3] in [-1, 1], as they are: nothing is resized.
+  """Compares images [B, H, W, 3] in [-1, 1]; nothing is resized.
 
-  To measure by, not to train with: where all channels are 0, their length has no gradient.
+  It is a measure and not a loss: where all channels are 0, their length has no gradient.
 
   Attributes:
     net: of `NETS`.
@@ -85,12 +88,12 @@ class LPIPS(nn.Module):
           f'linear{i}', nn.initializers.constant(1 / features), (features,), jnp.float32))
 
   def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-    """LPIPS of x and y, each [B, H, W, 3]: [B], 0 for the same picture."""
-    return self._sum((one - other) ** 2
-                     for one, other in zip(self.maps(x), self.maps(y), strict=True))
+    """Returns LPIPS of x and y, each [B, H, W, 3]: [B], 0 for the same picture."""
+    maps = zip(self.maps(x), self.maps(y), strict=True)
+    return self._sum((of_x - of_y) ** 2 for of_x, of_y in maps)
 
   def spread(self, images: jax.Array) -> jax.Array:
-    """The mean LPIPS of all pairs of the E images [E, B, H, W, 3] of each example: [B]; E >= 2."""
+    """Returns each example's mean LPIPS over pairs of its images [E, B, H, W, 3], E >= 2: [B]."""
     count = len(images)
     maps = self.maps(images.reshape(-1, *images.shape[2:]))
     maps = [unit.reshape(count, -1, *unit.shape[1:]) for unit in maps]
@@ -99,10 +102,11 @@ class LPIPS(nn.Module):
         ((unit - unit.mean(0, keepdims=True)) ** 2).sum(0) for unit in maps)
 
   def maps(self, images: jax.Array) -> list[jax.Array]:
-    """The layers' maps after their ReLU, every pixel's channels divided by their length."""
+    """Returns the layers' maps after their ReLU, each pixel's channels divided by their length."""
     require_size(self.net, *images.shape[1:3])
     shift, scale = (jnp.array(v, self.dtype).reshape(1, 1, 1, 3) for v in (SHIFT, SCALE))
-    x, units = (images.astype(self.dtype) - shift) / scale, []
+    x = (images.astype(self.dtype) - shift) / scale
+    units = []
     for layer, shapes in enumerate(self._convolutions):
       if self.net == 'vgg' and layer:
         x = vgg19.max_pool(x, 'VALID')
@@ -116,7 +120,7 @@ class LPIPS(nn.Module):
     return units
 
   def _sum(self, layers):
-    """The weighted channels [B, h, w, C] of each layer, their mean over pixels, and all added."""
+    """Weights each layer's channels [B, h, w, C], averages over pixels and adds the layers."""
     total = 0.0
     for i, squares in zip(itertools.count(1), layers, strict=False):
       weights = getattr(self, f'linear{i}').astype(self.dtype)
@@ -125,7 +129,7 @@ class LPIPS(nn.Module):
 
 
 class _Convolution(nn.Module):
-  """With a bias, and padding that keeps the size where the stride is 1.
+  """Convolution with a bias, and padding that keeps the size where the stride is 1.
 
   Attributes:
     shape: of the kernel.
@@ -145,7 +149,7 @@ class _Convolution(nn.Module):
 
 
 def _max_pool3(x):
-  """3x3 maxima, stride 2, of whole windows. XLA's CPU backend is slow in lax.reduce_window."""
+  """Returns 3x3 maxima, stride 2, of whole windows; lax.reduce_window is slow on CPUs."""
   height, width = (size - 2 for size in x.shape[1:3])
   x = jnp.maximum(jnp.maximum(x[:, :height:2], x[:, 1:height + 1:2]), x[:, 2::2])
   return jnp.maximum(jnp.maximum(x[:, :, :width:2], x[:, :, 1:width + 1:2]), x[:, :, 2::2])

@@ -1,4 +1,5 @@
-"""VGG-19 (Simonyan and Zisserman, 2014, configuration E) up to relu5_1: features to compare by."""
+"""VGG-19 (Simonyan and Zisserman, 2014, configuration E) up to relu5_1, whose maps losses compare.
+"""
 
 from typing import Any
 
@@ -17,8 +18,9 @@ _FACTORS = (1, 2, 4, 8, 8)
 
 
 def channels(width: int = 64) -> dict[str, tuple[int, int]]:
-  """(input channels, output channels) of the convolutions 'conv1_1' to 'conv5_1', in order."""
-  result, inputs = {}, 3
+  """Returns (input, output channels) of the convolutions 'conv1_1' to 'conv5_1', in order."""
+  result = {}
+  inputs = 3
   for block, (count, factor) in enumerate(zip(_CONVOLUTIONS, _FACTORS, strict=True), 1):
     for i in range(1, count + 1):
       result[f'conv{block}_{i}'] = inputs, factor * width
@@ -29,12 +31,13 @@ def channels(width: int = 64) -> dict[str, tuple[int, int]]:
 class VGG19(nn.Module):
   """Feature maps of images [B, H, W, 3] in [-1, 1], as a tuple in the order of TAPS.
 
-  Which values the first convolution takes is part of the parameters: ((x + 1) / 2 - input_mean) /
-  input_scale, RGB, which is x itself until `import_weights` says otherwise. Neither has a gradient.
+  The parameters say how images enter the first convolution: ((x + 1) / 2 - input_mean) /
+  input_scale, RGB, which is x itself unless `import_weights` sets other values. Neither gets a
+  gradient.
 
   Attributes:
     width: channels of the first block; the others have 2, 4, 8 and 8 times as many.
-    classes: of the linear head on relu5_1 that `classify` has; 0 means none.
+    classes: of the linear head on relu5_1 that `classify` has; 0 is without.
     pool: 'SAME' rounds odd heights and widths up (TensorFlow's, and so EGSC-IT's), 'VALID' down
       (PyTorch's; images are then at least 16 pixels wide and high).
     dtype: of the computation and of the maps; parameters are float32.
@@ -56,7 +59,7 @@ class VGG19(nn.Module):
       self.head = layers.Linear(self.classes, jnp.promote_types(self.dtype, jnp.float32))
 
   def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
-    """Maps of size H, H/2, H/4, H/8 and H/16, after their ReLU."""
+    """Returns maps of size H, H/2, H/4, H/8 and H/16, after their ReLU."""
     if self.pool == 'VALID' and min(images.shape[1:3]) < 16:
       raise errors.UserError(f"VGG-19 with pool 'VALID' takes images of 16x16 pixels and more, not "
                              f"{images.shape[1]}x{images.shape[2]}; 'SAME' takes any")
@@ -77,28 +80,29 @@ class VGG19(nn.Module):
     return tuple(taps)
 
   def classify(self, images: jax.Array) -> jax.Array:
-    """Logits [B, classes], float32: relu5_1's means over 2x2 quadrants through a linear layer.
+    """Returns float32 logits [B, classes] of relu5_1's means over the image's four quadrants.
 
-    Four means, because what is where can matter as well. Quadrants of an odd height or width
-    overlap in the middle row or column, those of a single pixel are that pixel.
+    There are four means because places can matter. Quadrants of an odd height or width overlap in
+    the middle row or column; quadrants of a single pixel are that pixel.
     """
     return self._logits(self(images)[-1])
 
   def _logits(self, x):
     x = x.astype(jnp.promote_types(self.dtype, jnp.float32))
     height, width = ((size + 1) // 2 for size in x.shape[1:3])
-    quadrants = [x[:, rows, columns].mean((1, 2))
-                 for rows in (slice(height), slice(-height, None))
-                 for columns in (slice(width), slice(-width, None))]
+    quadrants = []
+    for rows in (slice(height), slice(-height, None)):
+      for columns in (slice(width), slice(-width, None)):
+        quadrants.append(x[:, rows, columns].mean((1, 2)))
     return self.head(jnp.concatenate(quadrants, axis=-1))
 
 
 def max_pool(x: jax.Array, padding: str) -> jax.Array:
-  """2x2 maxima of [B, H, W, C], stride 2; an odd last row or column is a window of its own with
-  'SAME' and left out with 'VALID'.
+  """Returns 2x2 maxima of [B, H, W, C], stride 2.
 
-  Not lax.reduce_window, whose gradient is a scatter that XLA's CPU backend runs pixel by pixel.
-  Windows with several maxima share their gradient among them.
+  An odd last row or column is a window of its own with 'SAME' and left out with 'VALID'. Windows
+  with several maxima share their gradient among them. The gradient of lax.reduce_window would be a
+  scatter, which XLA's CPU backend runs pixel by pixel.
   """
   batch, height, width, features = x.shape
   if padding == 'VALID':

@@ -1,4 +1,4 @@
-"""How LOMIT's papers and authors ran it: what the configs of its experiments have in common."""
+"""How LOMIT's papers and authors ran it: settings that the configs of its experiments share."""
 
 import ml_collections
 
@@ -20,8 +20,8 @@ def apply(config: ml_collections.ConfigDict, variant: str, labels: str) -> None:
     config: `maskgan_jax.config.default('lomit')`, changed in place.
     variant: 'official'; 'ijcai', which gives neither weights nor schedule and gets the authors'; or
       'iclr', with its weights for all labels (section 4.6) and its schedule (appendix 7.2). Under
-      the papers' variants R1 and the mask's size are means over pixels like the code's, not the
-      sums that are written: at 32x32 the sum R1 is a million times as large, and lambda_1 = 0.1 was
+      the papers' variants R1 and the mask's size are means over pixels as in the code, not the sums
+      that the papers print: at 32x32 the sum R1 is a million times as large, and lambda_1 = 0.1 was
       not meant for it.
     labels: whose weights the authors' are, one of WEIGHTS.
   """
@@ -43,8 +43,8 @@ def apply(config: ml_collections.ConfigDict, variant: str, labels: str) -> None:
 def celeba(config: ml_collections.ConfigDict, labels: tuple[str, ...], faces: str = '') -> None:
   """Sets the data of a config to CelebA: any two faces, cropped, and the variant's test set.
 
-  The authors test on what the list's first 1,999 rows hold; the ICLR paper on a random 2,000. About
-  200 pictures are kept from training for the sample grids; the authors train on them.
+  The authors test on the first 1,999 rows of the list, the ICLR paper on 2,000 random pictures.
+  About 200 pictures are kept from training for the sample grids; the authors train on them.
 
   Args:
     config: changed in place; `apply` first.

@@ -19,7 +19,7 @@ import numpy as np
 
 from maskgan_jax import errors, files
 from maskgan_jax.methods import base
-from maskgan_jax.networks import convolutions
+from maskgan_jax.networks import cpu_kernels
 
 WHAT = ('translate', 'remove', 'segment')
 # jax2onnx requires an older Orbax than this package, so its imports are installed by name.
@@ -183,7 +183,7 @@ def _onnx(function, inputs) -> tuple[bytes, list[str]]:
     raise errors.UserError(f'writing ONNX needs {error.name}: {INSTALL}') from error
   logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it warns of types that are not used
   input_names = [each.name for each in inputs]
-  with convolutions.portable():
+  with cpu_kernels.portable():
     names = _outputs(function, inputs)
     # ONNX has one space of names: a mask that is an input comes out under another name.
     outputs = [f'used_{name}' if name in input_names else name for name in names]

@@ -12,7 +12,7 @@ import numpy as np
 from helpers import comparing
 from maskgan_jax import config as run_config
 from maskgan_jax import methods
-from maskgan_jax.networks.interleaving import deinterleave
+from maskgan_jax.networks.streams import deinterleave
 
 BATCH = 2
 SIZES = {'width': 4, 'blocks': 1, 'discriminator_width': 4, 'discriminator_depth': 4,

@@ -14,7 +14,7 @@ import torch
 
 from helpers import comparing_lomit as comparing
 from maskgan_jax import methods
-from maskgan_jax.networks.interleaving import deinterleave
+from maskgan_jax.networks.streams import deinterleave
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 

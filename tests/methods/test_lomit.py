@@ -11,7 +11,7 @@ from helpers.comparing import close
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.losses import mask_regularizers
-from maskgan_jax.networks import masks
+from maskgan_jax.networks import masks, streams
 from maskgan_jax.recipes import lomit as lomit_settings
 
 SIZE, BATCH = 16, 3
@@ -265,7 +265,8 @@ def test_translations_are_asked_for_the_exemplar_s_labels():
   params, state = variables_of(method, config)
   batch = batch_of(config)
   _, (metrics, _) = method.generator_loss(params, state, batch, None)
-  _, _, _, _, _, fakes = method._exchange(params, dict(state['batch_stats']), batch, (0, 1))
+  parts, _ = method._model.exchange(params, state['batch_stats'], batch, ('a', 'b'))
+  fakes = streams.interleave(parts.image.ab, parts.image.ba)
   _, logits = method.networks['critic'].apply({'params': params['critic']}, fakes)
   labels = jnp.stack([batch['b_attributes'], batch['a_attributes']], 1).reshape(-1, 2)
   p = jax.nn.sigmoid(logits)

@@ -9,6 +9,7 @@ import pytest
 
 from maskgan_jax import config as run_config
 from maskgan_jax import methods
+from maskgan_jax.networks import streams
 from maskgan_jax.training import train_step
 
 SIZE, BATCH = 32, 2
@@ -54,7 +55,8 @@ def test_nothing_is_computed_twice_and_the_critic_does_not_differentiate_the_gen
   params, state = method.init(jax.random.key(0), batch)
 
   def exchange(params, state, batch):
-    return method._exchange(params, dict(state['batch_stats']), batch, (0, 1))[-1]
+    parts, _ = method._model.exchange(params, state['batch_stats'], batch, ('a', 'b'))
+    return streams.interleave(parts.image.ab, parts.image.ba)
 
   def everything(params, state, batch):  # the generator's step forward
     return method.generator_loss(params, state, batch, None)[0]

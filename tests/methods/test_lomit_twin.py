@@ -15,7 +15,7 @@ from helpers import processes
 from helpers.paths import ROOT
 from maskgan_jax import config as run_config
 from maskgan_jax import methods
-from maskgan_jax.networks.interleaving import deinterleave
+from maskgan_jax.networks.streams import deinterleave
 
 torch = pytest.importorskip('torch')
 CRITIC, GENERATOR = 0, 1  # the players, in the order that they play in

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from helpers.comparing import both_forms, close
-from maskgan_jax.losses import adversarial, perceptual
-from maskgan_jax.networks import discriminators, layers, normalization
+from maskgan_jax.losses import adversarial, reconstruction
+from maskgan_jax.networks import cpu_kernels, discriminators, layers, normalization
 
 
 def normal(*shape, seed=0):
@@ -20,7 +20,7 @@ def test_3x3_convolution_with_stride_2(torch, padding):
   images = torch.nn.functional.pad(torch.tensor(x).permute(0, 3, 1, 2), (1, 1, 1, 1), mode=padding)
   expected = torch.nn.functional.conv2d(images, torch.tensor(kernel).permute(3, 2, 0, 1), stride=2)
   (one, slopes), (other, other_slopes) = both_forms(
-      lambda x, kernel: layers.conv3x3_stride2(x, kernel, padding), x, kernel)
+      lambda x, kernel: cpu_kernels.conv3x3_stride2(x, kernel, padding), x, kernel)
   close(one, expected.permute(0, 2, 3, 1).numpy())
   close(other, one)
   jax.tree.map(lambda a, b: close(a, b, rtol=1e-4), slopes, other_slopes)
@@ -31,7 +31,8 @@ def test_transposed_3x3_convolution_with_stride_2(torch):
   whole = torch.nn.functional.conv_transpose2d(
       torch.tensor(x).permute(0, 3, 1, 2), torch.tensor(kernel).permute(2, 3, 0, 1), stride=2)
   expected = whole[:, :, :-1, :-1].permute(0, 2, 3, 1).numpy()  # TensorFlow's SAME drops the last
-  (one, slopes), (other, other_slopes) = both_forms(layers.conv3x3_stride2_transposed, x, kernel)
+  (one, slopes), (other, other_slopes) = both_forms(
+      cpu_kernels.conv3x3_stride2_transposed, x, kernel)
   assert one.shape == (2, 6, 8, 2)
   close(one, expected)
   close(other, one)
@@ -112,12 +113,12 @@ def test_adain_of_what_is_constant_is_finite(spread):
 def test_normalized_features_have_length_one():
   x = normal(2, 3, 4, 5)
   x[1, :, :, 2] = 0
-  result = np.array(perceptual.normalized(x))
+  result = np.array(reconstruction.unit_length(x))
   lengths = np.sqrt((result ** 2).sum((1, 2)))
   expected = np.ones((2, 5))
   expected[1, 2] = 0
   close(lengths, expected)
-  assert np.isfinite(jax.grad(lambda x: perceptual.normalized(x).sum())(x)).all()
+  assert np.isfinite(jax.grad(lambda x: reconstruction.unit_length(x).sum())(x)).all()
 
 
 def test_perceptual_losses_are_their_equations():
@@ -125,7 +126,7 @@ def test_perceptual_losses_are_their_equations():
   targets = [normal(2, 4, 4, 3, seed=2), normal(2, 2, 2, 5, seed=3)]
   pairs = list(zip(features, targets, strict=True))
   content = 0.5 * np.abs(features[0] - targets[0]).mean() + np.abs(features[1] - targets[1]).mean()
-  close(perceptual.content(features, targets), content)
+  close(reconstruction.content(features, targets), content)
 
   def gram(x):
     result = np.zeros((len(x), x.shape[-1], x.shape[-1]))
@@ -133,9 +134,9 @@ def test_perceptual_losses_are_their_equations():
       for pixel in image.reshape(-1, x.shape[-1]):
         result[b] += np.outer(pixel, pixel)
     return result / (x.shape[1] * x.shape[2])
-  close(perceptual.style(features, targets),
+  close(reconstruction.style(features, targets),
         sum(np.abs(gram(x) - gram(y)).mean() for x, y in pairs))
-  close(perceptual.gram(features[0]), gram(features[0]))
+  close(reconstruction.gram(features[0]), gram(features[0]))
 
 
 def test_least_squares():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maskgan_jax.losses import adversarial, penalties, reconstruction
+from maskgan_jax.losses import adversarial, reconstruction
 from maskgan_jax.networks import masks
 
 
@@ -134,7 +134,7 @@ def patch_critic_weights():
 def test_gradient_penalty_equals_pytorchs_double_backward(torch):
   weights, images = patch_critic_weights(), normal(9, 3, 8, 8, 3)
   value, gradients = jax.jit(jax.value_and_grad(
-      lambda weights, x: penalties.unit_slope(lambda x: patch_critic(weights, x), x)))(
+      lambda weights, x: adversarial.unit_slope(lambda x: patch_critic(weights, x), x)))(
           weights, images)
   leaves = [torch.tensor(w.transpose(3, 2, 0, 1).copy(), requires_grad=True) for w in weights]
   x = torch.tensor(images.transpose(0, 3, 1, 2).copy(), requires_grad=True)
@@ -157,7 +157,7 @@ def test_gradient_penalty_of_a_linear_critic_is_that_of_its_weights():
   def penalty(w, outputs):
     def critic(images):
       return jnp.einsum('bhwc,hwc,k->bk', images, w, jnp.ones(outputs))
-    return penalties.gradient_penalty(critic, normal(11, 2, 4, 4, 3), normal(12, 2, 4, 4, 3),
+    return adversarial.gradient_penalty(critic, normal(11, 2, 4, 4, 3), normal(12, 2, 4, 4, 3),
                                       np.array([0.2, 0.9], np.float32).reshape(2, 1, 1, 1))
 
   norm = float(jnp.sqrt(jnp.square(w).sum()))
@@ -175,15 +175,16 @@ def test_gradient_penalty_is_taken_between_each_pair():
     return jnp.square(images).sum((1, 2, 3)) / 2
   points = np.stack([fake[0], 0.3 * real[1] + 0.7 * fake[1], real[2]])
   expected = np.square(np.sqrt(np.square(points).sum((1, 2, 3))) - 1).mean()
-  value = penalties.gradient_penalty(critic, real, fake, alpha)
+  value = adversarial.gradient_penalty(critic, real, fake, alpha)
   assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize('scale', [0.0, 1e-30])
 def test_gradient_penalty_of_a_flat_critic_is_finite(scale):
   weights = [scale * w for w in patch_critic_weights()]
+  images = normal(9, 2, 8, 8, 3)
   value, gradients = jax.value_and_grad(
-      lambda w: penalties.unit_slope(lambda x: patch_critic(w, x), normal(9, 2, 8, 8, 3)))(weights)
+      lambda w: adversarial.unit_slope(lambda x: patch_critic(w, x), images))(weights)
   assert float(value) == pytest.approx(1)
   assert all(np.isfinite(g).all() for g in gradients)
 
@@ -191,9 +192,9 @@ def test_gradient_penalty_of_a_flat_critic_is_finite(scale):
 def test_gradient_penalty_of_bfloat16_images_is_computed_in_float32():
   images = jnp.asarray(normal(9, 2, 8, 8, 3), jnp.bfloat16)
   weights = patch_critic_weights()
-  value = penalties.unit_slope(lambda x: patch_critic(weights, x), images)
+  value = adversarial.unit_slope(lambda x: patch_critic(weights, x), images)
   assert value.dtype == jnp.float32
-  exact = penalties.unit_slope(lambda x: patch_critic(weights, x), images.astype(jnp.float32))
+  exact = adversarial.unit_slope(lambda x: patch_critic(weights, x), images.astype(jnp.float32))
   assert float(value) == float(exact)
 
 

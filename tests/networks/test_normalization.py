@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.comparing import close, init, nchw, normal, torch_run, value_and_vjp
-from maskgan_jax.networks import interleaving, masks, normalization
+from maskgan_jax.networks import masks, normalization, streams
 
 
 def norm_variables(channels, seed=5):
@@ -73,9 +73,9 @@ def test_groups_equal_separate_calls(order):
   cotangents = [jnp.asarray(normal(10 + g, *batches[g].shape)) for g in range(3)]
 
   def together(params, *batches):
-    y, updates = module.apply({**variables, 'params': params}, interleaving.interleave(*batches),
+    y, updates = module.apply({**variables, 'params': params}, streams.interleave(*batches),
                               train=True, groups=3, order=order, mutable=['batch_stats'])
-    return interleaving.deinterleave(y, 3), updates['batch_stats']
+    return streams.deinterleave(y, 3), updates['batch_stats']
 
   def separately(params, *batches):
     return tuple(module.apply({**variables, 'params': params}, x, train=True,
@@ -149,11 +149,11 @@ def test_initialising_leaves_the_running_averages_alone():
 
 def test_interleave_keeps_examples_together_and_deinterleave_undoes_it():
   batches = [normal(seed, 4, 2, 3) for seed in range(3)]
-  x = interleaving.interleave(*batches)
+  x = streams.interleave(*batches)
   for example in range(4):
     for group in range(3):
       assert np.array_equal(x[3 * example + group], batches[group][example])
-  for ours, batch in zip(interleaving.deinterleave(x, 3), batches, strict=True):
+  for ours, batch in zip(streams.deinterleave(x, 3), batches, strict=True):
     assert np.array_equal(ours, batch)
 
 

@@ -1,0 +1,400 @@
+"""Convolutions as matrix products on CPUs, and as XLA's own convolutions elsewhere.
+
+XLA's CPU backend reaches a fifth of the machine's matrix products in its convolutions and less in
+their gradients; transposed convolutions and tiny maps are an order of magnitude slower still. The
+forms here are matrix products instead: of Winograd's transformed tiles, of patches, of taps. All
+forms compute the same numbers (tests/networks/test_cpu_kernels.py, test_layers.py).
+`by_platform` is the one place that chooses, `portable` the switch that turns the CPU's forms off.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import contextvars
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+_NHWC = ('NHWC', 'HWIO', 'NHWC')
+_THIN = 4  # channels of an image or a map: too few for products of their own
+_SMALL = 4_500  # numbers in a kernel: with fewer, compiling takes longer than anything saves
+_LARGE = 16  # pixels of a side; which order of products is fastest was measured on two cores
+_PORTABLE = contextvars.ContextVar('portable', default=False)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+  """Makes what is traced inside the same for all platforms, so that other runtimes can run it."""
+  token = _PORTABLE.set(True)
+  try:
+    yield
+  finally:
+    _PORTABLE.reset(token)
+
+
+def by_platform(*arguments: jax.Array, cpu: Callable[..., jax.Array],
+                default: Callable[..., jax.Array]) -> jax.Array:
+  """Computes `cpu` of the arguments where a program is compiled for CPUs, else `default`."""
+  if _PORTABLE.get():
+    return default(*arguments)
+  return lax.platform_dependent(*arguments, cpu=cpu, default=default)
+
+
+def recomputed(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+  """Returns `function` with a backward pass that keeps the arguments and computes all else again.
+
+  This is for values that are cheap to compute and large to keep: padding, patches, transformed
+  tiles, normalised values. jax.checkpoint would not do on a CPU, where XLA drops its barrier and
+  finds the values of the forward pass again. Here the backward pass starts from x + 0 * cotangent,
+  which XLA cannot take for x. Each example has a zero of its own, so that a batch over several
+  devices stays where it is.
+
+  Args:
+    function: of x [B, ...] and parameters, to an array [B, ...].
+  """
+  @jax.custom_vjp
+  def call(x, *parameters):
+    return function(x, *parameters)
+
+  def forward(x, *parameters):
+    return function(x, *parameters), (x, *parameters)
+
+  def backward(arguments, cotangent):
+    x, *parameters = arguments
+    one = cotangent[(slice(None), *[slice(1)] * (cotangent.ndim - 1))]
+    zero = 0 * one.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+    return jax.vjp(function, x + zero, *parameters)[1](cotangent)
+
+  call.defvjp(forward, backward)
+  return call
+
+
+def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+  """Computes x @ matrix over the last axis as one product of two matrices.
+
+  XLA's CPU backend is several times slower, most of all in the gradients, when the leading axes
+  stay apart.
+  """
+  return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+def pad(x: jax.Array, size: int, mode: str) -> jax.Array:
+  """Adds `size` pixels on each side of [B, H, W, C]; `mode` is that of jnp.pad."""
+  return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode=mode) if size else x
+
+
+# Stride 1.
+
+def padded_convolution(x: jax.Array, kernel: jax.Array, mode: str) -> jax.Array:
+  """Computes `convolution` after padding by (k - 1) // 2 on each side; `mode` as of jnp.pad."""
+  def compute(x, kernel):
+    return convolution(pad(x, (kernel.shape[0] - 1) // 2, mode), kernel)
+  return recomputed(compute)(x, kernel)
+
+
+def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Convolves [B, H, W, C] with [k, k, C, O] into [B, H-k+1, W-k+1, O]: stride 1, no padding."""
+  size, _, channels, features = kernel.shape
+  if size == 1:
+    return product(x, kernel[0, 0])
+  if kernel.size < _SMALL:
+    return _plain(x, kernel)
+
+  height, width = _output_size(x, kernel)
+  even = height % 2 == 0 and width % 2 == 0
+  if size == 3 and min(channels, features) > _THIN and even:
+    fast = _winograd
+  elif channels <= _THIN:
+    fast = _by_patches
+  elif features <= _THIN:
+    fast = _by_taps
+  else:
+    fast = _by_rows
+  return by_platform(x, kernel, cpu=fast, default=_plain)
+
+
+def _plain(x, kernel):
+  return lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=_NHWC)
+
+
+def _output_size(x, kernel):
+  size = kernel.shape[0]
+  return x.shape[1] - size + 1, x.shape[2] - size + 1
+
+
+def _row_patches(x, kernel):
+  """Returns [B, H, W-k+1, k * C]: each pixel with those that follow it in its row."""
+  _, width = _output_size(x, kernel)
+  shifted = [x[:, :, j:j + width] for j in range(kernel.shape[0])]
+  return jnp.concatenate(shifted, axis=-1)
+
+
+def _by_rows(x, kernel):
+  """Adds one shifted product for each row of the kernel, of patches of one row."""
+  size, _, channels, features = kernel.shape
+  height, _ = _output_size(x, kernel)
+  patches = _row_patches(x, kernel)
+  total = 0
+  for i in range(size):
+    row = kernel[i].reshape(size * channels, features)
+    total += product(patches[:, i:i + height], row)
+  return total
+
+
+def _by_patches(x, kernel):
+  """Makes one product, for few input channels. Patches grow along one axis, then the other."""
+  size, _, channels, features = kernel.shape
+  height, _ = _output_size(x, kernel)
+  rows = _row_patches(x, kernel)
+  patches = jnp.concatenate([rows[:, i:i + height] for i in range(size)], axis=-1)
+  return product(patches, kernel.reshape(size * size * channels, features))
+
+
+def _by_taps(x, kernel):
+  """Adds each pixel's shares in its neighbours: the transpose, for few output channels."""
+  size, _, channels, features = kernel.shape
+  height, width = _output_size(x, kernel)
+  taps = kernel.transpose(2, 0, 1, 3).reshape(channels, size * size * features)
+  shares = product(x, taps)
+  row = size * features
+  shares = sum(shares[:, i:i + height, :, i * row:(i + 1) * row] for i in range(size))
+  return sum(shares[:, :, j:j + width, j * features:(j + 1) * features] for j in range(size))
+
+
+def _winograd(x, kernel):
+  """Computes F(2x2, 3x3) of Lavin and Gray (2016): 16 products where the definition takes 36.
+
+  Tiles of 4x4 pixels, two apart, make 2x2 outputs each. The transformed tiles are four times as
+  large as the input.
+  """
+  height, width = _output_size(x, kernel)
+  weights = [_of_kernel(row) for row in _of_kernel(kernel)]
+
+  # Columns first: tiles[j][i] is row i, column j of all tiles, then their transform.
+  tiles = []
+  for j in range(4):
+    column = [x[:, i:i + height - 1:2, j:j + width - 1:2] for i in range(4)]
+    tiles.append(_of_input(column))
+  tiles = [_of_input([column[i] for column in tiles]) for i in range(4)]
+
+  products = []
+  for j in range(4):
+    products.append(_to_output([product(tiles[i][j], weights[i][j]) for i in range(4)]))
+  outputs = []
+  for i in range(2):
+    row = _to_output([column[i] for column in products])
+    outputs.append(jnp.stack(row, axis=3))
+  return jnp.stack(outputs, axis=2).reshape(x.shape[0], height, width, kernel.shape[-1])
+
+
+def _of_kernel(g):
+  return g[0], (g[0] + g[1] + g[2]) / 2, (g[0] - g[1] + g[2]) / 2, g[2]
+
+
+def _of_input(d):
+  return d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]
+
+
+def _to_output(m):
+  return m[0] + m[1] + m[2], m[1] - m[2] - m[3]
+
+
+# Stride 2.
+
+def conv4x4_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') -> jax.Array:
+  """Convolves with 4x4 taps, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even.
+
+  `padding` is a mode of jnp.pad: 'constant' (zeros) or 'reflect'.
+  """
+  def compute(x, kernel):
+    return by_platform(pad(x, 1, padding), kernel, cpu=_conv4x4_as_products,
+                       default=_stride2_plain)
+  return recomputed(compute)(x, kernel)
+
+
+def conv3x3_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') -> jax.Array:
+  """Convolves with 3x3 taps, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even."""
+  def as_4x4(x, kernel):  # a fourth row and column of zeros
+    return _conv4x4_as_products(x, jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0))))
+
+  def compute(x, kernel):
+    return by_platform(pad(x, 1, padding), kernel, cpu=as_4x4, default=_stride2_plain)
+  return recomputed(compute)(x, kernel)
+
+
+def _stride2_plain(x, kernel):
+  return lax.conv_general_dilated(x, kernel, (2, 2), 'VALID', dimension_numbers=_NHWC)
+
+
+def _conv4x4_as_products(x, kernel):
+  """Turns space into depth; the four taps of the 2x2 convolution that is left are products."""
+  batch, height, width, channels = x.shape  # with padding
+  out = kernel.shape[-1]
+  h, w = height // 2 - 1, width // 2 - 1
+  blocks = x.reshape(batch, h + 1, 2, w + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+  blocks = blocks.reshape(batch, h + 1, w + 1, 4 * channels)
+  taps = kernel.reshape(2, 2, 2, 2, channels, out).transpose(0, 2, 1, 3, 4, 5)
+  taps = taps.reshape(2, 2, 4 * channels, out)
+  shifts = [(i, j) for i in (0, 1) for j in (0, 1)]
+
+  # Three orders of the same sums; which is fastest was measured, with gradients.
+  if channels <= _THIN:  # an image
+    patches = jnp.concatenate([blocks[:, i:i + h, j:j + w] for i, j in shifts], axis=-1)
+    return product(patches, taps.reshape(16 * channels, out))
+  if h >= _LARGE:
+    y = product(blocks, taps.transpose(2, 0, 1, 3).reshape(4 * channels, 4 * out))
+    y = y.reshape(batch, h + 1, w + 1, 2, 2, out)
+    return sum(y[:, i:i + h, j:j + w, i, j] for i, j in shifts)
+  return sum(product(blocks[:, i:i + h, j:j + w], taps[i, j]) for i, j in shifts)
+
+
+# Transposed, stride 2.
+
+def conv4x4_stride2_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Convolves transposed with 4x4 taps, stride 2, padding 1: [B, H, W, C] -> [B, 2H, 2W, O].
+
+  `kernel` is [4, 4, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s - 1, 2j + t - 1), as
+  in PyTorch.
+  """
+  return by_platform(x, kernel, cpu=_transposed_as_product, default=_transposed_plain)
+
+
+def _transposed_plain(x, kernel):
+  return lax.conv_general_dilated(x, kernel[::-1, ::-1], (1, 1), ((2, 2), (2, 2)),
+                                  lhs_dilation=(2, 2), dimension_numbers=_NHWC)
+
+
+def _transposed_as_product(x, kernel):
+  """Makes one product, and cuts the border off its blocks."""
+  batch, height, width, _ = x.shape
+  out = kernel.shape[-1]
+  blocks = (_patches_to_blocks if height >= _LARGE else _pixels_to_blocks)(x, kernel)
+  y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height + 2, 2 * width + 2, out)
+  return y[:, 1:-1, 1:-1]
+
+
+def _patches_to_blocks(x, kernel):
+  """Maps 2x2 patches to 2x2 blocks of the result: [B, H + 1, W + 1, 2, 2, O]."""
+  batch, height, width, channels = x.shape
+  out = kernel.shape[-1]
+  padded = pad(x, 1, 'constant')
+  shifted = [padded[:, i:i + height + 1, j:j + width + 1] for i in (0, 1) for j in (0, 1)]
+  patches = jnp.concatenate(shifted, axis=-1)
+  taps = kernel.reshape(2, 2, 2, 2, channels, out)[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
+  blocks = product(patches, taps.reshape(4 * channels, 4 * out))
+  return blocks.reshape(batch, height + 1, width + 1, 2, 2, out)
+
+
+def _pixels_to_blocks(x, kernel):
+  """Maps pixels to all sixteen taps and adds blocks that overlap: [B, H + 1, W + 1, 2, 2, O]."""
+  batch, height, width, channels = x.shape
+  out = kernel.shape[-1]
+  y = product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * out))
+  y = y.reshape(batch, height, width, 2, 2, 2, 2, out)  # a tap's block and place in it
+  total = 0
+  for i in (0, 1):
+    for j in (0, 1):
+      shift = ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0), (0, 0), (0, 0))
+      total += jnp.pad(y[:, :, :, i, :, j], shift)
+  return total
+
+
+def conv3x3_stride2_transposed(x: jax.Array, kernel: jax.Array, padding: int = 0) -> jax.Array:
+  """Convolves transposed with 3x3 taps, stride 2: [B, H, W, C] -> [B, 2H, 2W, O].
+
+  `kernel` is [3, 3, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s, 2j + t) - padding,
+  and what lands outside is dropped. `padding` 0 is TensorFlow's 'SAME', 1 is PyTorch's padding=1
+  with output_padding=1.
+  """
+  def plain(x, kernel):
+    return lax.conv_general_dilated(
+        x, kernel[::-1, ::-1], (1, 1), ((2 - padding, 1 + padding),) * 2, lhs_dilation=(2, 2),
+        dimension_numbers=_NHWC)
+
+  def as_product(x, kernel):
+    """Maps pixels to all nine taps, and adds those that land on one phase of the result."""
+    batch, height, width, channels = x.shape
+    out = kernel.shape[-1]
+    y = product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * out))
+    y = y.reshape(batch, height, width, 3, 3, out)
+    y = jnp.stack(_phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 1, padding), axis=2)
+    y = y.reshape(batch, 2 * height, width, 3, out)
+    y = jnp.stack(_phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 2, padding), axis=3)
+    return y.reshape(batch, 2 * height, 2 * width, out)
+  return by_platform(x, kernel, cpu=as_product, default=plain)
+
+
+def _phases(first, middle, last, axis, padding):
+  """Returns even and odd rows (axis 1) or columns (axis 2) of what each pixel's taps make."""
+  if padding:
+    return middle, last + _shifted(first, axis, -1)
+  return first + _shifted(last, axis, 1), middle
+
+
+def _shifted(x, axis, by):
+  """Moves x by one place along an axis, forward (1) or back (-1); zeros come in."""
+  size = x.shape[axis]
+  kept = lax.slice_in_dim(x, max(-by, 0), size - max(by, 0), axis=axis)
+  widths = [(0, 0)] * x.ndim
+  widths[axis] = (max(by, 0), max(-by, 0))
+  return jnp.pad(kept, widths)
+
+
+# Upsampling.
+
+def upsampled_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Upsamples by 2 (nearest neighbour), pads by 2 (reflection) and convolves with 5x5 taps, in one.
+
+  Two neighbours of an upsampled image are one pixel, so each of the four phases of the result is a
+  3x3 convolution of the small image with sums of taps: 9 products a pixel instead of 25. Padded
+  with its edge, the small image gives all but the outermost rows and columns, where reflection
+  shows the second pixel and not the first; the difference is added there.
+
+  Args:
+    x: [B, H, W, C], H and W at least 2.
+    kernel: [5, 5, C, O].
+  Returns:
+    [B, 2H, 2W, O].
+  """
+  if _PORTABLE.get():
+    upsampled = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+    return convolution(pad(upsampled, 2, 'reflect'), kernel)
+  return recomputed(_upsampled_convolution)(x, kernel)
+
+
+def _upsampled_convolution(x, kernel):
+  batch, height, width, channels = x.shape
+  features = kernel.shape[-1]
+  y = convolution(pad(x, 1, 'edge'), _phase_kernels(kernel))
+  y = y.reshape(batch, height, width, 2, 2, features)
+  y = y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
+
+  def line(pixels, taps, mode):
+    """Returns what a border lacks: a 5-tap convolution of [B, L, C], upsampled to 2L."""
+    pixels = jnp.repeat(pixels, 2, axis=1)
+    pixels = jnp.pad(pixels, ((0, 0), (2, 2), (0, 0)), mode=mode)
+    size = pixels.shape[1] - 4
+    patches = jnp.concatenate([pixels[:, t:t + size] for t in range(5)], axis=-1)
+    return product(patches, taps.reshape(5 * channels, features))
+
+  top, bottom = x[:, 1] - x[:, 0], x[:, -2] - x[:, -1]
+  y = y.at[:, 0].add(line(top, kernel[0], 'reflect'))
+  y = y.at[:, -1].add(line(bottom, kernel[4], 'reflect'))
+  left, right = x[:, :, 1] - x[:, :, 0], x[:, :, -2] - x[:, :, -1]
+  y = y.at[:, :, 0].add(line(left, kernel[:, 0], 'edge'))
+  return y.at[:, :, -1].add(line(right, kernel[:, 4], 'edge'))
+
+
+def _phase_kernels(kernel):
+  """Returns the 3x3 kernels of the four phases as one, [3, 3, C, 4 * O].
+
+  Three taps are sums of five: (0 1, 2 3, 4) for an even pixel, (0, 1 2, 3 4) for an odd one.
+  """
+  _, _, channels, features = kernel.shape
+  even = jnp.stack([kernel[0] + kernel[1], kernel[2] + kernel[3], kernel[4]])
+  odd = jnp.stack([kernel[0], kernel[1] + kernel[2], kernel[3] + kernel[4]])
+  rows = jnp.stack([even, odd])  # [row phase, 3, 5, C, O]
+  even = jnp.stack([rows[:, :, 0] + rows[:, :, 1], rows[:, :, 2] + rows[:, :, 3], rows[:, :, 4]], 2)
+  odd = jnp.stack([rows[:, :, 0], rows[:, :, 1] + rows[:, :, 2], rows[:, :, 3] + rows[:, :, 4]], 2)
+  phases = jnp.stack([even, odd])  # [column phase, row phase, 3, 3, C, O]
+  return phases.transpose(2, 3, 4, 1, 0, 5).reshape(3, 3, channels, 4 * features)
