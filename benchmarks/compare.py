@@ -21,7 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def additional_mask(config) -> dict:
-  """Arguments of torch_additional_mask.py."""
+  """Returns the arguments of torch_additional_mask.py for this config."""
   model, addition = config.model, config.model.addition
   names = ('width', 'blocks', 'discriminator_width', 'discriminator_layers', 'pool_size')
   return {**{name: model[name] for name in names}, 'image_width': config.image_width,
@@ -32,13 +32,13 @@ def additional_mask(config) -> dict:
 
 
 def content_transfer(config) -> dict:
-  """Arguments of torch_content_transfer.py for this config."""
+  """Returns the arguments of torch_content_transfer.py for this config."""
   names = ('width', 'depth', 'separate_channels', 'discriminator_width')
   return {name: config.model[name] for name in names}
 
 
 def lomit(config) -> dict:
-  """Arguments of torch_lomit.py, which is the authors' code and nothing else."""
+  """Returns the arguments of torch_lomit.py, which is the authors' code and nothing else."""
   if config.variant != 'official':
     sys.exit(f"error: the PyTorch twin of lomit is of variant 'official', not {config.variant!r}")
   names = ('width', 'blocks', 'style_size', 'mlp', 'mask_depth', 'critic_width', 'critic_depth',
@@ -48,7 +48,7 @@ def lomit(config) -> dict:
 
 
 def egsc_it(config) -> dict:
-  """Arguments of torch_egsc_it.py, for the second stage of the authors' code, all of it."""
+  """Returns the arguments of torch_egsc_it.py, for the authors' whole second stage."""
   weights, model = config.weights, config.model
   if config.variant != 'official' or not (model.feature_mask and model.adain and weights.content):
     sys.exit("error: the PyTorch twin of egsc_it is of variant 'official' without ablations")
@@ -58,14 +58,14 @@ def egsc_it(config) -> dict:
 
 
 def read(path: str):
-  """The config of a command line's 'configs/NAME.py:ARGUMENT'."""
+  """Returns the config that 'configs/NAME.py:ARGUMENT' names."""
   sys.path.insert(0, ROOT)
   path, _, argument = path.partition(':')
   return runpy.run_path(os.path.join(ROOT, path))['get_config'](argument)
 
 
 def sizes(config) -> dict:
-  """Arguments of the config's PyTorch twin; exits where there is none."""
+  """Returns the arguments of the config's PyTorch twin; exits if there is none."""
   if config.method not in TWINS:
     sys.exit(f'error: there is no PyTorch twin of {config.method}')
   return {'image_size': config.image_size, 'batch_size': config.batch_size,
@@ -73,7 +73,7 @@ def sizes(config) -> dict:
 
 
 def run_twin(method: str, arguments: dict, steps: int, *more: str) -> tuple[str, float]:
-  """What the twin prints, and the megabytes that it took at most."""
+  """Returns what the twin prints, and its peak in megabytes."""
   return run(f'benchmarks/torch_{method}.py', f'--steps={steps}',
              *(f'--{name}={value}' for name, value in arguments.items()), *more)
 
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def run(*arguments: str) -> tuple[str, float]:
-  """What `python ARGUMENTS` prints, and the megabytes that it took at most."""
+  """Returns what `python ARGUMENTS` prints, and its peak in megabytes."""
   with subprocess.Popen([sys.executable, *arguments], cwd=ROOT, text=True,
                         stdout=subprocess.PIPE) as process:
     printed = process.stdout.read()

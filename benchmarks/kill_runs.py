@@ -3,14 +3,14 @@
   python benchmarks/kill_runs.py --config=configs/quickstart.py:smoke --kills=50
 
 Prints one JSON line: how many kills fell into starting (imports, restoring, compiling), training
-and saving, and whether the run that was killed ended with the very bits of one that was not: every
-array of the newest checkpoint, and every line of metrics.jsonl but for times. `lost_steps` are the
-most that a kill undid: fewer than config.checkpoint_every and those whose saving it hit. Exits 1
-where anything differs.
+and saving, and whether the run that was killed ended with the very bits of an undisturbed one:
+every array of the newest checkpoint, and every line of metrics.jsonl except for times. `lost_steps`
+is the largest number of steps that a kill undid: those since the last checkpoint, and those of a
+checkpoint that was being written. Exits 1 if anything differs.
 
 A fourth of the kills come at any moment of a start, a fourth within milliseconds of the moment that
-a checkpoint begins to be written, the rest in the second and a half after the first step. Where a
-run is done before enough kills, another begins.
+a checkpoint begins to be written, the rest in the second and a half after the first step. If a run
+is done before enough kills, another begins.
 """
 
 import argparse
@@ -46,11 +46,11 @@ def main() -> None:
 
 
 def measure(options, folder: str) -> dict:
-  """The figures that are printed."""
+  """Returns the figures that are printed."""
   rng, began = random.Random(options.seed), time.monotonic()
   whole, start = os.path.join(folder, 'whole'), time.monotonic()
   process, _ = launch(options, whole)
-  assert process.wait() == 0, 'the run that nobody kills failed'
+  assert process.wait() == 0, 'the undisturbed run failed'
   length = time.monotonic() - start
   kills = {'starting': 0, 'training': 0, 'saving': 0}
   runs, lost, same_state, same_metrics, attempt = 0, 0, True, True, 0
@@ -89,7 +89,7 @@ def measure(options, folder: str) -> dict:
 
 
 def launch(options, workdir: str) -> tuple[subprocess.Popen, list[str]]:
-  """The training, and a list that what it says is added to."""
+  """Starts the training; returns its process, and a list that its lines are added to."""
   process = subprocess.Popen(
       [sys.executable, '-m', 'maskgan_jax.train', f'--config={options.config}',
        f'--workdir={workdir}', f'--config.num_steps={options.steps}', '--config.log_every=1',
@@ -106,7 +106,7 @@ def launch(options, workdir: str) -> tuple[subprocess.Popen, list[str]]:
 
 
 def kill_at_random(process, lines, workdir, rng, when, seconds) -> None:
-  """Kills the process at a moment of the kind `when`, unless it is done before."""
+  """Kills the process at a moment of the kind `when`, unless it ends before."""
   if when == 'start':
     wait(process, rng.uniform(0, seconds))
   else:
@@ -129,7 +129,7 @@ def wait(process, seconds) -> None:
 
 
 def last_step(lines) -> int:
-  """The last step that was said to be done; 0 before the first."""
+  """Returns the last step that the lines report; 0 before the first."""
   for line in reversed(lines):
     if line.startswith('step '):
       return int(line.split()[1].split('/')[0].replace(',', ''))
@@ -137,33 +137,33 @@ def last_step(lines) -> int:
 
 
 def newest(workdir) -> int:
-  """The step of the newest whole checkpoint, 0 without one."""
+  """Returns the step of the newest whole checkpoint, 0 without one."""
   names = [os.path.basename(path) for path in glob.glob(f'{workdir}/checkpoints/*')]
   return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def state(workdir) -> list:
-  """Every array of the newest checkpoint, as its bytes."""
+  """Returns every array of the newest checkpoint, as its bytes."""
   import jax
 
   from maskgan_jax import config as run_config
   from maskgan_jax import methods
   from maskgan_jax.runs import checkpoints
-  from maskgan_jax.training import loop, parallel, train_step
+  from maskgan_jax.training import parallel, train_step
   config = run_config.load(workdir)
   method = methods.make(config)
-  players = train_step.make_optimizers(method, config)
+  optimizers = train_step.make_optimizers(method, config)
   sharding = parallel.Parallel('jit').replicated
   abstract = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-      jax.eval_shape(lambda: train_step.init_state(method, players, config)))
+      jax.eval_shape(lambda: train_step.init_state(method, optimizers, config)))
   with checkpoints.Checkpoints(workdir, read_only=True) as saved:
-    leaves = jax.device_get(jax.tree.leaves_with_path(saved.restore(*loop._split(abstract))))
+    leaves = jax.device_get(jax.tree.leaves_with_path(saved.restore(*abstract.items())))
   return [(str(path), getattr(leaf, 'tobytes', lambda leaf=leaf: leaf)()) for path, leaf in leaves]
 
 
 def metrics(workdir) -> list:
-  """The lines of metrics.jsonl without times."""
+  """Returns the lines of metrics.jsonl without times."""
   with open(os.path.join(workdir, 'metrics.jsonl'), encoding='utf-8') as file:
     rows = [json.loads(line) for line in file]
   return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]

@@ -47,7 +47,8 @@ import runpy
 import numpy as np
 
 from maskgan_jax import methods
-from maskgan_jax.training import ahead_of_time, parallel, train_step
+from maskgan_jax.compile_for_tpu import programs
+from maskgan_jax.training import parallel, train_step
 
 print(jax.device_count(), 'devices')
 
@@ -64,7 +65,7 @@ for player in config.optimizers.values():
   player.name = 'sgd'  # Adam blows rounding up where the true gradient is zero
 method = methods.make(config)
 optimizers = train_step.make_optimizers(method, config)
-step, names = train_step.make_step(method, optimizers, config)
+step = train_step.make_step(method, optimizers, config)
 size = (config.batch_size, config.image_size, config.image_size, 3)
 random = np.random.default_rng(0)
 batch = {domain: random.integers(0, 256, size, np.uint8) for domain in 'ab'}
@@ -80,7 +81,7 @@ def one_step(devices):
   shares = {str(shard.device): shard.data.shape for shard in fed['a'].addressable_shards}
   compiled = spread.compile(step).program(0).lower(state, fed, config.seed).compile()
   state, metrics = compiled(state, fed, config.seed)
-  return state, dict(zip(names, np.asarray(metrics).tolist(), strict=True)), compiled, shares
+  return state, step.by_name(metrics), compiled, shares
 
 
 one, metrics_one, _, shares_one = one_step(jax.devices()[:1])
@@ -95,7 +96,7 @@ difference = max(float(np.abs(np.asarray(a) - np.asarray(b)).max())
 for name in ('autoencoder/loss', 'discriminator/loss', 'autoencoder/mask_mean'):
   print(f'{name:22} {metrics_one[name]:.6f} on one, {metrics_eight[name]:.6f} on eight')
 print(f'largest difference of a parameter after the step: {difference:.1e}')
-count, reduced, others = ahead_of_time.collectives(program.as_text())
+count, reduced, others = programs.collectives(program.as_text())
 print(f'{count} all-reduces of {reduced / 1e6:.2f} MB, other collectives: {others or "none"}')
 
 # %% [markdown]

@@ -77,7 +77,7 @@ supervise() {
 }
 
 # worst_of FILE...: the exit code of workers from what they printed: a mistake of one is everyone's,
-# else any that failed; 1 where one was never heard of again.
+# else any that failed; 1 where one printed no exit code.
 worst_of() {
   local file code worst=0
   for file; do
@@ -90,7 +90,7 @@ worst_of() {
   return "$worst"
 }
 
-# worker_command: what a worker is told, in one line: unpack the sources beside it, run them.
+# worker_command: the one line that a worker runs: unpack the sources beside it, start them.
 worker_command() {
   printf 'mkdir -p maskgan_jax && tar xzf maskgan_jax.tar.gz -C maskgan_jax && bash maskgan_jax/launch/run.sh %s' \
     "$(quoted "$@" -- --distributed "${rest[@]}")"

@@ -5,7 +5,7 @@
 #     --workdir=runs/two
 #
 # Lines begin with the number of their process. SIGTERM and Ctrl-C go to all. Where one fails the
-# others are told to stop, and killed after --patience seconds (60). Exits 2 if one did, else with
+# others get SIGTERM, and are killed after --patience seconds (60). Exits 2 if one did, else with
 # the code of one that failed, else 0.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 import sys
+from typing import Any
 
 import jax
 import ml_collections
 
 from maskgan_jax import errors, evaluators
+from maskgan_jax.data import pipeline
+from maskgan_jax.methods import base
 from maskgan_jax.runs import report, scores
-from maskgan_jax.training import loop, parallel, stopping
+from maskgan_jax.training import loop, parallel, stopping, tasks
 from maskgan_jax.translator import Translator
 
+Poll = Callable[[], None]  # raises to stop
 
-def train(config: ml_collections.ConfigDict, workdir: str, *,
-          poll: Callable[[], None] | None = None,
+
+def train(config: ml_collections.ConfigDict, workdir: str, *, poll: Poll | None = None,
           row_name: str = evaluators.SPLIT) -> loop.Trained:
   """Trains a config in `workdir`, or resumes what is there; measures it and writes report.html.
 
@@ -27,57 +31,86 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
     Preempted, UserError: as `loop.train`.
   """
   for name in config.evaluators:
-    evaluators.make(name, config)  # a misspelt one is not for the end of training to find
+    evaluators.make(name, config)  # a misspelt name should not wait for the end of training
 
-  notes = {}  # what evaluators said, once each
+  measurements = _Measurements(config, workdir, row_name)
+  trained = loop.train(config, workdir, make_evaluate=measurements.while_training)
 
-  def note(line):
-    if line not in notes:
-      print(line)
-    notes[line] = True
-
-  def write_report():
-    report.write(workdir, {'unmeasured': list(notes)})
-
-  def make_evaluate(method, data, poll):
-    translator = None
-
-    def evaluate(step, params, model_state):
-      nonlocal translator
-      translator = (Translator(method, params, model_state, config, step) if translator is None
-                    else translator.at(params, model_state, step))
-      results = evaluators.measure(translator, data, config, workdir, step, poll=poll,
-                                   note=note, row_name=row_name)
-      write_report()
-      return {name: value for name, value in results.items() if not isinstance(value, str)}
-    return evaluate
-
-  def make_evaluate_while_training(*arguments):
-    evaluate = make_evaluate(*arguments)
-
-    def evaluate_or_say(step, *parameters):
-      try:
-        return evaluate(step, *parameters)
-      except errors.NotFiniteError as error:  # training may get out of it
-        print(f'step {step} is not measured: {error}', file=sys.stderr, flush=True)
-        return {}
-    return evaluate_or_say
-
-  trained = loop.train(config, workdir, make_evaluate=make_evaluate_while_training)
-  stop = stopping.StopRequest(trained.told) if poll is None else None
-  if stop:
+  # Signals are the loop's no longer; a caller with a `poll` handles them itself.
+  stop = None
+  if poll is None:
+    stop = stopping.StopRequest(trained.stop_requested)
     stop.all_is_saved(trained.step)
   try:
     if jax.process_index() == 0:
-      last = {'split': row_name, 'step': trained.step}
-      if config.evaluators and not scores.latest(workdir, **last):
-        evaluate = make_evaluate(trained.method, trained.data, poll or stop.poll)
-        parameters = trained.step, trained.params, trained.model_state
-        (poll or stop.poll)()
-        stop.hearing(lambda: evaluate(*parameters)) if stop else evaluate(*parameters)
-      write_report()
+      measurements.finish(trained, poll, stop)
     return trained
   finally:
     parallel.wait_for_processes('measured')
     if stop:
       stop.close()
+
+
+class _Measurements:
+  """The scores and the report of a run."""
+
+  def __init__(self, config: ml_collections.ConfigDict, workdir: str, row_name: str):
+    self._config, self._workdir, self._row_name = config, workdir, row_name
+    self._notes: list[str] = []  # what evaluators say, once each
+
+  def _note(self, line: str) -> None:
+    if line not in self._notes:
+      print(line)
+      self._notes.append(line)
+
+  def _write_report(self) -> None:
+    report.write(self._workdir, {'unmeasured': self._notes})
+
+  def make(self, method: base.Method, data: pipeline.Data, poll: Poll) -> tasks.Evaluate:
+    """Returns evaluate(step, params, model_state) -> scores, which also writes the report."""
+    translator = None
+
+    def evaluate(step: int, params: base.Params, model_state: base.ModelState) -> dict[str, Any]:
+      nonlocal translator
+      if translator is None:
+        translator = Translator(method, params, model_state, self._config, step)
+      else:
+        translator = translator.at(params, model_state, step)
+      row = evaluators.measure(translator, data, self._config, self._workdir, step, poll=poll,
+                               note=self._note, row_name=self._row_name)
+      self._write_report()
+      return {name: value for name, value in row.items() if not isinstance(value, str)}
+    return evaluate
+
+  def while_training(self, method: base.Method, data: pipeline.Data, poll: Poll) -> tasks.Evaluate:
+    """Returns the same, for steps that training may recover from if they are not finite."""
+    evaluate = self.make(method, data, poll)
+
+    def evaluate_or_say(step, params, model_state):
+      try:
+        return evaluate(step, params, model_state)
+      except errors.NotFiniteError as error:
+        print(f'step {step} is not measured: {error}', file=sys.stderr, flush=True)
+        return {}
+    return evaluate_or_say
+
+  def finish(self, trained: loop.Trained, poll: Poll | None,
+             stop: stopping.StopRequest | None) -> None:
+    """Measures the last step, unless it has scores, and writes the report.
+
+    Args:
+      trained: the run.
+      poll: of the caller, if it has one.
+      stop: takes the place of `poll`.
+    """
+    row = scores.latest(self._workdir, split=self._row_name, step=trained.step)
+    if self._config.evaluators and not row:
+      poll = poll or stop.poll
+      evaluate = self.make(trained.method, trained.data, poll)
+      arrays = trained.step, trained.params, trained.model_state
+      poll()
+      if stop:
+        stop.hearing(lambda: evaluate(*arrays))
+      else:
+        evaluate(*arrays)
+    self._write_report()

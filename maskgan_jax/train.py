@@ -2,8 +2,8 @@
 
   python -m maskgan_jax.train --config=configs/quickstart.py --workdir=runs/quickstart
 
-The same command started again goes on where the last one stopped. SIGTERM and Ctrl-C save and exit
-with code 75.
+The same command, started again, goes on where the last one stopped. SIGTERM and Ctrl-C save and
+exit with code 75.
 """
 
 import os
@@ -15,10 +15,10 @@ from absl import flags
 from maskgan_jax import cli, errors
 from maskgan_jax import config as run_config
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; made if it is not there.')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; made if it does not exist.')
 _DISTRIBUTED = flags.DEFINE_bool(
-    'distributed', False, 'Join the other processes of this job as the cluster says (Cloud TPU '
-    'pods, Slurm, Kubernetes). Not needed where JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and '
+    'distributed', False, 'Joins the other processes of this job as the cluster says (Cloud TPU '
+    'pods, Slurm, Kubernetes). Not needed if JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and '
     'JAX_PROCESS_ID are set.')
 
 
@@ -35,15 +35,19 @@ def main() -> None:
 
   from maskgan_jax import evaluators, experiment
   from maskgan_jax.runs import report, scores
+  # One run, from config to scores and report.
   workdir = _WORKDIR.value
   trained = experiment.train(config, workdir)
   signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is done, but other processes may take longer
   if jax.process_index() == 0:
+    # What came of it, for people.
     row = scores.latest(workdir, split=evaluators.SPLIT, step=trained.step)
     print()
     if row:
-      print(evaluators.table({name: value for name, value in row.items() if name != 'split'}))
-    print(f'{trained.step:,} steps; this command took {time.monotonic() - began:.0f} s. '
+      measures = {name: value for name, value in row.items() if name != 'split'}
+      print(evaluators.table(measures))
+    seconds = time.monotonic() - began
+    print(f'{trained.step:,} steps; this command took {seconds:.0f} s. '
           f'Pictures: {os.path.join(workdir, "samples")}. '
           f'Report: {os.path.join(workdir, report.FILE_NAME)}')
 

@@ -1,1 +1,1 @@
-"""The command `benchmark`: how fast a step is, alone and beside PyTorch."""
+"""The command `benchmark`: how fast a config's step is."""

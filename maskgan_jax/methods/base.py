@@ -1,6 +1,6 @@
 """The contract between a method and everything that trains, evaluates, serves or compiles it.
 
-A method is a game between players. One file of this folder is a whole method. It has
+A method has players, who train in turn. One file of this folder is a whole method. It has
 
   get_default() -> ConfigDict    the method's part of a config: `variant`, `model`, `weights`,
                                  `optimizers`
@@ -38,18 +38,19 @@ LossFn = Callable[[Params, ModelState, Batch, jax.Array],
 
 @dataclasses.dataclass(frozen=True)
 class Player:
-  """One side of the game: what it owns and what it minimises.
+  """One of those who train in turn: the groups that it owns and the loss that it minimises.
 
   Attributes:
     name: e.g. 'generator'; names its optimizer in the config and its metrics.
-    owns: the parameter groups that it updates; nothing else gets a gradient.
+    owns: the parameter groups that the player updates; no other group gets a gradient.
     loss: (params, model_state, batch, rng) -> (loss, (metrics, model_state)).
-    every: it plays at the steps for which step % every == phase.
-    repeats: updates in a step that it plays, each with a fresh batch.
+    every: the player plays at the steps for which step % every == phase.
+    repeats: updates in a step that the player plays, each with a fresh batch.
     phase: see `every`.
-    start: the first step at which it may play: stages of a training follow each other so. Its
-      learning rate's schedule begins there.
-    end: the step before which it stops, and where its schedule ends; 0 is the end of training.
+    start: the first step at which the player may play, and where its learning rate's schedule
+      begins; so stages of a training follow each other.
+    end: the step before which the player stops, and where its schedule ends; 0 is the end of
+      training.
   """
   name: str
   owns: tuple[str, ...]

@@ -108,8 +108,8 @@ def _weighs_nothing(runs: Sequence[sweep_plans.Planned], field: str) -> bool:
   """Returns whether a weight is of a term that is switched off: two values, the same losses."""
   if not field.startswith('weights.') or len(runs) < 2:
     return False
-  from maskgan_jax.training import ahead_of_time
-  one, other = (ahead_of_time.losses_text(run.config) for run in runs[:2])
+  from maskgan_jax.training import train_step
+  one, other = (train_step.losses_text(run.config) for run in runs[:2])
   return one == other
 
 

@@ -1,1 +1,1 @@
-"""The engine: players, one jitted iteration, devices and processes, the loop."""
+"""The engine: turns of players, one jitted iteration, devices and processes, the loop."""

@@ -1,4 +1,4 @@
-"""Being told to stop: by a scheduler's SIGTERM or by Ctrl-C, at any moment of a training."""
+"""Stopping at any moment of a training: on a scheduler's SIGTERM or on Ctrl-C."""
 
 from collections import deque
 from collections.abc import Callable
@@ -12,77 +12,77 @@ import jax
 
 from maskgan_jax import errors, files
 
-_LAG = 2  # steps after which processes read what they agreed on: none waits for the newest
+_LAG = 2  # steps after which processes read their agreement: none waits for the newest step
 _POLL_SECONDS = 0.1
 
 
 class StopRequest:
   """Whether SIGTERM or SIGINT asked the run to stop; all processes agree on the step.
 
-  What processes were told travels over the devices beside each step, and is read a fixed number of
-  steps later: so all save the same step, whichever of them was told. (JAX's preemption service
-  would do as much between steps, but says nothing before the next one.) A second SIGINT interrupts
-  at once.
+  The requests of all processes travel over the devices beside each step, and are read a
+  fixed number of steps later: so all processes save the same step, whichever got the
+  signal. (JAX's preemption service would do as much between steps, but it says nothing
+  before the next one.) A second SIGINT interrupts at once.
 
   Attributes:
-    told: whether this process was told to stop.
-    unsaved: whether something was done that no checkpoint has; while nothing was, a process that is
-      alone exits at once with 75.
+    requested: whether this process got a signal.
+    unsaved: whether there is work that no checkpoint has. Without such work, a process
+      that is alone exits with 75 as soon as it gets a signal.
   """
 
-  def __init__(self, told: bool = False):
-    self._saved = 'told to stop before the first step; nothing is lost'
-    self.told = told
+  def __init__(self, requested: bool = False):
+    self.requested = requested
+    self.unsaved = False
+    self._message = 'stopped before the first step; nothing is lost'
     self._several = jax.process_count() > 1
     self._agreed: deque[jax.Array] = deque()
-    self._before = {}
-    self.unsaved = False
+    self._earlier_handlers = {}
+    # Notebooks and tests may train in another thread, where signals cannot be handled.
     if threading.current_thread() is threading.main_thread():
-      # (Notebooks and tests may train in a thread, where signals cannot be handled.)
       for number, handler in ((signal.SIGINT, self._interrupt), (signal.SIGTERM, self._terminate)):
-        self._before[number] = signal.signal(number, handler)
+        self._earlier_handlers[number] = signal.signal(number, handler)
 
   def _terminate(self, *_):
     if not self.unsaved and not self._several:
-      print(self._saved, file=sys.stderr, flush=True)
+      print(self._message, file=sys.stderr, flush=True)
       files.remove_temporaries()
       os._exit(75)
-    self.told = True
+    self.requested = True
 
   def _interrupt(self, *_):
-    signal.signal(signal.SIGINT, self._before[signal.SIGINT])
+    signal.signal(signal.SIGINT, self._earlier_handlers[signal.SIGINT])
     self._terminate()
 
   def all_is_saved(self, step: int) -> None:
-    """There is a checkpoint of all that was done."""
+    """Notes that a checkpoint has everything up to `step`."""
     self.unsaved = False
-    self._saved = (f'told to stop; all {step} steps so far are saved, and the same command goes on '
-                   'from there')
+    self._message = (f'stopped; all {step} steps so far are saved, and the same command goes on '
+                     'from there')
 
   def reached(self, any_process: Callable[[bool], jax.Array]) -> bool:
-    """True where every process must save and stop; to be asked once after every step.
+    """Returns whether every process must save and stop; ask once after every step.
 
     Args:
       any_process: `Parallel.any`.
     """
     if not self._several:
-      return self.told
-    self._agreed.append(any_process(self.told))
+      return self.requested
+    self._agreed.append(any_process(self.requested))
     return len(self._agreed) > _LAG and bool(self._agreed.popleft())
 
   def poll(self) -> None:
-    """Raises Preempted if this process was told to stop; for long work between two steps."""
-    if self.told:
-      raise errors.Preempted(self._saved)
+    """Raises Preempted if this process got a signal; for long work between two steps."""
+    if self.requested:
+      raise errors.Preempted(self._message)
 
   def hearing(self, function: Callable[[], Any], *, drop: bool = True) -> Any:
-    """function(), in a thread of its own: a compiler, say, holds off the signals of the thread that
-    it runs in, for minutes.
+    """Returns function(), which runs in a thread while this one hears signals.
 
-    With `drop`, Preempted as soon as this process is told to stop; the function may then still run
-    on, until the process ends.
+    A compiler, say, holds off the signals of its own thread for minutes. With `drop`, this
+    raises Preempted as soon as the process gets a signal; the function may then run on
+    until the process ends.
     """
-    if not self._before:
+    if not self._earlier_handlers:
       return function()
     outcome = {}
 
@@ -102,10 +102,10 @@ class StopRequest:
     return outcome['value']
 
   def close(self) -> None:
-    """Gives the signals back, with a SIGTERM that came too late to stop the last step."""
-    for number, handler in self._before.items():
+    """Restores the earlier handlers, and passes on a SIGTERM that came in the last step."""
+    for number, handler in self._earlier_handlers.items():
       signal.signal(number, handler)
-    earlier = self._before.get(signal.SIGTERM)
-    if self.told and callable(earlier):  # of a sweep, say, which has more to train
+    earlier = self._earlier_handlers.get(signal.SIGTERM)
+    if self.requested and callable(earlier):  # the handler of a sweep, say, with more to train
       earlier(signal.SIGTERM, None)
-    self._before = {}
+    self._earlier_handlers = {}

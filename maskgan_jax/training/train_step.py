@@ -1,9 +1,9 @@
-"""One iteration of the game between a method's players, as one pure function."""
+"""One iteration of a method's players, as one pure function."""
 
 from collections.abc import Callable, Mapping
+import dataclasses
 import functools
-import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -13,10 +13,13 @@ import ml_collections
 import numpy as np
 import optax
 
-from maskgan_jax import errors
+from maskgan_jax import errors, methods
 from maskgan_jax.methods import base
-from maskgan_jax.networks import replicas
-from maskgan_jax.training import optimizers
+from maskgan_jax.training import gradients
+from maskgan_jax.training import optimizers as optimizers_lib
+from maskgan_jax.training.turns import Turn, Turns
+
+Optimizers = Mapping[str, optimizers_lib.Optimizer]  # by player
 
 
 @flax.struct.dataclass
@@ -40,199 +43,340 @@ class TrainState:
   skipped: jax.Array
   skipped_in_a_row: jax.Array
 
+  def model(self) -> tuple[base.Params, base.ModelState]:
+    """Returns the arrays that translate: parameters, the averaged ones if any, and state."""
+    return self.ema_params or self.params, self.model_state
+
+  def items(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns a checkpoint's two items: what translates, and what only training needs."""
+    model = {
+        'params': self.params,
+        'model_state': self.model_state,
+        'ema_params': self.ema_params,
+    }
+    training = {
+        'step': self.step,
+        'opt_state': self.opt_state,
+        'skipped': self.skipped,
+        'skipped_in_a_row': self.skipped_in_a_row,
+    }
+    return model, training
+
+
+class Metrics(NamedTuple):
+  """The metrics of a step, in the order of `Step.metric_names`.
+
+  Where one dispatch takes several steps, both arrays have an axis of steps first.
+
+  Attributes:
+    values: float32, 0 where the metric's player did not play.
+    played: bool, whether the metric's player played.
+  """
+  values: jax.Array
+  played: jax.Array
+
+
+class _Learned(NamedTuple):
+  """What players change when they play."""
+  params: base.Params
+  opt_state: dict[str, Any]
+  model_state: base.ModelState
+
 
 def make_optimizers(method: base.Method, config: ml_collections.ConfigDict
-                    ) -> dict[str, optimizers.Optimizer]:
-  """Player -> optimizer, from `config.optimizers`."""
-  missing = [p.name for p in method.players if p.name not in config.optimizers]
-  if missing:
-    raise errors.UserError(f'config.optimizers has no entry for player {missing[0]!r}')
-  return {p.name: optimizers.make(config.optimizers[p.name],
-                                  num_steps=(p.end or config.num_steps) - p.start,
-                                  clip_norm=method.default_clip_norm.get(p.name, 0.0))
-          for p in method.players}
+                    ) -> dict[str, optimizers_lib.Optimizer]:
+  """Returns each player's optimizer, from `config.optimizers`."""
+  optimizers = {}
+  for player in method.players:
+    if player.name not in config.optimizers:
+      raise errors.UserError(f'config.optimizers has no entry for player {player.name!r}')
+    optimizers[player.name] = optimizers_lib.make(
+        config.optimizers[player.name],
+        num_steps=(player.end or config.num_steps) - player.start,
+        clip_norm=method.default_clip_norm.get(player.name, 0.0))
+  return optimizers
 
 
 def say_changed_rates(method: base.Method, before: ml_collections.ConfigDict,
-                      now: ml_collections.ConfigDict, step: int, say: Callable[[str], None]
-                      ) -> None:
-  """Says which players' learning rates another `num_steps` moves at the step to go on from."""
-  earlier, later = make_optimizers(method, before), make_optimizers(method, now)
+                      now: ml_collections.ConfigDict, step: int,
+                      say: Callable[[str], None]) -> None:
+  """Says whose learning rate at `step`, where a run resumes, another `num_steps` moves."""
+  earlier = make_optimizers(method, before)
+  later = make_optimizers(method, now)
   for player in method.players:
-    played = jnp.int32(max(step - player.start, 0))  # what a schedule counts
-    old, new = (float(players[player.name].learning_rate(played)) for players in (earlier, later))
-    if old != new:
+    # A schedule counts the steps since its player's start.
+    count = jnp.int32(max(step - player.start, 0))
+    old_rate = float(earlier[player.name].learning_rate(count))
+    new_rate = float(later[player.name].learning_rate(count))
+    if old_rate != new_rate:
       say(f'num_steps was {before.num_steps} and is {now.num_steps}: the schedule of '
-          f'config.optimizers.{player.name} ends with it, so that its learning rate at step {step} '
-          f'is {new:.3g} instead of {old:.3g}')
+          f'config.optimizers.{player.name} ends with it, so that its learning rate at step '
+          f'{step} is {new_rate:.3g} instead of {old_rate:.3g}')
 
 
-def draws_per_step(method: base.Method) -> int:
-  """Fresh batches that a step takes: the most that any player plays."""
-  return max(player.repeats for player in method.players)
-
-
-def init_state(method: base.Method, players: Mapping[str, optimizers.Optimizer],
+def init_state(method: base.Method, optimizers: Optimizers,
                config: ml_collections.ConfigDict) -> TrainState:
-  """A fresh state; jit this with `out_shardings` so that parameters are born where they live."""
-  example = {d: jnp.zeros((2, *base.image_shape(config), 3)) for d in ('a', 'b')}
-  for name in ('a_attributes', 'b_attributes'):
-    example[name] = jnp.zeros((2, len(config.data.attributes)))
-  params, model_state = method.init(jax.random.key(config.seed), example)
-  opt_state = {p.name: players[p.name].init({g: params[g] for g in p.owns})
-               for p in method.players}
-  ema = jax.tree.map(jnp.array, params) if config.ema_decay else {}
-  return TrainState(jnp.int32(0), params, opt_state, model_state, ema, jnp.int32(0), jnp.int32(0))
+  """Returns a fresh state; jit this with `out_shardings` to create it on its devices."""
+  # Networks take their shapes from an example.
+  image = jnp.zeros((2, *base.image_shape(config), 3))
+  labels = jnp.zeros((2, len(config.data.attributes)))
+  example = {
+      'a': image,
+      'b': image,
+      'a_attributes': labels,
+      'b_attributes': labels,
+  }
+  rng = jax.random.key(config.seed)
+  params, model_state = method.init(rng, example)
+
+  # Each optimizer holds the state of its player's groups only.
+  opt_state = {}
+  for player in method.players:
+    owned = {group: params[group] for group in player.owns}
+    opt_state[player.name] = optimizers[player.name].init(owned)
+  ema_params = {}
+  if config.ema_decay:
+    ema_params = jax.tree.map(jnp.array, params)
+  return TrainState(
+      step=jnp.int32(0),
+      params=params,
+      opt_state=opt_state,
+      model_state=model_state,
+      ema_params=ema_params,
+      skipped=jnp.int32(0),
+      skipped_in_a_row=jnp.int32(0))
+
+
+def abstract_batch(config: ml_collections.ConfigDict, draws: int
+                   ) -> dict[str, jax.ShapeDtypeStruct]:
+  """Returns the shapes that the data pipeline gives to a step."""
+  leading = [config.batch_size]
+  if draws > 1:
+    leading = [draws, config.batch_size]
+  shape = (*leading, *base.image_shape(config), 3)
+  image = jax.ShapeDtypeStruct(shape, jnp.uint8)
+  batch = {'a': image, 'b': image}
+  if config.data.attributes:
+    shape = (*leading, len(config.data.attributes))
+    labels = jax.ShapeDtypeStruct(shape, jnp.float32)
+    batch.update(a_attributes=labels, b_attributes=labels)
+  return batch
 
 
 def normalize(batch: base.Batch) -> dict[str, jax.Array]:
-  """uint8 images become float32 in [-1, 1]; everything else stays."""
-  return {name: value.astype(jnp.float32) / 127.5 - 1 if value.dtype == jnp.uint8 else value
-          for name, value in batch.items()}
+  """Maps uint8 images to float32 in [-1, 1] and keeps everything else."""
+  normalized = {}
+  for name, value in batch.items():
+    if value.dtype == jnp.uint8:
+      value = value.astype(jnp.float32) / 127.5 - 1
+    normalized[name] = value
+  return normalized
 
 
-def make_step(method: base.Method, players: Mapping[str, optimizers.Optimizer],
-              config: ml_collections.ConfigDict) -> tuple[Callable[..., Any], list[str]]:
-  """The iteration of all players, in order, and the names of its metrics.
+def losses_text(config: ml_collections.ConfigDict) -> str:
+  """Returns the text of a config's losses as programs for one device, not compiled."""
+  method = methods.make(config)
+  model = base.abstract_model(method, config)
+  batch = jax.eval_shape(normalize, abstract_batch(config, draws=1))
+  rng = jax.eval_shape(lambda: jax.random.key(0))
+  texts = []
+  for player in method.players:
+    loss = jax.jit(player.loss)
+    lowered = loss.lower(model['params'], model['model_state'], batch, rng)
+    texts.append(lowered.as_text())
+  return '\n'.join(texts)
 
-  Returns:
-    step(state, batch, seed, game=None) -> (state, metrics): metrics is one float32 vector, NaN
-    where a player did not play, whose names appear in the returned list once step has been traced.
-    If any loss or gradient is not finite the whole iteration is undone, except the counters. With
-    `game`, which must be step.game_of(state.step), nothing is compiled but who plays then. Within a
-    stage of the training who plays repeats after `step.cycle` steps.
+
+def make_step(method: base.Method, optimizers: Optimizers,
+              config: ml_collections.ConfigDict) -> 'Step':
+  """Returns the iteration of a method's players.
+
+  Nothing is computed; each player's turn is traced once, for the names of its metrics.
   """
-  draws = draws_per_step(method)
-  names: list[str] = []
+  turns = Turns(method.players, config.num_steps)
+  step = Step(
+      players=method.players,
+      optimizers=optimizers,
+      turns=turns,
+      accumulate=config.accumulate,
+      ema_decay=config.ema_decay,
+      metric_names=())
 
-  def play(index, carry, batch, key, now):
-    """One player's turn: (params, opt_state, model_state), metrics, whether all was finite."""
-    params, opt_state, model_state = carry
-    player, optimizer = method.players[index], players[method.players[index].name]
-    finite, state = jnp.bool_(True), opt_state[player.name]
-    now = now - player.start
+  # Shapes are enough to find out which metrics there are.
+  state = jax.eval_shape(lambda: init_state(method, optimizers, config))
+  batch = jax.eval_shape(normalize, abstract_batch(config, turns.draws))
+  names = {'skipped', 'skipped_in_a_row'}
+  for turn in turns.distinct:
+    names.update(step.trace(turn, state, batch))
+  return dataclasses.replace(step, metric_names=tuple(sorted(names)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+  """One iteration of all players whose turn it is, in their order; `make_step` makes one.
+
+  Attributes:
+    players: of the method.
+    optimizers: player -> optimizer.
+    turns: who plays when.
+    accumulate: micro-batches that a batch is split into.
+    ema_decay: of the moving average of parameters; 0 is off.
+    metric_names: names of the metrics, in their order.
+  """
+  players: tuple[base.Player, ...]
+  optimizers: Optimizers
+  turns: Turns
+  accumulate: int
+  ema_decay: float
+  metric_names: tuple[str, ...]
+
+  def __call__(self, state: TrainState, batch: base.Batch, seed: jax.Array,
+               turn: Turn | None = None) -> tuple[TrainState, Metrics]:
+    """Returns the next state and the metrics of the step.
+
+    If a loss, gradient or parameter is not finite, the whole iteration is undone, except
+    for the counters.
+
+    Args:
+      state: the state before the step.
+      batch: uint8 images and labels, with an axis of draws first if there are several.
+      seed: of the run.
+      turn: `turns.at(state.step)`; then only that turn is compiled. Without it, the
+        program itself looks up who plays.
+    """
+    # Everything random follows from seed, step and player: a resumed run draws the same.
+    key = jax.random.key(seed)
+    key = jax.random.fold_in(key, state.step)
+    learned = _Learned(state.params, state.opt_state, state.model_state)
+    arguments = learned, normalize(batch), key, state.step
+
+    distinct = self.turns.distinct
+    if turn is None and len(distinct) == 1:
+      turn = distinct[0]
+    if turn is None:
+      branches = [functools.partial(self._play_padded, turn) for turn in distinct]
+      index = self._turn_index(state.step)
+      learned, metrics, finite = lax.switch(index, branches, *arguments)
+    else:
+      learned, metrics, finite = self._play_padded(turn, *arguments)
+    return self._finish(state, learned, metrics, finite)
+
+  def by_name(self, metrics: Metrics) -> dict[str, float]:
+    """Returns the metrics of the players who played, of a single step."""
+    values = np.asarray(metrics.values).tolist()
+    played = np.asarray(metrics.played).tolist()
+    values_by_name = {}
+    for name, value, has_played in zip(self.metric_names, values, played, strict=True):
+      if has_played:
+        values_by_name[name] = value
+    return values_by_name
+
+  def trace(self, turn: Turn, state: TrainState, batch: base.Batch) -> tuple[str, ...]:
+    """Returns the names of a turn's metrics, from shapes of a state and a normalized batch."""
+    learned = _Learned(state.params, state.opt_state, state.model_state)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    play = functools.partial(self._play_turn, turn)
+    _, metrics, _ = jax.eval_shape(play, learned, batch, key, state.step)
+    return tuple(metrics)
+
+  def _turn_index(self, step: jax.Array) -> jax.Array:
+    """Returns the index of a step's turn, where the number of the step is an array."""
+    stage = 0
+    for start in self.turns.starts[1:]:
+      stage += (step >= start).astype(jnp.int32)
+    place = step % self.turns.cycle
+    table = jnp.asarray(np.array(self.turns.table))
+    return table[stage, place]
+
+  def _play_padded(self, turn, learned, batch, key, step):
+    """Plays a turn; its metrics are padded to those of all players, which all turns share."""
+    learned, metrics, finite = self._play_turn(turn, learned, batch, key, step)
+    values = {}
+    played = {}
+    for name in self.metric_names:
+      value = jnp.asarray(metrics.get(name, 0.0))
+      values[name] = value.astype(jnp.float32)
+      played[name] = jnp.bool_(name in metrics)
+    return learned, (values, played), finite
+
+  def _play_turn(self, turn, learned, batch, key, step):
+    """Lets the players of a turn play, one after another."""
+    metrics = {}
+    finite = jnp.bool_(True)
+    for index in turn:
+      learned, player_metrics, is_finite = self._play(index, learned, batch, key, step)
+      metrics.update(player_metrics)
+      finite &= is_finite
+    return learned, metrics, finite
+
+  def _play(self, index, learned, batch, key, step):
+    """Lets one player play; returns what it learned, its metrics, whether all is finite."""
+    player = self.players[index]
+    optimizer = self.optimizers[player.name]
+    params, opt_states, model_state = learned
+    opt_state = opt_states[player.name]
+    finite = jnp.bool_(True)
+    step = step - player.start  # schedules count from there
+
     for repeat in range(player.repeats):
-      fresh = batch if draws == 1 else {k: v[repeat] for k, v in batch.items()}
-      rng = jax.random.fold_in(jax.random.fold_in(key, index), repeat)
-      owned = {group: params[group] for group in player.owns}
-      loss, metrics, model_state, grads = gradients(
-          player, params, owned, model_state, fresh, rng, config.accumulate)
+      # A batch and noise that no other update sees.
+      fresh = batch
+      if self.turns.draws > 1:
+        fresh = {name: value[repeat] for name, value in batch.items()}
+      rng = jax.random.fold_in(key, index)
+      rng = jax.random.fold_in(rng, repeat)
+      loss, metrics, model_state, grads = gradients.compute(
+          player, params, model_state, fresh, rng, self.accumulate)
       norm = optax.tree.norm(grads)
       finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
-      owned, state = optimizer.update(grads, state, owned, now)
+
+      # Only the player's groups move.
+      owned = {group: params[group] for group in player.owns}
+      owned, opt_state = optimizer.update(grads, opt_state, owned, step)
       # Finite gradients do not make finite parameters: a learning rate may be too large.
       finite &= jnp.isfinite(optax.tree.norm(owned))
       params = {**params, **owned}
-    metrics = {**metrics, 'loss': loss, 'gradient_norm': norm,
-               'learning_rate': optimizer.learning_rate(now)}
+
+    metrics = {
+        **metrics,
+        'loss': loss,
+        'gradient_norm': norm,
+        'learning_rate': optimizer.learning_rate(step),
+    }
     metrics = {f'{player.name}/{name}': value for name, value in metrics.items()}
-    return (params, {**opt_state, player.name: state}, model_state), metrics, finite
+    opt_states = {**opt_states, player.name: opt_state}
+    return _Learned(params, opt_states, model_state), metrics, finite
 
-  def play_all(indices, carry, batch, key, now):
-    metrics, finite = {}, jnp.bool_(True)
-    for index in indices:
-      carry, played, ok = play(index, carry, batch, key, now)
-      metrics.update(played)
-      finite &= ok
-    return carry, metrics, finite
+  def _finish(self, state, learned, metrics, finite):
+    """Returns the next state and all metrics; a step that is not finite changes nothing."""
+    ema_params = state.ema_params
+    if self.ema_decay:
+      weight = 1 - self.ema_decay
+      ema_params = optax.incremental_update(learned.params, ema_params, weight)
 
-  game_of, games = _games(method.players, config.num_steps)
-  branches = [functools.partial(play_all, game) for game in games]
-
-  def step(state: TrainState, batch: base.Batch, seed: jax.Array, game: int | None = None):
-    key = jax.random.fold_in(jax.random.key(seed), state.step)
-    carry = state.params, state.opt_state, state.model_state
-    arguments = carry, normalize(batch), key, state.step
-    shapes = {}
-    for branch in branches:
-      shapes.update(jax.eval_shape(branch, *arguments)[1])
-
-    def padded(branch):
-      def run(*arguments):
-        carry, metrics, finite = branch(*arguments)
-        absent = {name: jnp.full(value.shape, jnp.nan, value.dtype)
-                  for name, value in shapes.items() if name not in metrics}
-        return carry, {**metrics, **absent}, finite
-      return run
-    if game is None:
-      game = 0 if len(games) == 1 else game_of(state.step)
-    if isinstance(game, int):
-      played = padded(branches[game])(*arguments)
-    else:
-      played = lax.switch(game, [padded(branch) for branch in branches], *arguments)
-    (params, opt_state, model_state), metrics, finite = played
-
-    ema = state.ema_params
-    if config.ema_decay:
-      ema = optax.incremental_update(params, ema, 1 - config.ema_decay)
-    new = (params, opt_state, model_state, ema)
+    # Undo the iteration as a whole: players must not get out of step with each other.
+    new = (*learned, ema_params)
     old = (state.params, state.opt_state, state.model_state, state.ema_params)
-    new = jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, old)
+
+    # Count, also where nothing else changes.
     bad = 1 - finite.astype(jnp.int32)
     in_a_row = jnp.where(finite, 0, state.skipped_in_a_row + 1)
-    metrics.update(skipped=bad, skipped_in_a_row=in_a_row)
-    names[:] = sorted(metrics)
-    vector = jnp.stack([metrics[name].astype(jnp.float32) for name in names])
-    return TrainState(state.step + 1, *new, state.skipped + bad, in_a_row), vector
+    values, played = metrics
+    values['skipped'] = bad.astype(jnp.float32)
+    values['skipped_in_a_row'] = in_a_row.astype(jnp.float32)
+    played['skipped'] = jnp.bool_(True)
+    played['skipped_in_a_row'] = jnp.bool_(True)
+    values = jnp.stack([values[name] for name in self.metric_names])
+    played = jnp.stack([played[name] for name in self.metric_names])
 
-  step.game_of = game_of
-  step.cycle = math.lcm(*(player.every for player in method.players))
-  return step, names
-
-
-def _games(players, num_steps):
-  """Who plays together, and which of these a step is: (game_of(step), indices of players).
-
-  Those who play together are one program, so that XLA computes once what they have in common. A
-  stage of the training is what lies between two steps at which some player begins or ends; within
-  one, who plays is the same every `cycle` steps. Stages after `num_steps` are left out.
-  """
-  cycle = math.lcm(*(player.every for player in players))
-  starts = sorted({0, *(step for p in players for step in (p.start, p.end) if step < num_steps)})
-  stages = [[tuple(i for i, p in enumerate(players)
-                   if p.start <= start < (p.end or start + 1) and place % p.every == p.phase)
-             for place in range(cycle)] for start in starts]
-  games = sorted({game for stage in stages for game in stage})
-  table = np.array([[games.index(game) for game in stage] for stage in stages])
-
-  def game_of(step):
-    if isinstance(step, int):
-      return int(table[sum(step >= start for start in starts[1:]), step % cycle])
-    stage = sum((step >= start).astype(jnp.int32) for start in starts[1:])
-    return jnp.asarray(table)[stage, step % cycle]
-  return game_of, games
-
-
-def gradients(player, params, owned, model_state, batch, rng, accumulate):
-  """(loss, metrics, model state, gradients of the owned groups), over micro-batches if asked.
-
-  Micro-batch k holds examples k, k + n, k + 2n, ...: each device's share of it lies on the device.
-  """
-  def loss_fn(owned, model_state, batch, rng):
-    return player.loss({**params, **owned}, model_state, batch, rng)
-  grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
-
-  if accumulate == 1:
-    (loss, (metrics, model_state)), grads = grad_fn(owned, model_state, batch, rng)
-  else:
-    micro = {k: jnp.moveaxis(v.reshape(-1, accumulate, *v.shape[1:]), 1, 0)
-             for k, v in batch.items()}
-
-    def body(model_state, inputs):
-      batch, index = inputs
-      examples = len(jax.tree.leaves(batch)[0])
-      with replicas.micro_batch(index, accumulate, examples):
-        (loss, (metrics, model_state)), grads = grad_fn(owned, model_state, batch, rng)
-      return model_state, (loss, metrics, grads)
-    inputs = (micro, jnp.arange(accumulate))
-    one = jax.eval_shape(body, model_state, jax.tree.map(lambda x: x[0], inputs))[1]
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), one)
-
-    def add(carry, inputs):
-      model_state, total = carry
-      model_state, one = body(model_state, inputs)
-      return (model_state, jax.tree.map(jnp.add, total, one)), None
-    (model_state, total), _ = lax.scan(add, (model_state, zeros), inputs)
-    loss, metrics, grads = jax.tree.map(lambda x: x / accumulate, total)
-  loss, metrics, grads = jax.tree.map(replicas.mean, (loss, metrics, grads))
-  return loss, metrics, model_state, grads
+    params, opt_state, model_state, ema_params = kept
+    next_state = TrainState(
+        step=state.step + 1,
+        params=params,
+        opt_state=opt_state,
+        model_state=model_state,
+        ema_params=ema_params,
+        skipped=state.skipped + bad,
+        skipped_in_a_row=in_a_row)
+    return next_state, Metrics(values, played)

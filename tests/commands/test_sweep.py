@@ -28,7 +28,7 @@ from maskgan_jax.sweep import __main__ as sweep
 from maskgan_jax.sweep import page as sweeps
 from maskgan_jax.sweep import plan as sweep_plans
 from maskgan_jax.sweep import results as sweep_results
-from maskgan_jax.training import ahead_of_time, stopping
+from maskgan_jax.training import stopping, train_step
 from maskgan_jax.translator import Translator
 
 SIZE, SCALE, GAP, MARGIN = 16, 7, 6, 12  # of pictures, and of the grids of runs/pictures.py
@@ -400,7 +400,7 @@ def test_weights_of_terms_that_are_off_do_nothing(variant, nothing):
   config.variant = variant
   texts = []
   for config.weights.mask in (1.0, 2.0):
-    texts.append(ahead_of_time.losses_text(config))
+    texts.append(train_step.losses_text(config))
   assert (texts[0] == texts[1]) == nothing
 
 

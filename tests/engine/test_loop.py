@@ -19,7 +19,8 @@ from maskgan_jax import config as run_config
 from maskgan_jax import errors, files, methods
 from maskgan_jax.data import batches, pipeline
 from maskgan_jax.runs import checkpoints, metric_writers, resumption
-from maskgan_jax.training import loop, train_step
+from maskgan_jax.training import log as log_lib
+from maskgan_jax.training import loop, progress, tasks, train_step
 from maskgan_jax.translator import Translator
 
 
@@ -72,14 +73,15 @@ def test_a_run_resumed_after_a_bad_picture_is_bitwise_the_uninterrupted_one(
     (0.0, False, '. All 3 steps are saved in runs/x: once that is mended, the same command goes '
                  'on$'),
     (np.nan, True, '$')])
-def test_what_is_said_of_the_steps_before_an_error(monkeypatch, weight, of_feed, sentence):
-  run, saved = object.__new__(loop._Run), []
-  run.workdir, run.store = 'runs/x', types.SimpleNamespace(
-      save=lambda step, *unused, **also: saved.append(step), wait=lambda: None)
-  monkeypatch.setattr(loop, '_split', lambda state: ())
-  state = types.SimpleNamespace(params=np.float32([weight]))
+def test_what_is_said_of_the_steps_before_an_error(weight, of_feed, sentence):
+  training, saved = object.__new__(loop._Training), []
+  store = types.SimpleNamespace(save=lambda step, *unused, **also: saved.append(step),
+                                wait=lambda: None)
+  training.setup = types.SimpleNamespace(workdir='runs/x', config=None)
+  training.save = tasks.Save(training.setup, store)
+  state = types.SimpleNamespace(params=np.float32([weight]), items=lambda: ({}, {}))
   with pytest.raises(errors.UserError, match='^4.png is damaged' + sentence):
-    run._save_and_raise(errors.UserError('4.png is damaged'), 3, state, of_feed=of_feed)
+    training._save_and_raise(errors.UserError('4.png is damaged'), 3, state, of_feed=of_feed)
   assert saved == [3] * bool(np.isfinite(weight))
 
 
@@ -232,15 +234,71 @@ def test_two_trainings_in_one_folder(whole, tmp_path):
     loop.train(run_config.load(whole), whole)
 
 
-def test_a_collapsed_mask_is_said(tmp_path, data_dir, capsys):
-  run = loop._Run.__new__(loop._Run)
-  run.warned_of_mask, run.progress = False, loop._Progress(1, enabled=True)
-  run._check_mask(7, {'autoencoder/mask_mean': 0.4})
+def play_log(tmp_path, names, *dispatches, **changes):
+  """Returns what a log writes of dispatches, each a list of steps: {metric: value} who played."""
+  config = types.SimpleNamespace(**{'steps_per_dispatch': 1, 'log_every': 1, 'batch_size': 8,
+                                    'max_skipped': 2, 'seed': 0, **changes})
+  setup = types.SimpleNamespace(config=config, workdir=str(tmp_path), is_main=True,
+                                step=types.SimpleNamespace(metric_names=names))
+  writer = metric_writers.MetricWriter(tmp_path, tensorboard=False)
+  log = log_lib.Log(setup, writer, progress.Progress(9, enabled=True), lambda: 4)
+  for number, steps in enumerate(dispatches, 1):
+    values = np.float32([[step.get(name, 0) for name in names] for step in steps])
+    played = np.array([[name in step for name in names] for step in steps])
+    log.add(number, train_step.Metrics(values, played))
+  log.flush()
+  row, = metric_writers.read(tmp_path)
+  return row
+
+
+COUNTS = {'skipped': 0, 'skipped_in_a_row': 0}
+
+
+def test_a_line_has_the_means_of_the_steps_in_which_a_player_played(tmp_path):
+  names = ('g/loss', 'never/loss', 'odd/loss', 'skipped', 'skipped_in_a_row')
+  row = play_log(tmp_path, names, [{**COUNTS, 'g/loss': 1, 'odd/loss': 7}],
+                 [{'g/loss': 2, 'skipped': 1, 'skipped_in_a_row': 1}], [{**COUNTS, 'g/loss': 6}])
+  assert row['g/loss'] == 3 and row['odd/loss'] == 7 and 'never/loss' not in row
+  assert row['skipped'] == 1 and row['skipped_in_a_row'] == 1
+
+
+def test_a_loss_that_is_nan_is_not_a_loss_that_is_not_there(tmp_path, capsys):
+  names = ('all/loss', 'none/loss', 'one/loss', 'skipped', 'skipped_in_a_row')
+  row = play_log(tmp_path, names, [{**COUNTS, 'all/loss': np.nan, 'one/loss': np.nan}],
+                 [{**COUNTS, 'all/loss': np.nan, 'one/loss': 5}])
+  assert row['all/loss'] is None and row['one/loss'] == 5 and 'none/loss' not in row
+  assert 'all/loss nan' in capsys.readouterr().out
+
+
+def test_the_dump_of_a_run_that_gives_up_has_the_losses_that_are_not_finite(tmp_path):
+  names = ('g/loss', 'g/mask_mean', 'skipped', 'skipped_in_a_row')
+  with pytest.raises(errors.NotFiniteError, match='2 times in a row up to step 1; the newest '
+                     'checkpoint is 4'):
+    play_log(tmp_path, names, [{'g/loss': np.nan, 'g/mask_mean': np.inf, 'skipped': 1,
+                                'skipped_in_a_row': 2}])
+  metrics = json.loads((tmp_path / 'nonfinite.json').read_text())['metrics']
+  assert metrics['g/loss'] == 'nan' and metrics['g/mask_mean'] == 'inf'
+
+
+def test_a_collapsed_mask_is_said(capsys):
+  log = object.__new__(log_lib.Log)
+  log._warned_of_mask, log._progress = False, progress.Progress(1, enabled=True)
+  log._check_mask(7, {'autoencoder/mask_mean': 0.4})
+  log._check_mask(7, {'autoencoder/mask_mean': np.nan})
   assert not capsys.readouterr().out
-  run._check_mask(8, {'autoencoder/mask_mean': 0.9999})
+  log._check_mask(8, {'autoencoder/mask_mean': 0.9999})
   assert 'collapsed to all 1' in capsys.readouterr().out
-  run._check_mask(9, {'autoencoder/mask_mean': 0.0})
+  log._check_mask(9, {'autoencoder/mask_mean': 0.0})
   assert not capsys.readouterr().out, 'once is enough'
+
+
+def test_tasks_are_due_at_their_intervals_and_at_the_end():
+  config = types.SimpleNamespace(num_steps=7, sample_every=0, evaluate_every=3, checkpoint_every=2)
+  setup = types.SimpleNamespace(config=config, workdir='', is_main=False)
+  due = {type(task).__name__: [step for step in range(1, 8) if task.due(step)]
+         for task in (tasks.Sample(setup, None), tasks.Measure(setup, None, None),
+                      tasks.Save(setup, None))}
+  assert due == {'Sample': [7], 'Measure': [3, 6], 'Save': [2, 3, 4, 6, 7]}
 
 
 # Commands as users start them.

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from helpers.training import Game, game_config, run
+from helpers.training import run, two_players_config, TwoPlayers
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import base
@@ -13,62 +13,58 @@ from maskgan_jax.training import loop, train_step
 from maskgan_jax.training import parallel as parallel_lib
 
 ONE = jax.devices()[:1]
-XS = [{'x': np.full(8, value, np.float32)} for value in (1, 2, 4, 8, 16, 32)]
+XS = [{'a': np.full(8, value, np.float32)} for value in (1, 2, 4, 8, 16, 32)]
 
 
 def staged():
   """'first' plays before step 2; 'second' from then on, at every other step."""
-  game = Game()
-  first, second = game.players
-  game.players = (base.Player('first', ('p',), first.loss, end=2),
+  method = TwoPlayers()
+  first, second = method.players
+  method.players = (base.Player('first', ('p',), first.loss, end=2),
                   base.Player('second', ('q',), second.loss, every=2, phase=1, start=2))
-  return game
+  return method
 
 
 def test_players_play_between_their_start_and_end():
-  state, history = run(game_config(num_steps=6), devices=ONE, steps=6, method=staged(), batches=XS)
+  state, history = run(two_players_config(num_steps=6), devices=ONE, steps=6, method=staged(),
+                       batches=XS)
   assert state.params['p'] == 1 - (1 + 2)
   assert state.params['q'] == 1 - (8 + 32)
   assert state.model_state == {'p': 2, 'q': 2}
-  played = [[not np.isnan(h[f'{name}/loss']) for h in history] for name in ('first', 'second')]
+  played = [[f'{name}/loss' in metrics for metrics in history] for name in ('first', 'second')]
   assert played == [[True, True] + 4 * [False], 3 * [False] + [True, False, True]]
 
 
 def test_a_players_schedule_runs_from_its_start_to_its_end():
-  config = game_config(num_steps=6)
+  config = two_players_config(num_steps=6)
   for player in config.optimizers.values():
     player.schedule = 'linear'
   _, history = run(config, devices=ONE, steps=6, method=staged(), batches=XS)
-  rates = [[h[f'{name}/learning_rate'] for h in history] for name in ('first', 'second')]
-  np.testing.assert_allclose(rates[0][:2], [1, 0.5])
-  np.testing.assert_allclose([rates[1][3], rates[1][5]], [1 - 1 / 4, 1 - 3 / 4])
-
-
-def test_stages_after_the_end_are_not_compiled():
-  method = staged()
-  step, _ = train_step.make_step(method, {}, game_config(num_steps=2))
-  assert [step.game_of(at) for at in (0, 1)] == [0, 0]
-  step, _ = train_step.make_step(method, {}, game_config(num_steps=6))
-  assert len({step.game_of(at) for at in range(6)}) == 3  # first; nobody; second
+  rates = [metrics['first/learning_rate'] for metrics in history[:2]]
+  np.testing.assert_allclose(rates, [1, 0.5])
+  rates = [metrics['second/learning_rate'] for metrics in (history[3], history[5])]
+  np.testing.assert_allclose(rates, [1 - 1 / 4, 1 - 3 / 4])
 
 
 @pytest.mark.parametrize('parallel', ['jit', 'pmap'])
 def test_several_steps_in_one_dispatch_are_the_same_steps(parallel):
-  config = game_config(num_steps=6, parallel=parallel)
+  config = two_players_config(num_steps=6, parallel=parallel)
   method = staged()
   expected, history = run(config, devices=ONE, steps=6, method=method, batches=XS)
   engine = parallel_lib.Parallel(parallel, ONE)
-  players = train_step.make_optimizers(method, config)
-  state = jax.jit(lambda: train_step.init_state(method, players, config),
+  optimizers = train_step.make_optimizers(method, config)
+  state = jax.jit(lambda: train_step.init_state(method, optimizers, config),
                   out_shardings=engine.replicated)()
-  step, names = train_step.make_step(method, players, config)
-  program, batches, rows = engine.compile(step, steps=3), iter(XS), []
+  step = train_step.make_step(method, optimizers, config)
+  programs, batches, together = engine.compile(step, steps=3), iter(XS), []
   for at in (0, 3):
-    state, metrics = program(state, engine.take(batches, steps=3), config.seed, at=at)
-    assert metrics.shape == (3, len(names))
-    rows += np.asarray(metrics).tolist()
+    state, metrics = programs(state, programs.take(batches), config.seed, at=at)
+    assert metrics.values.shape == metrics.played.shape == (3, len(step.metric_names))
+    for row in range(3):
+      together.append(step.by_name(jax.tree.map(lambda x, row=row: x[row], metrics)))
   jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), expected)
-  np.testing.assert_allclose([[h[name] for name in names] for h in history], rows, rtol=1e-6)
+  for one, other in zip(history, together, strict=True):
+    assert other == pytest.approx(one, rel=1e-6)
 
 
 def smoke(method='content_transfer', **changes):

@@ -9,17 +9,17 @@ import pytest
 from helpers import method_checks
 from helpers.training import (
   assert_close,
-  Game,
-  game_config,
   random_batch,
   run,
   sgd_config,
   small_config,
+  two_players_config,
+  TwoPlayers,
 )
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import base
 from maskgan_jax.networks import replicas
-from maskgan_jax.training import optimizers, train_step
+from maskgan_jax.training import gradients, optimizers, train_step
 from maskgan_jax.training import parallel as parallel_lib
 
 
@@ -30,13 +30,11 @@ def reference():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize('name', methods.names())
 def test_a_loss_has_no_gradient_for_groups_that_its_player_does_not_own(name):
   method_checks.check_gradients_by_owner(name)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_eight_devices_compute_what_one_does(reference):
   state, history = run(sgd_config())
@@ -46,7 +44,6 @@ def test_eight_devices_compute_what_one_does(reference):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_pmap_computes_what_jit_does(reference):
   state, history = run(sgd_config(parallel='pmap'))
   assert_close(state.params, reference[0].params)
@@ -55,13 +52,11 @@ def test_pmap_computes_what_jit_does(reference):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_rematerialisation_changes_nothing(reference):
   state, _ = run(sgd_config(remat=True), devices=jax.devices()[:1])
   assert_close(state.params, reference[0].params)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_bfloat16_keeps_float32_state_and_stays_near(reference):
   state, history = run(sgd_config(compute_dtype='bfloat16'), devices=jax.devices()[:1])
@@ -86,20 +81,20 @@ GOLDEN_DISCRIMINATOR = [1.390512, 1.363231, 1.457243]
 
 
 @pytest.mark.slow
-@pytest.mark.slow
-def test_no_retrace_and_donation():
+def test_no_retrace_and_donation(monkeypatch):
   config = small_config()
   method = methods.make(config)
   parallel = parallel_lib.Parallel('jit')
-  players = train_step.make_optimizers(method, config)
-  state = parallel.initialize(lambda: train_step.init_state(method, players, config))
-  step, _ = train_step.make_step(method, players, config)
-  traces = []
+  optimizers = train_step.make_optimizers(method, config)
+  state = parallel.initialize(lambda: train_step.init_state(method, optimizers, config))
+  step = train_step.make_step(method, optimizers, config)
+  call, traces = train_step.Step.__call__, []
 
-  def counted(*args):
+  def counted(*arguments):
     traces.append(1)
-    return step(*args)
-  compiled = parallel.compile(counted)
+    return call(*arguments)
+  monkeypatch.setattr(train_step.Step, '__call__', counted)
+  compiled = parallel.compile(step)
   for i in range(3):
     old = state
     state, _ = compiled(state, parallel.feed(random_batch(config, i)), config.seed)
@@ -107,60 +102,71 @@ def test_no_retrace_and_donation():
   assert len(traces) == 1
 
 
+def test_a_step_knows_its_metrics_before_it_runs():
+  config = two_players_config()
+  method = TwoPlayers()
+  step = train_step.make_step(method, train_step.make_optimizers(method, config), config)
+  names = ('gradient_norm', 'learning_rate', 'loss', 'noise')
+  assert step.metric_names == (*(f'first/{name}' for name in names),
+                               *(f'second/{name}' for name in names),
+                               'skipped', 'skipped_in_a_row')
+
+
 def test_every_and_phase_and_repeats():
   draws = 2
   xs = [np.full((draws, 8), value, np.float32) * np.array([[1], [10]], np.float32)
         for value in (1, 2, 3, 4, 5)]
-  state, history = run(game_config(), devices=jax.devices()[:1], steps=5,
-                       method=Game(every=2, phase=1, repeats=2), batches=[{'x': x} for x in xs])
+  state, history = run(two_players_config(), devices=jax.devices()[:1], steps=5,
+                       method=TwoPlayers(every=2, phase=1, repeats=2),
+                       batches=[{'a': x} for x in xs])
   assert state.params['p'] == 1 - (1 + 2 + 3 + 4 + 5)  # its own draw is the first one
   assert state.params['q'] == 1 - (2 + 20 + 4 + 40)  # plays at steps 1 and 3, twice
   assert state.model_state == {'p': 5, 'q': 4}
-  assert np.isnan(history[0]['second/loss']) and not np.isnan(history[1]['second/loss'])
+  assert 'second/loss' not in history[0] and 'second/loss' in history[1]
   noise = [h['first/noise'] for h in history] + [history[1]['second/noise']]
   assert len(set(noise)) == len(noise), 'players and steps draw different noise'
 
 
 def test_a_non_finite_iteration_is_undone_as_a_whole_and_counted():
   good, bad = np.ones(8, np.float32), np.full(8, np.nan, np.float32)
-  batches = [{'x': x} for x in (good, bad, bad, good)]
-  state, history = run(game_config(), devices=jax.devices()[:1], steps=4, method=Game(),
-                       batches=batches)
+  batches = [{'a': x} for x in (good, bad, bad, good)]
+  state, history = run(two_players_config(), devices=jax.devices()[:1], steps=4,
+                       method=TwoPlayers(), batches=batches)
   assert state.params['p'] == 1 - 2 and state.params['q'] == 1 - 2
   assert state.model_state == {'p': 2, 'q': 2}
   assert state.skipped == 2 and state.skipped_in_a_row == 0 and state.step == 4
   assert [h['skipped_in_a_row'] for h in history] == [0, 1, 2, 0]
+  assert [np.isnan(h['first/loss']) for h in history] == [False, True, True, False]
 
 
 def test_a_learning_rate_that_makes_parameters_infinite_is_undone():
-  config = game_config()
+  config = two_players_config()
   config.optimizers.second.learning_rate = float('inf')
-  state, _ = run(config, devices=jax.devices()[:1], steps=1, method=Game(),
-                 batches=[{'x': np.ones(8, np.float32)}])
+  state, _ = run(config, devices=jax.devices()[:1], steps=1, method=TwoPlayers(),
+                 batches=[{'a': np.ones(8, np.float32)}])
   assert state.params == {'p': 1, 'q': 1} and state.skipped == 1
 
 
 def test_one_player_gone_wrong_undoes_the_others_too():
-  game = Game()
-  first, second = game.players
+  method = TwoPlayers()
+  first, second = method.players
   broken = base.Player('second', ('q',), lambda *args: (jnp.nan * second.loss(*args)[0],
                                                         second.loss(*args)[1]))
-  game.players = (first, broken)
-  state, _ = run(game_config(), devices=jax.devices()[:1], steps=2, method=game,
-                 batches=[{'x': np.ones(8, np.float32)}] * 2)
+  method.players = (first, broken)
+  state, _ = run(two_players_config(), devices=jax.devices()[:1], steps=2, method=method,
+                 batches=[{'a': np.ones(8, np.float32)}] * 2)
   assert state.params['p'] == 1 and state.model_state == {'p': 0, 'q': 0}
 
 
 def test_accumulation_gives_the_large_batch_where_examples_do_not_meet():
   x = np.arange(8, dtype=np.float32)
   for devices in (jax.devices()[:1], jax.devices()[:4]):
-    state, _ = run(game_config(accumulate=2), devices=devices, steps=1, method=Game(),
-                   batches=[{'x': x}])
+    state, _ = run(two_players_config(accumulate=2), devices=devices, steps=1, method=TwoPlayers(),
+                   batches=[{'a': x}])
     assert state.params['p'] == 1 - 3.5
     assert state.model_state == {'p': 2, 'q': 2}
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['additional_mask', 'egsc_it'])
 def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples(name):
@@ -169,13 +175,12 @@ def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples(nam
   if name == 'additional_mask':
     config.model.pool_size = 0  # which sees the examples in another order
   method = methods.make(config)
-  players = train_step.make_optimizers(method, config)
-  state = jax.jit(lambda: train_step.init_state(method, players, config))()
+  optimizers = train_step.make_optimizers(method, config)
+  state = jax.jit(lambda: train_step.init_state(method, optimizers, config))()
   batch = train_step.normalize({k: jnp.asarray(v) for k, v in random_batch(config).items()})
   for player in method.players:
-    owned = {g: state.params[g] for g in player.owns}
-    whole, parts = (jax.device_get(jax.jit(train_step.gradients, static_argnums=(0, 6))(
-        player, state.params, owned, state.model_state, batch, jax.random.key(1), n))
+    whole, parts = (jax.device_get(jax.jit(gradients.compute, static_argnums=(0, 5))(
+        player, state.params, state.model_state, batch, jax.random.key(1), n))
         for n in (1, 4))
     assert float(optax.tree.norm(whole[3])) > 1e-3
     assert whole[0] == pytest.approx(parts[0], rel=1e-5)
@@ -204,16 +209,15 @@ def test_micro_batches_draw_what_the_whole_batch_does(count):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_accumulation_trains_content_transfer():
   state, history = run(small_config(accumulate=2), devices=jax.devices()[:2])
   assert all(np.isfinite(h['autoencoder/loss']) for h in history) and state.skipped == 0
 
 
 def test_exponential_moving_average():
-  batches = [{'x': np.full(8, x, np.float32)} for x in (1, 2)]
-  state, _ = run(game_config(ema_decay=0.75), devices=jax.devices()[:1], steps=2, method=Game(),
-                 batches=batches)
+  batches = [{'a': np.full(8, x, np.float32)} for x in (1, 2)]
+  state, _ = run(two_players_config(ema_decay=0.75), devices=jax.devices()[:1], steps=2,
+                 method=TwoPlayers(), batches=batches)
   assert state.params['p'] == -2
   assert state.ema_params['p'] == pytest.approx(0.75 * (0.75 * 1 + 0.25 * 0) + 0.25 * -2)
 
@@ -244,7 +248,7 @@ def test_schedules(changes, step, expected):
 def test_clipping_is_by_each_players_global_norm():
   config = small_config().optimizers.autoencoder
   config.update(name='sgd', learning_rate=1.0)
-  grads = {'x': jnp.array([3.0, 0.0]), 'y': jnp.array([4.0])}
+  grads = {'a': jnp.array([3.0, 0.0]), 'y': jnp.array([4.0])}
   params = jax.tree.map(jnp.zeros_like, grads)
   for own, methods_default, scale in ((None, 2.5, 0.5), (None, 0.0, 1.0), (1.0, 2.5, 0.2)):
     config.clip_norm = own

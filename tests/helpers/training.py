@@ -10,8 +10,8 @@ from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints
-from maskgan_jax.training import loop, train_step
 from maskgan_jax.training import parallel as parallel_lib
+from maskgan_jax.training import train_step
 
 
 def smoke_config(data_dir, **changes):
@@ -26,13 +26,13 @@ def newest(workdir):
   """Every array of the newest checkpoint, on the host."""
   config = run_config.load(workdir)
   method = methods.make(config)
-  players = train_step.make_optimizers(method, config)
+  optimizers = train_step.make_optimizers(method, config)
   sharding = parallel_lib.Parallel('jit').replicated
   abstract = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-      jax.eval_shape(lambda: train_step.init_state(method, players, config)))
+      jax.eval_shape(lambda: train_step.init_state(method, optimizers, config)))
   with checkpoints.Checkpoints(workdir, read_only=True) as saved:
-    return jax.device_get(saved.restore(*loop._split(abstract)))
+    return jax.device_get(saved.restore(*abstract.items()))
 
 
 def assert_same(one, other):
@@ -64,13 +64,12 @@ def random_batch(config, seed=0, draws=1):
 
 
 def _assemble(method, config, devices):
-  """Returns what `run` needs: (devices, first state on the host, names of metrics, draws, step)."""
+  """Returns what `run` needs: devices, the first state on the host, the step, its programs."""
   parallel = parallel_lib.Parallel(config.parallel, devices)
-  players = train_step.make_optimizers(method, config)
-  state = parallel.initialize(lambda: train_step.init_state(method, players, config))
-  step, names = train_step.make_step(method, players, config)
-  draws = train_step.draws_per_step(method)
-  return parallel, jax.device_get(state), names, draws, parallel.compile(step, draws)
+  optimizers = train_step.make_optimizers(method, config)
+  state = parallel.initialize(lambda: train_step.init_state(method, optimizers, config))
+  step = train_step.make_step(method, optimizers, config)
+  return parallel, jax.device_get(state), step, parallel.compile(step)
 
 
 @functools.lru_cache(maxsize=8)
@@ -81,18 +80,19 @@ def _assembled(text, devices):
 
 
 def run(config, *, devices=None, steps=3, method=None, batches=None):
-  """(states' leaves on the host, metrics per step) after some steps."""
+  """Returns the state on the host after some steps, and for each step the metrics by name."""
   devices = tuple(devices or jax.devices())
   if method is None:
     assembled = _assembled(run_config.to_json(config), devices)
   else:
     assembled = _assemble(method, config, devices)
-  parallel, first_state, names, draws, compiled = assembled
+  parallel, first_state, step, programs = assembled
+  draws = step.turns.draws
   state, history = parallel.replicate(first_state), []
   for i in range(steps):
     batch = batches[i] if batches else random_batch(config, i, draws)
-    state, vector = compiled(state, parallel.feed(batch, draws), config.seed, at=i)
-    history.append(dict(zip(names, np.asarray(vector), strict=True)))
+    state, metrics = programs(state, parallel.feed(batch, draws), config.seed, at=i)
+    history.append(step.by_name(metrics))
   return jax.device_get(state), history
 
 
@@ -100,13 +100,13 @@ def assert_close(one, other, rtol=1e-4, atol=1e-5):
   jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=atol), one, other)
 
 
-class Game(base.Method):
+class TwoPlayers(base.Method):
   """Two players who move a number each: the engine's arithmetic by hand."""
 
   def __init__(self, **second):
     def loss(group):
       def fn(params, model_state, batch, rng):
-        value = params[group] * batch['x'].mean()
+        value = params[group] * batch['a'].mean()
         count = {**model_state, group: model_state[group] + 1}
         return value, ({'noise': jax.random.uniform(rng)}, count)
       return fn
@@ -118,7 +118,7 @@ class Game(base.Method):
     return {'p': jnp.float32(1), 'q': jnp.float32(1)}, {'p': jnp.int32(0), 'q': jnp.int32(0)}
 
 
-def game_config(**changes):
+def two_players_config(**changes):
   config = small_config(**changes)
   with config.unlocked():
     sgd = dict(base.adam(1.0), name='sgd')

@@ -232,15 +232,15 @@ def test_training_steps_equal_the_twins(case):
   before = jax.device_get(params)
   state = train_step.TrainState(jnp.int32(0), params, opt_state, model_state, {}, jnp.int32(0),
                                 jnp.int32(0))
-  step, names = train_step.make_step(method, optimizers, config)
+  step = train_step.make_step(method, optimizers, config)
   parallel = parallel_lib.Parallel('jit', jax.devices()[:1])
-  run = parallel.compile(step, 1)
+  run = parallel.compile(step)
   for i in range(2):
     batch = comparing.batch_of(config, i)
     key = jax.random.fold_in(jax.random.key(config.seed), i)
     key = jax.random.fold_in(jax.random.fold_in(key, 0), 0)  # the discriminators', in the engine
-    state, vector = run(state, parallel.feed(batch, 1), config.seed)
-    metrics = dict(zip(names, np.asarray(vector), strict=True))
+    state, metrics = run(state, parallel.feed(batch, 1), config.seed)
+    metrics = step.by_name(metrics)
     losses = model.train_step(*comparing.of_batch(batch), comparing.slots(key))
     for player, loss in zip(method.players, losses, strict=True):
       assert metrics[f'{player.name}/loss'] == pytest.approx(loss, rel=1e-4)

@@ -125,22 +125,22 @@ def test_training_steps_equal_the_authors(twin):
   config.optimizers.autoencoder.eps = config.optimizers.discriminator.eps = 1e-3
   method = methods.make(config)
   parallel = parallel_lib.Parallel('jit', jax.devices()[:1])
-  players = train_step.make_optimizers(method, config)
+  optimizers = train_step.make_optimizers(method, config)
   params, model_state = jax.tree.map(jnp.asarray, variables_of(method))
-  opt_state = {p.name: players[p.name].init({group: params[group] for group in p.owns})
+  opt_state = {p.name: optimizers[p.name].init({group: params[group] for group in p.owns})
                for p in method.players}
   state = train_step.TrainState(jnp.int32(0), params, opt_state, model_state, {}, jnp.int32(0),
                                 jnp.int32(0))
   model = make_twin(twin, state.params, state.model_state, weights)
   for optimizer in (model.autoencoder_optimizer, model.discriminator_optimizer):
     optimizer.param_groups[0]['eps'] = 1e-3  # with 1e-8, Adam makes steps of rounding errors
-  step, names = train_step.make_step(method, players, config)
-  compiled = parallel.compile(step, 1)
+  step = train_step.make_step(method, optimizers, config)
+  compiled = parallel.compile(step)
   norms = []
   for seed in range(2):
     batch = batch_of(seed)
-    state, vector = compiled(state, parallel.feed(batch, 1), config.seed)
-    metrics = dict(zip(names, np.asarray(vector), strict=True))
+    state, metrics = compiled(state, parallel.feed(batch, 1), config.seed)
+    metrics = step.by_name(metrics)
     autoencoder, discriminator = model.train_step(to_torch(batch['a']), to_torch(batch['b']))
     assert metrics['autoencoder/loss'] == pytest.approx(autoencoder, rel=1e-3)
     assert metrics['discriminator/loss'] == pytest.approx(discriminator, rel=1e-3)

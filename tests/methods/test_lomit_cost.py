@@ -35,7 +35,7 @@ def step_flops(*players):
                          if p.name in players)
   optimizers = train_step.make_optimizers(method, config)
   state = jax.eval_shape(lambda: train_step.init_state(method, optimizers, config))
-  step, _ = train_step.make_step(method, optimizers, config)
+  step = train_step.make_step(method, optimizers, config)
   images = jax.ShapeDtypeStruct((BATCH, SIZE, SIZE, 3), np.uint8)
   return flops(step, state, {'a': images, 'b': images}, 0)
 

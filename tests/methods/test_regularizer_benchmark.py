@@ -1,15 +1,18 @@
-"""The benchmark of the mask regulariser, at small sizes."""
+"""benchmarks/regularizer.py: the mask regulariser at small sizes, and the whole script."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from helpers.commands import fails, run
-from maskgan_jax.benchmark import regularizer as regularizer_benchmark
+from helpers.comparing import benchmark
+from helpers.paths import ROOT
+from helpers.processes import environment
 
 
 def test_figures_of_both_forms():
-  rows = list(regularizer_benchmark.measure(0.01, sizes=(16, 512), channels=8))
+  rows = list(benchmark('regularizer').measure(0.01, sizes=(16, 512), channels=8))
   assert [row['pixels'] for row in rows] == [16, 512]
   for row in rows:
     assert row['channels'] == 8
@@ -20,20 +23,16 @@ def test_figures_of_both_forms():
 
 
 def test_what_would_take_too_much_memory_is_not_run():
-  row, = regularizer_benchmark.measure(0.01, sizes=(512,), channels=8, most_bytes=500_000)
+  row, = benchmark('regularizer').measure(0.01, sizes=(512,), channels=8, most_bytes=500_000)
   assert row['linear']['ms'] > 0 and 'linear_left_out' not in row
   assert row['pairwise'] is None and 'more than 0.5 MB' in row['pairwise_left_out']
   json.dumps(row)
 
 
-def test_it_takes_no_config():
-  fails(run('benchmark', '--mask_regularizer', '--config=configs/quickstart.py:smoke'),
-        '--mask_regularizer', 'config')
-
-
 @pytest.mark.slow
-def test_command_prints_a_line_for_each_number_of_pixels():
-  result = run('benchmark', '--mask_regularizer', '--seconds=0.05')
+def test_the_script_prints_a_line_for_each_number_of_pixels():
+  result = subprocess.run([sys.executable, 'benchmarks/regularizer.py', '--seconds=0.05'], cwd=ROOT,
+                          env=environment(), text=True, capture_output=True, check=False)
   assert result.returncode == 0, result.stderr
   rows = [json.loads(line) for line in result.stdout.splitlines()]
   assert [row['pixels'] for row in rows] == [256, 1024, 4096, 16384]

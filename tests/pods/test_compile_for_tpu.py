@@ -15,9 +15,13 @@ import pytest
 
 from helpers import commands
 from helpers.paths import ROOT
-from maskgan_jax import compile_for_tpu, errors, methods
 from maskgan_jax import config as run_config
-from maskgan_jax.training import ahead_of_time, tpu_chips, train_step
+from maskgan_jax import errors, methods
+from maskgan_jax.compile_for_tpu import chips as tpu_chips
+from maskgan_jax.compile_for_tpu import figures as figures_lib
+from maskgan_jax.compile_for_tpu import programs as programs_lib
+from maskgan_jax.compile_for_tpu import tables
+from maskgan_jax.training import train_step
 
 CONFIGS = {'additional_mask': 'circle_square.py:smoke', 'content_transfer': 'quickstart.py:smoke',
            'egsc_it': 'digits_single.py:embedded,smoke', 'lomit': 'avatars_hair_color.py:smoke'}
@@ -113,14 +117,14 @@ backend_config={"known_trip_count":{"n":"5"},"x":"y"}
 
 
 def test_collectives_are_counted_with_their_bytes_and_their_loops():
-  count, size, others = ahead_of_time.collectives(TEXT)
+  count, size, others = programs_lib.collectives(TEXT)
   assert count == 1 + 1 + 5
   assert size == 4 * 64 + 2 * 16 + 4 * 100 + 5 * 4 * 32
   assert others == {'all-gather': 1}
 
 
 def test_a_program_that_is_too_large_says_by_how_much():
-  error = ahead_of_time._does_not_fit('critic', tpu_chips.parse('v5e:2x2'), (
+  error = programs_lib._does_not_fit('critic', tpu_chips.parse('v5e:2x2'), (
       'RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. '
       'Used 17.50G of 15.75G hbm. Exceeded hbm capacity by 1.75G.'))
   assert error.needed == 17.5 * 2 ** 30 and error.limit == 15.75 * 2 ** 30
@@ -139,10 +143,10 @@ def test_the_largest_batch_is_the_largest(monkeypatch, memory_of, start, most):
     tried.append(config.batch_size // where.chips)
     needed = memory_of(tried[-1]) * 2 ** 30
     if needed > where.chip.memory:
-      raise ahead_of_time.DoesNotFitError('no', needed, where.chip.memory)
+      raise programs_lib.DoesNotFitError('no', needed, where.chip.memory)
     return [type('Program', (), {'memory': needed})]
-  monkeypatch.setattr(ahead_of_time, 'programs', programs)
-  assert compile_for_tpu.largest_batch(config, where) == most
+  monkeypatch.setattr(programs_lib, 'programs', programs)
+  assert figures_lib.largest_batch(config, where) == most
   assert len(tried) == len(set(tried)) <= 6
   assert config.batch_size == start * where.chips, "the caller's config stays as it was"
 
@@ -154,12 +158,11 @@ def test_rows_of_sizes_are_printed_as_they_come(monkeypatch, capsys):
   def programs(config, where):
     printed.append(capsys.readouterr().out)
     if config.image_size == 32 and not config.remat:
-      raise ahead_of_time.DoesNotFitError('no', 17 * 2 ** 30, where.chip.memory)
-    return [ahead_of_time.Program('critic', 1.0, 0, 0.0, 0.0, config.image_size * 2 ** 25,
+      raise programs_lib.DoesNotFitError('no', 17 * 2 ** 30, where.chip.memory)
+    return [programs_lib.Program('critic', 1.0, 0, 0.0, 0.0, config.image_size * 2 ** 25,
                                   2 ** 28, 0, 0, {}, 0.0)]
-  monkeypatch.setattr(ahead_of_time, 'programs', programs)
-  compile_for_tpu._print_sizes(config, where,
-                               compile_for_tpu.memory_by_size(config, where, [16, 32]))
+  monkeypatch.setattr(programs_lib, 'programs', programs)
+  tables.print_sizes(config, where, figures_lib.memory_by_size(config, where, [16, 32]))
   printed.append(capsys.readouterr().out)
   assert 'memory of one chip of 16.00 GiB' in printed[0] and '| pixels |' in printed[0]
   assert [text.strip() for text in printed[1:]] == [
@@ -263,9 +266,9 @@ def test_without_libtpu_it_says_what_to_install(monkeypatch):
   def absent(**_):
     raise RuntimeError('Unable to find libtpu')
   monkeypatch.setattr(topologies, 'get_topology_desc', absent)
-  monkeypatch.setattr(ahead_of_time, '_libtpu', lambda: 'none')
+  monkeypatch.setattr(programs_lib, '_libtpu', lambda: 'none')
   with pytest.raises(errors.UserError, match=r'pip install'):
-    ahead_of_time.devices_of(tpu_chips.parse('v5e:2x2'))
+    programs_lib.devices_of(tpu_chips.parse('v5e:2x2'))
 
 
 def test_a_slice_of_another_shape_is_the_same_chip():

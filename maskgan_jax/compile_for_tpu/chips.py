@@ -6,7 +6,8 @@ import re
 
 from maskgan_jax import errors
 
-_HOP_SECONDS = 1e-6  # a message's way to a neighbour; an assumption, about what is reported
+_HOP_SECONDS = 1e-6  # a message's way to a neighbour; an assumption of about what is reported
+_MOST_CHIPS = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +16,12 @@ class Chip:
 
   Attributes:
     name: as topologies are named.
-    flops: bfloat16 multiply-adds count twice; float32 convolutions run at this rate too, in one
-      bfloat16 pass, unless jax_default_matmul_precision says otherwise.
+    flops: bfloat16 multiply-adds count twice; float32 convolutions run at this rate too,
+      in one bfloat16 pass, unless jax_default_matmul_precision says otherwise.
     memory: bytes of HBM.
     bandwidth: of HBM, bytes a second.
-    link: bytes a second one way over one of its links to a neighbour: the published bidirectional
-      bandwidth over the number of links and two.
+    link: bytes a second one way over one of its links to a neighbour: the published
+      bidirectional bandwidth over the number of links and two.
     shapes: of slices, from 1 chip to 256, that are offered (the first is for comparison).
     wrap: an axis of a slice is a ring if its length is a multiple of this.
     compiler: options of libtpu's topology.
@@ -37,7 +38,7 @@ class Chip:
 
 _PLANES = ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))
 _CUBES = ((1, 1, 1), (2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4), (4, 4, 4), (4, 4, 8), (4, 8, 8))
-_MEGACORE = (('chip_config_name', 'megacore'),)  # both cores as one device, which is how they run
+_MEGACORE = (('chip_config_name', 'megacore'),)  # both cores run as one device
 
 CHIPS = {chip.name: chip for chip in (
     Chip('v4', 275e12, 32 << 30, 1200e9, 50e9, _CUBES, 4, _MEGACORE),
@@ -55,51 +56,55 @@ class Slice:
 
   @property
   def chips(self) -> int:
+    """The number of chips."""
     return math.prod(self.shape)
 
   @property
   def name(self) -> str:
+    """The slice as --topology names it, e.g. 'v5e:4x8'."""
     return f'{self.chip.name}:{"x".join(map(str, self.shape))}'
 
   def all_reduce_seconds(self, count: float, size: float) -> float:
-    """What `count` all-reduces of `size` bytes in all take, one after the other, nothing hidden.
+    """Returns the time of `count` all-reduces of `size` bytes in all, one after another.
 
-    Each chip sends 2 (n - 1) / n of the bytes, spread evenly over its links: two for each axis that
-    is a ring, one for each that is not. Each all-reduce takes a message to the farthest chip and
-    back, besides.
+    Each chip sends 2 (n - 1) / n of the bytes, spread evenly over its links: two for each
+    axis that is a ring, one for each that is not. Besides, each all-reduce takes a message
+    to the farthest chip and back.
     """
     links = hops = 0
     for length in self.shape:
-      ring = length % self.chip.wrap == 0
-      links += (length > 1) * (1 + ring)
-      hops += length // 2 if ring else length - 1
+      is_ring = length % self.chip.wrap == 0
+      links += (length > 1) * (1 + is_ring)
+      hops += length // 2 if is_ring else length - 1
     if not links:
       return 0.0
     sent = 2 * (self.chips - 1) / self.chips * size
     return sent / (links * self.chip.link) + count * 2 * hops * _HOP_SECONDS
 
   def compute_seconds(self, flops: float, moved: float) -> float:
-    """The least time that one chip takes for these FLOPs and bytes to and from its memory."""
+    """Returns the least time that a chip takes for these FLOPs and bytes of its memory."""
     return max(flops / self.chip.flops, moved / self.chip.bandwidth)
 
 
 def parse(topology: str) -> Slice:
-  """The slice that e.g. 'v5e:4x8' or 'v4:2x2x4' names; UserError for what is none."""
+  """Returns the slice that e.g. 'v5e:4x8' or 'v4:2x2x4' names; UserError for any other text."""
   name, _, shape = topology.partition(':')
   if name not in CHIPS:
     raise errors.UserError(f'--topology={topology}: unknown chip {name!r}'
                            f'{errors.nearest(name, CHIPS)}; known: {", ".join(CHIPS)}')
   chip = CHIPS[name]
   axes = len(chip.shapes[0])
-  example = f'{name}:{"x".join(map(str, chip.shapes[3]))}'
+  example = Slice(chip, chip.shapes[3]).name
   if not re.fullmatch(r'\d+(x\d+)*', shape) or shape.count('x') + 1 != axes:
     raise errors.UserError(f'--topology={topology}: slices of {name} have {axes} sides, such as '
                            f'{example}')
+
+  # Hosts have 2x2 chips; only a slice of one chip has less.
   sides = tuple(map(int, shape.split('x')))
-  if math.prod(sides) != 1 and any(side % unit for side, unit in zip(sides, (2, 2, 1)[:axes],
-                                                                     strict=True)):
+  is_one_chip = math.prod(sides) == 1
+  if not is_one_chip and (sides[0] % 2 or sides[1] % 2):
     raise errors.UserError(f'--topology={topology}: hosts have 2x2 chips, so the first two sides '
                            f'are even (or all are 1), such as {example}')
-  if not 1 <= math.prod(sides) <= 8192:
-    raise errors.UserError(f'--topology={topology}: a slice has 1 to 8,192 chips')
+  if not 1 <= math.prod(sides) <= _MOST_CHIPS:
+    raise errors.UserError(f'--topology={topology}: a slice has 1 to {_MOST_CHIPS:,} chips')
   return Slice(chip, sides)

@@ -1,0 +1,65 @@
+"""How far a training is: a bar on a terminal, plain lines elsewhere."""
+
+from collections.abc import Mapping
+import sys
+import time
+
+import tqdm
+
+
+class Progress:
+  """Shows how far a training is; says nothing unless `enabled`."""
+
+  def __init__(self, total: int, *, enabled: bool):
+    self._enabled = enabled
+    self._total = total
+    self._bar = None
+
+  def start(self, step: int) -> None:
+    """Begins, or goes on, at `step`."""
+    self._began = time.monotonic()
+    self._first = step
+    if self._enabled and sys.stderr.isatty():
+      self._bar = tqdm.tqdm(total=self._total, initial=step, unit='step', desc='training',
+                            dynamic_ncols=True)
+
+  def update(self, step: int) -> None:
+    """Moves the bar to `step`."""
+    if self._bar is not None:
+      self._bar.update(step - self._bar.n)
+
+  def line(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Shows losses and sizes of masks, the pace, and the time that is left."""
+    losses = [name for name in scalars if name.endswith('/loss')]
+    masks = [name for name in scalars if name.endswith('mask_mean')]
+    text = '  '.join(f'{name} {scalars[name]:.3g}' for name in losses + masks)
+    if self._bar is not None:
+      self._bar.set_postfix_str(text)
+      return
+
+    # Without a terminal, a line: step, pace, time that is left.
+    elapsed = max(time.monotonic() - self._began, 1e-9)
+    rate = (step - self._first) / elapsed
+    left = _clock((self._total - step) / max(rate, 1e-9))
+    self.say(f'step {step}/{self._total}  {rate:.1f} steps/s  {left} left  {text}')
+
+  def say(self, text: str) -> None:
+    """Prints a line that does not break the bar."""
+    if self._bar is not None:
+      self._bar.write(text)
+    elif self._enabled:
+      print(text, flush=True)
+
+  def close(self) -> None:
+    """Ends the bar."""
+    if self._bar is not None:
+      self._bar.close()
+
+
+def _clock(seconds: float) -> str:
+  """Returns a time as h:mm:ss, or as m:ss."""
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  if not hours:
+    return f'{minutes}:{seconds:02d}'
+  return f'{hours}:{minutes:02d}:{seconds:02d}'
