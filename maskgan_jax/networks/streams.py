@@ -65,6 +65,11 @@ def interleave(*streams: Stream | jax.Array) -> jax.Array:
   runs = _runs(streams)
   if len(runs) == 1 and _is_whole(runs[0]):
     return runs[0][0].joined
+  if len(runs) == 1 and len(streams) > 1:
+    first, second, *_ = streams
+    step = second.place - first.place
+    if step > 1 and len(streams) * step == first.count:  # every second one, say
+      return first.joined.reshape(-1, step, *first.joined.shape[1:])[:, first.place]
   if len(runs) == len(streams):
     grouped = jnp.stack([_alone(stream) for stream, in runs], axis=1)
   elif len(runs) == 1:
