@@ -1,6 +1,7 @@
 """Writes the tables of docs/ whose contents are in the code: `python docs/generate.py`.
 
 - docs/commands.md: all commands with their flags.
+- REPRODUCING.md: how many cells of each table docs/cells.csv has, and why others are empty.
 - docs/METHOD.md, below `<!-- generated: NAME -->`: switches with their values in each variant,
   settings and weights with their defaults. What a switch means is written by hand in its last
   column, and stays.
@@ -8,6 +9,7 @@
 A test compares the pages with the code. `--json` prints the commands and their flags instead.
 """
 
+import csv
 import importlib
 import inspect
 import json
@@ -79,7 +81,7 @@ def describe_flag(flag: flags.Flag) -> dict:
 
 def flag_row(name: str, flag: dict) -> str:
   """Returns the line of a table on a flag."""
-  text = flag['help'].replace('|', r'\|').replace('<', '&lt;')
+  text = escaped(flag['help'])
   if flag['yes_or_no']:
     default = 'on' if flag['default'] else 'off'
   elif flag['default'] in (None, ''):
@@ -156,9 +158,36 @@ def values_by_name(method, kind: str, head: list[str]) -> dict[str, list[str]]:
           if name not in switches}
 
 
+# Results.
+
+def cells_table(text: str) -> str:
+  """Returns REPRODUCING.md with its table of tables made from docs/cells.csv."""
+  with open(ROOT / 'docs' / 'cells.csv', encoding='utf-8', newline='') as file:
+    cells = list(csv.DictReader(file))
+  cells_by_table = {}
+  for cell in cells:
+    cells_by_table.setdefault(cell['table'], []).append(cell)
+  lines = []
+  for table, members in cells_by_table.items():
+    empty = [cell['reason'] for cell in members if not cell['ours']]
+    reason = re.sub(': --override=[^;]*', '', (empty or [''])[0])
+    needs = reason.removeprefix('not trained').removeprefix('; ').removeprefix('needs ')
+    filled = len(members) - len(empty)
+    lines.append(f'| `{table}` | {len(members)} | {filled} | {escaped(needs)} |\n')
+  head, marker, table = text.partition('<!-- generated: cells -->\n\n')
+  return head + marker + ''.join(table.splitlines(keepends=True)[:2] + lines)
+
+
+def escaped(text: str) -> str:
+  """Returns plain text for a cell of a table."""
+  return text.replace('|', r'\|').replace('<', '&lt;')
+
+
 def pages(descriptions: dict[str, dict]) -> dict[str, str]:
   """Returns the text that each page with generated tables should have, by its path."""
-  texts = {'docs/commands.md': commands_page(descriptions)}
+  results = (ROOT / 'REPRODUCING.md').read_text(encoding='utf-8')
+  texts = {'docs/commands.md': commands_page(descriptions),
+           'REPRODUCING.md': cells_table(results)}
   for name in methods.names():
     page = f'docs/{name}.md'
     texts[page] = refreshed(page, (ROOT / page).read_text(encoding='utf-8'))

@@ -1,7 +1,9 @@
 """The documentation is true: links, commands, flags, config keys, functions, tables, examples."""
 
 import ast
+import csv
 import glob
+import io
 import json
 import os
 import re
@@ -14,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 
+from helpers import commands as commands_of_users
 from helpers import config_checks, method_checks
 from helpers.paths import ROOT
 from helpers.training import assert_same, newest
@@ -238,6 +241,17 @@ def test_generated_tables_are_those_of_the_code(known):
   pages = runpy.run_path(os.path.join(ROOT, 'docs', 'generate.py'))['pages']
   for page, text in pages(known).items():
     assert read(page) == text, f'{page} is out of date: run python docs/generate.py'
+
+
+def test_the_cells_are_those_of_the_papers_tables(tmp_path):
+  result = commands_of_users.run('tables', '--table=all', '--add=quick', '--noevaluate',
+                                 '--format=cells', f'--workdir={tmp_path}')
+  assert result.returncode == 0, result.stderr
+  columns = ('table', 'row', 'column', 'paper', 'paper_std', 'config')
+
+  def identities(text):
+    return [tuple(cell[name] for name in columns) for cell in csv.DictReader(io.StringIO(text))]
+  assert identities(read('docs/cells.csv')) == identities(result.stdout)
 
 
 def tables(page, first):
