@@ -243,6 +243,7 @@ def test_generated_tables_are_those_of_the_code(known):
     assert read(page) == text, f'{page} is out of date: run python docs/generate.py'
 
 
+@pytest.mark.slow
 def test_the_cells_are_those_of_the_papers_tables(tmp_path):
   result = commands_of_users.run('tables', '--table=all', '--add=quick', '--noevaluate',
                                  '--format=cells', f'--workdir={tmp_path}')
