@@ -85,11 +85,9 @@ class Site:
     source = posixpath.normpath(posixpath.join(here, path))
     place = self._copied(source)
 
-    # The text of a link to a function is `FILE:FUNCTION`; the reference has no private names.
-    function = match['text'].strip('`').partition(':')[2]
-    name = f'{module_name(source)}.{function}'
-    if place.startswith('api/') and function and '._' not in name:
-      anchor = name
+    function = linked_function(match['text'], source)
+    if place.startswith('api/') and function:
+      anchor = f'{module_name(source)}.{function}'
     fragment = f'#{anchor}' if anchor else ''
     return f'[{match["text"]}]({posixpath.relpath(place, here)}{fragment})'
 
@@ -109,6 +107,20 @@ class Site:
       (self.folder / source).parent.mkdir(parents=True, exist_ok=True)
       shutil.copyfile(path, self.folder / source)
     return source
+
+
+def linked_function(text: str, source: str) -> str:
+  """Returns the function or class that the text of a link names: `FILE:NAME` or `MODULE.NAME`.
+
+  It is '' where the text names none, or one that is private, which the reference leaves out.
+  """
+  text = text.strip('`')
+  module = module_name(source).rpartition('.')[2]
+  name = text.partition(':')[2]
+  if text.startswith(f'{module}.') and not text.endswith('.py'):
+    name = text.removeprefix(f'{module}.')
+  is_private = name.startswith('_') or '._' in f'{module_name(source)}.{name}'
+  return '' if is_private else name
 
 
 def listing(folder: pathlib.Path) -> str:

@@ -89,23 +89,32 @@ def test_tables_are_whole(page):
         assert len(re.findall(r'(?<!\\)\|', line)) == len(re.findall(r'(?<!\\)\|', after)), after
 
 
+def named_functions(page, text):
+  """Yields (file, function or class) that a page names: `FILE:NAME`, or [`MODULE.NAME`](FILE)."""
+  for path, name in re.findall(r'`((?:\w+/)+\w+\.py):([A-Za-z_][\w.]*)`', text):
+    if not path.startswith('configs/'):
+      yield (path if path.startswith('maskgan_jax/') else f'maskgan_jax/{path}'), name
+  for module, name, target in re.findall(r'\[`(\w+)\.([\w.]+)`\]\(([^)]+\.py)\)', text):
+    path = os.path.normpath(os.path.join(os.path.dirname(page), target))
+    if name != 'py':
+      assert os.path.basename(path.removesuffix('/__init__.py').removesuffix('.py')) == module
+      yield path, name
+
+
 @pytest.mark.parametrize('page', DOCS)
 def test_functions_that_pages_name_exist(page):
   text = read(page)
-  references = re.findall(r'`((?:\w+/)+\w+\.py):([A-Za-z_][\w.]*)`', text)
+  references = list(named_functions(page, text))
   assert references or page not in (*PAGE_OF.values(), 'docs/data.md', 'docs/adding_a_method.md')
   for path, name in references:
-    if path.startswith('configs/'):
-      continue
-    where = path if path.startswith('maskgan_jax/') else f'maskgan_jax/{path}'
-    members = ast.parse(read(where)).body
+    members = ast.parse(read(path)).body
     for part in name.split('.'):
-      found = [node for node in members
-               if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == part]
-      assert found, f'{path} has no {name}'
-      members = found[0].body
+      definitions = [node for node in members
+                     if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == part]
+      assert definitions, f'{path} has no {name}'
+      members = definitions[0].body
   # The text of a link to a file is that file.
-  for shown, target in re.findall(r'\[`([^`]+\.py)(?::[\w.]+)?`\]\(([^)]+)\)', text):
+  for shown, target in re.findall(r'\[`([^`]+/[^`]+\.py)(?::[\w.]+)?`\]\(([^)]+)\)', text):
     assert os.path.normpath(os.path.join('docs', target)) == shown
 
 
