@@ -36,32 +36,32 @@ ADDED = 'configs/avatars_recolor.py'  # docs/adding_a_method.md makes it
 
 
 def read(page):
-  """Of a path below the root, or of any."""
+  """Returns the text of a file, given its path below the root or an absolute one."""
   with open(os.path.join(ROOT, page), encoding='utf-8') as file:
     return file.read()
 
 
 def fenced(text, language=r'\w*'):
-  """Contents of the fenced blocks of a language, '' for none."""
+  """Returns the contents of the fenced blocks of a language; '' is a block without one."""
   return re.findall(rf'^```{language}\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
 
 
 def prose(text):
-  """Without fenced blocks and comments."""
+  """Returns a page without fenced blocks and comments."""
   text = re.sub(r'^```.*?^```$', '', text, flags=re.MULTILINE | re.DOTALL)
   return re.sub(r'<!--.*?-->', '', text, flags=re.DOTALL)
 
 
 def anchors(text):
-  """The anchors that GitHub gives to a page's headings."""
-  found = set()
+  """Returns the anchors that GitHub gives to a page's headings."""
+  names = set()
   for heading in re.findall(r'^#+ +(.*?) *$', prose(text), re.MULTILINE):
     heading = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', heading).lower()
     anchor = re.sub(r'[^\w\- ]', '', heading).replace(' ', '-')
     number = sum(other == anchor or re.fullmatch(rf'{re.escape(anchor)}-\d+', other) is not None
-                 for other in found)
-    found.add(f'{anchor}-{number}' if number else anchor)
-  return found
+                 for other in names)
+    names.add(f'{anchor}-{number}' if number else anchor)
+  return names
 
 
 # Links, pictures, names of functions and of files.
@@ -136,25 +136,25 @@ def test_the_index_names_every_page_and_pages_every_config():
 # Commands.
 
 def commands(text):
-  """(command, arguments) of all `python -m maskgan_jax.X` of a page, in blocks and in prose."""
+  """Yields (command, arguments) of `python -m maskgan_jax.X` in blocks and in prose."""
   # `...` inline may go on on the next line of the paragraph; blocks use backslashes.
   pieces = [' '.join(piece.split()) for piece in re.findall(r'(?<!`)`([^`]+)`(?!`)', prose(text))]
   for block in fenced(text):
     pieces += block.replace('\\\n', ' ').splitlines()
   for piece in pieces:
-    for found in re.finditer(r'python3? -m maskgan_jax\.(\w+)(.*)', piece):
-      rest = re.split(r' (?:#|&&|\|) ', found[2])[0].strip().removesuffix('&&')
-      if found[1] != 'COMMAND':
-        yield found[1], shlex.split(rest, comments=True)
+    for match in re.finditer(r'python3? -m maskgan_jax\.(\w+)(.*)', piece):
+      rest = re.split(r' (?:#|&&|\|) ', match[2])[0].strip().removesuffix('&&')
+      if match[1] != 'COMMAND':
+        yield match[1], shlex.split(rest, comments=True)
 
 
-def there():
+def command_names():
   """Returns the commands that exist."""
   return list(__main__.verbs())
 
 
 @pytest.fixture(scope='module')
-def known():
+def commands_by_name():
   """Command -> its summary and flags, and whether it takes a run's config.
 
   The process that asks is another one, since all commands define their flags in one place.
@@ -166,7 +166,7 @@ def known():
 
 
 def load(value):
-  """The config of FILE.py:ARGUMENT below the root; None for a stand-in or one not made yet."""
+  """Returns the config of FILE.py:ARGUMENT; None for a stand-in or one not made yet."""
   if any(value.startswith(part) for part in PART_OF_A_NAME) or value.startswith(ADDED):
     return None
   path, _, argument = value.partition(':')
@@ -174,17 +174,18 @@ def load(value):
 
 
 def key_exists(key, config):
-  """Whether a config has a dotted key; where none is named, whether that of some method has."""
+  """Returns whether a config, or without one the default config of some method, has a key."""
   configs = [config] if config else [run_config.default(name) for name in methods.names()]
   return any(key in dict(run_config.flatten(c)) for c in configs)
 
 
 @pytest.mark.parametrize('page', PAGES)
-def test_commands_have_these_flags_and_configs_these_keys(page, known):
+def test_commands_have_these_flags_and_configs_these_keys(page, commands_by_name):
   for name, arguments in commands(read(page)):
-    if name not in known:
+    if name not in commands_by_name:
       assert name in NOT_THERE_YET, f'no command {name}'
       continue
+    command = commands_by_name[name]
     config = None
     for argument in arguments:
       if argument.startswith('--config='):
@@ -196,14 +197,14 @@ def test_commands_have_these_flags_and_configs_these_keys(page, known):
         continue
       flag, _, value = argument[2:].partition('=')
       if flag == 'config':
-        assert 'config' in known[name]['flags'], f'{name} takes no --config'
+        assert 'config' in command['flags'], f'{name} takes no --config'
       elif flag.startswith('config.'):
-        assert 'config' in known[name]['flags'] or known[name]['config_of_workdir']
+        assert 'config' in command['flags'] or command['config_of_workdir']
         assert key_exists(flag[len('config.'):], config), f'{name} {argument}'
       elif flag == 'override':
         assert key_exists(value.partition('=')[0], config), f'{name} {argument}'
       else:
-        flags = known[name]['flags']
+        flags = command['flags']
         negated = flag.startswith('no') and flags.get(flag[2:], {}).get('yes_or_no', False)
         assert negated or flag in flags, f'{name} has no --{flag}'
 
@@ -219,21 +220,21 @@ def test_configs_that_pages_name_load(page):
 def test_overrides_in_prose_are_keys():
   for page in DOCS:
     for key in re.findall(r'`config\.([a-z_][\w.]*)`', read(page)):
-      some = any(known_key == key or known_key.startswith(f'{key}.')
+      some = any(other_key == key or other_key.startswith(f'{key}.')
                  for name in methods.names()
-                 for known_key, _ in run_config.flatten(run_config.default(name)))
+                 for other_key, _ in run_config.flatten(run_config.default(name)))
       assert some or key == 'json', f'{page}: config.{key}'
 
 
 def test_every_command_is_in_the_contract():
   table = read('docs/contract.md')
   named = set(re.findall(r'^\| `(\w+)` \|', table.partition('## Exit codes')[0], re.MULTILINE))
-  assert set(there()) <= named and named - set(there()) <= NOT_THERE_YET
+  assert set(command_names()) <= named and named - set(command_names()) <= NOT_THERE_YET
 
 
 @pytest.mark.parametrize('page', ['README.md', *DOCS])
-def test_flags_in_prose_are_those_of_some_command(page, known):
-  flags = {flag for command in known.values() for flag in command['flags']}
+def test_flags_in_prose_are_those_of_some_command(page, commands_by_name):
+  flags = {flag for command in commands_by_name.values() for flag in command['flags']}
   named = set(re.findall(r'`--([a-z_]+)', prose(read(page))))
   assert named <= flags | {'help'}
 
@@ -246,9 +247,9 @@ def test_overrides_of_tables_are_keys(page):
 
 # Tables that docs/generate.py writes.
 
-def test_generated_tables_are_those_of_the_code(known):
+def test_generated_tables_are_those_of_the_code(commands_by_name):
   pages = runpy.run_path(os.path.join(ROOT, 'docs', 'generate.py'))['pages']
-  for page, text in pages(known).items():
+  for page, text in pages(commands_by_name).items():
     assert read(page) == text, f'{page} is out of date: run python docs/generate.py'
 
 
@@ -322,7 +323,7 @@ def test_blocks_marked_runnable_run(page, tmp_path, monkeypatch):
 
 
 def test_errors_in_the_docs_are_user_errors():
-  """What data.md and contract.md say of misspelt names."""
+  """Misspelt names are answered as data.md and contract.md say."""
   config = run_config.default('lomit')
   config.variant = 'oficial'
   with pytest.raises(errors.UserError, match="did you mean 'official'"):
@@ -335,7 +336,7 @@ def test_errors_in_the_docs_are_user_errors():
 
 @pytest.fixture
 def fifth(tmp_path, monkeypatch):
-  """The files of docs/adding_a_method.md, where `methods` finds them: {name: path}."""
+  """Writes the files of docs/adding_a_method.md where `methods` looks; {name: path}."""
   written = {}
   for block in fenced(read('docs/adding_a_method.md'), 'python'):
     name = re.match(r'# (\S+\.py)\n', block)[1]
