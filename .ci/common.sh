@@ -76,7 +76,7 @@ build_site() {
     echo 'could not install MkDocs; not building the site'
     return
   fi
-  python docs/site.py
+  python docs/build.py
 }
 
 # Prints the newest Python that is here and newer than 3.11; nothing if there is none.

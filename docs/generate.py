@@ -46,11 +46,13 @@ def describe_commands() -> dict[str, dict]:
   cli.run = lambda main, **given: options.update(given)
   descriptions = {}
   for name in console.verbs():
+    # Flags of libraries that an earlier command has imported stay.
     others = set(flags.FLAGS)
     options.clear()
     module = importlib.import_module(f'maskgan_jax.{name}')
     if hasattr(module, '__path__'):
       module = importlib.import_module(f'maskgan_jax.{name}.__main__')
+    # The lines that `python -m` would run, with a `cli.run` that does nothing.
     last_lines = inspect.getsource(module).partition("if __name__ == '__main__':\n")[2]
     exec(inspect.cleandoc(last_lines), dict(vars(module)))  # noqa: S102
     defined = sorted(set(flags.FLAGS) - others)
@@ -150,6 +152,7 @@ def values_by_name(method, kind: str, head: list[str]) -> dict[str, list[str]]:
     switches = method.VARIANTS[variants[0]]
     return {switch: [f'`{method.VARIANTS[variant][switch]!r}`' for variant in variants]
             for switch in switches}
+  # Switches have a table of their own, so that settings are the other keys of `config.model`.
   defaults = method.get_default()
   if kind == 'weights':
     return {name: [f'`{value!r}`'] for name, value in defaults.weights.items()}
@@ -174,6 +177,7 @@ def cells_table(text: str) -> str:
     needs = reason.removeprefix('not trained').removeprefix('; ').removeprefix('needs ')
     filled = len(members) - len(empty)
     lines.append(f'| `{table}` | {len(members)} | {filled} | {escaped(needs)} |\n')
+  # The table's two lines of heading are the page's; it ends the page.
   head, marker, table = text.partition('<!-- generated: cells -->\n\n')
   return head + marker + ''.join(table.splitlines(keepends=True)[:2] + lines)
 

@@ -1,4 +1,4 @@
-"""Builds the documentation site: `python docs/site.py` writes build/site/index.html.
+"""Builds the documentation site: `python docs/build.py` writes build/site/index.html.
 
 Needs `pip install -e '.[docs]'`. The site has README, the pages of docs/, launch/ and pretrained/,
 and a reference that is made from the docstrings. A page loads nothing from the network.
@@ -83,8 +83,11 @@ class Site:
     path, _, anchor = target.partition('#')
     here = posixpath.dirname(page)
     source = posixpath.normpath(posixpath.join(here, path))
+    if not (ROOT / source).exists():
+      raise SystemExit(f'{page} links to {source}, which does not exist')
     place = self._copied(source)
 
+    # The reference has an anchor for each public function and class.
     function = linked_function(match['text'], source)
     if place.startswith('api/') and function:
       anchor = f'{module_name(source)}.{function}'
@@ -94,10 +97,13 @@ class Site:
   def _copied(self, source):
     """Returns where the site has a file or folder of the repository, after copying it there."""
     path = ROOT / source
+    # What has a page already needs no copy.
     if path.suffix == '.py' and (self.folder / reference_page(source)).exists():
       return reference_page(source)
     if path.is_dir() and (path / 'README.md').exists():
       return f'{source}/README.md'
+
+    # A folder gets a list of its files, since a site has no folders to browse.
     if path.is_dir():
       shutil.copytree(path, self.folder / source, dirs_exist_ok=True,
                       ignore=shutil.ignore_patterns('__pycache__', '.*'))
@@ -135,6 +141,7 @@ def reference() -> dict[str, str]:
   for path in sorted(PACKAGE.rglob('*.py')):
     source = path.relative_to(ROOT)
     room = ROOT / source.parts[0] / source.parts[1]
+    # Commands are described in docs/commands.md instead.
     is_private = path.name.startswith('_') and path.name != '__init__.py'
     if is_command(room) or is_private:
       continue
