@@ -23,8 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / 'maskgan_jax'
 PAGES = ('README.md', 'REPRODUCING.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs/*.md',
          'launch/README.md', 'pretrained/README.md', 'pretrained/*/README.md')
-# mkdocs.yml names it.
-SEARCH_SCRIPT = 'docs/iframe-worker.js'
+# mkdocs.yml names these.
+ASSETS = ('docs/iframe-worker.js', 'docs/site.css')
 # What differs on the site: formulas, which GitHub typesets itself, and links.
 MATH = r'^```math\n(?P<display>.*?)^```$|\$`(?P<inline>[^`]*)`\$'
 FENCE = r'(?P<fence>^```.*?^```$)'
@@ -53,7 +53,8 @@ class Site:
   def write(self) -> None:
     """Writes all pages and copies what they link to."""
     shutil.rmtree(self.folder, ignore_errors=True)
-    self._copied(SEARCH_SCRIPT)
+    for asset in ASSETS:
+      self._copied(asset)
     for page, text in reference().items():
       self._write_text(page, text)
     for page in self.pages:
