@@ -35,7 +35,8 @@ PIECE = re.compile(f'{MATH}|{FENCE}|{LINK}', re.MULTILINE | re.DOTALL)
 def main() -> None:
   """Writes the pages and builds the site; any warning is an error."""
   Site(ROOT / 'build' / 'pages').write()
-  command = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--quiet',
+  # Not --quiet, under which --strict counts no warnings.
+  command = [sys.executable, '-m', 'mkdocs', 'build', '--strict',
              '--config-file', str(ROOT / 'mkdocs.yml')]
   # Material advertises its successor otherwise.
   environment = {**os.environ, 'NO_MKDOCS_2_WARNING': '1'}
