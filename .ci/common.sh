@@ -70,6 +70,15 @@ install_oracles() {
     pip install -q --no-deps jax2onnx; } || echo 'could not install jax2onnx; skipping ONNX'
 }
 
+# Builds the documentation site; a warning fails. Without a way to install MkDocs it is skipped.
+build_site() {
+  if ! pip install -q -e '.[docs]'; then
+    echo 'could not install MkDocs; not building the site'
+    return
+  fi
+  python docs/build.py
+}
+
 # Prints the newest Python that is here and newer than 3.11; nothing if there is none.
 newest_python() {
   local version

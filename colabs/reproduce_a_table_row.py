@@ -139,7 +139,7 @@ if SMOKE:
 
 # %% [markdown]
 # The whole table in Markdown (or CSV, LaTeX), with its protocol and the reasons for what is not
-# there; `REPRODUCING.md` has all of them.
+# there; `docs/cells.csv` has all of them.
 
 # %%
 done = subprocess.run([sys.executable, '-m', 'maskgan_jax.tables', *asked, '--noevaluate'],

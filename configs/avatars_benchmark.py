@@ -1,4 +1,4 @@
-"""The avatars benchmark (AVATARS.md): every method on the same faces, where answers are known.
+"""The avatars benchmark (docs/avatars.md): every method on the same faces, where answers are known.
 
 Methods are `:content_transfer` (the default), `:lomit`, `:egsc_it`, `:additional_mask` and
 `:cyclegan` (its baseline, and like it without an exemplar). Tasks are
@@ -12,7 +12,7 @@ channels and short schedules at several times the authors' rates. Both test on t
 pairs of glasses.
 
   paper: none
-  ours: `:quick` in AVATARS.md; 64x64 not run
+  ours: `:quick` in docs/avatars.md; 64x64 not run
   hours and hardware: `:quick` 5 to 20 minutes on one CPU core
   command: python -m maskgan_jax.train --config=configs/avatars_benchmark.py:lomit,quick \\
       --workdir=runs/avatars/lomit

@@ -21,8 +21,8 @@ from maskgan_jax.translator import packaged as pretrained
 from maskgan_jax.translator import Translator
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-_DRAWN = ('Drawn by python-avatars (MIT) and resvg-py, with the parts that AVATARS.md names; no '
-          'real person is shown.')
+_DRAWN = ('Drawn by python-avatars (MIT) and resvg-py, with the parts that docs/avatars.md names; '
+          'no real person is shown.')
 _SHAPES = 'Circles and squares, drawn here; no two pictures show one scene.'
 
 # name: what it does, data, how to train it, where it fails, columns of scores.csv for the card.

@@ -16,8 +16,8 @@ opens, or else of `config.accuracy.network`, our classifier: what comes just bef
 note says so where that has learnt what is to change. Numbers of different embedders do not compare.
 One that was trained to see nothing but what is to change is not a judge of identity: to a
 classifier of glasses alone, a face with them is another face. One of what should stay is made by
-`train_classifier --attributes=Smiling,Facial_Hair,...` (AVATARS.md). A vector of zeros is like no
-other: 0.
+`train_classifier --attributes=Smiling,Facial_Hair,...` (docs/avatars.md). A vector of zeros is like
+no other: 0.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,9 @@
 """The documentation is true: links, commands, flags, config keys, functions, tables, examples."""
 
 import ast
+import csv
 import glob
+import io
 import json
 import os
 import re
@@ -14,19 +16,19 @@ import jax
 import numpy as np
 import pytest
 
+from helpers import commands as commands_of_users
 from helpers import config_checks, method_checks
 from helpers.paths import ROOT
 from helpers.training import assert_same, newest
 from maskgan_jax import __main__, errors, evaluate, experiment, methods, translate
 from maskgan_jax import config as run_config
-from maskgan_jax.methods import content_transfer
 from maskgan_jax.runs import metric_writers, scores
 from maskgan_jax.training import loop
 from maskgan_jax.translator import Translator
 
 DOCS = sorted(os.path.relpath(path, ROOT)
               for path in glob.glob(os.path.join(ROOT, 'docs', '*.md')))
-PAGES = ['README.md', 'REPRODUCING.md', 'AVATARS.md', 'CHANGELOG.md', 'launch/README.md', *DOCS]
+PAGES = ['README.md', 'REPRODUCING.md', 'CHANGELOG.md', 'launch/README.md', *DOCS]
 PAGE_OF = {name: f'docs/{name}.md' for name in methods.names()}
 NOT_THERE_YET = set()  # commands that pages may name before they exist
 PART_OF_A_NAME = {'configs/CONFIG', 'configs/NAME.py'}  # stand for any config
@@ -34,32 +36,32 @@ ADDED = 'configs/avatars_recolor.py'  # docs/adding_a_method.md makes it
 
 
 def read(page):
-  """Of a path below the root, or of any."""
+  """Returns the text of a file, given its path below the root or an absolute one."""
   with open(os.path.join(ROOT, page), encoding='utf-8') as file:
     return file.read()
 
 
 def fenced(text, language=r'\w*'):
-  """Contents of the fenced blocks of a language, '' for none."""
+  """Returns the contents of the fenced blocks of a language; '' is a block without one."""
   return re.findall(rf'^```{language}\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
 
 
 def prose(text):
-  """Without fenced blocks and comments."""
+  """Returns a page without fenced blocks and comments."""
   text = re.sub(r'^```.*?^```$', '', text, flags=re.MULTILINE | re.DOTALL)
   return re.sub(r'<!--.*?-->', '', text, flags=re.DOTALL)
 
 
 def anchors(text):
-  """The anchors that GitHub gives to a page's headings."""
-  found = set()
+  """Returns the anchors that GitHub gives to a page's headings."""
+  names = set()
   for heading in re.findall(r'^#+ +(.*?) *$', prose(text), re.MULTILINE):
     heading = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', heading).lower()
     anchor = re.sub(r'[^\w\- ]', '', heading).replace(' ', '-')
     number = sum(other == anchor or re.fullmatch(rf'{re.escape(anchor)}-\d+', other) is not None
-                 for other in found)
-    found.add(f'{anchor}-{number}' if number else anchor)
-  return found
+                 for other in names)
+    names.add(f'{anchor}-{number}' if number else anchor)
+  return names
 
 
 # Links, pictures, names of functions and of files.
@@ -77,7 +79,7 @@ def test_links_and_pictures_lead_somewhere(page):
       assert anchor in anchors(read(path)), target
 
 
-@pytest.mark.parametrize('page', ['README.md', 'AVATARS.md', *DOCS])
+@pytest.mark.parametrize('page', ['README.md', *DOCS])
 def test_tables_are_whole(page):
   lines = prose(read(page)).splitlines()
   for line, after in zip(lines, [*lines[1:], ''], strict=True):
@@ -87,23 +89,32 @@ def test_tables_are_whole(page):
         assert len(re.findall(r'(?<!\\)\|', line)) == len(re.findall(r'(?<!\\)\|', after)), after
 
 
+def named_functions(page, text):
+  """Yields (file, function or class) that a page names: `FILE:NAME`, or [`MODULE.NAME`](FILE)."""
+  for path, name in re.findall(r'`((?:\w+/)+\w+\.py):([A-Za-z_][\w.]*)`', text):
+    if not path.startswith('configs/'):
+      yield (path if path.startswith('maskgan_jax/') else f'maskgan_jax/{path}'), name
+  for module, name, target in re.findall(r'\[`(\w+)\.([\w.]+)`\]\(([^)]+\.py)\)', text):
+    path = os.path.normpath(os.path.join(os.path.dirname(page), target))
+    if name != 'py':
+      assert os.path.basename(path.removesuffix('/__init__.py').removesuffix('.py')) == module
+      yield path, name
+
+
 @pytest.mark.parametrize('page', DOCS)
 def test_functions_that_pages_name_exist(page):
   text = read(page)
-  references = re.findall(r'`((?:\w+/)+\w+\.py):([A-Za-z_][\w.]*)`', text)
+  references = list(named_functions(page, text))
   assert references or page not in (*PAGE_OF.values(), 'docs/data.md', 'docs/adding_a_method.md')
   for path, name in references:
-    if path.startswith('configs/'):
-      continue
-    where = path if path.startswith('maskgan_jax/') else f'maskgan_jax/{path}'
-    members = ast.parse(read(where)).body
+    members = ast.parse(read(path)).body
     for part in name.split('.'):
-      found = [node for node in members
-               if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == part]
-      assert found, f'{path} has no {name}'
-      members = found[0].body
+      definitions = [node for node in members
+                     if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == part]
+      assert definitions, f'{path} has no {name}'
+      members = definitions[0].body
   # The text of a link to a file is that file.
-  for shown, target in re.findall(r'\[`([^`]+\.py)(?::[\w.]+)?`\]\(([^)]+)\)', text):
+  for shown, target in re.findall(r'\[`([^`]+/[^`]+\.py)(?::[\w.]+)?`\]\(([^)]+)\)', text):
     assert os.path.normpath(os.path.join('docs', target)) == shown
 
 
@@ -125,60 +136,37 @@ def test_the_index_names_every_page_and_pages_every_config():
 # Commands.
 
 def commands(text):
-  """(command, arguments) of all `python -m maskgan_jax.X` of a page, in blocks and in prose."""
+  """Yields (command, arguments) of `python -m maskgan_jax.X` in blocks and in prose."""
   # `...` inline may go on on the next line of the paragraph; blocks use backslashes.
   pieces = [' '.join(piece.split()) for piece in re.findall(r'(?<!`)`([^`]+)`(?!`)', prose(text))]
   for block in fenced(text):
     pieces += block.replace('\\\n', ' ').splitlines()
   for piece in pieces:
-    for found in re.finditer(r'python3? -m maskgan_jax\.(\w+)(.*)', piece):
-      rest = re.split(r' (?:#|&&|\|) ', found[2])[0].strip().removesuffix('&&')
-      if found[1] != 'COMMAND':
-        yield found[1], shlex.split(rest, comments=True)
+    for match in re.finditer(r'python3? -m maskgan_jax\.(\w+)(.*)', piece):
+      rest = re.split(r' (?:#|&&|\|) ', match[2])[0].strip().removesuffix('&&')
+      if match[1] != 'COMMAND':
+        yield match[1], shlex.split(rest, comments=True)
 
 
-# In a process of its own, since all commands define their flags in one place: what each defines on
-# being imported and in its last lines, which are run but for the command itself.
-_FLAGS = '''
-import importlib, inspect, json, sys
-from absl import flags
-from maskgan_jax import cli
-given = {}
-cli.run = lambda main, **options: given.update(options)
-found, sys.argv = {}, ['docs']
-for name in sys.stdin.read().split():
-  before = set(flags.FLAGS)
-  given.clear()
-  module = importlib.import_module('maskgan_jax.' + name)
-  if hasattr(module, '__path__'):
-    module = importlib.import_module(f'maskgan_jax.{name}.__main__')
-  last = inspect.getsource(module).partition("if __name__ == '__main__':\\n")[2]
-  exec(inspect.cleandoc(last), dict(vars(module)))
-  own = sorted(set(flags.FLAGS) - before)
-  found[name] = {'flags': own, 'yes_or_no': [f for f in own if flags.FLAGS[f].boolean],
-                 'config_of_workdir': given.get('config_of_workdir', False)}
-  for flag in own:
-    delattr(flags.FLAGS, flag)
-print(json.dumps(found))
-'''
-
-
-def there():
-  """Commands that exist."""
+def command_names():
+  """Returns the commands that exist."""
   return list(__main__.verbs())
 
 
 @pytest.fixture(scope='module')
-def known():
-  """Command -> its flags, which of them are yes or no, and whether it takes a run's config."""
-  result = subprocess.run([sys.executable, '-c', _FLAGS], input=' '.join(there()), cwd=ROOT,
-                          text=True, capture_output=True, check=False)
+def commands_by_name():
+  """Command -> its summary and flags, and whether it takes a run's config.
+
+  The process that asks is another one, since all commands define their flags in one place.
+  """
+  result = subprocess.run([sys.executable, 'docs/generate.py', '--json'], cwd=ROOT, text=True,
+                          env={**os.environ, 'PYTHONPATH': ROOT}, capture_output=True, check=False)
   assert result.returncode == 0, result.stderr
   return json.loads(result.stdout.splitlines()[-1])
 
 
 def load(value):
-  """The config of FILE.py:ARGUMENT below the root; None for a stand-in or one not made yet."""
+  """Returns the config of FILE.py:ARGUMENT; None for a stand-in or one not made yet."""
   if any(value.startswith(part) for part in PART_OF_A_NAME) or value.startswith(ADDED):
     return None
   path, _, argument = value.partition(':')
@@ -186,17 +174,18 @@ def load(value):
 
 
 def key_exists(key, config):
-  """Whether a config has a dotted key; where none is named, whether that of some method has."""
+  """Returns whether a config, or without one the default config of some method, has a key."""
   configs = [config] if config else [run_config.default(name) for name in methods.names()]
   return any(key in dict(run_config.flatten(c)) for c in configs)
 
 
 @pytest.mark.parametrize('page', PAGES)
-def test_commands_have_these_flags_and_configs_these_keys(page, known):
+def test_commands_have_these_flags_and_configs_these_keys(page, commands_by_name):
   for name, arguments in commands(read(page)):
-    if name not in known:
+    if name not in commands_by_name:
       assert name in NOT_THERE_YET, f'no command {name}'
       continue
+    command = commands_by_name[name]
     config = None
     for argument in arguments:
       if argument.startswith('--config='):
@@ -208,15 +197,16 @@ def test_commands_have_these_flags_and_configs_these_keys(page, known):
         continue
       flag, _, value = argument[2:].partition('=')
       if flag == 'config':
-        assert 'config' in known[name]['flags'], f'{name} takes no --config'
+        assert 'config' in command['flags'], f'{name} takes no --config'
       elif flag.startswith('config.'):
-        assert 'config' in known[name]['flags'] or known[name]['config_of_workdir']
+        assert 'config' in command['flags'] or command['config_of_workdir']
         assert key_exists(flag[len('config.'):], config), f'{name} {argument}'
       elif flag == 'override':
         assert key_exists(value.partition('=')[0], config), f'{name} {argument}'
       else:
-        no = flag.startswith('no') and flag[2:] in known[name]['yes_or_no']
-        assert no or flag in known[name]['flags'], f'{name} has no --{flag}'
+        flags = command['flags']
+        negated = flag.startswith('no') and flags.get(flag[2:], {}).get('yes_or_no', False)
+        assert negated or flag in flags, f'{name} has no --{flag}'
 
 
 @pytest.mark.parametrize('page', PAGES)
@@ -230,21 +220,21 @@ def test_configs_that_pages_name_load(page):
 def test_overrides_in_prose_are_keys():
   for page in DOCS:
     for key in re.findall(r'`config\.([a-z_][\w.]*)`', read(page)):
-      some = any(known_key == key or known_key.startswith(f'{key}.')
+      some = any(other_key == key or other_key.startswith(f'{key}.')
                  for name in methods.names()
-                 for known_key, _ in run_config.flatten(run_config.default(name)))
+                 for other_key, _ in run_config.flatten(run_config.default(name)))
       assert some or key == 'json', f'{page}: config.{key}'
 
 
 def test_every_command_is_in_the_contract():
   table = read('docs/contract.md')
   named = set(re.findall(r'^\| `(\w+)` \|', table.partition('## Exit codes')[0], re.MULTILINE))
-  assert set(there()) <= named and named - set(there()) <= NOT_THERE_YET
+  assert set(command_names()) <= named and named - set(command_names()) <= NOT_THERE_YET
 
 
 @pytest.mark.parametrize('page', ['README.md', *DOCS])
-def test_flags_in_prose_are_those_of_some_command(page, known):
-  flags = {flag for command in known.values() for flag in command['flags']}
+def test_flags_in_prose_are_those_of_some_command(page, commands_by_name):
+  flags = {flag for command in commands_by_name.values() for flag in command['flags']}
   named = set(re.findall(r'`--([a-z_]+)', prose(read(page))))
   assert named <= flags | {'help'}
 
@@ -255,10 +245,28 @@ def test_overrides_of_tables_are_keys(page):
     assert key_exists(key, None), key
 
 
-# Tables of switches, settings and weights.
+# Tables that docs/generate.py writes.
+
+def test_generated_tables_are_those_of_the_code(commands_by_name):
+  pages = runpy.run_path(os.path.join(ROOT, 'docs', 'generate.py'))['pages']
+  for page, text in pages(commands_by_name).items():
+    assert read(page) == text, f'{page} is out of date: run python docs/generate.py'
+
+
+@pytest.mark.slow
+def test_the_cells_are_those_of_the_papers_tables(tmp_path):
+  result = commands_of_users.run('tables', '--table=all', '--add=quick', '--noevaluate',
+                                 '--format=cells', f'--workdir={tmp_path}')
+  assert result.returncode == 0, result.stderr
+  columns = ('table', 'row', 'column', 'paper', 'paper_std', 'config')
+
+  def identities(text):
+    return [tuple(cell[name] for name in columns) for cell in csv.DictReader(io.StringIO(text))]
+  assert identities(read('docs/cells.csv')) == identities(result.stdout)
+
 
 def tables(page, first):
-  """(header cells, {name: cells}) of tables whose first column is headed so, names in backticks."""
+  """Yields (header cells, {name: cells}) of tables whose first column is headed so."""
   for block in re.findall(r'(?:^\|.*\n)+', read(page), re.MULTILINE):
     rows = [[cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]]
             for line in block.splitlines()]
@@ -267,34 +275,19 @@ def tables(page, first):
 
 
 @pytest.mark.parametrize('method', methods.names())
-def test_switches_are_in_their_table_with_their_values(method):
-  (header, rows), = tables(PAGE_OF[method], 'switch')
-  variants = {cell.strip('`'): column for column, cell in enumerate(header) if '`' in cell}
-  found = methods.module(method).VARIANTS
-  distinct = {name for name, values in found.items()
-              if name in variants or not any(found[other] is values for other in variants)}
-  assert distinct == set(variants), 'a column for each variant'
-  for name, column in variants.items():
-    assert {switch: ast.literal_eval(row[column].strip('`')) for switch, row in rows.items()
-            } == dict(found[name])
+def test_a_methods_page_has_its_generated_tables(method):
+  kinds = re.findall('<!-- generated: (.*) -->\n\n\\|', read(PAGE_OF[method]))
+  assert kinds[:3] == ['switches', 'settings', 'weights']
 
 
 @pytest.mark.parametrize('method', methods.names())
-@pytest.mark.parametrize('first, part', [('setting', 'model'), ('weight', 'weights')])
-def test_defaults_are_in_their_tables(method, first, part):
-  (header, rows), = tables(PAGE_OF[method], first)
-  assert header[1] == 'default'
-  module = methods.module(method)
-  switches = next(iter(module.VARIANTS.values()))
-  defaults = {name: value for name, value in module.get_default()[part].items()
-              if part == 'weights' or name not in switches}
-  assert {name: ast.literal_eval(row[1].strip('`')) for name, row in rows.items()} == defaults
-
-
-def test_content_transfers_weights_by_task():
-  (_, rows), = tables(PAGE_OF['content_transfer'], 'task')
-  assert {task: tuple(map(float, row[1:])) for task, row in rows.items()
-          } == content_transfer.WEIGHTS
+def test_the_table_of_switches_has_a_column_for_each_variant(method):
+  (header, _), = tables(PAGE_OF[method], 'switch')
+  columns = [cell.strip('`') for cell in header if '`' in cell]
+  variants = methods.module(method).VARIANTS
+  shown = [variants[name] for name in columns]
+  assert all(switches in shown for switches in variants.values())
+  assert all(shown.count(switches) == 1 for switches in shown)
 
 
 @pytest.mark.parametrize('method', methods.names())
@@ -330,7 +323,7 @@ def test_blocks_marked_runnable_run(page, tmp_path, monkeypatch):
 
 
 def test_errors_in_the_docs_are_user_errors():
-  """What data.md and contract.md say of misspelt names."""
+  """Misspelt names are answered as data.md and contract.md say."""
   config = run_config.default('lomit')
   config.variant = 'oficial'
   with pytest.raises(errors.UserError, match="did you mean 'official'"):
@@ -343,7 +336,7 @@ def test_errors_in_the_docs_are_user_errors():
 
 @pytest.fixture
 def fifth(tmp_path, monkeypatch):
-  """The files of docs/adding_a_method.md, where `methods` finds them: {name: path}."""
+  """Writes the files of docs/adding_a_method.md where `methods` looks; {name: path}."""
   written = {}
   for block in fenced(read('docs/adding_a_method.md'), 'python'):
     name = re.match(r'# (\S+\.py)\n', block)[1]

@@ -1,4 +1,4 @@
-"""The avatars benchmark: every method on the same faces, with exact truth (AVATARS.md).
+"""The avatars benchmark: every method on the same faces, with exact truth (docs/avatars.md).
 
 Its first line is what leaving pictures as they are gets, its second what true answers get.
 """
@@ -60,7 +60,8 @@ def _table(task: str, title: str) -> Table:
       title=title, columns=_COLUMNS, rows=rows,
       evaluators=('masks', 'truth', 'changes', 'accuracy', 'identity', 'speed'),
       needs='a classifier of what changes and one of what should stay (train_classifier): '
-            '--override=accuracy.network=FILE --override=identity.network=FILE; see AVATARS.md',
+            '--override=accuracy.network=FILE --override=identity.network=FILE; see '
+            'docs/avatars.md',
       protocol='Errors are mean absolute differences, 1 from black to white, inside and outside '
                'what truly changes. Accuracy is by the classifier named below; similarity is '
                "between source and translation, by the embedder. \"Back\" takes b's attribute off "
