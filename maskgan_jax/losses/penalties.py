@@ -35,3 +35,15 @@ def unit_slope(critic: Callable[[jax.Array], jax.Array], images: jax.Array) -> j
   flat = squared == 0
   norm = jnp.where(flat, 0, jnp.sqrt(jnp.where(flat, 1, squared)))
   return jnp.square(norm - 1).mean()
+
+
+def zero_slope(critic: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax.Array:
+  """Returns the mean over images x of ||d critic(x) / dx||^2 (R1, Mescheder et al. 2018).
+
+  Args:
+    critic: images [B, H, W, C] to scores [B, ...]; an example's scores are added up, and may
+      depend on that example only.
+    images: real ones.
+  """
+  gradients = jax.grad(lambda x: critic(x).astype(jnp.float32).sum())(images.astype(jnp.float32))
+  return jnp.square(gradients).sum(range(1, gradients.ndim)).mean()

@@ -97,7 +97,8 @@ def digits(config: ml_collections.ConfigDict, chosen: Collection[str], name: str
   source = run_config.exclusive(chosen, ('embedded', 'tfds')) or 'idx'
   config.data.update(source='colored_digits', name=name, digits=source, a='~Colored', b='Colored',
                      path='data/mnist' if source == 'idx' else '', attributes=labels)
-  config.update(evaluators=('similarity', 'embedding'),
+  honest = ('digits',) if name == 'single' else ()
+  config.update(evaluators=('similarity', *honest, 'embedding'),
                 evaluation_pairs=1_000)  # the first, as in the authors' script
   if 'imagenet' in chosen:
     config.model.perceptual = 'weights/vgg19.safetensors'
