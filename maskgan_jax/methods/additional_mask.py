@@ -11,7 +11,8 @@ X and b is Y; `generator_ab`, which makes a's translation, is what the equations
 text G_x. Captions that say lambda_c for the swept weight mean lambda_r.
 
 Nobody has published code, and the paper leaves much open. `config.variant` 'paper' is our reading;
-'cyclegan' is CycleGAN (Zhu et al. 2017), whose networks, initialisation and pool these are.
+'cyclegan' is CycleGAN (Zhu et al. 2017), whose networks, initialisation and pool these are; 'tuned'
+departs from the paper to get nearer to the truth (docs/tuned.md).
 VARIANTS lists what can be read in two ways, each a switch in `config.model`. Decided without one:
 
   Eq. 1 is the discriminators' (D_y's expectations change places there); generators minimise
@@ -42,9 +43,17 @@ from maskgan_jax.methods import _replay_pool as replay_pool
 from maskgan_jax.methods import base
 from maskgan_jax.networks import discriminators, resnet
 
+# What the 'tuned' variant departs in, off in the others; docs/tuned.md has what was measured.
 _AS_PUBLISHED = dict(
+    # How much nearer to 0 each value of a mask comes before it is added, which makes the small
+    # ones 0. Gradient steps on eq. 4's L1 norm make values small and never 0: a grain over the
+    # whole picture, half of the error.
     mask_shrinkage=0.0,
+    # Whether DCGAN's discriminator has batch normalisation. Real and translated images go through
+    # it apart, so it levels what all translations have in common.
     critic_normalized=True,
+    # Weight of R1 (Mescheder et al. 2018), the squared slope of a discriminator at real images,
+    # which keeps one without normalisation from growing ever steeper.
     slope_penalty=0.0,
 )
 VARIANTS = {
@@ -186,6 +195,12 @@ class AdditionalMask(base.Method):
     if self.switches.mask_range <= 0:
       raise errors.UserError(f'config.model.mask_range is {self.switches.mask_range}; it must be '
                              'above 0 (images have values from -1 to 1)')
+    if not 0 <= self.switches.mask_shrinkage < 1:
+      raise errors.UserError(f'config.model.mask_shrinkage is {self.switches.mask_shrinkage}; it '
+                             'must be at least 0 and below 1')
+    if self.switches.slope_penalty < 0:
+      raise errors.UserError(f'config.model.slope_penalty is {self.switches.slope_penalty}; it '
+                             'must be at least 0')
     if model.attention and not self.switches.addition:
       raise errors.UserError('config.model.attention multiplies an added mask, but '
                              'config.model.addition is off; set one or the other')

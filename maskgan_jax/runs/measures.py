@@ -2,7 +2,9 @@
 
 A column is written and parsed by `Measure`:
 
-  [do_nothing_ | truth_ | blank_ | exemplar_ | silhouette_][TASK_]QUANTITY[_CLASS][@THRESHOLD][[GROUP]][_std | _settings]
+  [REFERENCE_][TASK_]QUANTITY[_CLASS][@THRESHOLD][[GROUP]][_std | _settings]
+
+with a reference of do_nothing, truth, blank, exemplar or silhouette.
 
 'truth_ba_accuracy[Glasses]', 'mask_iou@0.5_std' and 'distribution_settings' are examples. A
 quantity is described by the evaluator that writes it, with `declare`.

@@ -129,9 +129,10 @@ def test_both_directions_against_scikit_image(batch_size):
 
 
 def test_a_blank_picture_beats_a_digit_that_is_somewhere_else():
-  rows = {name: np.zeros((2, 28, 28, 3), np.uint8) for name in ('a', 'b', 'truth_ab', 'truth_ba')}
-  rows['truth_ab'][:, 4:24, 5:8] = 255
-  rows['b'][:, 4:24, 20:23] = 255
+  rows = {name: np.zeros((2, SIZE, SIZE, 3), np.uint8)
+          for name in ('a', 'b', 'truth_ab', 'truth_ba')}
+  rows['truth_ab'][:, 3:13, 3:5] = 255
+  rows['b'][:, 3:13, 11:13] = 255
   got = measure(rows)
   assert got['blank_ab_exemplar_ssim'] > got['truth_ab_exemplar_ssim']
 
