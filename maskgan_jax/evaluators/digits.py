@@ -10,7 +10,8 @@ that is nearest to it; of colours that are equally near it has the first.
   ab_digit_read        share of the pictures in which a classifier reads the source's digit; what it
                        sees are differences from the border's colour, whatever colours these are
   ab_colors_read       share of the pictures whose most frequent colour on the border is the true
-                       background's, and whose most frequent other colour is the true digit's
+                       background's, and whose most frequent other colour is the true digit's and
+                       has a fiftieth of the pixels or more
 
 The first two are shares of all pixels of all pictures, not means over pictures. Either alone can be
 had by painting one colour everywhere, so each is measured of five pictures that take no model:
@@ -19,7 +20,7 @@ had by painting one colour everywhere, so each is measured of five pictures that
   do_nothing_ab_...    the untranslated picture
   exemplar_ab_...      the exemplar
   silhouette_ab_...    the exemplar's background with the digit in a wrong colour of that domain
-                       (of black and white there is none: grey)
+                       (of black and white there is no other: red)
   truth_ab_...         the true translation: the most that any can have
 
 The classifier is the label of the nearest neighbour, by Euclidean distance of pictures blurred by a
@@ -34,8 +35,9 @@ from maskgan_jax.evaluators import base, similarity
 from maskgan_jax.runs.measures import DIRECTIONS, Quantity
 
 _PALETTE = np.array([(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)])
-_GREY = 128
+_RED = (255, 0, 0)
 _REFERENCES = 10_000  # training pictures that the classifier compares with
+_LEAST_DIGIT = 0.02  # of the pixels
 _FAINTEST = 32  # levels: differences from the border are shares of their largest, at least of this
 
 
@@ -181,14 +183,15 @@ def _color_of(colors, region):
 def _two_most_frequent(colors):
   """Returns the most frequent colour on the border, and the most frequent other one: int [B, 2].
 
-  A picture of one colour has -1 as its other.
+  A picture with hardly a pixel of another colour has -1 as its other.
   """
   pairs = []
   for picture, border in zip(colors, _border(colors), strict=True):
     background = np.bincount(border, minlength=len(_PALETTE)).argmax()
     counts = np.bincount(picture.reshape(-1), minlength=len(_PALETTE))
     counts[background] = 0
-    pairs.append((background, counts.argmax() if counts.any() else -1))
+    enough = counts.max() >= _LEAST_DIGIT * picture.size
+    pairs.append((background, counts.argmax() if enough else -1))
   return np.array(pairs)
 
 
@@ -224,5 +227,5 @@ def _silhouette(truth):
   digit = (truth != background).any(axis=-1, keepdims=True)
   # Of red, green and blue this is the third; of black and white it is black, hence not another.
   third = 255 - truth.max(axis=(1, 2))
-  wrong = np.where(third.any(axis=-1, keepdims=True), third, _GREY)
+  wrong = np.where(third.any(axis=-1, keepdims=True), third, _RED)
   return np.where(digit, wrong[:, None, None], truth).astype(np.uint8)

@@ -125,6 +125,16 @@ def test_half_a_digit_and_padding():
   assert values['ab_background_color'] == 1
 
 
+def test_a_speck_is_no_digit_and_black_and_white_have_a_silhouette_too():
+  ab = batch()['truth_ab'].copy()
+  ab[0] = GREEN
+  ab[0, 14, 14] = RED
+  values = measure(ab, batch()['truth_ba'])
+  assert values['ab_colors_read'] == pytest.approx(2 / 3)
+  assert values['silhouette_ba_digit_color'] == 0
+  assert values['silhouette_ba_background_color'] == 1
+
+
 def test_the_nearest_colour_of_five():
   picture = np.array([[[100, 20, 20], [200, 20, 20], [250, 250, 200], [10, 200, 30]]], np.uint8)
   assert digits.nearest(picture[None])[0, 0].tolist() == [0, 2, 1, 3]
