@@ -45,10 +45,10 @@ from maskgan_jax.networks import discriminators, resnet
 
 # What the 'tuned' variant departs in, off in the others; docs/tuned.md has what was measured.
 _AS_PUBLISHED = dict(
-    # How much nearer to 0 each value of a mask comes before it is added, which makes the small
-    # ones 0. Gradient steps on eq. 4's L1 norm make values small and never 0: a grain over the
-    # whole picture, half of the error.
-    mask_shrinkage=0.0,
+    # Pixels at which no channel of a mask reaches this are not changed at all. Section I counts
+    # "pixels with nonzero values"; gradient steps on eq. 4's L1 norm make values small and never
+    # 0, a grain over the whole picture that is half of the error.
+    mask_floor=0.0,
     # Whether DCGAN's discriminator has batch normalisation. Real and translated images go through
     # it apart, so it levels what all translations have in common.
     critic_normalized=True,
@@ -84,7 +84,7 @@ VARIANTS = {
         clipped=False,
         l1_norm='mean',
         lambda_g='both',
-        mask_shrinkage=0.05,
+        mask_floor=0.1,
         critic_normalized=False,
         slope_penalty=1.0,
     ),
@@ -209,8 +209,8 @@ class AdditionalMask(base.Method):
     if switches.mask_range <= 0:
       raise errors.UserError(f'config.model.mask_range is {switches.mask_range}; it must be '
                              'above 0 (images have values from -1 to 1)')
-    if not 0 <= switches.mask_shrinkage < 1:
-      raise errors.UserError(f'config.model.mask_shrinkage is {switches.mask_shrinkage}; it '
+    if not 0 <= switches.mask_floor < 1:
+      raise errors.UserError(f'config.model.mask_floor is {switches.mask_floor}; it '
                              'must be at least 0 and below 1')
     if switches.slope_penalty < 0:
       raise errors.UserError(f'config.model.slope_penalty is {switches.slope_penalty}; it '
@@ -284,8 +284,8 @@ class AdditionalMask(base.Method):
     if self.model.attention:
       attention = jax.nn.sigmoid(output[..., 3:])
       mask = attention * mask
-    if self.switches.mask_shrinkage:
-      mask = _shrunk(mask, self.switches.mask_shrinkage)
+    if self.switches.mask_floor:
+      mask = _without_grain(mask, self.switches.mask_floor)
     image = image + self.switches.mask_range * mask
     if self.switches.clipped:
       image = jnp.clip(image, -1, 1)
@@ -413,11 +413,11 @@ class AdditionalMask(base.Method):
     return base.Translation(image, predicted, None, extras)
 
 
-def _shrunk(mask: jax.Array, by: float) -> jax.Array:
-  """Returns the mask with each value nearer to 0 by `by`, and 0 where it would pass 0.
+def _without_grain(mask: jax.Array, floor: float) -> jax.Array:
+  """Returns a mask [..., C] with 0 at the pixels of which no channel's size reaches `floor`.
 
-  That is the proximal step of eq. 4's L1 norm. Gradients pass as if nothing had been done, so that
-  a value that is 0 can leave it.
+  Gradients pass as if nothing had been done, so that a pixel that is 0 can leave it.
   """
-  shrunk = jnp.sign(mask) * jnp.maximum(jnp.abs(mask) - by, 0)
-  return mask + jax.lax.stop_gradient(shrunk - mask)
+  largest = jnp.abs(mask).max(-1, keepdims=True)
+  kept = jnp.where(largest >= floor, mask, 0)
+  return mask + jax.lax.stop_gradient(kept - mask)

@@ -195,7 +195,7 @@ def test_the_supervised_scheme_learns_the_true_answer_alone():
     ({'model.mask_range': 0.0}, 'mask_range is 0.0; it must be above 0'),
     ({'model.width': 0}, 'model.width is 0; it must be at least 1'),
     ({'model.pool_size': -1}, 'pool_size is -1'),
-    ({'model.mask_shrinkage': 1.0}, 'mask_shrinkage is 1.0; it must be at least 0 and below 1'),
+    ({'model.mask_floor': 1.0}, 'mask_floor is 1.0; it must be at least 0 and below 1'),
     ({'model.slope_penalty': -1.0}, 'slope_penalty is -1.0; it must be at least 0'),
     ({'weights.mask': -1.0}, r'weights.mask is -1.0; it must be at least 0'),
     ({'model.attention': True, 'model.addition': False}, 'set one or the other'),
@@ -217,11 +217,13 @@ def test_what_makes_no_sense_is_said(change, message):
 # The networks.
 
 
-def test_a_shrunk_mask_is_zero_where_it_was_small_and_can_still_learn():
-  mask = jnp.array([-0.5, -0.05, 0.0, 0.1, 0.3])
-  close(additional_mask._shrunk(mask, 0.1), [-0.4, 0, 0, 0, 0.2])
-  slope = jax.grad(lambda m: additional_mask._shrunk(m, 0.1).sum())(mask)
-  close(slope, np.ones(5))
+def test_grain_is_not_added_and_can_still_learn():
+  mask = jnp.array([[-0.5, 0.01, 0.0], [-0.05, 0.09, 0.0], [0.0, 0.0, 0.1]])
+  kept = additional_mask._without_grain(mask, 0.1)
+  close(kept, [[-0.5, 0.01, 0.0], [0, 0, 0], [0, 0, 0.1]])
+  assert not np.array(kept[1]).any()
+  slope = jax.grad(lambda m: additional_mask._without_grain(m, 0.1).sum())(mask)
+  close(slope, np.ones((3, 3)))
 
 
 def test_the_slope_penalty_is_the_squared_slope_at_real_images():
