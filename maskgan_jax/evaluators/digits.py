@@ -20,7 +20,7 @@ had by painting one colour everywhere, so each is measured of five pictures that
   do_nothing_ab_...    the untranslated picture
   exemplar_ab_...      the exemplar
   silhouette_ab_...    the exemplar's background with the digit in a wrong colour of that domain
-                       (of black and white there is no other: red)
+                       (of black and white, which has no other: red)
   truth_ab_...         the true translation: the most that any can have
 
 The classifier is the label of the nearest neighbour, by Euclidean distance of pictures blurred by a

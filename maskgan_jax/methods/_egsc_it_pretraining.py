@@ -5,6 +5,7 @@ second stage keeps F, frozen (section 3.3). Lengths and weights are those of the
 """
 
 from collections.abc import Callable, Mapping
+import dataclasses
 from typing import Any
 
 import jax
@@ -18,24 +19,49 @@ from maskgan_jax.networks.interleaving import deinterleave, interleave
 _PARTS = ('features', 'pretrain_shared_encoder', 'pretrain_shared_generator', 'pretrain_generator')
 
 
-def players(apply: Callable[..., jax.Array], weights: Mapping[str, float],
-            kl: Callable[..., jax.Array], gan: Callable[..., jax.Array], until: int, *,
-            labels: bool, features: bool) -> tuple[base.Player, ...]:
-  """Returns the players of the first stage, until step `until`.
+@dataclasses.dataclass(frozen=True)
+class FirstStage:
+  """The losses of the first stage.
 
-  Args:
+  Attributes:
     apply: (network, params, *inputs, **options) -> output.
     weights: `config.weights`.
     kl: mean_kl or noisy_kl.
     gan: cross_entropy or least_squares.
-    until: the stage's steps.
-    labels: whether 'perceptual' learns the data's labels.
-    features: whether 'features_a' and 'features_b' learn.
   """
-  def perceptual_loss(params, model_state, batch, rng):
+  apply: Callable[..., jax.Array]
+  weights: Mapping[str, float]
+  kl: Callable[..., jax.Array]
+  gan: Callable[..., jax.Array]
+
+  def players(self, until: int, *, labels: bool, features: bool) -> tuple[base.Player, ...]:
+    """Returns those who play before step `until`.
+
+    Args:
+      until: the stage's steps.
+      labels: whether 'perceptual' learns the data's labels.
+      features: whether 'features_a' and 'features_b' learn.
+    """
+    result = []
+    if labels:
+      result.append(
+          base.Player('perceptual', ('perceptual',), self.perceptual_loss, end=until))
+    if features:
+      discriminators = ('pretrain_discriminator_a', 'pretrain_discriminator_b')
+      generators = []
+      for part in _PARTS:
+        generators += [f'{part}_a', f'{part}_b']
+      result += [
+          base.Player('pretrain_discriminator', discriminators, self.discriminator_loss,
+                      end=until),
+          base.Player('pretrain_generator', tuple(generators), self.generator_loss, end=until)]
+    return tuple(result)
+
+  def perceptual_loss(self, params, model_state, batch, rng):
     """Returns the loss of labels, as independent yes-no questions; or of which domain it is."""
     del rng
-    logits = apply('perceptual', params, interleave(batch['a'], batch['b']), method='classify')
+    images = interleave(batch['a'], batch['b'])
+    logits = self.apply('perceptual', params, images, method='classify')
     if 'a_attributes' in batch:
       labels = interleave(batch['a_attributes'], batch['b_attributes'])
     else:
@@ -45,47 +71,34 @@ def players(apply: Callable[..., jax.Array], weights: Mapping[str, float],
     accuracy = ((logits > 0) == (labels > 0.5)).mean()
     return loss, ({'accuracy': accuracy}, model_state)
 
-  def reconstruct(domain, params, image, rng):
-    """Returns the latent's mean, the latent, and the image made of it."""
-    code = apply(f'features_{domain}', params, image)
-    mean = apply(f'pretrain_shared_encoder_{domain}', params, code)
-    noisy = mean + noise(rng, mean)
-    content = apply(f'pretrain_shared_generator_{domain}', params, noisy)
-    return mean, noisy, apply(f'pretrain_generator_{domain}', params, content)
-
-  def discriminator_loss(params, model_state, batch, rng):
+  def discriminator_loss(self, params, model_state, batch, rng):
     """Returns L_GAN of both domains: images against their reconstructions."""
     fakes = {}
     for domain, key in _domains(rng):
-      fakes[domain] = reconstruct(domain, params, batch[domain], key)[-1]
-    losses = discriminate(apply, gan, 'pretrain_discriminator', params, batch, fakes)
-    return weights['adversarial'] * sum(losses.values()), (losses, model_state)
+      fakes[domain] = self._reconstruct(domain, params, batch[domain], key)[-1]
+    losses = discriminate(
+        self.apply, self.gan, 'pretrain_discriminator', params, batch, fakes)
+    return self.weights['adversarial'] * sum(losses.values()), (losses, model_state)
 
-  def generator_loss(params, model_state, batch, rng):
+  def generator_loss(self, params, model_state, batch, rng):
     """Returns L_VAE + L_GAN, summed over the domains."""
     losses = {'adversarial': 0.0, 'reconstruction': 0.0, 'kl': 0.0}
     for domain, key in _domains(rng):
-      mean, noisy, image = reconstruct(domain, params, batch[domain], key)
-      scores = apply(f'pretrain_discriminator_{domain}', params, image)
-      losses['adversarial'] += gan(scores, 1)
+      mean, noisy, image = self._reconstruct(domain, params, batch[domain], key)
+      scores = self.apply(f'pretrain_discriminator_{domain}', params, image)
+      losses['adversarial'] += self.gan(scores, 1)
       losses['reconstruction'] += reconstruction.l1(image, batch[domain])
-      losses['kl'] += kl(mean, noisy)
-    loss = sum(weights[name] * value for name, value in losses.items())
+      losses['kl'] += self.kl(mean, noisy)
+    loss = sum(self.weights[name] * value for name, value in losses.items())
     return loss, (losses, model_state)
 
-  # An ablation may need only one of the two kinds.
-  result = []
-  if labels:
-    result.append(base.Player('perceptual', ('perceptual',), perceptual_loss, end=until))
-  if features:
-    discriminators = ('pretrain_discriminator_a', 'pretrain_discriminator_b')
-    generators = []
-    for part in _PARTS:
-      generators += [f'{part}_a', f'{part}_b']
-    result += [
-        base.Player('pretrain_discriminator', discriminators, discriminator_loss, end=until),
-        base.Player('pretrain_generator', tuple(generators), generator_loss, end=until)]
-  return tuple(result)
+  def _reconstruct(self, domain, params, image, rng):
+    """Returns the latent's mean, the latent, and the image made of it."""
+    code = self.apply(f'features_{domain}', params, image)
+    mean = self.apply(f'pretrain_shared_encoder_{domain}', params, code)
+    noisy = mean + noise(rng, mean)
+    content = self.apply(f'pretrain_shared_generator_{domain}', params, noisy)
+    return mean, noisy, self.apply(f'pretrain_generator_{domain}', params, content)
 
 
 def noise(rng: jax.Array, like: jax.Array) -> jax.Array:

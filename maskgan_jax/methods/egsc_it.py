@@ -115,9 +115,8 @@ class EgscIt(base.Method):
     first, start = (), 0
     if self.pretrains:
       start = self.model.pretrain_steps
-      first = _egsc_it_pretraining.players(
-          self._apply, self.weights, self.kl, self.gan, start, labels=self.trains_perceptual,
-          features=self.uses_features)
+      stage = _egsc_it_pretraining.FirstStage(self._apply, self.weights, self.kl, self.gan)
+      first = stage.players(start, labels=self.trains_perceptual, features=self.uses_features)
     every = self.model.discriminator_every
     generator = ('shared_encoder', 'shared_generator', 'encoder_a', 'encoder_b', 'generator_a',
                  'generator_b')
@@ -311,14 +310,15 @@ class EgscIt(base.Method):
     """
     domains = 'ba' if reverse else 'ab'
     style = self._exemplar_style(domains[1], params, exemplar, exemplar_mask)
-    return self._translate(domains, params, source, style, source_mask, exemplar_mask, rng)
+    return self._translate(domains, params, source, style, source_mask=source_mask,
+                           exemplar_mask=exemplar_mask, rng=rng)
 
   def interpolate(self, params, model_state, source, exemplar_1, exemplar_2, weight):
     """Returns x_ab with AdaIN's parameters (1 - weight) of exemplar_1's + weight of the other's."""
     style_1 = self._exemplar_style('b', params, exemplar_1, None)
     style_2 = self._exemplar_style('b', params, exemplar_2, None)
     style = jax.tree.map(lambda one, two: (1 - weight) * one + weight * two, style_1, style_2)
-    return self._translate('ab', params, source, style, None, None, None)
+    return self._translate('ab', params, source, style)
 
   def _exemplar_style(self, domain, params, exemplar, mask):
     """Returns AdaIN's parameters of the part of an exemplar that a mask says, or of all of it."""
@@ -330,7 +330,8 @@ class EgscIt(base.Method):
       mask = masks.downsample(mask, self.factor)
     return self._style(features, mask)
 
-  def _translate(self, domains, params, source, style, source_mask, exemplar_mask, rng):
+  def _translate(self, domains, params, source, style, *, source_mask=None, exemplar_mask=None,
+                 rng=None):
     """Returns the translation of a source from the first of `domains` to the second."""
     code = self._apply(f'encoder_{domains[0]}', params, source)
     mean = self._apply('shared_encoder', params, code)

@@ -172,8 +172,8 @@ def finish(config: ml_collections.ConfigDict, chosen: Collection[str], name: str
   """
   length, stage = config.model.pretrain_steps, run_config.exclusive(chosen, STAGES)
   if stage and not length:
-    raise errors.UserError('without masks, AdaIN and perceptual losses there is no first stage: '
-                           f'leave out {stage!r}')
+    raise errors.UserError('without masks, AdaIN and perceptual losses nothing is left for a first '
+                           f'stage: leave out {stage!r}')
   if 'first' in chosen:
     config.num_steps = length
   elif 'second' in chosen:
