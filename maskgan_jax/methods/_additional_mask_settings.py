@@ -49,7 +49,7 @@ VARIANTS = {
         clipped=False,
         l1_norm='mean',
         lambda_g='both',
-        mask_floor=0.1,
+        mask_floor=0.2,
         critic_normalized=False,
         slope_penalty=1.0,
     ),
