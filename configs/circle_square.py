@@ -8,13 +8,13 @@ to a circle is the square around it, so its four corners are what should change;
 circle within. `:colors` has shapes of any colour on any other, `:several` up to three of them in a
 picture; a mask of 1 is then too little for most, so `model.mask_range` is 2.
 
-`:cyclegan` is the baseline, CycleGAN's generators and losses with this discriminator
-(`:cyclegan,identity` with its code's identity loss; the mask may have it too: `:identity`);
-`:supervised` is Fig. 2's scheme, trained on pairs; `:attention` multiplies the mask with a
-predicted attention, the paper's outlook. `:lambda_r=0.01`, `:lambda_r=1`, `:lambda_r=10` and
-`:lambda_r=200` are the paper's values one by one. `:quick` is for minutes on a CPU: a quarter of
-the channels, half of the blocks, batches of 16, 2,000 steps. Pictures are mirrored but not cropped,
-which would cut shapes off.
+`:tuned` departs from the paper to get nearer to the truth (docs/tuned.md). `:cyclegan` is the
+baseline, CycleGAN's generators and losses with this discriminator (`:cyclegan,identity` with its
+code's identity loss; the mask may have it too: `:identity`); `:supervised` is Fig. 2's scheme,
+trained on pairs; `:attention` multiplies the mask with a predicted attention, the paper's outlook.
+`:lambda_r=0.01`, `:lambda_r=1`, `:lambda_r=10` and `:lambda_r=200` are the paper's values one by
+one. `:quick` is for minutes on a CPU: a quarter of the channels, half of the blocks, batches of 16,
+2,000 steps. Pictures are mirrored but not cropped, which would cut shapes off.
 
   paper: pictures only (Fig. 4; the text calls it Fig. 1): for lambda_r of 0.01, 1 and 10 less and
     less changes; at 200, which has to be asked for (--values=200), masks leave the corners

@@ -3,8 +3,9 @@
 EGSC-IT (ICLR 2019) on MNIST-Single, 28x28: a are black or white digits, b digits of two of three
 colours, of which training shows red on green only where the digit is above 4. `:official` (the
 default) is the authors' code with their weights and schedule, `:paper` the paper's text where it
-differs; `:no_mask`, `:no_adain` and `:no_perceptual` are Table 2's ablations. MNIST's four files
-are those in config.data.path; `:embedded` takes scikit-learn's digits, `:tfds` TFDS's mnist.
+differs, `:tuned` has departures of ours (docs/tuned.md); `:no_mask`, `:no_adain` and
+`:no_perceptual` are Table 2's ablations. MNIST's four files are those in config.data.path;
+`:embedded` takes scikit-learn's digits, `:tfds` TFDS's mnist.
 
 The perceptual network is one of VGG-19's shape that learns the digits in the first stage;
 `:imagenet` takes ImageNet's from weights/vgg19.safetensors (see import_weights; the authors' is the

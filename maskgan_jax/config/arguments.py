@@ -6,7 +6,7 @@ import ml_collections
 
 from maskgan_jax import errors, methods
 
-_VARIANTS = ('official', 'paper', 'ijcai', 'iclr')
+_VARIANTS = ('official', 'paper', 'ijcai', 'iclr', 'tuned')
 
 
 def parse_argument(argument: str, choices: Sequence[str]) -> set[str]:

@@ -6,11 +6,13 @@ Against the true translation, where the data know it:
 
   ab_ssim, ab_psnr                    of the translation
   do_nothing_ab_ssim, ..._psnr        of the untranslated picture
+  blank_ab_ssim, ..._psnr             of a blank picture in the exemplar's median colour
 
 Against the exemplar, which is what the authors' script measures for Table 2:
 
   ab_exemplar_ssim                    of the translation
   do_nothing_ab_exemplar_ssim         of the untranslated picture
+  blank_ab_exemplar_ssim              of that blank picture
   truth_ab_exemplar_ssim              of the true translation: the most that a right one can get
 
 Where there is a truth, this is measured for methods without an exemplar too, with the picture that
@@ -19,7 +21,10 @@ imsave had stretched, each from its darkest to its brightest value; here picture
 makes them, which differs where none is black.)
 
 The two must not be compared: an exemplar shows another content, so that even perfect translations
-are unlike it (0.48 and 0.23 on single digits), and copying the exemplar would get 1.
+are unlike it (0.48 and 0.23 on single digits), and copying the exemplar would get 1. On flat
+pictures neither can judge alone: SSIM counts what is absent, so that of single digits a blank
+picture gets more than a perfect translation with the exemplar, and than most models with the truth.
+(`digits` has measures of these that a blank cannot win.)
 
 SSIM is that of scikit-image's defaults, which the authors ran: uniform windows of 7x7 pixels inside
 the picture, sample covariance, data range 255, the mean over channels. (The evaluator `truth` has
@@ -35,7 +40,7 @@ import numpy as np
 
 from maskgan_jax.evaluators import _image_measures as image_measures
 from maskgan_jax.evaluators import base
-from maskgan_jax.runs.measures import DIRECTIONS, DO_NOTHING, Measure, Quantity, TRUTH
+from maskgan_jax.runs.measures import BLANK, DIRECTIONS, DO_NOTHING, Measure, Quantity, TRUTH
 
 
 class Evaluator(base.Evaluator):
@@ -69,7 +74,7 @@ class Evaluator(base.Evaluator):
     for direction in directions(outputs.abilities):
       source, exemplar = (batch[name] for name in direction)
       truth = batch.get(f'truth_{direction}')
-      pictures = {'': outputs.translated(direction), DO_NOTHING: source}
+      pictures = {'': outputs.translated(direction), DO_NOTHING: source, BLANK: _blank(exemplar)}
       likeness: dict[Measure, np.ndarray] = {}
       if truth is not None:
         for reference, picture in pictures.items():
@@ -86,7 +91,7 @@ class Evaluator(base.Evaluator):
     """Adds values [B] by measure, SSIM also of each group; `membership` is bool [B, groups]."""
     for measure, values in likeness.items():
       self._values.add(measure.column, values, valid)
-      if measure.quantity == 'psnr' or measure.reference == DO_NOTHING:
+      if measure.quantity == 'psnr' or measure.reference in (DO_NOTHING, BLANK):
         continue
       for number, group in enumerate(groups):
         column = measure.in_group(group).column
@@ -102,6 +107,12 @@ class Evaluator(base.Evaluator):
 def directions(abilities: frozenset[str]) -> tuple[str, ...]:
   """Returns the directions that a method with these abilities translates in."""
   return DIRECTIONS if 'reverse' in abilities else DIRECTIONS[:1]
+
+
+def _blank(pictures: np.ndarray) -> np.ndarray:
+  """Returns pictures of one colour each: per channel the median of uint8 [B, H, W, C]."""
+  color = np.median(pictures, axis=(1, 2), keepdims=True)
+  return np.broadcast_to(np.round(color).astype(np.uint8), pictures.shape)
 
 
 def _ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:

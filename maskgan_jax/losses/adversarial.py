@@ -57,3 +57,17 @@ def unit_slope(critic: Critic, images: jax.Array) -> jax.Array:
   flat = squared == 0
   norm = jnp.where(flat, 0, jnp.sqrt(jnp.where(flat, 1, squared)))
   return jnp.square(norm - 1).mean()
+
+
+def zero_slope(critic: Critic, images: jax.Array) -> jax.Array:
+  """Returns the mean over images x of ||d critic(x) / dx||^2 (R1, Mescheder et al. 2018).
+
+  Args:
+    critic: images [B, H, W, C] to scores [B, ...]; the scores of an example are summed, and
+      may depend on that example only.
+    images: real ones.
+  """
+  def total(x):
+    return critic(x).astype(jnp.float32).sum()
+  gradients = jax.grad(total)(images.astype(jnp.float32))
+  return jnp.square(gradients).sum(range(1, gradients.ndim)).mean()

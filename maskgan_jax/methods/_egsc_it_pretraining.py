@@ -1,10 +1,11 @@
-"""The first stage of EGSC-IT: a VAE-GAN of each domain, and a perceptual network without ImageNet.
+"""Trains the first stage of EGSC-IT: a VAE-GAN a domain, a perceptual network without ImageNet.
 
 The VAE-GAN of domain x is x -> G(R(S(F(x)) + noise)), with parts of its own; of all of it the
 second stage keeps F, frozen (section 3.3). Lengths and weights are those of the authors' code.
 """
 
 from collections.abc import Callable, Mapping
+import dataclasses
 from typing import Any
 
 import jax
@@ -18,71 +19,90 @@ from maskgan_jax.networks.streams import deinterleave, interleave
 _PARTS = ('features', 'pretrain_shared_encoder', 'pretrain_shared_generator', 'pretrain_generator')
 
 
-def players(apply: Callable[..., jax.Array], weights: Mapping[str, float],
-            kl: Callable[..., jax.Array], gan: Callable[..., jax.Array], until: int, *,
-            labels: bool, features: bool) -> tuple[base.Player, ...]:
-  """Those who play before step `until`.
+@dataclasses.dataclass(frozen=True)
+class FirstStage:
+  """The losses of the first stage.
 
-  Args:
+  Attributes:
     apply: (network, params, *inputs, **options) -> output.
     weights: `config.weights`.
     kl: mean_kl or noisy_kl.
     gan: cross_entropy or least_squares.
-    until: the stage's steps.
-    labels: whether 'perceptual' learns the data's labels.
-    features: whether 'features_a' and 'features_b' learn.
   """
-  result = []
+  apply: Callable[..., jax.Array]
+  weights: Mapping[str, float]
+  kl: Callable[..., jax.Array]
+  gan: Callable[..., jax.Array]
 
-  def perceptual_loss(params, model_state, batch, rng):
-    """Labels of both domains' images, as independent yes-no questions; or which domain it is."""
+  def players(self, until: int, *, labels: bool, features: bool) -> tuple[base.Player, ...]:
+    """Returns those who play before step `until`.
+
+    Args:
+      until: the stage's steps.
+      labels: whether 'perceptual' learns the data's labels.
+      features: whether 'features_a' and 'features_b' learn.
+    """
+    result = []
+    if labels:
+      result.append(
+          base.Player('perceptual', ('perceptual',), self.perceptual_loss, end=until))
+    if features:
+      discriminators = ('pretrain_discriminator_a', 'pretrain_discriminator_b')
+      generators = []
+      for part in _PARTS:
+        generators += [f'{part}_a', f'{part}_b']
+      result += [
+          base.Player('pretrain_discriminator', discriminators, self.discriminator_loss,
+                      end=until),
+          base.Player('pretrain_generator', tuple(generators), self.generator_loss, end=until)]
+    return tuple(result)
+
+  def perceptual_loss(self, params, model_state, batch, rng):
+    """Returns the loss of labels, as independent yes-no questions; or of which domain it is."""
     del rng
-    logits = apply('perceptual', params, interleave(batch['a'], batch['b']), method='classify')
+    images = interleave(batch['a'], batch['b'])
+    logits = self.apply('perceptual', params, images, method='classify')
     if 'a_attributes' in batch:
       labels = interleave(batch['a_attributes'], batch['b_attributes'])
     else:
       ones = jnp.ones((len(batch['a']), 1))
       labels = interleave(0 * ones, ones)
     loss = adversarial.multi_label_cross_entropy(logits, labels)
-    return loss, ({'accuracy': ((logits > 0) == (labels > 0.5)).mean()}, model_state)
+    accuracy = ((logits > 0) == (labels > 0.5)).mean()
+    return loss, ({'accuracy': accuracy}, model_state)
 
-  def reconstruct(domain, params, image, rng):
-    mean = apply(f'pretrain_shared_encoder_{domain}', params,
-                 apply(f'features_{domain}', params, image))
-    noisy = mean + noise(rng, mean)
-    content = apply(f'pretrain_shared_generator_{domain}', params, noisy)
-    return mean, noisy, apply(f'pretrain_generator_{domain}', params, content)
+  def discriminator_loss(self, params, model_state, batch, rng):
+    """Returns L_GAN of both domains: images against their reconstructions."""
+    fakes = {}
+    for domain, key in _domains(rng):
+      fakes[domain] = self._reconstruct(domain, params, batch[domain], key)[-1]
+    losses = discriminate(
+        self.apply, self.gan, 'pretrain_discriminator', params, batch, fakes)
+    return self.weights['adversarial'] * sum(losses.values()), (losses, model_state)
 
-  def discriminator_loss(params, model_state, batch, rng):
-    """L_GAN of both domains: images against their reconstructions."""
-    fakes = {d: reconstruct(d, params, batch[d], key)[-1] for d, key in _domains(rng)}
-    losses = discriminate(apply, gan, 'pretrain_discriminator', params, batch, fakes)
-    return weights['adversarial'] * sum(losses.values()), (losses, model_state)
-
-  def generator_loss(params, model_state, batch, rng):
-    """L_VAE + L_GAN, summed over the domains."""
+  def generator_loss(self, params, model_state, batch, rng):
+    """Returns L_VAE + L_GAN, summed over the domains."""
     losses = {'adversarial': 0.0, 'reconstruction': 0.0, 'kl': 0.0}
     for domain, key in _domains(rng):
-      mean, noisy, image = reconstruct(domain, params, batch[domain], key)
-      scores = apply(f'pretrain_discriminator_{domain}', params, image)
-      losses['adversarial'] += gan(scores, 1)
+      mean, noisy, image = self._reconstruct(domain, params, batch[domain], key)
+      scores = self.apply(f'pretrain_discriminator_{domain}', params, image)
+      losses['adversarial'] += self.gan(scores, 1)
       losses['reconstruction'] += reconstruction.l1(image, batch[domain])
-      losses['kl'] += kl(mean, noisy)
-    return sum(weights[name] * value for name, value in losses.items()), (losses, model_state)
+      losses['kl'] += self.kl(mean, noisy)
+    loss = sum(self.weights[name] * value for name, value in losses.items())
+    return loss, (losses, model_state)
 
-  if labels:
-    result.append(base.Player('perceptual', ('perceptual',), perceptual_loss, end=until))
-  if features:
-    result += [
-        base.Player('pretrain_discriminator', tuple(f'pretrain_discriminator_{d}' for d in 'ab'),
-                    discriminator_loss, end=until),
-        base.Player('pretrain_generator', tuple(f'{part}_{d}' for part in _PARTS for d in 'ab'),
-                    generator_loss, end=until)]
-  return tuple(result)
+  def _reconstruct(self, domain, params, image, rng):
+    """Returns the latent's mean, the latent, and the image made of it."""
+    code = self.apply(f'features_{domain}', params, image)
+    mean = self.apply(f'pretrain_shared_encoder_{domain}', params, code)
+    noisy = mean + noise(rng, mean)
+    content = self.apply(f'pretrain_shared_generator_{domain}', params, noisy)
+    return mean, noisy, self.apply(f'pretrain_generator_{domain}', params, content)
 
 
 def noise(rng: jax.Array, like: jax.Array) -> jax.Array:
-  """N(0, 1) for every number of a latent."""
+  """Returns a draw of N(0, 1) for every number of a latent."""
   drawn = replicas.draw(lambda n: jax.random.normal(rng, (n, *like.shape[1:])), len(like))
   return drawn.astype(like.dtype)
 
@@ -91,21 +111,23 @@ least_squares, cross_entropy = adversarial.least_squares, adversarial.binary_cro
 
 
 def mean_kl(mean: jax.Array, noisy: jax.Array) -> jax.Array:
-  """The KL term of a latent N(mean, 1), UNIT's: the mean square, without half and constant."""
+  """Returns the KL term of a latent N(mean, 1), UNIT's: a mean square, no half, no constant."""
   del noisy
   return jnp.square(mean.astype(jnp.float32)).mean()
 
 
 def noisy_kl(mean: jax.Array, noisy: jax.Array) -> jax.Array:
-  """The same of what was drawn, as the authors' code has it: 1 more, and noisier gradients."""
+  """Returns the same of what was drawn, as the authors' code: 1 more, and noisier gradients."""
   return mean_kl(noisy, mean)
 
 
 def discriminate(apply: Callable[..., jax.Array], gan: Callable[..., jax.Array], name: str,
                  params: base.Params, batch: base.Batch, fakes: Mapping[str, jax.Array]
                  ) -> dict[str, Any]:
-  """What D gets wrong about images (1) and fakes (0), summed over the domains; half of it if
-  it is least squares (UNIT's cross entropy is whole)."""
+  """Returns what D gets wrong about images (1) and fakes (0), summed over the domains.
+
+  Of least squares that is half the loss (UNIT's cross entropy is whole).
+  """
   half = 0.5 if gan is least_squares else 1.0
   losses = {'real': 0.0, 'fake': 0.0}
   for domain in 'ab':
@@ -117,4 +139,5 @@ def discriminate(apply: Callable[..., jax.Array], gan: Callable[..., jax.Array],
 
 
 def _domains(rng):
+  """Pairs each domain with a key of its own."""
   return zip('ab', jax.random.split(rng), strict=True)

@@ -1,7 +1,7 @@
-"""Additional mask: translation as an addition (Choi, Sohn and Hong, IEEE Access 2023).
+"""Translates by addition: the additional mask (Choi, Sohn and Hong, IEEE Access 2023).
 
 A generator for each direction makes a mask in [-1, 1], as large as the image and with its channels,
-that is added to it. There is no exemplar; how much is changed is ruled by one weight, lambda_r:
+that is added to it. The method takes no exemplar; one weight, lambda_r, rules how much changes:
 
   y_hat = x + m_x, m_x = G_YX(x) = tanh(...), x_hat = y + m_y, m_y = G_XY(y)
   L = lambda_g L_lsgan + lambda_c L_cycle + lambda_r L_regularization                          (5)
@@ -10,8 +10,9 @@ that is added to it. There is no exemplar; how much is changed is ruled by one w
 X and b is Y; `generator_ab`, which makes a's translation, is what the equations call G_YX and the
 text G_x. Captions that say lambda_c for the swept weight mean lambda_r.
 
-Nobody has published code, and the paper leaves much open. `config.variant` 'paper' is our reading;
-'cyclegan' is CycleGAN (Zhu et al. 2017), whose networks, initialisation and pool these are.
+No code was published, and the paper leaves much open. `config.variant` 'paper' is our reading;
+'cyclegan' is CycleGAN (Zhu et al. 2017), whose networks, initialisation and pool these are; 'tuned'
+departs from the paper to get nearer to the truth (docs/tuned.md).
 VARIANTS lists what can be read in two ways, each a switch in `config.model`. Decided without one:
 
   Eq. 1 is the discriminators' (D_y's expectations change places there); generators minimise
@@ -28,76 +29,22 @@ VARIANTS lists what can be read in two ways, each a switch in `config.model`. De
     round, with the same translations.
 """
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import ml_collections
-from ml_collections import config_dict
 
-from maskgan_jax import errors
 from maskgan_jax.losses import adversarial, reconstruction
+from maskgan_jax.methods import _additional_mask_settings as settings
 from maskgan_jax.methods import _replay_pool as replay_pool
 from maskgan_jax.methods import base
 from maskgan_jax.networks import discriminators, resnet
 
-VARIANTS = {
-    'paper': dict(
-        addition=True,
-        # Images have values in [-1, 1] as CycleGAN's do, so a mask in [-1, 1] can make mid-grey of
-        # black, but not white. 2.0: it can, as if the text had images in [0, 1] (where eq. 2 would
-        # be half as large: weights.cycle=5 makes it so).
-        mask_range=1.0,  # what a mask of 1 adds to an image
-        clipped=False,  # x + m may leave [-1, 1] in training; True: it is cut off there
-        l1_norm='mean',  # of ||.||_1, eqs. 2 to 4, over pixels and channels; literally, a 'sum'
-        # Eq. 5 has lambda_g on 'both' players' losses. CycleGAN's 0.5 is on the 'discriminator'
-        # alone: the adversarial term weighs twice as much in a generator's loss.
-        lambda_g='both',
-    ),
-    'cyclegan': dict(
-        addition=False,
-        mask_range=1.0,  # without an addition this is not used, nor is the next, nor weights.mask
-        clipped=False,
-        l1_norm='mean',
-        lambda_g='discriminator',
-    ),
-}
+VARIANTS = settings.VARIANTS
+get_default, shrink = settings.get_default, settings.shrink
 _OTHER = {'a': 'b', 'b': 'a'}
-
-
-def get_default() -> ml_collections.ConfigDict:
-  """This method's part of a config: the paper's at 256x256, lambda_r = 1."""
-  config = ml_collections.ConfigDict()
-  config.variant = 'paper'
-  config.model = dict(
-      scheme='unsupervised',  # section III-A, Fig. 3; 'supervised': Fig. 2, needs data.aligned
-      width=64,  # of a generator at full resolution
-      blocks=9,  # residual blocks of a generator
-      discriminator='patch',  # 70x70 PatchGAN, or 'dcgan': the whole image, for the size of 64x64
-      discriminator_width=64,
-      discriminator_layers=3,  # 'patch': its stride-2 convolutions
-      pool_size=50,  # earlier translations that discriminators may see instead; 0 is none
-      # The paper's outlook: the added mask is multiplied with a predicted attention in [0, 1].
-      attention=False,
-      # Switches between readings; None follows config.variant (see VARIANTS).
-      **{name: config_dict.placeholder(type(value)) for name, value in VARIANTS['paper'].items()},
-  )
-  config.weights = dict(
-      adversarial=0.5,  # lambda_g
-      cycle=10.0,  # lambda_c
-      mask=1.0,  # lambda_r, swept from 0.001 to 200
-      identity=0.0,  # CycleGAN's, whose code has 5 (0.5 lambda_c); the paper drops it
-      supervised=1.0,
-  )
-  config.optimizers = {player: base.adam(learning_rate=2e-4, b1=0.5)
-                       for player in ('discriminator', 'generator')}
-  return config
-
-
-def shrink(config: ml_collections.ConfigDict) -> None:
-  """Makes the networks as small as they go, for `:smoke`."""
-  config.model.update(width=4, blocks=1, discriminator_width=4, discriminator_layers=1,
-                      pool_size=min(config.model.pool_size, 4))
 
 
 def make(config: ml_collections.ConfigDict) -> 'AdditionalMask':
@@ -121,154 +68,163 @@ class AdditionalMask(base.Method):
 
   def __init__(self, config: ml_collections.ConfigDict):
     model = config.model
-    self.switches = base.switches(config, VARIANTS)
-    base.one_of('model.l1_norm', self.switches.l1_norm, ('mean', 'sum'))
-    base.one_of('model.lambda_g', self.switches.lambda_g, ('both', 'discriminator'))
-    base.one_of('model.discriminator', model.discriminator, ('patch', 'dcgan'))
-    supervised = base.one_of('model.scheme', model.scheme,
-                             ('unsupervised', 'supervised')) == 'supervised'
-    self._check(config, supervised)
     self.model, self.weights, self.remat = model, config.weights, config.remat
-    self.dtype = jnp.dtype(base.one_of('compute_dtype', config.compute_dtype,
-                                       ('float32', 'bfloat16')))
-    directions = ('ab',) if supervised else ('ab', 'ba')
-    generator = resnet.ResnetGenerator(model.width, model.blocks, 4 if model.attention else 3,
-                                       self.dtype)
-    self.networks = {f'generator_{d}': generator for d in directions}
-    owned = tuple(self.networks)
+    self.switches = base.switches(config, VARIANTS)
+
+    settings.check(config, self.switches)
+    supervised = model.scheme == 'supervised'
+    self.dtype = jnp.dtype(config.compute_dtype)
+
+    # Both directions have a generator of one architecture.
+    features = 4 if model.attention else 3
+    generator = resnet.ResnetGenerator(model.width, model.blocks, features, self.dtype)
     if supervised:
+      self.networks = {'generator_ab': generator}
       self.abilities = frozenset({'source_mask'})
-      self.players = (base.Player('generator', owned, self.supervised_loss),)
+      self.players = (base.Player('generator', ('generator_ab',), self.supervised_loss),)
       return
-    self.abilities = frozenset({'source_mask', 'reverse'})
-    if model.discriminator == 'patch':
-      discriminator = discriminators.PatchGan(model.discriminator_width,
-                                              model.discriminator_layers, self.dtype)
-    else:
-      discriminator = discriminators.Dcgan(model.discriminator_width, self.dtype)
-    self.networks.update(discriminator_a=discriminator, discriminator_b=discriminator)
+
     # Generators play second, so that both players' forward passes are one: the discriminators' step
     # leaves the generators as they are.
+    generators = ('generator_ab', 'generator_ba')
+    discriminators_ = ('discriminator_a', 'discriminator_b')
+    self.networks = {
+        **dict.fromkeys(generators, generator),
+        **dict.fromkeys(discriminators_, self._discriminator())}
+    self.abilities = frozenset({'source_mask', 'reverse'})
     self.players = (
-        base.Player('discriminator', ('discriminator_a', 'discriminator_b'),
-                    self.discriminator_loss),
-        base.Player('generator', owned, self.generator_loss))
+        base.Player('discriminator', discriminators_, self.discriminator_loss),
+        base.Player('generator', generators, self.generator_loss))
 
-  def _check(self, config, supervised):
-    """UserError for a number, size or combination that cannot be."""
-    model, shape = config.model, base.image_shape(config)
-    for name, least in (('width', 1), ('blocks', 0), ('discriminator_width', 1),
-                        ('discriminator_layers', 1), ('pool_size', 0)):
-      if model[name] < least:
-        raise errors.UserError(f'config.model.{name} is {model[name]}; it must be at least {least}')
-    for name, weight in config.weights.items():
-      if weight < 0:
-        raise errors.UserError(f'config.weights.{name} is {weight}; it must be at least 0')
-    if self.switches.mask_range <= 0:
-      raise errors.UserError(f'config.model.mask_range is {self.switches.mask_range}; it must be '
-                             'above 0 (images have values from -1 to 1)')
-    if model.attention and not self.switches.addition:
-      raise errors.UserError('config.model.attention multiplies an added mask, but '
-                             'config.model.addition is off; set one or the other')
-    size = f'images are {shape[0]}x{shape[1]}'
-    if any(side % 4 for side in shape) or min(shape) < 8:
-      raise errors.UserError(f'{size}, but the generator halves them twice: sides must be '
-                             'multiples of 4, of at least 8 pixels')
-    if supervised:
-      if not config.data.aligned:
-        raise errors.UserError("config.model.scheme is 'supervised', which learns from true "
-                               'answers: a_i and b_i must be one scene; set config.data.aligned')
-    elif model.discriminator == 'dcgan':
-      if shape[0] != shape[1] or 2 ** round(math.log2(shape[0])) != shape[0]:
-        raise errors.UserError(f"{size}, but config.model.discriminator 'dcgan' takes squares of "
-                               "8, 16, 32, 64, ... pixels; 'patch' takes others")
-    else:
-      least = 3 * 2 ** model.discriminator_layers
-      if min(shape) < least:
-        raise errors.UserError(f'{size}, but a PatchGAN of {model.discriminator_layers} stride-2 '
-                               f'convolutions needs {least} pixels or more: lower '
-                               'config.model.discriminator_layers')
+  def _discriminator(self):
+    """Returns the network that both domains' discriminators are."""
+    width = self.model.discriminator_width
+    if self.model.discriminator == 'patch':
+      return discriminators.PatchGan(width, self.model.discriminator_layers, self.dtype)
+    return discriminators.Dcgan(width, self.dtype, self.switches.critic_normalized)
 
   def init(self, rng, batch):
+    """See `base.Method`; the model state has a pool for each domain's translations."""
     init, (params, _) = base.initializer(self.networks, rng)
     image = batch['a'][:1]
     for name in self.networks:
       init(name, image)
     if 'reverse' not in self.abilities or not self.model.pool_size:
       return params, {}
-    return params, {'pools': {d: replay_pool.init(self.model.pool_size, image.shape[1:])
-                              for d in 'ab'}}
+    pools = {}
+    for domain in 'ab':
+      pools[domain] = replay_pool.init(self.model.pool_size, image.shape[1:])
+    return params, {'pools': pools}
 
   def _apply(self, name, params, image):
+    """Returns a network's output, recomputed for its gradient if the config says so."""
     def apply(params, image):
       # What changes is DCGAN's running averages, which are not used.
-      return self.networks[name].apply({'params': params}, image, mutable=['batch_stats'])[0]
-    return (jax.checkpoint(apply) if self.remat else apply)(params[name], image)
+      variables = {'params': params}
+      return self.networks[name].apply(variables, image, mutable=['batch_stats'])[0]
+
+    if self.remat:
+      apply = jax.checkpoint(apply)
+    return apply(params[name], image)
 
   def _generate(self, direction, params, image):
-    """A generator's translation, the mask that it adds (None if none) and its attention, or None.
+    """Returns a generator's translation, the mask that it adds and its attention.
 
-    The mask is what eq. 4 measures and what is added, in [-1, 1]: after the attention.
+    The mask is what eq. 4 measures and what is added, in [-1, 1]: after the attention. Mask and
+    attention are None where the model has none.
     """
     output = self._apply(f'generator_{direction}', params, image)
     if not self.switches.addition:
       return jnp.tanh(output), None, None
+
+    # The paper's outlook and our departure both act on the mask, in this order.
     mask, attention = jnp.tanh(output[..., :3]), None
     if self.model.attention:
       attention = jax.nn.sigmoid(output[..., 3:])
       mask = attention * mask
+    if self.switches.mask_floor:
+      mask = _without_grain(mask, self.switches.mask_floor)
     image = image + self.switches.mask_range * mask
-    return jnp.clip(image, -1, 1) if self.switches.clipped else image, mask, attention
+    if self.switches.clipped:
+      image = jnp.clip(image, -1, 1)
+    return image, mask, attention
 
   def _score(self, domain, params, image, target):
-    """Least squares of a discriminator's scores against 1, real, or 0."""
-    return adversarial.least_squares(self._apply(f'discriminator_{domain}', params, image), target)
+    """Returns least squares of a discriminator's scores against 1, real, or 0."""
+    scores = self._apply(f'discriminator_{domain}', params, image)
+    return adversarial.least_squares(scores, target)
 
   def _l1(self, x, y):
-    """||x - y||_1 as in eqs. 2 to 4, the mean over the batch."""
+    """Returns ||x - y||_1 as in eqs. 2 to 4, the mean over the batch."""
     distance = reconstruction.l1(x, y)
-    return distance if self.switches.l1_norm == 'mean' else distance * math.prod(x.shape[1:])
+    if self.switches.l1_norm == 'sum':
+      distance = distance * math.prod(x.shape[1:])
+    return distance
 
   # Training.
 
   def discriminator_loss(self, params, model_state, batch, rng):
-    """Eq. 1, lambda_g times, with earlier translations from the pools."""
+    """Returns eq. 1, lambda_g times, with earlier translations from the pools."""
     losses, pools = {}, {}
     for domain, key in zip('ab', jax.random.split(rng), strict=True):
       other = _OTHER[domain]
       fake = self._generate(other + domain, params, batch[other])[0]
       if self.model.pool_size:
         fake, pools[domain] = replay_pool.query(model_state['pools'][domain], fake, key)
-      losses[domain] = (self._score(domain, params, batch[domain], 1)
-                        + self._score(domain, params, fake, 0))
+      real_loss = self._score(domain, params, batch[domain], 1)
+      losses[domain] = real_loss + self._score(domain, params, fake, 0)
+    loss = self.weights.adversarial * sum(losses.values())
+    if self.switches.slope_penalty:
+      losses['slope'] = self._slope(params, batch)
+      loss += self.switches.slope_penalty * losses['slope']
     if pools:
       model_state = {**model_state, 'pools': pools}
-    return self.weights.adversarial * sum(losses.values()), (losses, model_state)
+    return loss, (losses, model_state)
+
+  def _slope(self, params, batch):
+    """Returns R1 of both discriminators, on an eighth of the batch.
+
+    That costs as much as the whole batch at every eighth step would, without the jumps.
+    """
+    slope = 0.0
+    for domain in 'ab':
+      images = batch[domain]
+      images = images[:-(-len(images) // 8)]
+      critic = functools.partial(self._apply, f'discriminator_{domain}', params)
+      slope += adversarial.zero_slope(critic, images)
+    return slope
 
   def generator_loss(self, params, model_state, batch, rng):
-    """Eq. 5: adversarial, cycle (eq. 2), mask (eq. 4) and, if asked for, CycleGAN's identity."""
+    """Returns eq. 5: adversarial, cycle (eq. 2), mask (eq. 4) and CycleGAN's identity."""
     del rng
-    losses = dict.fromkeys(('adversarial', 'cycle', 'mask', 'identity'), 0.0)
+    losses = {}
     for domain in 'ab':
-      image, other = batch[domain], _OTHER[domain]
-      translated, mask, _ = self._generate(domain + other, params, image)
-      losses['adversarial'] += self._score(other, params, translated, 1)
-      back = self._generate(other + domain, params, translated)[0]
-      losses['cycle'] += self._l1(back, image)
-      if mask is not None:
-        losses['mask'] += self._l1(mask, jnp.zeros_like(mask))
-      if self.weights.identity:
-        same = self._generate(other + domain, params, image)[0]
-        losses['identity'] += self._l1(same, image)
+      other = _OTHER[domain]
+      for name, value in self._losses_of(domain, other, params, batch[domain]).items():
+        losses[name] = losses.get(name, 0.0) + value
+
+    # CycleGAN's 0.5 is on the discriminators' loss alone.
     weights = dict(self.weights)
     if self.switches.lambda_g == 'discriminator':
       weights['adversarial'] *= 2
     loss = sum(weights[name] * value for name, value in losses.items())
-    return loss, ({name: value for name, value in losses.items() if not isinstance(value, float)},
-                  model_state)
+    return loss, (losses, model_state)
+
+  def _losses_of(self, domain, other, params, image):
+    """Returns the terms of eq. 5 that begin with one domain's images; those the model has."""
+    translated, mask, _ = self._generate(domain + other, params, image)
+    losses = {'adversarial': self._score(other, params, translated, 1)}
+    back = self._generate(other + domain, params, translated)[0]
+    losses['cycle'] = self._l1(back, image)
+    if mask is not None:
+      losses['mask'] = self._l1(mask, jnp.zeros_like(mask))
+    if self.weights.identity:
+      same = self._generate(other + domain, params, image)[0]
+      losses['identity'] = self._l1(same, image)
+    return losses
 
   def supervised_loss(self, params, model_state, batch, rng):
-    """L1 between a's translation and the true one, which b is (section III-A)."""
+    """Returns L1 between a's translation and the true one, which b is (section III-A)."""
     del rng
     translated, mask, _ = self._generate('ab', params, batch['a'])
     loss = self._l1(translated, batch['b'])
@@ -281,7 +237,7 @@ class AdditionalMask(base.Method):
 
   def translate(self, params, model_state, source, exemplar=None, *, source_mask=None,
                 exemplar_mask=None, rng=None, reverse=False):
-    """x + mask_range * m, cut off at [-1, 1]: a picture of a as one of b, or `reverse`.
+    """Returns x + mask_range * m, cut off at [-1, 1]: a picture of a as one of b, or `reverse`.
 
     The source's mask is how much each pixel changes, 1 being the most that can be added (without
     an addition: from black to white). A given one sets a limit to that, so 0 keeps a pixel, 1 lets
@@ -290,15 +246,36 @@ class AdditionalMask(base.Method):
     """
     image, mask, attention = self._generate('ba' if reverse else 'ab', params, source)
     image = jnp.clip(image, -1, 1)
-    extras = {'added_mask': mask, 'attention': attention}
     change = image - source
-    most = min(self.switches.mask_range, 2.0) if self.switches.addition else 2.0
+
+    # How much a pixel changes is a share of the most that it could.
+    most = 2.0
+    if self.switches.addition:
+      most = min(self.switches.mask_range, most)
     predicted = jnp.minimum(jnp.abs(change).max(-1, keepdims=True) / most, 1)
+
+    # A given mask is a limit, so the predicted one given back changes nothing.
     if source_mask is not None:
       limited = jnp.minimum(source_mask, predicted)
-      share = jnp.where(limited < predicted, limited / jnp.where(predicted > 0, predicted, 1), 1)
+      part = limited / jnp.where(predicted > 0, predicted, 1)
+      share = jnp.where(limited < predicted, part, 1)
       image, predicted = source + share * change, limited
       if mask is not None:
-        extras['added_mask'] = share * mask
-    return base.Translation(image, predicted, None,
-                            {name: x for name, x in extras.items() if x is not None})
+        mask = share * mask
+
+    extras = {}
+    if mask is not None:
+      extras['added_mask'] = mask
+    if attention is not None:
+      extras['attention'] = attention
+    return base.Translation(image, predicted, None, extras)
+
+
+def _without_grain(mask: jax.Array, floor: float) -> jax.Array:
+  """Returns a mask [..., C] with 0 at the pixels of which no channel's size reaches `floor`.
+
+  Gradients pass as if nothing had been done, so that a pixel that is 0 can leave it.
+  """
+  largest = jnp.abs(mask).max(-1, keepdims=True)
+  kept = jnp.where(largest >= floor, mask, 0)
+  return mask + jax.lax.stop_gradient(kept - mask)

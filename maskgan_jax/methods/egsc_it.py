@@ -1,4 +1,4 @@
-"""EGSC-IT, exemplar guided and semantically consistent translation (Ma et al., ICLR 2019).
+"""Translates as EGSC-IT: exemplar guided, semantically consistent (Ma et al., ICLR 2019).
 
 Each domain has a VAE-GAN (encoder E, generator G, discriminator D) with the last part of the
 encoders, S, and the first of the generators, R, shared. A picture's content c = R(S(E(x)) + noise)
@@ -13,8 +13,9 @@ ImageNet's, the perceptual network learns the labels of the data); then those ar
 rest is trained.
 
 `config.variant`: 'paper' is the paper's text, 'official' the authors' code
-(github.com/charliememory/EGSC-IT); VARIANTS lists where they differ, each a switch in
-`config.model`. What the paper does not say, eta, weights, rates, lengths, layers, is the code's.
+(github.com/charliememory/EGSC-IT), and 'tuned' departs from both to reach more (docs/tuned.md);
+VARIANTS lists where they differ, each a switch in `config.model`. What the paper does not say,
+eta, weights, rates, lengths, layers, is the code's.
 """
 
 import os
@@ -22,96 +23,19 @@ import os
 import jax
 import jax.numpy as jnp
 import ml_collections
-from ml_collections import config_dict
 
 from maskgan_jax import errors
 from maskgan_jax.losses import reconstruction
 from maskgan_jax.methods import _egsc_it_pretraining, base
+from maskgan_jax.methods import _egsc_it_settings as settings
 from maskgan_jax.networks import decoders, discriminators, encoders, layers, masks
 from maskgan_jax.networks import normalization as norms
 from maskgan_jax.networks.streams import deinterleave, interleave, swap
 from maskgan_jax.pretrained_networks import files as weights_lib
 from maskgan_jax.pretrained_networks import vgg19
 
-VARIANTS = {
-    'paper': dict(
-        adain_roles='written',  # gamma = delta(f), beta = mu(f), eq. 1; the code's are 'swapped'
-        adain_spread='variance',  # delta, as the text below eq. 2 says; AdaIN's own: 'deviation'
-        # VAEs, GANs and cycles are "identical to the ones used in" UNIT, says section 3.3.
-        gan='cross_entropy',  # the code's is 'least_squares'
-        residual_norm='instance',  # the code's default too, but the scripts' is 'none'
-        kl='mean',  # of the latent before the noise; the code's (and UNIT's code's): 'noisy'
-        inference_noise=False,  # whether the noise stays on when a trained model translates
-        discriminator_twice=False,  # LeakyReLU before and after each normalisation
-        discriminator_bounded=False,  # LeakyReLU on the scores
-    ),
-    'official': dict(
-        adain_roles='swapped',
-        adain_spread='variance',
-        gan='least_squares',
-        residual_norm='none',
-        kl='noisy',
-        inference_noise=True,
-        discriminator_twice=True,
-        discriminator_bounded=True,
-    ),
-}
-_CHOICES = {
-    'adain_roles': ('written', 'swapped'),
-    'adain_spread': ('variance', 'deviation'),
-    'gan': ('cross_entropy', 'least_squares'),
-    'residual_norm': ('none', 'instance'),
-    'kl': ('mean', 'noisy'),
-}
-
-
-def get_default() -> ml_collections.ConfigDict:
-  """Returns this method's part of a config: the authors' for MNIST-Single, without its size
-  (28x28), single resolution (`model.downsamplings=0`), batch (8) and steps (60,000 + 300,000)."""
-  config = ml_collections.ConfigDict()
-  config.variant = 'official'
-  config.model = dict(
-      width=64,  # channels at full resolution
-      downsamplings=2,  # stride-2 convolutions of an encoder; each doubles the channels
-      blocks=3,  # residual blocks in an encoder, and again in a generator
-      discriminator_width=64,
-      discriminator_depth=4,
-      discriminator_every=5,  # generator updates per discriminator update
-      feature_mask=True,  # False: Table 2's "w/o feature mask"
-      adain=True,  # False: Table 2's "w/o AdaIN"; weights.content = weights.style = 0: "w/o L_P"
-      mask_threshold=0.5,  # eta in section 3.1: the least that a mask lets through
-      adain_epsilon=1e-5,  # added to the content's variance; the code divides by 0 without
-      pretrain_steps=60_000,  # of F_A and F_B; 0: from the run that config.init_from names
-      # The perceptual network, of VGG-19's shape: 'labels', trained in the first stage on
-      # config.data.attributes or else on telling the domains apart; or the file that
-      # `import_weights vgg19` wrote, whose width is to be perceptual_width.
-      perceptual='labels',
-      perceptual_width=64,  # channels of its first layer; of VGG-19: 64
-      # Switches between paper and official code; None follows config.variant (see VARIANTS).
-      **{name: config_dict.placeholder(type(value)) for name, value in VARIANTS['paper'].items()},
-  )
-  config.weights = dict(
-      adversarial=10.0,
-      kl=0.1, reconstruction=100.0,  # of x_aa and x_bb
-      cycle_kl=0.1, cycle=100.0,  # of x_aba and x_bab
-      content=10.0, style=1e3,  # lambda_c and lambda_s in eq. 4
-  )
-  decay = dict(schedule='polynomial', schedule_power=0.9)
-  config.optimizers = {
-      'perceptual': base.adam(learning_rate=3e-4),
-      **{player: dict(base.adam(learning_rate=1e-5, b1=0.5), **decay)
-         for player in ('pretrain_discriminator', 'pretrain_generator', 'discriminator',
-                        'generator')}}
-  return config
-
-
-def shrink(config: ml_collections.ConfigDict) -> None:
-  """Makes networks and stages as small as they go, for `:smoke`."""
-  config.model.update(width=4, downsamplings=min(config.model.downsamplings, 1), blocks=1,
-                      discriminator_width=4, discriminator_depth=2, discriminator_every=2,
-                      pretrain_steps=min(config.model.pretrain_steps, 1))
-  if config.model.perceptual == 'labels':  # a file's network has its own width
-    config.model.perceptual_width = 2
+VARIANTS = settings.VARIANTS
+get_default, shrink = settings.get_default, settings.shrink
 
 
 def make(config: ml_collections.ConfigDict) -> 'EgscIt':
@@ -131,50 +55,46 @@ class EgscIt(base.Method):
 
   def __init__(self, config: ml_collections.ConfigDict):
     model = config.model
-    self.switches = base.switches(config, VARIANTS)
-    for name, choices in _CHOICES.items():
-      base.one_of(f'model.{name}', self.switches[name], choices)
-    for name in ('width', 'downsamplings', 'blocks', 'discriminator_width', 'discriminator_depth',
-                 'discriminator_every', 'pretrain_steps', 'perceptual_width'):
-      least = 0 if name in ('downsamplings', 'pretrain_steps') else 1
-      if model[name] < least:
-        raise errors.UserError(f'config.model.{name} is {model[name]}; it must be at least {least}')
-    self.factor = 2 ** model.downsamplings
-    shape = base.image_shape(config)
-    if min(shape) < 4 * self.factor or any(side % self.factor for side in shape):
-      raise errors.UserError(
-          f'images are {shape[0]}x{shape[1]}, but {model.downsamplings} stride-2 convolutions of '
-          f'the encoders (config.model.downsamplings) need sides of at least {4 * self.factor} '
-          f'pixels, in multiples of {self.factor}')
-    if not 0 <= model.mask_threshold <= 1:
-      raise errors.UserError(f'config.model.mask_threshold is {model.mask_threshold}, not 0 to 1')
     self.model, self.weights, self.remat = model, config.weights, config.remat
+    self.switches = base.switches(config, VARIANTS)
+    self.factor = 2 ** model.downsamplings  # of an encoder's image and its features
+    settings.check(config, self.switches)
     self.init_from = config.init_from
     self.attributes = tuple(config.data.attributes)
     self.abilities = frozenset({'exemplar', 'exemplar_mask', 'interpolate', 'reverse',
                                 'source_mask'})
-    self.dtype = jnp.dtype(base.one_of('compute_dtype', config.compute_dtype,
-                                       ('float32', 'bfloat16')))
+    self.dtype = jnp.dtype(config.compute_dtype)
+
+    # An ablation needs fewer networks, and maybe no first stage.
     self.uses_features = model.feature_mask or model.adain
     self.uses_perceptual = bool(self.weights.content or self.weights.style)
     self.trains_perceptual = self.uses_perceptual and model.perceptual == 'labels'
-    self.pretrains = model.pretrain_steps > 0 and (self.uses_features or self.trains_perceptual)
+    learns_first = self.uses_features or self.trains_perceptual
+    self.pretrains = model.pretrain_steps > 0 and learns_first
     self.networks = self._networks()
+
+    # Both stages have the same losses.
     self.kl = getattr(_egsc_it_pretraining, f'{self.switches.kl}_kl')
     self.gan = getattr(_egsc_it_pretraining, self.switches.gan)
     self.players = self._players()
-    self.groups_of_earlier_stages = ('features_a', 'features_b') + (
-        ('perceptual',) if self.trains_perceptual else ())
+    self.groups_of_earlier_stages = ('features_a', 'features_b')
+    if self.trains_perceptual:
+      self.groups_of_earlier_stages += ('perceptual',)
 
   def _networks(self):
+    """Returns all networks by their names."""
     model, switches, dtype = self.model, self.switches, self.dtype
-    norm = norms.InstanceNorm if switches.residual_norm == 'instance' else None
+    norm = None
+    if switches.residual_norm == 'instance':
+      norm = norms.InstanceNorm
     encoder = encoders.UnitEncoder(model.width, model.downsamplings, model.blocks, norm, dtype)
     shared = layers.Residual(norm, dtype, layers.truncated_normal)
     generator = decoders.UnitGenerator(model.downsamplings, model.blocks, norm, dtype)
     discriminator = discriminators.PatchDiscriminator(
         model.discriminator_width, model.discriminator_depth, switches.discriminator_twice,
         switches.discriminator_bounded, dtype)
+
+    # Those that domains share, and those that each has for itself.
     networks = {'shared_encoder': shared, 'shared_generator': shared}
     own = {'encoder': encoder, 'generator': generator, 'discriminator': discriminator}
     if self.uses_features:
@@ -182,8 +102,8 @@ class EgscIt(base.Method):
       if self.pretrains:
         own.update(pretrain_shared_encoder=shared, pretrain_shared_generator=shared,
                    pretrain_generator=generator, pretrain_discriminator=discriminator)
-    networks.update({f'{name}_{domain}': network for name, network in own.items()
-                     for domain in 'ab'})
+    for name, network in own.items():
+      networks[f'{name}_a'] = networks[f'{name}_b'] = network
     if self.uses_perceptual:
       # Without labels it learns which domain an image is of.
       classes = max(len(self.attributes), 1) if self.trains_perceptual else 0
@@ -191,10 +111,12 @@ class EgscIt(base.Method):
     return networks
 
   def _players(self):
-    first = _egsc_it_pretraining.players(
-        self._apply, self.weights, self.kl, self.gan, self.model.pretrain_steps,
-        labels=self.trains_perceptual, features=self.uses_features) if self.pretrains else ()
-    start = self.model.pretrain_steps if self.pretrains else 0
+    """Returns the players of the first stage, if there is one, and of the second."""
+    first, start = (), 0
+    if self.pretrains:
+      start = self.model.pretrain_steps
+      stage = _egsc_it_pretraining.FirstStage(self._apply, self.weights, self.kl, self.gan)
+      first = stage.players(start, labels=self.trains_perceptual, features=self.uses_features)
     every = self.model.discriminator_every
     generator = ('shared_encoder', 'shared_generator', 'encoder_a', 'encoder_b', 'generator_a',
                  'generator_b')
@@ -205,12 +127,13 @@ class EgscIt(base.Method):
 
   @property
   def provenance(self) -> dict[str, str]:
-    """Which perceptual network this was trained with."""
+    """Returns the name of the perceptual network that this was trained with."""
     name = 'none'
     if self.trains_perceptual:
-      what = (f"this data's {len(self.attributes)} labels" if self.attributes
-              else 'which domain a picture is of')
-      name = (f"of VGG-19's shape, width {self.model.perceptual_width}, trained on {what} "
+      subject = 'which domain a picture is of'
+      if self.attributes:
+        subject = f"this data's {len(self.attributes)} labels"
+      name = (f"of VGG-19's shape, width {self.model.perceptual_width}, trained on {subject} "
               '(no ImageNet)')
     elif self.uses_perceptual:
       try:
@@ -220,8 +143,13 @@ class EgscIt(base.Method):
     return {'perceptual_network': name}
 
   def pretrained(self) -> base.Params:
-    """The perceptual network, if it is read from a file; UserError where F would stay untrained."""
-    if (self.uses_features or self.trains_perceptual) and not (self.pretrains or self.init_from):
+    """Returns the perceptual network that is read from a file, if one is.
+
+    Raises:
+      UserError: F would stay untrained.
+    """
+    learns_first = self.uses_features or self.trains_perceptual
+    if learns_first and not (self.pretrains or self.init_from):
       raise errors.UserError(
           'config.model.pretrain_steps is 0, so that the networks of the first stage would stay '
           'untrained; set it, or config.init_from to a run that trained them')
@@ -230,48 +158,58 @@ class EgscIt(base.Method):
     return {}
 
   def init(self, rng, batch):
+    """See `base.Method`."""
     init, variables = base.initializer(self.networks, rng)
     image = batch['a'][:1]
     content = init('encoder_a', image)
     for name in self.networks:
       if name == 'perceptual':
         init(name, image, method='classify' if self.trains_perceptual else None)
+      elif name.startswith(('encoder_b', 'features')) or 'discriminator' in name:
+        init(name, image)
       elif name != 'encoder_a':
-        init(name, image if name.startswith(('encoder', 'features')) or 'discriminator' in name
-             else content)
+        init(name, content)
     return variables
 
   def _apply(self, name, params, *inputs, **options):
+    """Returns a network's output, recomputed for its gradient if the config says so."""
     def apply(params, *inputs):
       return self.networks[name].apply({'params': params}, *inputs, **options)
-    return (jax.checkpoint(apply) if self.remat else apply)(params[name], *inputs)
+
+    if self.remat:
+      apply = jax.checkpoint(apply)
+    return apply(params[name], *inputs)
 
   # What images are made of.
 
   def _features(self, params, a, b):
-    """f_a and f_b, frozen; None where no part of the model asks for them."""
+    """Returns f_a and f_b, frozen; None where no part of the model asks for them."""
     if not self.uses_features:
       return None, None
-    return tuple(jax.lax.stop_gradient(self._apply(f'features_{d}', params, x))
-                 for d, x in (('a', a), ('b', b)))
+    f_a = self._apply('features_a', params, a)
+    f_b = self._apply('features_b', params, b)
+    return jax.lax.stop_gradient(f_a), jax.lax.stop_gradient(f_b)
 
   def _encode(self, params, a, b, rng):
-    """Interleaved latents (mean, and with noise) and contents of a by E_A and b by E_B."""
-    mean = self._apply('shared_encoder', params, interleave(
-        self._apply('encoder_a', params, a), self._apply('encoder_b', params, b)))
+    """Returns interleaved latents (mean, and with noise) and contents of a by E_A and b by E_B."""
+    codes = interleave(self._apply('encoder_a', params, a), self._apply('encoder_b', params, b))
+    mean = self._apply('shared_encoder', params, codes)
     noisy = mean + _egsc_it_pretraining.noise(rng, mean)
     return mean, noisy, self._apply('shared_generator', params, noisy)
 
   def _mask(self, features):
-    """m = (1 - eta) sigmoid(f) + eta, section 3.1."""
+    """Returns m = (1 - eta) sigmoid(f) + eta, section 3.1."""
     threshold = self.model.mask_threshold
     return (1 - threshold) * jax.nn.sigmoid(features.astype(jnp.float32)) + threshold
 
   def _masked(self, content, features):
-    return content * self._mask(features) if self.model.feature_mask else content
+    """Returns what a picture's own features let through of its content."""
+    if not self.model.feature_mask:
+      return content
+    return content * self._mask(features)
 
   def _styled(self, content, style):
-    """Masked content with AdaIN's parameters (`norms.moments`), eqs. 1 and 2."""
+    """Returns masked content with AdaIN's parameters (`norms.moments`), eqs. 1 and 2."""
     if not self.model.adain:
       return content
     return norms.adain(
@@ -279,27 +217,32 @@ class EgscIt(base.Method):
         spread=self.switches.adain_spread, epsilon=self.model.adain_epsilon)
 
   def _style(self, features, weight=None):
-    return norms.moments(features, weight) if self.model.adain else None
+    """Returns AdaIN's parameters of features, over the pixels that `weight` says."""
+    if not self.model.adain:
+      return None
+    return norms.moments(features, weight)
 
   def _generate(self, domain, params, content, style):
+    """Returns a domain's picture of masked content in a style."""
     return self._apply(f'generator_{domain}', params,
                        self._styled(content, style).astype(self.dtype))
 
   # The second stage.
 
   def discriminator_loss(self, params, model_state, batch, rng):
-    """L_GAN of both domains: images against translations."""
+    """Returns L_GAN of both domains: images against translations."""
     f_a, f_b = self._features(params, batch['a'], batch['b'])
     *_, content = self._encode(params, batch['a'], batch['b'], rng)
     content_a, content_b = deinterleave(content, 2)
-    fakes = {'a': self._generate('a', params, self._masked(content_b, f_b), self._style(f_a)),
-             'b': self._generate('b', params, self._masked(content_a, f_a), self._style(f_b))}
+    x_ba = self._generate('a', params, self._masked(content_b, f_b), self._style(f_a))
+    x_ab = self._generate('b', params, self._masked(content_a, f_a), self._style(f_b))
+    fakes = {'a': x_ba, 'b': x_ab}
     losses = _egsc_it_pretraining.discriminate(
         self._apply, self.gan, 'discriminator', params, batch, fakes)
     return self.weights.adversarial * sum(losses.values()), (losses, model_state)
 
   def generator_loss(self, params, model_state, batch, rng):
-    """Eq. 3 for encoders and generators; every term is summed over both domains."""
+    """Returns eq. 3 for encoders and generators; terms are sums over both domains."""
     a, b = batch['a'], batch['b']
     rng, rng_2 = jax.random.split(rng)
     f_a, f_b = self._features(params, a, b)
@@ -308,10 +251,9 @@ class EgscIt(base.Method):
     content_a, content_b = deinterleave(content, 2)
     content_a, content_b = self._masked(content_a, f_a), self._masked(content_b, f_b)
     # AdaIN does not mix images, so a generator's two inputs get their style together.
-    x_aa, x_ba = deinterleave(self._generate(
-        'a', params, interleave(content_a, content_b), _twice(style_a)), 2)
-    x_ab, x_bb = deinterleave(self._generate(
-        'b', params, interleave(content_a, content_b), _twice(style_b)), 2)
+    contents = interleave(content_a, content_b)
+    x_aa, x_ba = deinterleave(self._generate('a', params, contents, _twice(style_a)), 2)
+    x_ab, x_bb = deinterleave(self._generate('b', params, contents, _twice(style_b)), 2)
 
     # And back: E_A sees x_ba, which is of domain a, with b's own masks and style.
     mean_2, noisy_2, content_2 = self._encode(params, x_ba, x_ab, rng_2)
@@ -320,37 +262,47 @@ class EgscIt(base.Method):
     x_bab = self._generate('b', params, self._masked(content_ba, f_b), style_b)
 
     l1 = reconstruction.l1
+    scores_ba = self._apply('discriminator_a', params, x_ba)
+    scores_ab = self._apply('discriminator_b', params, x_ab)
     losses = {
-        'adversarial': sum(self.gan(self._apply(f'discriminator_{d}', params, x), 1)
-                           for d, x in (('a', x_ba), ('b', x_ab))),
+        'adversarial': self.gan(scores_ba, 1) + self.gan(scores_ab, 1),
         'reconstruction': l1(x_aa, a) + l1(x_bb, b),
         'kl': 2 * self.kl(mean, noisy),
         'cycle': l1(x_aba, a) + l1(x_bab, b),
         'cycle_kl': 2 * self.kl(mean_2, noisy_2),
+        **self._style_losses(params, batch, x_ab, x_ba),
     }
+    weights = {**self.weights, 'colors': self.switches.color_moments}
+    loss = sum(weights[name] * value for name, value in losses.items())
+    if not self.model.feature_mask:
+      return loss, (losses, model_state)
+    mask_mean = (self._mask(f_a).mean() + self._mask(f_b).mean()) / 2
+    return loss, ({**losses, 'feature_mask_mean': mask_mean}, model_state)
+
+  def _style_losses(self, params, batch, x_ab, x_ba):
+    """Returns L_c and L_s of eq. 5 and the distance of colours; those the model has."""
+    a, b = batch['a'], batch['b']
+    losses = {}
     if self.uses_perceptual:
-      losses.update(self._perceptual_losses(params, interleave(a, b), interleave(x_ab, x_ba)))
-    loss = sum(self.weights[name] * value for name, value in losses.items())
-    metrics = dict(losses)
-    if self.model.feature_mask:
-      metrics['feature_mask_mean'] = (self._mask(f_a).mean() + self._mask(f_b).mean()) / 2
-    return loss, (metrics, model_state)
+      frozen = {'perceptual': jax.lax.stop_gradient(params['perceptual'])}
 
-  def _perceptual_losses(self, params, images, translations):
-    """L_c and L_s of eq. 5, both directions; interleaved images (a, b), translations (ab, ba)."""
-    frozen = {'perceptual': jax.lax.stop_gradient(params['perceptual'])}
+      def features(x):
+        return [reconstruction.unit_length(f) for f in self._apply('perceptual', frozen, x)]
 
-    def features(x):
-      return [reconstruction.unit_length(f) for f in self._apply('perceptual', frozen, x)]
-    found, targets = features(translations), features(images)
-    return {'content': 2 * reconstruction.content(found, targets),
-            'style': 2 * reconstruction.style(found, [swap(target) for target in targets])}
+      # A translation's content is its source's, its style its exemplar's.
+      translated, sources = features(interleave(x_ab, x_ba)), features(interleave(a, b))
+      exemplars = [swap(source) for source in sources]
+      losses['content'] = 2 * reconstruction.content(translated, sources)
+      losses['style'] = 2 * reconstruction.style(translated, exemplars)
+    if self.switches.color_moments:
+      losses['colors'] = _color_distance(x_ab, b) + _color_distance(x_ba, a)
+    return losses
 
   # Inference.
 
   def translate(self, params, model_state, source, exemplar, *, source_mask=None,
                 exemplar_mask=None, rng=None, reverse=False):
-    """x_ab of source and exemplar; x_ba of a source of domain b and an exemplar of a if `reverse`.
+    """Returns x_ab of source and exemplar, or x_ba of a source of b and an exemplar of a.
 
     A given source_mask says which pixels may change (the others are the source's own), a given
     exemplar_mask from which part of the exemplar the style is taken. `extras` hold 'feature_mask',
@@ -358,15 +310,18 @@ class EgscIt(base.Method):
     """
     domains = 'ba' if reverse else 'ab'
     style = self._exemplar_style(domains[1], params, exemplar, exemplar_mask)
-    return self._translate(domains, params, source, style, source_mask, exemplar_mask, rng)
+    return self._translate(domains, params, source, style, source_mask=source_mask,
+                           exemplar_mask=exemplar_mask, rng=rng)
 
   def interpolate(self, params, model_state, source, exemplar_1, exemplar_2, weight):
-    """x_ab with AdaIN's parameters (1 - weight) of exemplar_1's + weight of exemplar_2's."""
-    styles = [self._exemplar_style('b', params, image, None) for image in (exemplar_1, exemplar_2)]
-    style = jax.tree.map(lambda one, two: (1 - weight) * one + weight * two, *styles)
-    return self._translate('ab', params, source, style, None, None, None)
+    """Returns x_ab with AdaIN's parameters (1 - weight) of exemplar_1's + weight of the other's."""
+    style_1 = self._exemplar_style('b', params, exemplar_1, None)
+    style_2 = self._exemplar_style('b', params, exemplar_2, None)
+    style = jax.tree.map(lambda one, two: (1 - weight) * one + weight * two, style_1, style_2)
+    return self._translate('ab', params, source, style)
 
   def _exemplar_style(self, domain, params, exemplar, mask):
+    """Returns AdaIN's parameters of the part of an exemplar that a mask says, or of all of it."""
     if not self.model.adain:
       return None
     features = self._apply(f'features_{domain}', params, exemplar)
@@ -375,16 +330,21 @@ class EgscIt(base.Method):
       mask = masks.downsample(mask, self.factor)
     return self._style(features, mask)
 
-  def _translate(self, domains, params, source, style, source_mask, exemplar_mask, rng):
-    mean = self._apply('shared_encoder', params,
-                       self._apply(f'encoder_{domains[0]}', params, source))
+  def _translate(self, domains, params, source, style, *, source_mask=None, exemplar_mask=None,
+                 rng=None):
+    """Returns the translation of a source from the first of `domains` to the second."""
+    code = self._apply(f'encoder_{domains[0]}', params, source)
+    mean = self._apply('shared_encoder', params, code)
     if self.switches.inference_noise:
       # One draw for every image, so that none depends on where in a batch it stands; a constant
       # where the key is one, for runtimes that cannot draw.
+      if rng is None:
+        rng = jax.random.key(0)
       with jax.ensure_compile_time_eval():
-        noise = jax.random.normal(jax.random.key(0) if rng is None else rng, (1, *mean.shape[1:]))
+        noise = jax.random.normal(rng, (1, *mean.shape[1:]))
       mean = mean + noise.astype(mean.dtype)
     content = self._apply('shared_generator', params, mean)
+
     extras = {}
     if self.model.feature_mask:
       features = self._apply(f'features_{domains[0]}', params, source)
@@ -392,6 +352,8 @@ class EgscIt(base.Method):
       shown = jax.nn.sigmoid(features.astype(jnp.float32)).mean(-1, keepdims=True)
       extras['feature_mask'] = masks.upsample(shown, self.factor)
     image = self._generate(domains[1], params, content, style)
+
+    # Masks that are given are shown as they were used.
     if source_mask is not None:
       source_mask = jnp.broadcast_to(source_mask, (*source.shape[:3], 1))
       image = masks.composite(source_mask, image, source)
@@ -400,6 +362,24 @@ class EgscIt(base.Method):
     return base.Translation(image, source_mask, exemplar_mask, extras)
 
 
+def _color_distance(images, others):
+  """Returns the mean absolute difference of the colours' means and of their deviations.
+
+  Args:
+    images: [B, H, W, 3] in [-1, 1].
+    others: the same; the pixels' places make no difference.
+  """
+  mean, variance = norms.moments(images)
+  other_mean, other_variance = norms.moments(others)
+  # The root of a variance of 0 has no finite slope.
+  deviation, other_deviation = (jnp.sqrt(v + 1e-4) for v in (variance, other_variance))
+  return (reconstruction.l1(mean, other_mean)
+          + reconstruction.l1(deviation, other_deviation))
+
+
 def _twice(style):
-  """AdaIN's parameters of a batch for two interleaved ones."""
-  return None if style is None else tuple(interleave(part, part) for part in style)
+  """Returns AdaIN's parameters of a batch for two interleaved ones."""
+  if style is None:
+    return None
+  shift, scale = style
+  return interleave(shift, shift), interleave(scale, scale)

@@ -118,17 +118,23 @@ class Dcgan(nn.Module):
 
   Batch statistics are those of the call: real and translated images go through it apart. Nobody
   uses a discriminator after training, so the caller may throw the running averages away.
+
+  Attributes:
+    width: channels of the first convolution; each further one doubles them.
+    normalized: whether there is batch normalisation. Without it weights begin as He et al.'s, so
+      that scores are neither all 0 nor large.
   """
   width: int = 64
   dtype: Any = jnp.float32
+  normalized: bool = True
 
   @nn.compact
   def __call__(self, x):
-    init = nn.initializers.normal(0.02)
+    init = nn.initializers.normal(0.02) if self.normalized else layers.he_normal
     features = self.width
     while x.shape[1] > 4:
       x = layers.DownConv(features, self.dtype, kernel_init=init)(x)
-      if features > self.width:
+      if self.normalized and features > self.width:
         x = normalization.BatchNorm(dtype=self.dtype)(x, train=True)
       x = jax.nn.leaky_relu(x, 0.2)
       features *= 2

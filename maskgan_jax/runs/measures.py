@@ -2,7 +2,9 @@
 
 A column is written and parsed by `Measure`:
 
-  [do_nothing_ | truth_][TASK_]QUANTITY[_CLASS][@THRESHOLD][[GROUP]][_std | _settings]
+  [REFERENCE_][TASK_]QUANTITY[_CLASS][@THRESHOLD][[GROUP]][_std | _settings]
+
+with a reference of do_nothing, truth, blank, exemplar or silhouette.
 
 'truth_ba_accuracy[Glasses]', 'mask_iou@0.5_std' and 'distribution_settings' are examples. A
 quantity is described by the evaluator that writes it, with `declare`.
@@ -19,11 +21,12 @@ TASKS = {
     'erased': 'erased', 'segmentation': 'classes', 'a': 'real a', 'b': 'real b', '': ''}
 DIRECTIONS = ('ab', 'ba')
 DO_NOTHING, TRUTH, SOURCE = 'do_nothing', 'truth', 'source'  # references
+BLANK, EXEMPLAR, SILHOUETTE = 'blank', 'exemplar', 'silhouette'  # what no model is needed for
 VALUE, DEVIATION, SETTINGS = 'value', 'std', 'settings'  # parts
 NOT_MEASURES = ('step', 'split', 'time', 'pairs_asked')  # columns of scores.csv
 
 _COLUMN = re.compile(
-    r'(?P<reference>do_nothing_|truth_)?'
+    r'(?P<reference>do_nothing_|truth_|blank_|exemplar_(?=ab_|ba_)|silhouette_)?'
     r'(?P<task>transfer_|removal_|ab_|ba_|erased_|segmentation_|a_|b_)?'
     r'(?P<source>(?<=segmentation_)source_)?'
     r'(?P<quantity>[^@\[]+?)'
@@ -41,7 +44,8 @@ class Measure:
     quantity: what is measured, such as 'ssim'.
     task: of `TASKS`; '' for a quantity without one.
     reference: what is measured in place of the model's answer: `DO_NOTHING` for the untranslated
-      picture, `TRUTH` for the true answer, `SOURCE` for the source of a segmentation.
+      picture, `TRUTH` for the true answer, `SOURCE` for the source of a segmentation, `BLANK`,
+      `EXEMPLAR` and `SILHOUETTE` for tricks (see evaluators `similarity` and `digits`).
     number: of the class, '' for all.
     threshold: where the mask is cut, as text; '' for the one found on validation pictures.
     group: the pictures or the attribute that alone count; '' for all.

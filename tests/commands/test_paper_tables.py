@@ -26,7 +26,8 @@ MEASURES = {
     'identity': r'(ab|ba|removal)_identity',
     'masks': r'mask_iou|mask_share',
     'segmentation': r'segmentation(_source)?_miou',
-    'similarity': r'(do_nothing_|truth_)?(ab|ba)_exemplar_ssim|(do_nothing_)?(ab|ba)_ssim',
+    'similarity': r'(do_nothing_|blank_|truth_)?(ab|ba)_exemplar_ssim'
+                  r'|(do_nothing_|blank_)?(ab|ba)_ssim',
 }
 FACIAL_HAIR = 'configs/celeba_facial_hair.py'
 

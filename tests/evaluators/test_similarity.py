@@ -114,7 +114,9 @@ def test_both_directions_against_scikit_image(batch_size):
   for direction, part in PARTS.items():
     source, exemplar = (rows[name] for name in direction)
     truth, image = rows[f'truth_{direction}'], mixed(source, exemplar, part)
-    for prefix, picture in (('', image), ('do_nothing_', source)):
+    blank = np.zeros_like(exemplar)
+    blank[:] = np.round(np.median(exemplar, axis=(1, 2), keepdims=True))
+    for prefix, picture in (('', image), ('do_nothing_', source), ('blank_', blank)):
       want[f'{prefix}{direction}_ssim'] = skimage_ssim(picture, truth)
       want[f'{prefix}{direction}_psnr'] = skimage_psnr(picture, truth)
       want[f'{prefix}{direction}_exemplar_ssim'] = skimage_ssim(picture, exemplar)
@@ -124,6 +126,15 @@ def test_both_directions_against_scikit_image(batch_size):
     np.testing.assert_allclose([got[name], got[f'{name}_std']], [values.mean(), values.std()],
                                rtol=1e-9, err_msg=name)
   assert got['ab_exemplar_ssim'] < got['ba_exemplar_ssim'] - 0.1
+
+
+def test_a_blank_picture_beats_a_digit_that_is_somewhere_else():
+  rows = {name: np.zeros((2, SIZE, SIZE, 3), np.uint8)
+          for name in ('a', 'b', 'truth_ab', 'truth_ba')}
+  rows['truth_ab'][:, 3:13, 3:5] = 255
+  rows['b'][:, 3:13, 11:13] = 255
+  got = measure(rows)
+  assert got['blank_ab_exemplar_ssim'] > got['truth_ab_exemplar_ssim']
 
 
 def test_perfect_translations_reach_the_ceiling():
@@ -171,8 +182,8 @@ def test_methods_without_a_way_back_or_exemplars():
   bare = {name: rows[name] for name in 'ab'}
   assert set(measure(bare)) == {
       f'{name}{suffix}' for suffix in ('', '_std') for name in (
-          'ab_exemplar_ssim', 'ba_exemplar_ssim', 'do_nothing_ab_exemplar_ssim',
-          'do_nothing_ba_exemplar_ssim')} | {'pairs'}
+          f'{prefix}{direction}_exemplar_ssim' for prefix in ('', 'do_nothing_', 'blank_')
+          for direction in ('ab', 'ba'))} | {'pairs'}
   said = []
   assert measure(bare, Plain(), note=said.append) == {} and 'no exemplar' in said[0]
   assert similarity.Evaluator().missing({'truth_ba': 0}, frozenset({'reverse'})) == ''

@@ -14,6 +14,8 @@ from helpers.comparing import both_forms, close
 from helpers.training import random_batch, run
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
+from maskgan_jax.losses import adversarial
+from maskgan_jax.methods import additional_mask
 from maskgan_jax.networks import cpu_kernels, discriminators, layers, normalization, resnet
 
 SIZE, BATCH = 8, 2
@@ -193,6 +195,8 @@ def test_the_supervised_scheme_learns_the_true_answer_alone():
     ({'model.mask_range': 0.0}, 'mask_range is 0.0; it must be above 0'),
     ({'model.width': 0}, 'model.width is 0; it must be at least 1'),
     ({'model.pool_size': -1}, 'pool_size is -1'),
+    ({'model.mask_floor': 1.0}, 'mask_floor is 1.0; it must be at least 0 and below 1'),
+    ({'model.slope_penalty': -1.0}, 'slope_penalty is -1.0; it must be at least 0'),
     ({'weights.mask': -1.0}, r'weights.mask is -1.0; it must be at least 0'),
     ({'model.attention': True, 'model.addition': False}, 'set one or the other'),
     ({'image_size': 30}, '30x30, but the generator halves'),
@@ -211,6 +215,33 @@ def test_what_makes_no_sense_is_said(change, message):
 
 
 # The networks.
+
+
+def test_grain_is_not_added_and_can_still_learn():
+  mask = jnp.array([[-0.5, 0.01, 0.0], [-0.05, 0.09, 0.0], [0.0, 0.0, 0.1]])
+  kept = additional_mask._without_grain(mask, 0.1)
+  close(kept, [[-0.5, 0.01, 0.0], [0, 0, 0], [0, 0, 0.1]])
+  assert not np.array(kept[1]).any()
+  slope = jax.grad(lambda m: additional_mask._without_grain(m, 0.1).sum())(mask)
+  close(slope, np.ones((3, 3)))
+
+
+def test_the_slope_penalty_is_the_squared_slope_at_real_images():
+  weight = np.linspace(-1, 1, 12, dtype=np.float32).reshape(1, 2, 2, 3)
+
+  def critic(images):
+    return (images * weight).sum(axis=(1, 2, 3))
+
+  penalty = adversarial.zero_slope(critic, images(0, 3, 2))
+  close(penalty, np.square(weight).sum())
+
+
+def test_without_normalization_a_score_does_not_depend_on_the_batch():
+  network = discriminators.Dcgan(4, normalized=False)
+  pictures = images(0, 3, 16)
+  variables = network.init(jax.random.key(0), pictures)
+  assert 'batch_stats' not in variables
+  close(network.apply(variables, pictures)[:1], network.apply(variables, pictures[:1]))
 
 
 def test_transposed_3x3_convolution_with_pytorchs_padding(torch):

@@ -10,6 +10,7 @@ import pytest
 from helpers.comparing import close
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
+from maskgan_jax.methods import egsc_it
 from maskgan_jax.networks import normalization
 from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.translator import Translator
@@ -144,6 +145,20 @@ def test_ablations_leave_out_what_they_say():
   assert 'perceptual' not in [p.name for p in plain.players]
 
 
+def test_colors_are_compared_wherever_they_are():
+  picture, other = images(0), images(1)
+  distance = egsc_it._color_distance
+  moved = picture[:, ::-1, ::-1]
+  assert distance(picture, moved) < 1e-5
+  assert distance(picture, other) > 0.01
+  # A flat picture in the exemplar's mean colour has the mean right and the deviation wrong.
+  flat = np.broadcast_to(picture.mean((1, 2), keepdims=True), picture.shape)
+  deviation = np.sqrt(picture.var((1, 2)) + 1e-4) - 1e-2
+  close(distance(picture, flat), deviation.mean(), rtol=1e-3)
+  slope = jax.grad(distance)(jnp.array(flat), picture)
+  assert np.isfinite(slope).all()
+
+
 def test_feature_masks_let_through_at_least_their_threshold():
   for threshold in (0.0, 0.5, 1.0):
     method = methods.make(make_config(mask_threshold=threshold))
@@ -184,6 +199,7 @@ def test_pictures_need_not_be_square():
     (dict(mask_threshold=1.5), 'mask_threshold is 1.5, not 0 to 1'),
     (dict(adain_roles='swaped'), "did you mean 'swapped'"),
     (dict(pretrain_steps=-1), 'pretrain_steps is -1'),
+    (dict(color_moments=-1.0), 'color_moments is -1.0; it must be at least 0'),
 ])
 def test_bad_values_are_said_in_one_line(change, message):
   with pytest.raises(errors.UserError, match=message):
