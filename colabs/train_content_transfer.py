@@ -45,7 +45,8 @@ from PIL import Image
 from maskgan_jax import experiment
 from maskgan_jax.data.images import load_image
 from maskgan_jax.evaluators import masks
-from maskgan_jax.runs import charts, pictures, report
+from maskgan_jax.reports import charts, report
+from maskgan_jax.runs import pictures
 from maskgan_jax.training import loop
 from maskgan_jax.translator import Translator
 

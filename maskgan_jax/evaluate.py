@@ -19,7 +19,8 @@ from maskgan_jax import cli, errors, evaluators
 from maskgan_jax import config as run_config
 from maskgan_jax.data import pipeline
 from maskgan_jax.evaluators.base import Reporter
-from maskgan_jax.runs import checkpoints, report, scores
+from maskgan_jax.reports import report
+from maskgan_jax.runs import checkpoints, scores
 from maskgan_jax.translator import Translator
 
 

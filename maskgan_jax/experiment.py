@@ -10,7 +10,8 @@ import ml_collections
 from maskgan_jax import errors, evaluators
 from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
-from maskgan_jax.runs import report, scores
+from maskgan_jax.reports import report
+from maskgan_jax.runs import scores
 from maskgan_jax.training import loop, parallel, stopping, tasks
 from maskgan_jax.translator import Translator
 

@@ -34,7 +34,8 @@ def main() -> None:
   import jax
 
   from maskgan_jax import evaluators, experiment
-  from maskgan_jax.runs import report, scores
+  from maskgan_jax.reports import report
+  from maskgan_jax.runs import scores
   # One run, from config to scores and report.
   workdir = _WORKDIR.value
   trained = experiment.train(config, workdir)

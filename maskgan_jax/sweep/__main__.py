@@ -115,7 +115,7 @@ def _weighs_nothing(runs: Sequence[sweep_plans.Planned], field: str) -> bool:
 
 def _is_done(run: sweep_plans.Planned) -> bool:
   """Returns whether a run has its report, and its last checkpoint can be read."""
-  from maskgan_jax.runs import report
+  from maskgan_jax.reports import report
   from maskgan_jax.sweep import results as sweep_results
   from maskgan_jax.translator import Translator
   newest = sweep_results.newest_step(run.workdir)

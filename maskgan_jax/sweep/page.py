@@ -16,7 +16,8 @@ import numpy as np
 
 from maskgan_jax import files
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import charts, measures, pages, pictures
+from maskgan_jax.reports import charts, pages
+from maskgan_jax.runs import measures, pictures
 
 FIGURES = {'ab': 'sweep.png', 'ba': 'sweep_back.png'}
 CSV, PAGE = 'sweep.csv', 'sweep.html'

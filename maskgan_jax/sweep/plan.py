@@ -10,7 +10,7 @@ import ml_collections
 
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
-from maskgan_jax.runs import charts
+from maskgan_jax.reports import charts
 
 _WORDS = {'true': True, '1': True, 'false': False, '0': False}
 _KINDS = {bool: 'true or false', int: 'a whole number', float: 'a finite number', str: 'a word'}

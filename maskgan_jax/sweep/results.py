@@ -10,7 +10,8 @@ import numpy as np
 
 from maskgan_jax import errors, evaluators
 from maskgan_jax.data import images, pipeline
-from maskgan_jax.runs import checkpoints, measures, report, scores
+from maskgan_jax.reports import report
+from maskgan_jax.runs import checkpoints, measures, scores
 from maskgan_jax.sweep import page as sweep_page
 from maskgan_jax.sweep import plan as sweep_plans
 from maskgan_jax.translator import Translator

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from maskgan_jax.runs import pages
+from maskgan_jax.reports import pages
 from maskgan_jax.user_study.plan import Study
 
 _PNG_BYTES = 8_000_000  # of all pictures; more become JPEGs, all of them, so that none is betrayed

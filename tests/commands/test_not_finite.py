@@ -12,7 +12,8 @@ from maskgan_jax import errors, evaluate, evaluators, experiment
 from maskgan_jax.data import pipeline
 from maskgan_jax.demo.models import Model
 from maskgan_jax.methods.base import Method, Translation
-from maskgan_jax.runs import checkpoints, report, samples, scores
+from maskgan_jax.reports import report
+from maskgan_jax.runs import checkpoints, samples, scores
 from maskgan_jax.sweep import __main__ as sweep
 from maskgan_jax.sweep import results as sweep_results
 from maskgan_jax.tables import filling, measured, papers

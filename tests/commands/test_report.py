@@ -14,7 +14,8 @@ import pytest
 
 from maskgan_jax.data import images
 import maskgan_jax.evaluators  # noqa: F401, declares what measures say
-from maskgan_jax.runs import charts, metric_writers, questions, report, scores
+from maskgan_jax.reports import charts, questions, report
+from maskgan_jax.runs import metric_writers, scores
 
 # Tags that close themselves.
 _EMPTY = ('meta', 'img', 'line', 'wbr', 'circle', 'polyline', 'polygon')

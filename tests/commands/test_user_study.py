@@ -20,7 +20,8 @@ from helpers.tiny_model import make_config, make_model
 from maskgan_jax import config as run_config
 from maskgan_jax import errors
 from maskgan_jax.data import pipeline
-from maskgan_jax.runs import checkpoints, pages
+from maskgan_jax.reports import pages
+from maskgan_jax.runs import checkpoints
 from maskgan_jax.translator import Translator
 from maskgan_jax.user_study import __main__ as user_study
 from maskgan_jax.user_study import page as study_pages

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.pages import Page
-from maskgan_jax.runs import charts
+from maskgan_jax.reports import charts
 
 FIELD = 'weights.mask'
 

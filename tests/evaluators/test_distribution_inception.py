@@ -24,7 +24,8 @@ from maskgan_jax.evaluators import _features as features
 from maskgan_jax.evaluators import _resizing as resizing
 from maskgan_jax.import_weights import inception as convert
 from maskgan_jax.pretrained_networks import files as weights
-from maskgan_jax.runs import report, scores
+from maskgan_jax.reports import report
+from maskgan_jax.runs import scores
 
 
 @pytest.fixture(name='folder', scope='module')

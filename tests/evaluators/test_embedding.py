@@ -9,7 +9,8 @@ from helpers.simple_method import Data, pictures, Simple, simple
 from maskgan_jax import evaluators
 from maskgan_jax.evaluators import embedding
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import report, scores
+from maskgan_jax.reports import report
+from maskgan_jax.runs import scores
 
 SIZE = 16
 

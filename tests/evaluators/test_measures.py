@@ -10,7 +10,8 @@ import pytest
 
 from helpers.simple_method import Data, pairs, simple
 from maskgan_jax import evaluators
-from maskgan_jax.runs import measures, report, scores
+from maskgan_jax.reports import report
+from maskgan_jax.runs import measures, scores
 from maskgan_jax.runs.measures import Measure
 
 QUANTITIES = [pytest.param(quantity, id=f'{name}-{quantity.name}')

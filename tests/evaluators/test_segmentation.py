@@ -17,7 +17,8 @@ from maskgan_jax import errors, evaluators
 from maskgan_jax.data import default_config, images
 from maskgan_jax.evaluators import segmentation
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import report, scores
+from maskgan_jax.reports import report
+from maskgan_jax.runs import scores
 
 SIZE = 16
 

@@ -13,7 +13,8 @@ from maskgan_jax.data.records import Records
 from maskgan_jax.evaluators import _image_measures as image_measures
 from maskgan_jax.evaluators import similarity
 from maskgan_jax.methods.base import Translation
-from maskgan_jax.runs import report, scores
+from maskgan_jax.reports import report
+from maskgan_jax.runs import scores
 
 SIZE = 16
 PARTS = {'ab': 0.3183, 'ba': 0.618}  # such that no mixture of bytes lies halfway between two

@@ -15,7 +15,8 @@ from maskgan_jax import check_data, errors, methods, translate
 from maskgan_jax import config as run_config
 from maskgan_jax.data import images
 from maskgan_jax.methods import base
-from maskgan_jax.runs import pages, report, samples
+from maskgan_jax.reports import pages, report
+from maskgan_jax.runs import samples
 from maskgan_jax.training import train_step
 from maskgan_jax.translator import Translator
 

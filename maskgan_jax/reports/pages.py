@@ -1,7 +1,7 @@
 """HTML pages: each is a single file made from a template, and needs no network.
 
 Templates, styles and scripts are files in the folder `templates` of the room whose page it is; what
-several pages share is in `runs/templates`. Templates escape every value that is not `Markup`.
+several pages share is in `reports/templates`. Templates escape every value that is not `Markup`.
 """
 
 import base64

@@ -11,7 +11,8 @@ from typing import Any
 from markupsafe import Markup
 
 from maskgan_jax import files
-from maskgan_jax.runs import charts, measures, metric_writers, pages, questions, scores
+from maskgan_jax.reports import charts, pages, questions
+from maskgan_jax.runs import measures, metric_writers, scores
 
 FILE_NAME = 'report.html'
 _SAMPLES = 6  # kinds of sample pictures at most

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from maskgan_jax.runs import charts, measures
+from maskgan_jax.reports import charts
+from maskgan_jax.runs import measures
 
 
 @dataclasses.dataclass(frozen=True)

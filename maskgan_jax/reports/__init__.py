@@ -1,0 +1,1 @@
+"""Pages for people to read: the report of a run, and what pages share."""
