@@ -49,18 +49,24 @@ def draw_greys(random, count):
 def train(digits, labels, random):
   """Returns the network, its parameters, and its accuracy over the last 200 batches."""
   network = vgg19.VGG19(8, 10)
-  params = network.init(jax.random.key(0), jnp.zeros((1, 28, 28, 3)), method='classify')['params']
+  params = network.init(
+    jax.random.key(0), jnp.zeros((1, 28, 28, 3)), method='classify'
+  )['params']
   optimizer = optax.adam(3e-4)
   state = optimizer.init(params)
 
   def loss_of(params, images, labels):
     logits = network.apply({'params': params}, images, method='classify')
-    loss = optax.sigmoid_binary_cross_entropy(logits, jax.nn.one_hot(labels, 10)).sum(-1)
+    loss = optax.sigmoid_binary_cross_entropy(logits, jax.nn.one_hot(labels, 10)).sum(
+      -1
+    )
     return loss.mean(), (logits.argmax(-1) == labels).mean()
 
   @jax.jit
   def step(params, state, images, labels):
-    (_, accuracy), slopes = jax.value_and_grad(loss_of, has_aux=True)(params, images, labels)
+    (_, accuracy), slopes = jax.value_and_grad(loss_of, has_aux=True)(
+      params, images, labels
+    )
     updates, state = optimizer.update(slopes, state)
     return optax.apply_updates(params, updates), state, accuracy
 
@@ -70,8 +76,11 @@ def train(digits, labels, random):
     foreground, background, _ = draw_colors(random, BATCH)
     grey = draw_greys(random, BATCH)
     colored = np.arange(BATCH)[:, None] % 2 == 0
-    images = paint(digits[chosen], np.where(colored, foreground, grey),
-                   np.where(colored, background, 255 - grey))
+    images = paint(
+      digits[chosen],
+      np.where(colored, foreground, grey),
+      np.where(colored, background, 255 - grey),
+    )
     params, state, accuracy = step(params, state, images, labels[chosen])
     accuracies.append(float(accuracy))
   return network, params, np.mean(accuracies[-200:])
@@ -87,23 +96,29 @@ def main():
   network, params, accuracy = train(digits[5_000:], labels[5_000:], random)
   print(f'accuracy over the last 200 batches {accuracy:.3f}')
 
-  sources, others = digits[1_000:1_000 + PAIRS], digits[3_000:3_000 + PAIRS]
+  sources, others = digits[1_000 : 1_000 + PAIRS], digits[3_000 : 3_000 + PAIRS]
   foreground, background, third = draw_colors(random, PAIRS)
   grey = draw_greys(random, PAIRS)
-  exemplars, untranslated = paint(others, foreground, background), paint(sources, grey, 255 - grey)
+  exemplars, untranslated = (
+    paint(others, foreground, background),
+    paint(sources, grey, 255 - grey),
+  )
   pictures = {
-      'the truth': paint(sources, foreground, background),
-      'the digit in the third colour': paint(sources, third, background),
-      'the digit half way to its colour': paint(
-          sources, (foreground + background) / 2, background),
-      'colours swapped': paint(sources, background, foreground),
-      'a blank': paint(np.zeros_like(sources), foreground, background),
-      'the source as it is': untranslated,
+    'the truth': paint(sources, foreground, background),
+    'the digit in the third colour': paint(sources, third, background),
+    'the digit half way to its colour': paint(
+      sources, (foreground + background) / 2, background
+    ),
+    'colours swapped': paint(sources, background, foreground),
+    'a blank': paint(np.zeros_like(sources), foreground, background),
+    'the source as it is': untranslated,
   }
 
   @jax.jit
   def features(images):
-    return [reconstruction.unit_length(f) for f in network.apply({'params': params}, images)]
+    return [
+      reconstruction.unit_length(f) for f in network.apply({'params': params}, images)
+    ]
 
   of_exemplars, of_sources = features(exemplars), features(untranslated)
   for name, images in pictures.items():
@@ -114,8 +129,10 @@ def main():
       layers.append(f'{1_000 * distance:.2f}')
     content = 10 * reconstruction.content(of_images, of_sources)
     colors = 20 * egsc_it._color_distance(images, exemplars)
-    print(f'{name:33} L_s {1_000 * reconstruction.style(of_images, of_exemplars):6.2f} '
-          f'({" ".join(layers)})  L_c {content:.2f}  color_moments {colors:.2f}')
+    print(
+      f'{name:33} L_s {1_000 * reconstruction.style(of_images, of_exemplars):6.2f} '
+      f'({" ".join(layers)})  L_c {content:.2f}  color_moments {colors:.2f}'
+    )
 
 
 if __name__ == '__main__':

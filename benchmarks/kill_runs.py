@@ -60,8 +60,14 @@ def measure(options, folder: str) -> dict:
       before = newest(workdir)
       process, lines = launch(options, workdir)
       if sum(kills.values()) < options.kills:
-        kill_at_random(process, lines, workdir, rng, ('start', 'save', 'any', 'any')[attempt % 4],
-                       min(length, 20))
+        kill_at_random(
+          process,
+          lines,
+          workdir,
+          rng,
+          ('start', 'save', 'any', 'any')[attempt % 4],
+          min(length, 20),
+        )
         attempt += 1
       done = process.wait() == 0
       if done:
@@ -73,34 +79,59 @@ def measure(options, folder: str) -> dict:
       phase = 'saving' if halves else 'training' if reached else 'starting'
       kills[phase] += 1
       lost = max(lost, reached - after)
-      note(options.log, f'{options.config}: kill {sum(kills.values())} while {phase}, after step '
-                        f'{reached or before}; the newest checkpoint is {after or "none"}')
+      note(
+        options.log,
+        f'{options.config}: kill {sum(kills.values())} while {phase}, after step '
+        f'{reached or before}; the newest checkpoint is {after or "none"}',
+      )
       resumed = [line for line in lines if line.startswith('resuming at step ')]
       if resumed:
         assert resumed[0].split()[-1].strip() == str(before), (resumed, before)
     same_state &= state(workdir) == state(whole)
     same_metrics &= metrics(workdir) == metrics(whole)
     shutil.rmtree(workdir)
-  return {'config': options.config, 'kills': sum(kills.values()),
-          **{f'while_{phase}': number for phase, number in kills.items()},
-          'runs_completed': runs, 'steps_of_a_run': options.steps, 'checkpoint_every': EVERY,
-          'lost_steps': lost, 'state_is_bitwise_equal': same_state,
-          'metrics_are_equal': same_metrics, 'seconds': round(time.monotonic() - began)}
+  return {
+    'config': options.config,
+    'kills': sum(kills.values()),
+    **{f'while_{phase}': number for phase, number in kills.items()},
+    'runs_completed': runs,
+    'steps_of_a_run': options.steps,
+    'checkpoint_every': EVERY,
+    'lost_steps': lost,
+    'state_is_bitwise_equal': same_state,
+    'metrics_are_equal': same_metrics,
+    'seconds': round(time.monotonic() - began),
+  }
 
 
 def launch(options, workdir: str) -> tuple[subprocess.Popen, list[str]]:
   """Starts the training; returns its process, and a list that its lines are added to."""
   process = subprocess.Popen(
-      [sys.executable, '-m', 'maskgan_jax.train', f'--config={options.config}',
-       f'--workdir={workdir}', f'--config.num_steps={options.steps}', '--config.log_every=1',
-       f'--config.checkpoint_every={EVERY}', '--config.sample_every=0', '--config.evaluate_every=0',
-       '--config.evaluators=', *options.overrides], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-      env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONUNBUFFERED': '1'})
+    [
+      sys.executable,
+      '-m',
+      'maskgan_jax.train',
+      f'--config={options.config}',
+      f'--workdir={workdir}',
+      f'--config.num_steps={options.steps}',
+      '--config.log_every=1',
+      f'--config.checkpoint_every={EVERY}',
+      '--config.sample_every=0',
+      '--config.evaluate_every=0',
+      '--config.evaluators=',
+      *options.overrides,
+    ],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    text=True,
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONUNBUFFERED': '1'},
+  )
   lines = []
 
   def read():
     for line in process.stdout:
       lines.append(line)
+
   threading.Thread(target=read, daemon=True).start()
   return process, lines
 
@@ -150,23 +181,30 @@ def state(workdir) -> list:
   from maskgan_jax import methods
   from maskgan_jax.runs import checkpoints
   from maskgan_jax.training import parallel, train_step
+
   config = run_config.load(workdir)
   method = methods.make(config)
   optimizers = train_step.make_optimizers(method, config)
   sharding = parallel.Parallel('jit').replicated
   abstract = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-      jax.eval_shape(lambda: train_step.init_state(method, optimizers, config)))
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    jax.eval_shape(lambda: train_step.init_state(method, optimizers, config)),
+  )
   with checkpoints.Checkpoints(workdir, read_only=True) as saved:
     leaves = jax.device_get(jax.tree.leaves_with_path(saved.restore(*abstract.items())))
-  return [(str(path), getattr(leaf, 'tobytes', lambda leaf=leaf: leaf)()) for path, leaf in leaves]
+  return [
+    (str(path), getattr(leaf, 'tobytes', lambda leaf=leaf: leaf)())
+    for path, leaf in leaves
+  ]
 
 
 def metrics(workdir) -> list:
   """Returns the lines of metrics.jsonl without times."""
   with open(os.path.join(workdir, 'metrics.jsonl'), encoding='utf-8') as file:
     rows = [json.loads(line) for line in file]
-  return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+  return [
+    {name: value for name, value in row.items() if name not in TIMES} for row in rows
+  ]
 
 
 def note(path, line) -> None:

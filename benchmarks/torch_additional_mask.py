@@ -19,10 +19,21 @@ from torch.nn.functional import mse_loss
 import twin_command
 
 # lambda_g, lambda_c and lambda_r of the paper; it has no identity loss.
-PAPER = {'adversarial': 0.5, 'cycle': 10.0, 'mask': 1.0, 'identity': 0.0, 'supervised': 1.0}
+PAPER = {
+  'adversarial': 0.5,
+  'cycle': 10.0,
+  'mask': 1.0,
+  'identity': 0.0,
+  'supervised': 1.0,
+}
 # What maskgan_jax.methods.additional_mask calls these switches, in its variant 'paper'.
-SWITCHES = {'addition': True, 'clipped': False, 'mask_range': 1.0, 'l1_norm': 'mean',
-            'lambda_g': 'both'}
+SWITCHES = {
+  'addition': True,
+  'clipped': False,
+  'mask_range': 1.0,
+  'l1_norm': 'mean',
+  'lambda_g': 'both',
+}
 
 
 def leaky(x):
@@ -35,7 +46,9 @@ class Residual(nn.Module):
   def __init__(self, channels):
     super().__init__()
     self.convolutions = nn.ModuleList(
-        nn.Conv2d(channels, channels, 3, padding=1, padding_mode='reflect') for _ in range(2))
+      nn.Conv2d(channels, channels, 3, padding=1, padding_mode='reflect')
+      for _ in range(2)
+    )
 
   def forward(self, x):
     first, second = self.convolutions
@@ -50,12 +63,18 @@ class Generator(nn.Module):
     super().__init__()
     self.first = nn.Conv2d(3, width, 7, padding=3, padding_mode='reflect')
     self.down = nn.ModuleList(
-        nn.Conv2d(n * width, 2 * n * width, 3, stride=2, padding=1) for n in (1, 2))
+      nn.Conv2d(n * width, 2 * n * width, 3, stride=2, padding=1) for n in (1, 2)
+    )
     self.residuals = nn.Sequential(*(Residual(4 * width) for _ in range(blocks)))
     self.up = nn.ModuleList(
-        nn.ConvTranspose2d(2 * n * width, n * width, 3, stride=2, padding=1, output_padding=1)
-        for n in (2, 1))
-    self.last = nn.Conv2d(width, 4 if attention else 3, 7, padding=3, padding_mode='reflect')
+      nn.ConvTranspose2d(
+        2 * n * width, n * width, 3, stride=2, padding=1, output_padding=1
+      )
+      for n in (2, 1)
+    )
+    self.last = nn.Conv2d(
+      width, 4 if attention else 3, 7, padding=3, padding_mode='reflect'
+    )
 
   def forward(self, x):
     for convolution in (self.first, *self.down):
@@ -72,10 +91,11 @@ class Patch(nn.Module):
 
   def __init__(self, width, layers=3):
     super().__init__()
-    *widths, widest = (3, *(width * min(2 ** i, 8) for i in range(layers + 1)))
+    *widths, widest = (3, *(width * min(2**i, 8) for i in range(layers + 1)))
     self.convolutions = nn.ModuleList(
-        nn.Conv2d(before, after, 4, stride=2, padding=1)
-        for before, after in zip(widths, widths[1:], strict=False))
+      nn.Conv2d(before, after, 4, stride=2, padding=1)
+      for before, after in zip(widths, widths[1:], strict=False)
+    )
     self.dense = nn.Conv2d(widths[-1], widest, 4, padding=1)
     self.last = nn.Conv2d(widest, 1, 4, padding=1)
 
@@ -95,11 +115,14 @@ class Dcgan(nn.Module):
 
   def __init__(self, width, layers=4):
     super().__init__()
-    widths = (3, *(width * 2 ** i for i in range(layers)))
+    widths = (3, *(width * 2**i for i in range(layers)))
     self.convolutions = nn.ModuleList(
-        nn.Conv2d(before, after, 4, stride=2, padding=1)
-        for before, after in zip(widths, widths[1:], strict=False))
-    self.norms = nn.ModuleList(nn.BatchNorm2d(n, track_running_stats=False) for n in widths[2:])
+      nn.Conv2d(before, after, 4, stride=2, padding=1)
+      for before, after in zip(widths, widths[1:], strict=False)
+    )
+    self.norms = nn.ModuleList(
+      nn.BatchNorm2d(n, track_running_stats=False) for n in widths[2:]
+    )
     self.last = nn.Conv2d(widths[-1], 1, 4)
 
   def forward(self, x):
@@ -125,7 +148,9 @@ class ReplayPool:
     if not self.size:
       return images
     if slots is None:
-      slots = [random.randrange(self.size) if random.random() < 0.5 else None for _ in images]
+      slots = [
+        random.randrange(self.size) if random.random() < 0.5 else None for _ in images
+      ]
     seen = []
     for image, slot in zip(images, slots, strict=True):
       if len(self.images) < self.size:
@@ -139,20 +164,37 @@ class ReplayPool:
 class AdditionalMask:
   """Networks, losses and both players' turns; images are float32 NCHW in [-1, 1]."""
 
-  def __init__(self, *, width=64, blocks=9, discriminator='patch', discriminator_width=64,
-               discriminator_layers=3, scheme='unsupervised', attention=False, pool_size=50,
-               weights=None, switches=None, learning_rate=2e-4):
+  def __init__(
+    self,
+    *,
+    width=64,
+    blocks=9,
+    discriminator='patch',
+    discriminator_width=64,
+    discriminator_layers=3,
+    scheme='unsupervised',
+    attention=False,
+    pool_size=50,
+    weights=None,
+    switches=None,
+    learning_rate=2e-4,
+  ):
     self.weights = {**PAPER, **(weights or {})}
     self.switches = {**SWITCHES, **(switches or {})}
     self.scheme = scheme
     directions = ('ab',) if scheme == 'supervised' else ('ab', 'ba')
     self.networks = nn.ModuleDict(
-        {f'generator_{name}': Generator(width, blocks, attention) for name in directions})
+      {f'generator_{name}': Generator(width, blocks, attention) for name in directions}
+    )
     self.pools = {}
     if scheme == 'unsupervised':
       make = {'patch': Patch, 'dcgan': Dcgan}[discriminator]
-      self.networks.update({f'discriminator_{x}': make(discriminator_width, discriminator_layers)
-                            for x in 'ab'})
+      self.networks.update(
+        {
+          f'discriminator_{x}': make(discriminator_width, discriminator_layers)
+          for x in 'ab'
+        }
+      )
       self.pools = {x: ReplayPool(pool_size) for x in 'ab'}
     for module in self.networks.modules():
       if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -162,13 +204,16 @@ class AdditionalMask:
         nn.init.normal_(module.weight, 1, 0.02)
         nn.init.zeros_(module.bias)
     self.discriminator_parameters, generator_parameters = (
-        [p for name, p in self.networks.named_parameters() if name.startswith(kind)]
-        for kind in ('discriminator', 'generator'))
+      [p for name, p in self.networks.named_parameters() if name.startswith(kind)]
+      for kind in ('discriminator', 'generator')
+    )
     self.generator_optimizer = torch.optim.Adam(
-        generator_parameters, lr=learning_rate, betas=(0.5, 0.999))
+      generator_parameters, lr=learning_rate, betas=(0.5, 0.999)
+    )
     if scheme == 'unsupervised':
       self.discriminator_optimizer = torch.optim.Adam(
-          self.discriminator_parameters, lr=learning_rate, betas=(0.5, 0.999))
+        self.discriminator_parameters, lr=learning_rate, betas=(0.5, 0.999)
+      )
 
   def translate(self, direction, image):
     """(image, the mask that was added to it); `direction` is 'ab' or 'ba'."""
@@ -191,8 +236,10 @@ class AdditionalMask:
 
   def discriminator_losses(self, a, b, a_hat, b_hat):
     """Eq. 1 by domain, unweighted."""
-    return {'a': self.score('a', a, 1) + self.score('a', a_hat, 0),
-            'b': self.score('b', b, 1) + self.score('b', b_hat, 0)}
+    return {
+      'a': self.score('a', a, 1) + self.score('a', a_hat, 0),
+      'b': self.score('b', b, 1) + self.score('b', b_hat, 0),
+    }
 
   def discriminator_loss(self, losses):
     """The weighted sum of terms; CycleGAN's half of it is the paper's lambda_g."""
@@ -204,25 +251,34 @@ class AdditionalMask:
       return {'supervised': self.l1(self.translate('ab', a)[0], b)}
     (b_hat, m_a), (a_hat, m_b) = fakes or self.fakes(a, b)
     losses = {
-        'adversarial': self.score('a', a_hat, 1) + self.score('b', b_hat, 1),
-        'cycle': (self.l1(self.translate('ba', b_hat)[0], a)
-                  + self.l1(self.translate('ab', a_hat)[0], b))}
+      'adversarial': self.score('a', a_hat, 1) + self.score('b', b_hat, 1),
+      'cycle': (
+        self.l1(self.translate('ba', b_hat)[0], a)
+        + self.l1(self.translate('ab', a_hat)[0], b)
+      ),
+    }
     if self.switches['addition']:
       losses['mask'] = self.l1(m_a, 0) + self.l1(m_b, 0)
     if self.weights['identity']:
-      losses['identity'] = (self.l1(self.translate('ba', a)[0], a)
-                            + self.l1(self.translate('ab', b)[0], b))
+      losses['identity'] = self.l1(self.translate('ba', a)[0], a) + self.l1(
+        self.translate('ab', b)[0], b
+      )
     return losses
 
   def l1(self, x, y):
     """||x - y||_1 of an image, or its mean over pixels and channels; over the batch the mean."""
     distances = (x - y).abs()
-    return distances.mean() if self.switches['l1_norm'] == 'mean' else (
-        distances.sum((1, 2, 3)).mean())
+    return (
+      distances.mean()
+      if self.switches['l1_norm'] == 'mean'
+      else (distances.sum((1, 2, 3)).mean())
+    )
 
   def generator_loss(self, losses):
     weights = dict(self.weights)
-    if self.switches['lambda_g'] != 'both':  # CycleGAN halves only what discriminators see
+    if (
+      self.switches['lambda_g'] != 'both'
+    ):  # CycleGAN halves only what discriminators see
       weights['adversarial'] *= 2
     return sum(weights[name] * value for name, value in losses.items())
 
@@ -234,10 +290,14 @@ class AdditionalMask:
     values, fakes = [], None
     if self.scheme == 'unsupervised':
       fakes = self.fakes(a, b)
-      b_hat, a_hat = (self.pools[x].query(fake.detach(), drawn) for x, (fake, _), drawn in zip(
-          'ba', fakes, reversed(slots), strict=True))
+      b_hat, a_hat = (
+        self.pools[x].query(fake.detach(), drawn)
+        for x, (fake, _), drawn in zip('ba', fakes, reversed(slots), strict=True)
+      )
       losses = self.discriminator_losses(a, b, a_hat, b_hat)
-      values.append(_update(self.discriminator_optimizer, self.discriminator_loss(losses)))
+      values.append(
+        _update(self.discriminator_optimizer, self.discriminator_loss(losses))
+      )
     for parameter in self.discriminator_parameters:
       parameter.requires_grad_(False)
     loss = self.generator_loss(self.generator_losses(a, b, fakes))
@@ -254,15 +314,34 @@ def _update(optimizer, loss):
   return loss.item()
 
 
-def time_cycle(*, image_size, image_width, batch_size, dcgan, discriminator_layers, supervised,
-               attention, addition, identity, steps=5, device='cpu', **sizes):
+def time_cycle(
+  *,
+  image_size,
+  image_width,
+  batch_size,
+  dcgan,
+  discriminator_layers,
+  supervised,
+  attention,
+  addition,
+  identity,
+  steps=5,
+  device='cpu',
+  **sizes,
+):
   """Median milliseconds of a step on random images; one more comes before them."""
   torch.manual_seed(0)
   model = AdditionalMask(
-      discriminator='dcgan' if dcgan else 'patch', attention=bool(attention),
-      discriminator_layers=int(math.log2(image_size)) - 2 if dcgan else discriminator_layers,
-      scheme='supervised' if supervised else 'unsupervised',
-      weights={'identity': 5.0 * identity}, switches={'addition': bool(addition)}, **sizes)
+    discriminator='dcgan' if dcgan else 'patch',
+    attention=bool(attention),
+    discriminator_layers=int(math.log2(image_size)) - 2
+    if dcgan
+    else discriminator_layers,
+    scheme='supervised' if supervised else 'unsupervised',
+    weights={'identity': 5.0 * identity},
+    switches={'addition': bool(addition)},
+    **sizes,
+  )
   twin_command.place(model.networks.values(), device)
   shape = (batch_size, 3, image_size, image_width or image_size)
   images = [torch.rand(shape, device=device) * 2 - 1 for _ in range(2)]
@@ -275,10 +354,26 @@ def time_cycle(*, image_size, image_width, batch_size, dcgan, discriminator_laye
 
 
 def main():
-  twin_command.main(__doc__, time_cycle, {
-      'image_size': 64, 'image_width': 0, 'batch_size': 32, 'width': 64, 'blocks': 9, 'dcgan': 0,
-      'discriminator_width': 64, 'discriminator_layers': 3, 'supervised': 0, 'attention': 0,
-      'addition': 1, 'identity': 0, 'pool_size': 50, 'steps': 5})
+  twin_command.main(
+    __doc__,
+    time_cycle,
+    {
+      'image_size': 64,
+      'image_width': 0,
+      'batch_size': 32,
+      'width': 64,
+      'blocks': 9,
+      'dcgan': 0,
+      'discriminator_width': 64,
+      'discriminator_layers': 3,
+      'supervised': 0,
+      'attention': 0,
+      'addition': 1,
+      'identity': 0,
+      'pool_size': 50,
+      'steps': 5,
+    },
+  )
 
 
 if __name__ == '__main__':

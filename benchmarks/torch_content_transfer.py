@@ -16,8 +16,14 @@ from torch.nn import functional
 import twin_command
 
 # The authors' loss weights for glasses, by the names that maskgan_jax gives the terms.
-GLASSES = {'recon1_a': 5.0, 'recon1_b': 7.0, 'cycle': 0.001, 'recon2_a': 0.7, 'recon2_b': 0.7,
-           'domain_confusion': 0.005}
+GLASSES = {
+  'recon1_a': 5.0,
+  'recon1_b': 7.0,
+  'cycle': 0.001,
+  'recon2_a': 0.7,
+  'recon2_b': 0.7,
+  'domain_confusion': 0.005,
+}
 
 
 class Encoder(nn.Module):
@@ -27,7 +33,11 @@ class Encoder(nn.Module):
     super().__init__()
     blocks = []
     for before, after in zip((3, *widths), widths, strict=False):
-      blocks += [nn.Conv2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+      blocks += [
+        nn.Conv2d(before, after, 4, 2, 1),
+        nn.BatchNorm2d(after),
+        nn.LeakyReLU(0.2),
+      ]
     self.full = nn.Sequential(*blocks)
 
   def forward(self, image):
@@ -41,8 +51,11 @@ class Decoder(nn.Module):
     super().__init__()
     blocks = []
     for before, after in zip((channels, *widths), widths, strict=False):
-      blocks += [nn.ConvTranspose2d(before, after, 4, 2, 1), nn.BatchNorm2d(after),
-                 nn.LeakyReLU(0.2)]
+      blocks += [
+        nn.ConvTranspose2d(before, after, 4, 2, 1),
+        nn.BatchNorm2d(after),
+        nn.LeakyReLU(0.2),
+      ]
     self.main = nn.Sequential(*blocks, nn.ConvTranspose2d(widths[-1], out, 4, 2, 1))
 
   def forward(self, common, separate):
@@ -54,8 +67,9 @@ class Discriminator(nn.Module):
 
   def __init__(self, features, width):
     super().__init__()
-    self.classify = nn.Sequential(nn.Linear(features, width), nn.LeakyReLU(0.2),
-                                  nn.Linear(width, 1), nn.Sigmoid())
+    self.classify = nn.Sequential(
+      nn.Linear(features, width), nn.LeakyReLU(0.2), nn.Linear(width, 1), nn.Sigmoid()
+    )
 
   def forward(self, code):
     return self.classify(code.flatten(1))[:, 0]
@@ -64,31 +78,46 @@ class Discriminator(nn.Module):
 class ContentTransfer:
   """Networks, optimizers and the training step; images are float32 NCHW in [-1, 1]."""
 
-  def __init__(self, *, image_size=128, width=32, depth=6, separate_channels=25,
-               discriminator_width=512, weights=None):
+  def __init__(
+    self,
+    *,
+    image_size=128,
+    width=32,
+    depth=6,
+    separate_channels=25,
+    discriminator_width=512,
+    weights=None,
+  ):
     full = [width * 2 ** min(i, 4) for i in range(depth)]
     common = [w - separate_channels if w == full[-1] else w for w in full]
     separate = [width * 2 ** min(i, 2) for i in range(depth - 1)] + [separate_channels]
-    decoder = [width * 2 ** i for i in reversed(range(depth - 1))]
-    pixels = (image_size // 2 ** depth) ** 2
-    self.networks = nn.ModuleDict({
+    decoder = [width * 2**i for i in reversed(range(depth - 1))]
+    pixels = (image_size // 2**depth) ** 2
+    self.networks = nn.ModuleDict(
+      {
         'e1': Encoder(common),
         'e2': Encoder(separate),
         'd_a': Decoder(full[-1], decoder, 3),
         'd_b': Decoder(full[-1], decoder, 4),
-        'disc': Discriminator(common[-1] * pixels, discriminator_width)})
+        'disc': Discriminator(common[-1] * pixels, discriminator_width),
+      }
+    )
     self.e1, self.e2, self.d_a, self.d_b, self.disc = self.networks.values()
     self.weights = GLASSES if weights is None else weights
-    self.autoencoder_parameters = [p for name in ('e1', 'e2', 'd_a', 'd_b')
-                                   for p in self.networks[name].parameters()]
+    self.autoencoder_parameters = [
+      p for name in ('e1', 'e2', 'd_a', 'd_b') for p in self.networks[name].parameters()
+    ]
     self.discriminator_parameters = list(self.disc.parameters())
     self.autoencoder_optimizer, self.discriminator_optimizer = (
-        torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999))
-        for parameters in (self.autoencoder_parameters, self.discriminator_parameters))
+      torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999))
+      for parameters in (self.autoencoder_parameters, self.discriminator_parameters)
+    )
 
   def without(self, common):
     """D_A: images without the content, from common codes alone."""
-    zeros = common.new_zeros(common.shape[0], self.e2.full[-2].num_features, *common.shape[2:])
+    zeros = common.new_zeros(
+      common.shape[0], self.e2.full[-2].num_features, *common.shape[2:]
+    )
     return torch.tanh(self.d_a(common, zeros))
 
   def decode(self, common, separate, background):
@@ -109,14 +138,18 @@ class ContentTransfer:
     cycle_common, cycle_separate = self.e1(z_ab), self.e2(z_ab)
     predictions = self.disc(c_a), self.disc(c_b)
     return {
-        'recon1_a': functional.l1_loss(without_a, a),
-        'recon1_b': functional.l1_loss(recon1_b, b),
-        'cycle': functional.mse_loss(cycle_separate, s_b),
-        'cycle_common': functional.mse_loss(cycle_common, c_a),  # the authors weigh it with 0
-        'recon2_a': functional.l1_loss(z_aa, a),
-        'recon2_b': functional.l1_loss(z_bb, b),
-        'domain_confusion': sum(functional.binary_cross_entropy(p, torch.zeros_like(p))
-                                for p in predictions)}
+      'recon1_a': functional.l1_loss(without_a, a),
+      'recon1_b': functional.l1_loss(recon1_b, b),
+      'cycle': functional.mse_loss(cycle_separate, s_b),
+      'cycle_common': functional.mse_loss(
+        cycle_common, c_a
+      ),  # the authors weigh it with 0
+      'recon2_a': functional.l1_loss(z_aa, a),
+      'recon2_b': functional.l1_loss(z_bb, b),
+      'domain_confusion': sum(
+        functional.binary_cross_entropy(p, torch.zeros_like(p)) for p in predictions
+      ),
+    }
 
   def autoencoder_loss(self, a, b):
     """The weighted sum."""
@@ -128,15 +161,18 @@ class ContentTransfer:
     with torch.no_grad():
       c_b, c_a = self.e1(b), self.e1(a)
     of_b, of_a = self.disc(c_b), self.disc(c_a)
-    return (functional.binary_cross_entropy(of_b, torch.ones_like(of_b))
-            + functional.binary_cross_entropy(of_a, torch.zeros_like(of_a)))
+    return functional.binary_cross_entropy(
+      of_b, torch.ones_like(of_b)
+    ) + functional.binary_cross_entropy(of_a, torch.zeros_like(of_a))
 
   def train_step(self, a, b):
     """One iteration: the autoencoder, then the discriminator. Returns both losses."""
     self.networks.train()
     losses = []
-    for loss, optimizer in ((self.autoencoder_loss, self.autoencoder_optimizer),
-                            (self.discriminator_loss, self.discriminator_optimizer)):
+    for loss, optimizer in (
+      (self.autoencoder_loss, self.autoencoder_optimizer),
+      (self.discriminator_loss, self.discriminator_optimizer),
+    ):
       self.networks.zero_grad()
       value = loss(a, b)
       value.backward()
@@ -174,8 +210,13 @@ def state_dicts(groups, pixels):
     groups: 'common_encoder', ... -> nested dicts of arrays: parameters, gradients or batch_stats.
     pixels: (height, width) of the codes, for the discriminator's first layer.
   """
-  names = {'common_encoder': 'e1.full', 'separate_encoder': 'e2.full', 'decoder_a': 'd_a.main',
-           'decoder_b': 'd_b.main', 'discriminator': 'disc.classify'}
+  names = {
+    'common_encoder': 'e1.full',
+    'separate_encoder': 'e2.full',
+    'decoder_a': 'd_a.main',
+    'decoder_b': 'd_b.main',
+    'discriminator': 'disc.classify',
+  }
   layouts = {'DownConv': (3, 2, 0, 1), 'UpConv': (2, 3, 0, 1)}
   result = {}
   for group, layers in groups.items():
@@ -187,13 +228,24 @@ def state_dicts(groups, pixels):
       for leaf, value in leaves.get('Dense_0', leaves).items():
         value = torch.from_numpy(np.array(value))
         if leaf == 'kernel' and kind == 'Linear':
-          if layer == 'Linear_0':  # rows are (row, column, channel) here, the reverse there
-            value = value.reshape(*pixels, -1, value.shape[1]).permute(2, 0, 1, 3).flatten(0, 2)
+          if (
+            layer == 'Linear_0'
+          ):  # rows are (row, column, channel) here, the reverse there
+            value = (
+              value.reshape(*pixels, -1, value.shape[1])
+              .permute(2, 0, 1, 3)
+              .flatten(0, 2)
+            )
           value = value.T
         elif leaf == 'kernel':
           value = value.permute(layouts[kind])
-        name = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean',
-                'var': 'running_var'}[leaf]
+        name = {
+          'kernel': 'weight',
+          'scale': 'weight',
+          'bias': 'bias',
+          'mean': 'running_mean',
+          'var': 'running_var',
+        }[leaf]
         tensors[f'{sequence}.{position}.{name}'] = value.contiguous()
   return result
 
@@ -202,8 +254,13 @@ def load(model, params, batch_stats, pixels):
   """Gives the networks of a ContentTransfer the numbers of maskgan_jax's."""
   statistics_of = state_dicts(batch_stats, pixels)
   for network, tensors in state_dicts(params, pixels).items():
-    model.networks[network].load_state_dict({**model.networks[network].state_dict(), **tensors,
-                                             **statistics_of.get(network, {})})
+    model.networks[network].load_state_dict(
+      {
+        **model.networks[network].state_dict(),
+        **tensors,
+        **statistics_of.get(network, {}),
+      }
+    )
 
 
 def time_step(*, image_size, batch_size, steps, device, **sizes):
@@ -212,8 +269,10 @@ def time_step(*, image_size, batch_size, steps, device, **sizes):
   torch.manual_seed(0)
   model = ContentTransfer(image_size=image_size, **sizes)
   twin_command.place(model.networks.values(), device)
-  a, b = (torch.rand(batch_size, 3, image_size, image_size, device=device) * 2 - 1
-          for _ in range(2))
+  a, b = (
+    torch.rand(batch_size, 3, image_size, image_size, device=device) * 2 - 1
+    for _ in range(2)
+  )
   times = []
   for _ in range(3 + steps):
     start = time.perf_counter()
@@ -223,9 +282,19 @@ def time_step(*, image_size, batch_size, steps, device, **sizes):
 
 
 def main():
-  twin_command.main(__doc__, time_step, {
-      'image_size': 128, 'batch_size': 32, 'width': 32, 'depth': 6, 'separate_channels': 25,
-      'discriminator_width': 512, 'steps': 20})
+  twin_command.main(
+    __doc__,
+    time_step,
+    {
+      'image_size': 128,
+      'batch_size': 32,
+      'width': 32,
+      'depth': 6,
+      'separate_channels': 25,
+      'discriminator_width': 512,
+      'steps': 20,
+    },
+  )
 
 
 if __name__ == '__main__':

@@ -18,15 +18,39 @@ from torch.nn.functional import l1_loss, softplus
 import twin_command
 
 # The authors' loss weights for MNIST-Single, by the names that maskgan_jax gives the terms.
-MNIST_SINGLE = {'adversarial': 10.0, 'kl': 0.1, 'reconstruction': 100.0, 'cycle_kl': 0.1,
-                'cycle': 100.0, 'content': 10.0, 'style': 1000.0}
+MNIST_SINGLE = {
+  'adversarial': 10.0,
+  'kl': 0.1,
+  'reconstruction': 100.0,
+  'cycle_kl': 0.1,
+  'cycle': 100.0,
+  'content': 10.0,
+  'style': 1000.0,
+}
 # The authors' side of each switch in maskgan_jax.methods.egsc_it.VARIANTS.
-OFFICIAL = {'adain_roles': 'swapped', 'adain_spread': 'variance', 'residual_norm': 'none',
-            'kl': 'noisy', 'gan': 'least_squares', 'discriminator_twice': True,
-            'discriminator_bounded': True}
-_PRETRAINED = ('features', 'pretrain_shared_encoder', 'pretrain_shared_generator',
-               'pretrain_generator', 'pretrain_discriminator')
-_VGG_CONVOLUTIONS = (2, 2, 4, 4, 1)  # of a block; the first of each is what the losses see
+OFFICIAL = {
+  'adain_roles': 'swapped',
+  'adain_spread': 'variance',
+  'residual_norm': 'none',
+  'kl': 'noisy',
+  'gan': 'least_squares',
+  'discriminator_twice': True,
+  'discriminator_bounded': True,
+}
+_PRETRAINED = (
+  'features',
+  'pretrain_shared_encoder',
+  'pretrain_shared_generator',
+  'pretrain_generator',
+  'pretrain_discriminator',
+)
+_VGG_CONVOLUTIONS = (
+  2,
+  2,
+  4,
+  4,
+  1,
+)  # of a block; the first of each is what the losses see
 _VGG_MEANS = (103.939, 116.779, 123.68)  # Caffe's, of blue, green and red in [0, 255]
 
 
@@ -58,9 +82,13 @@ class Residual(nn.Module):
   def __init__(self, channels, norm):
     super().__init__()
     self.convolutions = nn.ModuleList(
-        nn.Conv2d(channels, channels, 3, padding=1, padding_mode='reflect') for _ in range(2))
+      nn.Conv2d(channels, channels, 3, padding=1, padding_mode='reflect')
+      for _ in range(2)
+    )
     self.norms = nn.ModuleList(
-        Norm(channels, affine=True) if norm == 'instance' else nn.Identity() for _ in range(2))
+      Norm(channels, affine=True) if norm == 'instance' else nn.Identity()
+      for _ in range(2)
+    )
 
   def forward(self, x):
     y = torch.relu(self.norms[0](self.convolutions[0](x)))
@@ -90,18 +118,19 @@ class Generator(nn.Module):
 
   def __init__(self, width, upsamplings, blocks, norm):
     super().__init__()
-    widths = [width * 2 ** i for i in reversed(range(upsamplings + 1))]
+    widths = [width * 2**i for i in reversed(range(upsamplings + 1))]
     self.residuals = nn.Sequential(*(Residual(widths[0], norm) for _ in range(blocks)))
     self.convolutions = nn.ModuleList(
-        nn.ConvTranspose2d(before, after, 3, 2)
-        for before, after in zip(widths, widths[1:], strict=False))
+      nn.ConvTranspose2d(before, after, 3, 2)
+      for before, after in zip(widths, widths[1:], strict=False)
+    )
     self.last = nn.ConvTranspose2d(width, 3, 1)
 
   def forward(self, x):
     x = self.residuals(x)
     for convolution in self.convolutions:
       height, width = x.shape[2:]
-      x = leaky(convolution(x)[:, :, :2 * height, :2 * width])
+      x = leaky(convolution(x)[:, :, : 2 * height, : 2 * width])
     return torch.tanh(self.last(x))
 
 
@@ -110,11 +139,14 @@ class Discriminator(nn.Module):
 
   def __init__(self, width, depth, twice, bounded):
     super().__init__()
-    widths = [width * 2 ** i for i in range(depth)]
+    widths = [width * 2**i for i in range(depth)]
     self.convolutions = nn.ModuleList(
-        nn.Conv2d(before, after, 4, 2) for before, after in zip((3, *widths), widths, strict=False))
-    self.norms = nn.ModuleList(nn.Identity() if i == 0 else Norm(n, affine=True)
-                               for i, n in enumerate(widths))
+      nn.Conv2d(before, after, 4, 2)
+      for before, after in zip((3, *widths), widths, strict=False)
+    )
+    self.norms = nn.ModuleList(
+      nn.Identity() if i == 0 else Norm(n, affine=True) for i, n in enumerate(widths)
+    )
     self.last = nn.Conv2d(widths[-1], 1, 1)
     self.twice, self.bounded = twice, bounded
 
@@ -133,9 +165,12 @@ class Vgg(nn.Module):
     super().__init__()
     blocks, before = [], 3
     for i, count in enumerate(_VGG_CONVOLUTIONS):
-      after = width * min(2 ** i, 8)
-      blocks.append(nn.ModuleList(
-          nn.Conv2d(after if j else before, after, 3, padding=1) for j in range(count)))
+      after = width * min(2**i, 8)
+      blocks.append(
+        nn.ModuleList(
+          nn.Conv2d(after if j else before, after, 3, padding=1) for j in range(count)
+        )
+      )
       before = after
     self.blocks = nn.ModuleList(blocks)
 
@@ -185,22 +220,43 @@ def restyle(content, features, roles='swapped', spread='variance', epsilon=0.0):
 class _Stage:
   """Networks, two players and their turns; noise that is not given to a function is drawn there."""
 
-  def __init__(self, kinds, *, width=64, downsamplings=0, blocks=3, discriminator_width=64,
-               discriminator_depth=4, perceptual_width=64, weights=None, switches=None,
-               learning_rate=1e-5, discriminator_every=1):  # kinds: network -> name of its maker
+  def __init__(
+    self,
+    kinds,
+    *,
+    width=64,
+    downsamplings=0,
+    blocks=3,
+    discriminator_width=64,
+    discriminator_depth=4,
+    perceptual_width=64,
+    weights=None,
+    switches=None,
+    learning_rate=1e-5,
+    discriminator_every=1,
+  ):  # kinds: network -> name of its maker
     self.weights = MNIST_SINGLE if weights is None else weights
     self.switches = {**OFFICIAL, **(switches or {})}
-    self.half = 0.5 if self.switches['gan'] == 'least_squares' else 1.0  # UNIT's is whole
+    self.half = (
+      0.5 if self.switches['gan'] == 'least_squares' else 1.0
+    )  # UNIT's is whole
     self.discriminator_every, self.learning_rate = discriminator_every, learning_rate
     norm = self.switches['residual_norm']
-    make = {'encoder': lambda: Encoder(width, downsamplings, blocks, norm),
-            'shared': lambda: Residual(width * 2 ** downsamplings, norm),
-            'generator': lambda: Generator(width, downsamplings, blocks, norm),
-            'discriminator': lambda: Discriminator(
-                discriminator_width, discriminator_depth, self.switches['discriminator_twice'],
-                self.switches['discriminator_bounded']),
-            'frozen': lambda: Encoder(width, downsamplings, blocks, norm).requires_grad_(False),
-            'perceptual': lambda: Vgg(perceptual_width).requires_grad_(False)}
+    make = {
+      'encoder': lambda: Encoder(width, downsamplings, blocks, norm),
+      'shared': lambda: Residual(width * 2**downsamplings, norm),
+      'generator': lambda: Generator(width, downsamplings, blocks, norm),
+      'discriminator': lambda: Discriminator(
+        discriminator_width,
+        discriminator_depth,
+        self.switches['discriminator_twice'],
+        self.switches['discriminator_bounded'],
+      ),
+      'frozen': lambda: Encoder(width, downsamplings, blocks, norm).requires_grad_(
+        False
+      ),
+      'perceptual': lambda: Vgg(perceptual_width).requires_grad_(False),
+    }
     self.networks = nn.ModuleDict({name: make[kind]() for name, kind in kinds.items()})
     for name, module in self.networks.named_modules():
       if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -210,10 +266,17 @@ class _Stage:
           nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
         nn.init.zeros_(module.bias)
     self.discriminator_optimizer, self.generator_optimizer = (
-        torch.optim.Adam([p for name, p in self.networks.named_parameters()
-                          if p.requires_grad and ('discriminator' in name) == discriminates],
-                         lr=learning_rate, betas=(0.5, 0.999))
-        for discriminates in (True, False))
+      torch.optim.Adam(
+        [
+          p
+          for name, p in self.networks.named_parameters()
+          if p.requires_grad and ('discriminator' in name) == discriminates
+        ],
+        lr=learning_rate,
+        betas=(0.5, 0.999),
+      )
+      for discriminates in (True, False)
+    )
 
   def latent(self, encoder, shared, image, noise=None):
     """(mean, mean + noise)"""
@@ -225,7 +288,9 @@ class _Stage:
 
   def gan(self, scores, target):
     squared = self.switches['gan'] == 'least_squares'
-    return ((scores - target).square() if squared else softplus(scores) - target * scores).mean()
+    return (
+      (scores - target).square() if squared else softplus(scores) - target * scores
+    ).mean()
 
   def discriminator_loss(self, losses):
     """The weighted sum of terms."""
@@ -254,8 +319,14 @@ class Pretraining(_Stage):
 
   def __init__(self, **options):
     kinds = ('encoder', 'shared', 'shared', 'generator', 'discriminator')
-    super().__init__({f'{name}_{x}': kind for x in 'ab'
-                      for name, kind in zip(_PRETRAINED, kinds, strict=True)}, **options)
+    super().__init__(
+      {
+        f'{name}_{x}': kind
+        for x in 'ab'
+        for name, kind in zip(_PRETRAINED, kinds, strict=True)
+      },
+      **options,
+    )
 
   def reconstruct(self, x, image, noise=None):
     """(image, latent) of domain x."""
@@ -279,8 +350,11 @@ class Pretraining(_Stage):
     for x, image, drawn in zip('ab', (a, b), noise or (None, None), strict=True):
       reconstruction, latent = self.reconstruct(x, image, drawn)
       scores = self.networks[f'pretrain_discriminator_{x}'](reconstruction)
-      values = {'adversarial': self.gan(scores, 1), 'kl': self.kl(latent),
-                'reconstruction': l1_loss(reconstruction, image)}
+      values = {
+        'adversarial': self.gan(scores, 1),
+        'kl': self.kl(latent),
+        'reconstruction': l1_loss(reconstruction, image),
+      }
       terms = {name: terms[name] + value for name, value in values.items()}
     return terms
 
@@ -289,12 +363,20 @@ class EgscIt(_Stage):
   """The second stage; images are float32 NCHW in [-1, 1]. Noise is of the latents of a and b, in
   the generators' losses of those of x_ab and x_ba as well."""
 
-  def __init__(self, *, mask_threshold=0.5, adain_epsilon=1e-5, discriminator_every=5, **options):
+  def __init__(
+    self, *, mask_threshold=0.5, adain_epsilon=1e-5, discriminator_every=5, **options
+  ):
     self.mask_threshold, self.adain_epsilon = mask_threshold, adain_epsilon
-    kinds = {'shared_encoder': 'shared', 'shared_generator': 'shared', 'perceptual': 'perceptual'}
+    kinds = {
+      'shared_encoder': 'shared',
+      'shared_generator': 'shared',
+      'perceptual': 'perceptual',
+    }
     for x in 'ab':
       kinds[f'features_{x}'] = 'frozen'
-      kinds.update({f'{kind}_{x}': kind for kind in ('encoder', 'generator', 'discriminator')})
+      kinds.update(
+        {f'{kind}_{x}': kind for kind in ('encoder', 'generator', 'discriminator')}
+      )
     super().__init__(kinds, discriminator_every=discriminator_every, **options)
 
   def encode(self, x, image, noise=None):
@@ -305,23 +387,38 @@ class EgscIt(_Stage):
     eta = self.mask_threshold
     mask = (1 - eta) * torch.sigmoid(content_features) + eta
     content = mask * self.networks.shared_generator(latent[1])
-    return self.networks[f'generator_{x}'](restyle(
-        content, style_features, self.switches['adain_roles'], self.switches['adain_spread'],
-        self.adain_epsilon))
+    return self.networks[f'generator_{x}'](
+      restyle(
+        content,
+        style_features,
+        self.switches['adain_roles'],
+        self.switches['adain_spread'],
+        self.adain_epsilon,
+      )
+    )
 
   @torch.no_grad()
   def translate(self, source, exemplar, noise=None, reverse=False):
     """a after b, or b after a if `reverse`."""
     x, y = 'ba' if reverse else 'ab'
-    return self.decode(y, self.encode(x, source, noise), self.networks[f'features_{x}'](source),
-                       self.networks[f'features_{y}'](exemplar))
+    return self.decode(
+      y,
+      self.encode(x, source, noise),
+      self.networks[f'features_{x}'](source),
+      self.networks[f'features_{y}'](exemplar),
+    )
 
   def discriminator_losses(self, a, b, noise=None):
     noise = noise or (None, None)
-    ab, ba = self.translate(a, b, noise[0]), self.translate(b, a, noise[1], reverse=True)
+    ab, ba = (
+      self.translate(a, b, noise[0]),
+      self.translate(b, a, noise[1], reverse=True),
+    )
     critic_a, critic_b = self.networks.discriminator_a, self.networks.discriminator_b
-    return {'real': self.half * (self.gan(critic_a(a), 1) + self.gan(critic_b(b), 1)),
-            'fake': self.half * (self.gan(critic_a(ba), 0) + self.gan(critic_b(ab), 0))}
+    return {
+      'real': self.half * (self.gan(critic_a(a), 1) + self.gan(critic_b(b), 1)),
+      'fake': self.half * (self.gan(critic_a(ba), 0) + self.gan(critic_b(ab), 0)),
+    }
 
   def generator_losses(self, a, b, noise=None):
     """Every term of both domains, unweighted."""
@@ -335,20 +432,25 @@ class EgscIt(_Stage):
     critic_a, critic_b = self.networks.discriminator_a, self.networks.discriminator_b
     both = tuple(torch.cat(parts) for parts in zip(z_a, z_b, strict=True))
     terms = {
-        'adversarial': self.gan(critic_a(ba), 1) + self.gan(critic_b(ab), 1),
-        'reconstruction': l1_loss(aa, a) + l1_loss(bb, b),
-        'kl': 2 * self.kl(both),  # once in the loss of each generator
-        'cycle': l1_loss(aba, a) + l1_loss(bab, b),
-        'cycle_kl': self.kl(z_ab) + self.kl(z_ba)}
+      'adversarial': self.gan(critic_a(ba), 1) + self.gan(critic_b(ab), 1),
+      'reconstruction': l1_loss(aa, a) + l1_loss(bb, b),
+      'kl': 2 * self.kl(both),  # once in the loss of each generator
+      'cycle': l1_loss(aba, a) + l1_loss(bab, b),
+      'cycle_kl': self.kl(z_ab) + self.kl(z_ba),
+    }
     return {**terms, **self.perceptual_losses(a, b, ab, ba)}
 
   def perceptual_losses(self, a, b, ab, ba):
-    a, b, ab, ba = ([normalized(tap) for tap in self.networks.perceptual(image)]
-                    for image in (a, b, ab, ba))
+    a, b, ab, ba = (
+      [normalized(tap) for tap in self.networks.perceptual(image)]
+      for image in (a, b, ab, ba)
+    )
     content, style = 0, 0
     for i in range(5):
       content = content + (i + 1) / 5 * (l1_loss(ab[i], a[i]) + l1_loss(ba[i], b[i]))
-      style = style + l1_loss(gram(ab[i]), gram(b[i])) + l1_loss(gram(ba[i]), gram(a[i]))
+      style = (
+        style + l1_loss(gram(ab[i]), gram(b[i])) + l1_loss(gram(ba[i]), gram(a[i]))
+      )
     return {'content': content, 'style': style}
 
 
@@ -371,16 +473,31 @@ def time_cycle(*, image_size, image_width, batch_size, steps=5, device='cpu', **
   for _ in range(1 + -(-steps // model.discriminator_every)):
     start = time.perf_counter()
     for step in range(model.discriminator_every):
-      model.train_step(step, *images)  # reads the losses, so it ends when the device has
+      model.train_step(
+        step, *images
+      )  # reads the losses, so it ends when the device has
     times.append((time.perf_counter() - start) / model.discriminator_every)
   return 1000 * statistics.median(times[1:])
 
 
 def main():
-  twin_command.main(__doc__, time_cycle, {
-      'image_size': 28, 'image_width': 0, 'batch_size': 8, 'width': 64, 'downsamplings': 0,
-      'blocks': 3, 'discriminator_width': 64, 'discriminator_depth': 4, 'discriminator_every': 5,
-      'perceptual_width': 64, 'steps': 5})
+  twin_command.main(
+    __doc__,
+    time_cycle,
+    {
+      'image_size': 28,
+      'image_width': 0,
+      'batch_size': 8,
+      'width': 64,
+      'downsamplings': 0,
+      'blocks': 3,
+      'discriminator_width': 64,
+      'discriminator_depth': 4,
+      'discriminator_every': 5,
+      'perceptual_width': 64,
+      'steps': 5,
+    },
+  )
 
 
 if __name__ == '__main__':

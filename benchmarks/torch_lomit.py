@@ -18,13 +18,30 @@ import twin_command
 
 # The authors' loss weights for hair and smile, by the names that maskgan_jax gives the terms.
 HAIR_SMILE = {
-    'adversarial': 1.0, 'classification': 1.0, 'gradient_penalty': 10.0, 'reconstruction': 10.0,
-    'cycle': 10.0, 'foreground_style': 1.0, 'background_style': 1.0, 'content': 1.0,
-    'similarity': 0.1, 'size': 1e-4, 'total_variation': 0.0, 'style_difference': 0.0}
-_ACTIVATIONS = {'relu': lambda: nn.ReLU(inplace=True), 'tanh': nn.Tanh, 'sigmoid': nn.Sigmoid,
-                'leaky': lambda: nn.LeakyReLU(0.01, inplace=True)}
-_NORMS = {'instance': lambda n: nn.InstanceNorm2d(n, affine=True, track_running_stats=True),
-          'layer': lambda n: nn.GroupNorm(1, n), 'batch': nn.BatchNorm2d}
+  'adversarial': 1.0,
+  'classification': 1.0,
+  'gradient_penalty': 10.0,
+  'reconstruction': 10.0,
+  'cycle': 10.0,
+  'foreground_style': 1.0,
+  'background_style': 1.0,
+  'content': 1.0,
+  'similarity': 0.1,
+  'size': 1e-4,
+  'total_variation': 0.0,
+  'style_difference': 0.0,
+}
+_ACTIVATIONS = {
+  'relu': lambda: nn.ReLU(inplace=True),
+  'tanh': nn.Tanh,
+  'sigmoid': nn.Sigmoid,
+  'leaky': lambda: nn.LeakyReLU(0.01, inplace=True),
+}
+_NORMS = {
+  'instance': lambda n: nn.InstanceNorm2d(n, affine=True, track_running_stats=True),
+  'layer': lambda n: nn.GroupNorm(1, n),
+  'batch': nn.BatchNorm2d,
+}
 
 
 class Conv(nn.Module):
@@ -32,7 +49,9 @@ class Conv(nn.Module):
 
   def __init__(self, before, after, size, stride=1, *, norm=None, activation=None):
     super().__init__()
-    self.conv = nn.Conv2d(before, after, size, stride, (size - 1) // 2, padding_mode='reflect')
+    self.conv = nn.Conv2d(
+      before, after, size, stride, (size - 1) // 2, padding_mode='reflect'
+    )
     self.norm = _NORMS[norm](after) if norm else nn.Identity()
     self.activation = _ACTIVATIONS[activation]() if activation else nn.Identity()
 
@@ -57,8 +76,10 @@ class Residual(nn.Module):
 
   def __init__(self, channels, norm):
     super().__init__()
-    self.main = nn.Sequential(Conv(channels, channels, 3, norm=norm, activation='relu'),
-                              Conv(channels, channels, 3, norm=norm))
+    self.main = nn.Sequential(
+      Conv(channels, channels, 3, norm=norm, activation='relu'),
+      Conv(channels, channels, 3, norm=norm),
+    )
 
   def forward(self, x):
     return x + self.main(x)
@@ -66,8 +87,11 @@ class Residual(nn.Module):
 
 def stem(width, **options):
   """7x7 and two strided convolutions: 3 channels at full to 4 * width at quarter resolution."""
-  return [Conv(3, width, 7, **options), Conv(width, 2 * width, 4, 2, **options),
-          Conv(2 * width, 4 * width, 4, 2, **options)]
+  return [
+    Conv(3, width, 7, **options),
+    Conv(width, 2 * width, 4, 2, **options),
+    Conv(2 * width, 4 * width, 4, 2, **options),
+  ]
 
 
 class ContentEncoder(nn.Module):
@@ -75,8 +99,10 @@ class ContentEncoder(nn.Module):
 
   def __init__(self, width, blocks):
     super().__init__()
-    self.main = nn.Sequential(*stem(width, norm='instance', activation='relu'),
-                              *(Residual(4 * width, 'instance') for _ in range(blocks)))
+    self.main = nn.Sequential(
+      *stem(width, norm='instance', activation='relu'),
+      *(Residual(4 * width, 'instance') for _ in range(blocks)),
+    )
 
   def forward(self, image):
     return self.main(image)
@@ -101,8 +127,9 @@ class Gate(nn.Module):
 
   def __init__(self, channels):
     super().__init__()
-    self.main = nn.Sequential(Dense(channels, 2 * channels, 'tanh'),
-                              Dense(2 * channels, channels, 'sigmoid'))
+    self.main = nn.Sequential(
+      Dense(channels, 2 * channels, 'tanh'), Dense(2 * channels, channels, 'sigmoid')
+    )
 
   def forward(self, content):
     return self.main(content.mean((2, 3)))[:, :, None, None]
@@ -114,8 +141,12 @@ class Mask(nn.Module):
   def __init__(self, channels, depth):
     super().__init__()
     self.main = nn.Sequential(
-        *(Conv(channels, channels, 3, norm='batch', activation='relu') for _ in range(depth)),
-        Conv(channels, 1, 1, activation='sigmoid'))
+      *(
+        Conv(channels, channels, 3, norm='batch', activation='relu')
+        for _ in range(depth)
+      ),
+      Conv(channels, 1, 1, activation='sigmoid'),
+    )
     self.co_attn = Gate(channels)
 
   def forward(self, content, other):
@@ -127,8 +158,9 @@ class StyleMLP(nn.Module):
 
   def __init__(self, code, width, features):
     super().__init__()
-    self.main = nn.Sequential(Dense(code, width, 'leaky'), Dense(width, width, 'leaky'),
-                              Dense(width, features))
+    self.main = nn.Sequential(
+      Dense(code, width, 'leaky'), Dense(width, width, 'leaky'), Dense(width, features)
+    )
 
   def forward(self, code):
     return self.main(code.flatten(1))
@@ -141,21 +173,28 @@ class Decoder(nn.Module):
     super().__init__()
     layers = [Residual(channels, 'layer') for _ in range(blocks)]
     for before in (channels, channels // 2):
-      layers += [nn.Upsample(scale_factor=2, mode='nearest'),
-                 Conv(before, before // 2, 5, norm='layer', activation='relu')]
+      layers += [
+        nn.Upsample(scale_factor=2, mode='nearest'),
+        Conv(before, before // 2, 5, norm='layer', activation='relu'),
+      ]
     self.main = nn.Sequential(*layers, Conv(channels // 4, 3, 7, activation='tanh'))
     self.f_mlp, self.b_mlp = (StyleMLP(code, mlp, 2 * channels) for _ in range(2))
 
   def forward(self, content, mask, foreground, background):
     mean = content.mean((2, 3), keepdim=True)
-    deviation = content.std(3).std(2)[:, :, None, None]  # of rows' deviations: the authors'
+    deviation = content.std(3).std(2)[
+      :, :, None, None
+    ]  # of rows' deviations: the authors'
     normal = (content - mean) / (deviation + 1e-5)
 
     def styled(parameters):
       shift, log_variance = parameters[:, :, None, None].chunk(2, dim=1)
       return torch.exp(0.5 * log_variance) * normal + shift
-    return self.main(mask * styled(self.f_mlp(foreground))
-                     + (1 - mask) * styled(self.b_mlp(background)))
+
+    return self.main(
+      mask * styled(self.f_mlp(foreground))
+      + (1 - mask) * styled(self.b_mlp(background))
+    )
 
 
 class Generator(nn.Module):
@@ -186,12 +225,15 @@ class Critic(nn.Module):
 
   def __init__(self, image_size, width, depth, attributes):
     super().__init__()
-    widths = [width * 2 ** i for i in range(depth)]
-    self.main = nn.Sequential(*(
+    widths = [width * 2**i for i in range(depth)]
+    self.main = nn.Sequential(
+      *(
         Conv(before, after, 4, 2, activation='leaky')
-        for before, after in zip((3, *widths), widths, strict=False)))
+        for before, after in zip((3, *widths), widths, strict=False)
+      )
+    )
     self.conv1 = Conv(widths[-1], 1, 3)
-    self.conv2 = nn.Conv2d(widths[-1], attributes, image_size // 2 ** depth)
+    self.conv2 = nn.Conv2d(widths[-1], attributes, image_size // 2**depth)
 
   def forward(self, image):
     x = self.main(image)
@@ -199,12 +241,16 @@ class Critic(nn.Module):
 
 
 def upsample(mask):
-  return functional.interpolate(mask, scale_factor=4, mode='bilinear', align_corners=False)
+  return functional.interpolate(
+    mask, scale_factor=4, mode='bilinear', align_corners=False
+  )
 
 
 def cross_entropy(logits, labels):
   """Summed over labels, averaged over examples."""
-  return functional.binary_cross_entropy_with_logits(logits, labels, reduction='sum') / len(logits)
+  return functional.binary_cross_entropy_with_logits(
+    logits, labels, reduction='sum'
+  ) / len(logits)
 
 
 def mask_terms(masks, content):
@@ -214,20 +260,40 @@ def mask_terms(masks, content):
   similarity = torch.bmm(unit.transpose(1, 2), unit)
   flat = [mask.flatten(1) for mask in masks]
   return {
-      'similarity': sum((similarity * (m[:, :, None] - m[:, None, :]).abs()).mean() for m in flat),
-      'size': sum(m.mean() for m in masks),
-      'total_variation': sum(m.diff(dim=axis).abs().sum() for m in masks for axis in (2, 3))}
+    'similarity': sum(
+      (similarity * (m[:, :, None] - m[:, None, :]).abs()).mean() for m in flat
+    ),
+    'size': sum(m.mean() for m in masks),
+    'total_variation': sum(
+      m.diff(dim=axis).abs().sum() for m in masks for axis in (2, 3)
+    ),
+  }
 
 
 class Lomit:
   """Networks, optimizers and the training step; images are float32 NCHW in [-1, 1]."""
 
-  def __init__(self, *, image_size=128, width=64, blocks=4, style_size=8, mlp=256, mask_depth=6,
-               critic_width=64, critic_depth=6, critic_every=5, attributes=4, weights=None):
+  def __init__(
+    self,
+    *,
+    image_size=128,
+    width=64,
+    blocks=4,
+    style_size=8,
+    mlp=256,
+    mask_depth=6,
+    critic_width=64,
+    critic_depth=6,
+    critic_every=5,
+    attributes=4,
+    weights=None,
+  ):
     self.generator = Generator(width, blocks, style_size, mlp, mask_depth)
     self.critic = Critic(image_size, critic_width, critic_depth, attributes)
-    for network, draw in ((self.generator, nn.init.kaiming_normal_),
-                          (self.critic, lambda weight: nn.init.normal_(weight, std=0.02))):
+    for network, draw in (
+      (self.generator, nn.init.kaiming_normal_),
+      (self.critic, lambda weight: nn.init.normal_(weight, std=0.02)),
+    ):
       for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
           draw(module.weight)
@@ -235,8 +301,9 @@ class Lomit:
     self.critic_every = critic_every
     self.weights = HAIR_SMILE if weights is None else weights
     self.generator_optimizer, self.critic_optimizer = (
-        torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999))
-        for network in (self.generator, self.critic))
+      torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999))
+      for network in (self.generator, self.critic)
+    )
 
   def critic_losses(self, source, exemplar, labels, alpha=None):
     """Terms of one direction; `alpha` [B, 1, 1, 1] is the share of real images in the penalty's."""
@@ -244,20 +311,27 @@ class Lomit:
     # Of the generator's graph nothing is needed, but this is how the authors call it.
     fake = self.generator(source, exemplar)[0].detach()
     fake_scores, _ = self.critic(fake)
-    alpha = torch.rand(len(source), 1, 1, 1, device=source.device) if alpha is None else alpha
+    alpha = (
+      torch.rand(len(source), 1, 1, 1, device=source.device) if alpha is None else alpha
+    )
     between = (alpha * source + (1 - alpha) * fake).requires_grad_(True)
     between_scores, _ = self.critic(between)
-    slope, = torch.autograd.grad(between_scores.sum(), between, create_graph=True)
-    return {'real': -scores.mean(), 'fake': fake_scores.mean(),
-            'classification': cross_entropy(logits, labels),
-            'gradient_penalty': (slope.flatten(1).square().sum(1).sqrt() - 1).square().mean()}
+    (slope,) = torch.autograd.grad(between_scores.sum(), between, create_graph=True)
+    return {
+      'real': -scores.mean(),
+      'fake': fake_scores.mean(),
+      'classification': cross_entropy(logits, labels),
+      'gradient_penalty': (slope.flatten(1).square().sum(1).sqrt() - 1).square().mean(),
+    }
 
   def critic_loss(self, losses):
     """The weighted sum of terms."""
     weights = self.weights
-    return (weights['adversarial'] * (losses['real'] + losses['fake'])
-            + weights['classification'] * losses['classification']
-            + weights['gradient_penalty'] * losses['gradient_penalty'])
+    return (
+      weights['adversarial'] * (losses['real'] + losses['fake'])
+      + weights['classification'] * losses['classification']
+      + weights['gradient_penalty'] * losses['gradient_penalty']
+    )
 
   def generator_losses(self, a, b, labels_a, labels_b):
     """Every term of the generator's loss, unweighted, in the order the authors compute them."""
@@ -280,27 +354,32 @@ class Lomit:
     of_a = mask_terms((m_a, m_ab, m_aa), c_a.detach())
     of_b = mask_terms((m_b, m_ba, m_bb), c_b.detach())
     return {
-        'adversarial': -(scores_ab.mean() + scores_ba.mean()),
-        'classification': cross_entropy(logits_ab, labels_b) + cross_entropy(logits_ba, labels_a),
-        'cycle': l1(aba, a) + l1(bab, b),
-        'reconstruction': l1(aa, a) + l1(bb, b),
-        'foreground_style': l1(f_ab, f_b) + l1(f_ba, f_a),
-        'background_style': l1(r_ab, r_a) + l1(r_ba, r_b),
-        'content': l1(c_ab, c_a) + l1(c_ba, c_b),
-        **{name: of_a[name] + of_b[name] for name in of_a},
-        'style_difference': l1(f_a, f_b)}
+      'adversarial': -(scores_ab.mean() + scores_ba.mean()),
+      'classification': cross_entropy(logits_ab, labels_b)
+      + cross_entropy(logits_ba, labels_a),
+      'cycle': l1(aba, a) + l1(bab, b),
+      'reconstruction': l1(aa, a) + l1(bb, b),
+      'foreground_style': l1(f_ab, f_b) + l1(f_ba, f_a),
+      'background_style': l1(r_ab, r_a) + l1(r_ba, r_b),
+      'content': l1(c_ab, c_a) + l1(c_ba, c_b),
+      **{name: of_a[name] + of_b[name] for name in of_a},
+      'style_difference': l1(f_a, f_b),
+    }
 
   def generator_loss(self, losses):
     """The weighted sum of terms; the difference of styles is to be large."""
-    return sum(self.weights[name] * (-value if name == 'style_difference' else value)
-               for name, value in losses.items())
+    return sum(
+      self.weights[name] * (-value if name == 'style_difference' else value)
+      for name, value in losses.items()
+    )
 
   def train_step(self, step, a, b, labels_a, labels_b, alphas=(None, None)):
     """One iteration: the critic, then the generator if it is its turn. Returns the losses."""
     self.generator.train()
     self.critic.train()
-    loss = (self.critic_loss(self.critic_losses(a, b, labels_a, alphas[0]))
-            + self.critic_loss(self.critic_losses(b, a, labels_b, alphas[1])))
+    loss = self.critic_loss(
+      self.critic_losses(a, b, labels_a, alphas[0])
+    ) + self.critic_loss(self.critic_losses(b, a, labels_b, alphas[1]))
     values = [_update(self.critic_optimizer, loss)]
     if step % self.critic_every == 0:
       loss = self.generator_loss(self.generator_losses(a, b, labels_a, labels_b))
@@ -323,31 +402,52 @@ def _update(optimizer, loss):
   return loss.item()
 
 
-def time_cycle(*, image_size, batch_size, attributes, critic_every, steps=5, device='cpu',
-               **sizes):
+def time_cycle(
+  *, image_size, batch_size, attributes, critic_every, steps=5, device='cpu', **sizes
+):
   """Median milliseconds of a training step on random images, averaged over a cycle of both
   players; `steps` is rounded up to whole cycles, and one more comes before them."""
   torch.manual_seed(0)
-  model = Lomit(image_size=image_size, attributes=attributes, critic_every=critic_every, **sizes)
+  model = Lomit(
+    image_size=image_size, attributes=attributes, critic_every=critic_every, **sizes
+  )
   twin_command.place(model.generator.children(), device)
   model.critic.to(device)  # whose gradient is differentiated again
-  images = [torch.rand(batch_size, 3, image_size, image_size, device=device) * 2 - 1
-            for _ in range(2)]
+  images = [
+    torch.rand(batch_size, 3, image_size, image_size, device=device) * 2 - 1
+    for _ in range(2)
+  ]
   labels = [torch.rand(batch_size, attributes, device=device).round() for _ in range(2)]
   times = []
   for _ in range(1 + -(-steps // critic_every)):
     start = time.perf_counter()
     for step in range(critic_every):
-      model.train_step(step, *images, *labels)  # reads the losses, so it ends when the device has
+      model.train_step(
+        step, *images, *labels
+      )  # reads the losses, so it ends when the device has
     times.append((time.perf_counter() - start) / critic_every)
   return 1000 * statistics.median(times[1:])
 
 
 def main():
-  twin_command.main(__doc__, time_cycle, {
-      'image_size': 128, 'batch_size': 8, 'width': 64, 'blocks': 4, 'style_size': 8, 'mlp': 256,
-      'mask_depth': 6, 'critic_width': 64, 'critic_depth': 6, 'critic_every': 5, 'attributes': 4,
-      'steps': 5})
+  twin_command.main(
+    __doc__,
+    time_cycle,
+    {
+      'image_size': 128,
+      'batch_size': 8,
+      'width': 64,
+      'blocks': 4,
+      'style_size': 8,
+      'mlp': 256,
+      'mask_depth': 6,
+      'critic_width': 64,
+      'critic_depth': 6,
+      'critic_every': 5,
+      'attributes': 4,
+      'steps': 5,
+    },
+  )
 
 
 if __name__ == '__main__':

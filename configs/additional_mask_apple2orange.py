@@ -25,8 +25,13 @@ from maskgan_jax.recipes import additional_mask as settings
 
 def get_config(argument: str = ''):
   size = 256 if '256' in argument.split(',') else 64
-  config, chosen = settings.default(argument, size=size, values=(0.01, 0.1, 1), pictures=1_019,
-                                    more=('64', '256', 'folder'))
+  config, chosen = settings.default(
+    argument,
+    size=size,
+    values=(0.01, 0.1, 1),
+    pictures=1_019,
+    more=('64', '256', 'folder'),
+  )
   run_config.exclusive(chosen, ('64', '256'))
   settings.photographs(config, chosen, 'apple2orange')
   return settings.finish(config, chosen)

@@ -25,14 +25,21 @@ from maskgan_jax.recipes import egsc_it as recipe
 
 
 def get_config(argument: str = ''):
-  config, chosen = settings.default(argument, size=28, values=(0.01, 0.1, 1),
-                                    more=('quick', 'embedded', 'tfds'))
+  config, chosen = settings.default(
+    argument, size=28, values=(0.01, 0.1, 1), more=('quick', 'embedded', 'tfds')
+  )
   experiment = recipe.DIGITS_SINGLE
   config.update(batch_size=experiment.batch_size, num_steps=experiment.iterations)
   recipe.digits(config, chosen, 'single', ())
   config.evaluators = ('similarity', 'changes')
-  config.data.update(flip=True, zoom_probability=0.5, zoom_least=0.8, load_size=0, test_whole=False,
-                     own_test=True)
+  config.data.update(
+    flip=True,
+    zoom_probability=0.5,
+    zoom_least=0.8,
+    load_size=0,
+    test_whole=False,
+    own_test=True,
+  )
   config.model.discriminator = 'patch'  # DCGAN's takes powers of 2
   if 'cyclegan' not in chosen:
     config.model.mask_range = 2.0

@@ -21,7 +21,8 @@ from maskgan_jax.recipes import additional_mask as settings
 
 
 def get_config(argument: str = ''):
-  config, chosen = settings.default(argument, size=256, values=(0.01, 0.1, 1), pictures=1_334,
-                                    more=('folder',))
+  config, chosen = settings.default(
+    argument, size=256, values=(0.01, 0.1, 1), pictures=1_334, more=('folder',)
+  )
   settings.photographs(config, chosen, 'horse2zebra')
   return settings.finish(config, chosen)

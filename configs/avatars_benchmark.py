@@ -25,7 +25,14 @@ from maskgan_jax.recipes import egsc_it as egsc_it_settings
 
 METHODS = ('content_transfer', 'lomit', 'egsc_it', 'additional_mask', 'cyclegan')
 TASKS = ('glasses', 'hair_color')
-COLORS = ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Gray_Hair', 'Pink_Hair', 'Red_Hair')
+COLORS = (
+  'Black_Hair',
+  'Blond_Hair',
+  'Brown_Hair',
+  'Gray_Hair',
+  'Pink_Hair',
+  'Red_Hair',
+)
 _ATTRIBUTES = ('Eyeglasses', 'Facial_Hair', 'Smiling', 'Wearing_Hat', *COLORS)
 
 
@@ -42,10 +49,26 @@ def get_config(argument: str = ''):
   config.evaluation_batch_size = 50
   config.evaluation_pairs = 2_000
   config.evaluators = (
-      'masks', 'truth', 'changes', 'similarity', 'accuracy', 'identity', 'speed')
-  config.data.update(source='avatars', keep_aspect=True, flip=True, zoom_probability=0.0,
-                     load_size=0, fixed_pairs=False, test_whole=False, own_test=True,
-                     num_validation=600, num_test=4_500)
+    'masks',
+    'truth',
+    'changes',
+    'similarity',
+    'accuracy',
+    'identity',
+    'speed',
+  )
+  config.data.update(
+    source='avatars',
+    keep_aspect=True,
+    flip=True,
+    zoom_probability=0.0,
+    load_size=0,
+    fixed_pairs=False,
+    test_whole=False,
+    own_test=True,
+    num_validation=600,
+    num_test=4_500,
+  )
   if task == 'glasses':
     config.data.update(a='~Eyeglasses', b='Eyeglasses', transfer=('Eyeglasses',))
     config.data.num_train = 4_800 if quick else 20_000
@@ -62,12 +85,18 @@ def get_config(argument: str = ''):
 def _content_transfer(quick):
   """The authors' weights for glasses; quick is configs/quickstart.py."""
   config = run_config.default('content_transfer')
-  config.model.removal_code = 'zeros'  # the paper's removal: the authors' code adds noise
+  config.model.removal_code = (
+    'zeros'  # the paper's removal: the authors' code adds noise
+  )
   config.weights.update(content_transfer.weights('glasses'))
   config.update(batch_size=32, num_steps=1_500 if quick else 30_000)
   if quick:
-    config.model.update(width=16, depth=4, separate_channels=16, discriminator_width=128)
-    config.optimizers.autoencoder.update(learning_rate=1e-3, schedule='linear', schedule_start=800)
+    config.model.update(
+      width=16, depth=4, separate_channels=16, discriminator_width=128
+    )
+    config.optimizers.autoencoder.update(
+      learning_rate=1e-3, schedule='linear', schedule_start=800
+    )
     config.optimizers.discriminator.learning_rate = 5e-4
   else:
     config.model.update(width=32, depth=5, separate_channels=25)
@@ -78,12 +107,21 @@ def _lomit(quick):
   """The IJCAI paper's, as in configs/avatars_hair_color.py."""
   config = run_config.default('lomit')
   config.variant = 'ijcai'
-  config.model.update(similarity_reduction='mean', size_reduction='mean', style_scale='exp_half')
+  config.model.update(
+    similarity_reduction='mean', size_reduction='mean', style_scale='exp_half'
+  )
   config.update(batch_size=16 if quick else 8, num_steps=3_000 if quick else 100_000)
   config.model.critic_depth = 4 if quick else 5
   if quick:
-    config.model.update(width=16, blocks=2, mlp=64, mask_depth=4, outer_convolutions=False,
-                        critic_width=32, critic_every=2)
+    config.model.update(
+      width=16,
+      blocks=2,
+      mlp=64,
+      mask_depth=4,
+      outer_convolutions=False,
+      critic_width=32,
+      critic_every=2,
+    )
     for player in config.optimizers.values():
       player.update(learning_rate=3e-4, schedule='linear', schedule_start=2_000)
   return config
@@ -110,7 +148,8 @@ def _egsc_it(quick):
 def _additional_mask(quick, argument=''):
   """The paper's for small pictures, lambda_r = 1."""
   config, chosen = additional_mask_settings.default(
-      argument, size=64, values=(0.01, 1, 10), pictures=10_000)
+    argument, size=64, values=(0.01, 1, 10), pictures=10_000
+  )
   if quick:
     config.model.update(width=16, blocks=3, discriminator_width=16)
     config.update(batch_size=16, num_steps=3_000)
@@ -127,9 +166,9 @@ def _cyclegan(quick):
 
 
 _SETTINGS = {
-    'content_transfer': _content_transfer,
-    'lomit': _lomit,
-    'egsc_it': _egsc_it,
-    'additional_mask': _additional_mask,
-    'cyclegan': _cyclegan,
+  'content_transfer': _content_transfer,
+  'lomit': _lomit,
+  'egsc_it': _egsc_it,
+  'additional_mask': _additional_mask,
+  'cyclegan': _cyclegan,
 }

@@ -19,15 +19,27 @@ def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, ('64', '128'))
   config = run_config.default('content_transfer')
   config.data.keep_aspect = True  # of one's own pictures, given to translate
-  config.data.update(source='avatars', a='~Facial_Hair', b='Facial_Hair', num_train=20_000,
-                     num_validation=1_000, num_test=2_000)
+  config.data.update(
+    source='avatars',
+    a='~Facial_Hair',
+    b='Facial_Hair',
+    num_train=20_000,
+    num_validation=1_000,
+    num_test=2_000,
+  )
   config.weights.update(content_transfer.weights('facial_hair'))
-  config.model.removal_code = 'zeros'  # the paper's removal: the authors' code adds noise
+  config.model.removal_code = (
+    'zeros'  # the paper's removal: the authors' code adds noise
+  )
   if '128' in chosen:
     config.update(image_size=128, num_steps=150_000)
   else:
     config.update(image_size=64, num_steps=30_000)
     config.model.update(width=32, depth=5, separate_channels=25)
-  config.update(checkpoint_every=2_500, sample_every=2_500, evaluate_every=5_000,
-                best_metric='mask_iou')
+  config.update(
+    checkpoint_every=2_500,
+    sample_every=2_500,
+    evaluate_every=5_000,
+    best_metric='mask_iou',
+  )
   return run_config.finish(config, chosen)

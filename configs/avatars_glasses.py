@@ -23,22 +23,37 @@ def get_config(argument: str = ''):
   size = run_config.exclusive(chosen, ('64', '128', 'narrow'))
   config = run_config.default('content_transfer')
   config.data.keep_aspect = True  # of one's own pictures, given to translate
-  config.data.update(source='avatars', a='~Eyeglasses', b='Eyeglasses', num_train=20_000,
-                     num_validation=1_000, num_test=2_000)
+  config.data.update(
+    source='avatars',
+    a='~Eyeglasses',
+    b='Eyeglasses',
+    num_train=20_000,
+    num_validation=1_000,
+    num_test=2_000,
+  )
   config.weights.update(content_transfer.weights('glasses'))
-  config.model.removal_code = 'zeros'  # the paper's removal: the authors' code adds noise
+  config.model.removal_code = (
+    'zeros'  # the paper's removal: the authors' code adds noise
+  )
   if size == '128':
     config.update(image_size=128, num_steps=150_000)
   else:
     config.update(image_size=64, num_steps=30_000)
     config.model.update(width=32, depth=5, separate_channels=25)
-  config.update(checkpoint_every=2_500, sample_every=2_500, evaluate_every=5_000,
-                best_metric='mask_iou')
+  config.update(
+    checkpoint_every=2_500,
+    sample_every=2_500,
+    evaluate_every=5_000,
+    best_metric='mask_iou',
+  )
   if size == 'narrow':
     config.model.update(width=16, separate_channels=16, discriminator_width=128)
-    config.optimizers.autoencoder.update(learning_rate=1e-3, schedule='linear',
-                                         schedule_start=2_000)
+    config.optimizers.autoencoder.update(
+      learning_rate=1e-3, schedule='linear', schedule_start=2_000
+    )
     config.optimizers.discriminator.learning_rate = 5e-4
-    config.update(num_steps=4_000, checkpoint_every=1_000, sample_every=1_000, evaluate_every=0)
+    config.update(
+      num_steps=4_000, checkpoint_every=1_000, sample_every=1_000, evaluate_every=0
+    )
     config.data.update(num_train=8_000, num_validation=600, num_test=600)
   return run_config.finish(config, chosen)

@@ -16,7 +16,14 @@ has the authors' networks, size and schedule.
 
 from maskgan_jax import config as run_config
 
-COLORS = ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Gray_Hair', 'Pink_Hair', 'Red_Hair')
+COLORS = (
+  'Black_Hair',
+  'Blond_Hair',
+  'Brown_Hair',
+  'Gray_Hair',
+  'Pink_Hair',
+  'Red_Hair',
+)
 
 
 def get_config(argument: str = ''):
@@ -24,17 +31,40 @@ def get_config(argument: str = ''):
   config = run_config.default('lomit')
   config.variant = 'ijcai'
   # Means over pixels, as in the authors' code, whose weights these are; scales stay positive.
-  config.model.update(similarity_reduction='mean', size_reduction='mean', style_scale='exp_half')
-  config.data.update(source='avatars', a='~Bald & ~Wearing_Hat', b='~Bald & ~Wearing_Hat',
-                     attributes=COLORS, transfer=('hair_color',), keep_aspect=True,
-                     num_train=8_000, num_validation=300, num_test=600)
+  config.model.update(
+    similarity_reduction='mean', size_reduction='mean', style_scale='exp_half'
+  )
+  config.data.update(
+    source='avatars',
+    a='~Bald & ~Wearing_Hat',
+    b='~Bald & ~Wearing_Hat',
+    attributes=COLORS,
+    transfer=('hair_color',),
+    keep_aspect=True,
+    num_train=8_000,
+    num_validation=300,
+    num_test=600,
+  )
   if '128' in chosen:
     config.update(image_size=128, batch_size=8, num_steps=200_000)
   else:
-    config.update(image_size=64, batch_size=8, num_steps=4_000, checkpoint_every=1_000,
-                  sample_every=1_000)
-    config.model.update(width=16, blocks=2, mlp=64, mask_depth=4, outer_convolutions=False,
-                        critic_width=32, critic_depth=5, critic_every=2)
+    config.update(
+      image_size=64,
+      batch_size=8,
+      num_steps=4_000,
+      checkpoint_every=1_000,
+      sample_every=1_000,
+    )
+    config.model.update(
+      width=16,
+      blocks=2,
+      mlp=64,
+      mask_depth=4,
+      outer_convolutions=False,
+      critic_width=32,
+      critic_depth=5,
+      critic_every=2,
+    )
     for player in config.optimizers.values():
       player.update(learning_rate=3e-4, schedule='linear', schedule_start=2_500)
   return run_config.finish(config, chosen)

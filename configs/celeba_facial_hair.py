@@ -27,27 +27,34 @@ from maskgan_jax.methods import content_transfer
 
 # The rows of Table 7 after the first: the keys that differ.
 ABLATIONS = {
-    'no_recon2_a': {'weights.recon2_a': 0.0},
-    'no_recon2_b': {'weights.recon2_b': 0.0},
-    'no_cycle': {'weights.cycle': 0.0},
-    'no_recon1_b': {'weights.recon1_b': 0.0},
-    'no_recon1_a': {'weights.recon1_a': 0.0},
-    'no_domain_confusion': {'weights.domain_confusion': 0.0},
-    'l2_regularizer': {'weights.recon2_a': 0.0, 'weights.recon2_b': 0.0, 'weights.mask_l2': 0.7},
-    'l2_recon1': {'norms.recon1': 'l2'},
-    'l2_recon2': {'norms.recon2': 'l2'},
+  'no_recon2_a': {'weights.recon2_a': 0.0},
+  'no_recon2_b': {'weights.recon2_b': 0.0},
+  'no_cycle': {'weights.cycle': 0.0},
+  'no_recon1_b': {'weights.recon1_b': 0.0},
+  'no_recon1_a': {'weights.recon1_a': 0.0},
+  'no_domain_confusion': {'weights.domain_confusion': 0.0},
+  'l2_regularizer': {
+    'weights.recon2_a': 0.0,
+    'weights.recon2_b': 0.0,
+    'weights.mask_l2': 0.7,
+  },
+  'l2_recon1': {'norms.recon1': 'l2'},
+  'l2_recon2': {'norms.recon2': 'l2'},
 }
 
 
 def get_config(argument: str = ''):
-  chosen = run_config.parse_argument(argument, ('official', 'paper', *ABLATIONS, 'to_women'))
+  chosen = run_config.parse_argument(
+    argument, ('official', 'paper', *ABLATIONS, 'to_women')
+  )
   config = run_config.default('content_transfer')
   config.update(image_size=128, batch_size=32, num_steps=150_000)
   config.weights.update(content_transfer.weights('facial_hair'))
   config.data.update(source='celeba', path='data/celeba', flip=True)
   config.data.update(
-      a='Male & No_Beard & ~5_o_Clock_Shadow & ~Mustache & ~Goatee',
-      b='Male & ~5_o_Clock_Shadow & (Mustache | Goatee | ~No_Beard)')
+    a='Male & No_Beard & ~5_o_Clock_Shadow & ~Mustache & ~Goatee',
+    b='Male & ~5_o_Clock_Shadow & (Mustache | Goatee | ~No_Beard)',
+  )
   if 'paper' in chosen:
     config.variant = 'paper'
     config.data.update(own_splits=False, test_fraction=0.08, validation_fraction=0.02)

@@ -21,13 +21,18 @@ from maskgan_jax import config as run_config
 from maskgan_jax.recipes import lomit as recipe
 
 # In the authors' order.
-PARTS = {'Mustache': 'facial_hair', 'No_Beard': 'facial_hair', 'Male': 'gender',
-         'Goatee': 'facial_hair'}
+PARTS = {
+  'Mustache': 'facial_hair',
+  'No_Beard': 'facial_hair',
+  'Male': 'gender',
+  'Goatee': 'facial_hair',
+}
 
 
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(
-      argument, ('official', 'ijcai', 'iclr', 'facial_hair', 'gender'))
+    argument, ('official', 'ijcai', 'iclr', 'facial_hair', 'gender')
+  )
   parts = chosen & {'facial_hair', 'gender'} or {'facial_hair', 'gender'}
   config = run_config.default('lomit')
   recipe.apply(config, run_config.variant(chosen, 'official'), 'facial_hair_gender')

@@ -18,14 +18,25 @@ CelebA's attributes.
 from maskgan_jax import config as run_config
 from maskgan_jax.recipes import egsc_it as recipe
 
-LABELS = ('Bangs', 'Black_Hair', 'Blond_Hair', 'Eyeglasses', 'Heavy_Makeup', 'Male',
-          'Mouth_Slightly_Open', 'No_Beard', 'Smiling', 'Wearing_Hat')
+LABELS = (
+  'Bangs',
+  'Black_Hair',
+  'Blond_Hair',
+  'Eyeglasses',
+  'Heavy_Makeup',
+  'Male',
+  'Mouth_Slightly_Open',
+  'No_Beard',
+  'Smiling',
+  'Wearing_Hat',
+)
 
 
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, (*recipe.ARGUMENTS, 'labels'))
   config = recipe.default(recipe.CELEBA_GENDER, chosen)
   recipe.photographs(config, chosen, LABELS)
-  config.data.update(source='celeba', path='data/celeba', a='Male', b='~Male',
-                     crop='box:20,0,198,178')
+  config.data.update(
+    source='celeba', path='data/celeba', a='Male', b='~Male', crop='box:20,0,198,178'
+  )
   return recipe.finish(config, chosen, 'celeba_gender')

@@ -29,8 +29,12 @@ def get_config(argument: str = ''):
   config.data.update(source='celeba', path='data/celeba', flip=True)
   config.data.update(a='~Eyeglasses', b='Eyeglasses')
   if 'to_men' in chosen:
-    config.data.update(a='~Male & ~Eyeglasses', b='~Male & Eyeglasses',
-                       test_a='Male & ~Eyeglasses', test_b='Male & Eyeglasses')
+    config.data.update(
+      a='~Male & ~Eyeglasses',
+      b='~Male & Eyeglasses',
+      test_a='Male & ~Eyeglasses',
+      test_b='Male & Eyeglasses',
+    )
   if 'paper' in chosen:
     config.variant = 'paper'
     config.data.update(own_splits=False, test_fraction=0.08, validation_fraction=0.02)

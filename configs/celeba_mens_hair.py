@@ -29,11 +29,13 @@ def get_config(argument: str = ''):
     config.variant = 'paper'
     config.data.update(own_splits=False, test_fraction=0.08, validation_fraction=0.02)
     config.data.update(
-        a='Male & Bald & ~Wearing_Hat',
-        b='Male & ~Bald & ~Wearing_Hat & (Black_Hair | Brown_Hair)')
+      a='Male & Bald & ~Wearing_Hat',
+      b='Male & ~Bald & ~Wearing_Hat & (Black_Hair | Brown_Hair)',
+    )
   else:
     config.data.test_first = 64  # of each domain, the authors' rule
     config.data.update(
-        a='Male & Bald & ~Wearing_Hat & ~Receding_Hairline & ~Gray_Hair',
-        b='Male & ~Bald & ~Wearing_Hat & ~Young')
+      a='Male & Bald & ~Wearing_Hat & ~Receding_Hairline & ~Gray_Hair',
+      b='Male & ~Bald & ~Wearing_Hat & ~Young',
+    )
   return run_config.finish(config, chosen)

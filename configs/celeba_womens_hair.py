@@ -24,7 +24,9 @@ def get_config(argument: str = ''):
   config.update(image_size=128, batch_size=32, num_steps=150_000)
   config.weights.update(content_transfer.weights('womens_hair'))
   config.data.update(source='celeba', path='data/celeba', flip=True)
-  config.data.update(a='~Male & Blond_Hair & ~Black_Hair', b='~Male & Black_Hair & ~Blond_Hair')
+  config.data.update(
+    a='~Male & Blond_Hair & ~Black_Hair', b='~Male & Black_Hair & ~Blond_Hair'
+  )
   if 'paper' in chosen:
     config.variant = 'paper'
     config.data.update(own_splits=False, test_fraction=0.08, validation_fraction=0.02)

@@ -29,12 +29,24 @@ from maskgan_jax.recipes import additional_mask as settings
 
 
 def get_config(argument: str = ''):
-  config, chosen = settings.default(argument, size=64, values=(0.01, 1, 10), pictures=2_500,
-                                    beyond=(200,),
-                                    more=('supervised', 'colors', 'several', 'quick'))
+  config, chosen = settings.default(
+    argument,
+    size=64,
+    values=(0.01, 1, 10),
+    pictures=2_500,
+    beyond=(200,),
+    more=('supervised', 'colors', 'several', 'quick'),
+  )
   kind = run_config.exclusive(chosen, ('colors', 'several'))
-  config.data.update(source='circle_square', name=kind or 'plain', a='~Square', b='Square',
-                     load_size=0, test_whole=False, own_test=True)
+  config.data.update(
+    source='circle_square',
+    name=kind or 'plain',
+    a='~Square',
+    b='Square',
+    load_size=0,
+    test_whole=False,
+    own_test=True,
+  )
   if kind and 'cyclegan' not in chosen:
     config.model.mask_range = 2.0
   config.evaluators = ('changes', 'similarity')

@@ -20,13 +20,17 @@ as in configs/digits_single.py, with 4,000 pictures of each domain.
 from maskgan_jax import config as run_config
 from maskgan_jax.recipes import egsc_it as recipe
 
-LABELS = ('Colored', 'Background_white',
-          *(f'Digit_{digit}_{half}' for digit in range(10) for half in ('top', 'left')))
+LABELS = (
+  'Colored',
+  'Background_white',
+  *(f'Digit_{digit}_{half}' for digit in range(10) for half in ('top', 'left')),
+)
 
 
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(
-      argument, (*recipe.ARGUMENTS, 'quick', 'embedded', 'tfds', 'imagenet'))
+    argument, (*recipe.ARGUMENTS, 'quick', 'embedded', 'tfds', 'imagenet')
+  )
   config = recipe.default(recipe.DIGITS_MULTIPLE, chosen)
   recipe.digits(config, chosen, 'multiple', LABELS)
   if 'quick' in chosen:

@@ -33,11 +33,14 @@ LABELS = tuple(f'Digit_{digit}' for digit in range(10))
 
 def get_config(argument: str = ''):
   chosen = run_config.parse_argument(
-      argument, (*recipe.ARGUMENTS, 'quick', 'embedded', 'tfds', 'imagenet'))
+    argument, (*recipe.ARGUMENTS, 'quick', 'embedded', 'tfds', 'imagenet')
+  )
   config = recipe.default(recipe.DIGITS_SINGLE, chosen)
   recipe.digits(config, chosen, 'single', LABELS)
-  config.data.apart = ('Digit_0 | Digit_1 | Digit_2 | Digit_3 | Digit_4',  # seen in every colour
-                       'Digit_5 | Digit_6 | Digit_7 | Digit_8 | Digit_9')  # red on green only
+  config.data.apart = (
+    'Digit_0 | Digit_1 | Digit_2 | Digit_3 | Digit_4',  # seen in every colour
+    'Digit_5 | Digit_6 | Digit_7 | Digit_8 | Digit_9',
+  )  # red on green only
   if 'quick' in chosen:
     recipe.quick(config)
   return recipe.finish(config, chosen, 'digits_single')

@@ -21,8 +21,9 @@ from maskgan_jax.recipes import additional_mask as settings
 
 
 def get_config(argument: str = ''):
-  config, chosen = settings.default(argument, size=256, values=(0.001, 1, 100), pictures=2_492,
-                                    more=('folder',))
+  config, chosen = settings.default(
+    argument, size=256, values=(0.001, 1, 100), pictures=2_492, more=('folder',)
+  )
   if 'folder' in chosen:
     config.data.update(source='folder', path='data/dog2cat')
   else:

@@ -29,9 +29,17 @@ def get_config(argument: str = ''):
   chosen = run_config.parse_argument(argument, ('official', 'ijcai', 'iclr'))
   config = run_config.default('lomit')
   recipe.apply(config, run_config.variant(chosen, 'official'), 'hair_smile')
-  config.data.update(source='csv', path='data/emotionet', a='', b='',
-                     attributes_file='data/emotionet/attributes.csv',
-                     attributes=tuple(f'AU{number}' for number in ACTION_UNITS), flip=True,
-                     num_train=200_000, num_test=2_000,
-                     test_fraction=0.01, validation_fraction=0.001)
+  config.data.update(
+    source='csv',
+    path='data/emotionet',
+    a='',
+    b='',
+    attributes_file='data/emotionet/attributes.csv',
+    attributes=tuple(f'AU{number}' for number in ACTION_UNITS),
+    flip=True,
+    num_train=200_000,
+    num_test=2_000,
+    test_fraction=0.01,
+    validation_fraction=0.001,
+  )
   return run_config.finish(config, chosen)

@@ -21,5 +21,4 @@ from maskgan_jax.recipes import egsc_it as recipe
 
 
 def get_config(argument: str = ''):
-  return recipe.street_views(recipe.GTA5_CITYSCAPES, argument,
-                                       'gta5_cityscapes')
+  return recipe.street_views(recipe.GTA5_CITYSCAPES, argument, 'gta5_cityscapes')

@@ -22,7 +22,12 @@ from maskgan_jax.recipes import additional_mask as settings
 
 
 def get_config(argument: str = ''):
-  config, chosen = settings.default(argument, size=256, values=(0.01, 0.1, 1), pictures=1_096,
-                                    more=('folder', 'supervised'))
+  config, chosen = settings.default(
+    argument,
+    size=256,
+    values=(0.01, 0.1, 1),
+    pictures=1_096,
+    more=('folder', 'supervised'),
+  )
   settings.photographs(config, chosen, 'maps')
   return settings.finish(config, chosen)

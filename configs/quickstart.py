@@ -23,11 +23,24 @@ def get_config(argument: str = ''):
   config.log_every = 50
   config.checkpoint_every = 500
   config.sample_every = 500
-  config.model.update(width=16, depth=4, separate_channels=16, discriminator_width=128,
-                      removal_code='zeros')  # the paper's removal: the authors' code adds noise
-  config.optimizers.autoencoder.update(learning_rate=1e-3, schedule='linear', schedule_start=800)
+  config.model.update(
+    width=16,
+    depth=4,
+    separate_channels=16,
+    discriminator_width=128,
+    removal_code='zeros',
+  )  # the paper's removal: the authors' code adds noise
+  config.optimizers.autoencoder.update(
+    learning_rate=1e-3, schedule='linear', schedule_start=800
+  )
   config.optimizers.discriminator.learning_rate = 5e-4
   config.data.keep_aspect = True  # of one's own pictures, given to translate
-  config.data.update(source='avatars', a='~Eyeglasses', b='Eyeglasses', num_train=4_800,
-                     num_validation=600, num_test=600)
+  config.data.update(
+    source='avatars',
+    a='~Eyeglasses',
+    b='Eyeglasses',
+    num_train=4_800,
+    num_validation=600,
+    num_test=600,
+  )
   return run_config.finish(config, chosen)

@@ -20,14 +20,19 @@ _TABLE = flags.DEFINE_list('table', [], 'Tables, e.g. egsc_it/2, with commas bet
 _SEEDS = flags.DEFINE_integer('seeds', 1, 'Number of seeds, from 0 on.', lower_bound=1)
 _ROOT = flags.DEFINE_string('root', 'runs', 'The folder of all runs.')
 _ADD = flags.DEFINE_string('add', '', "Arguments added to every config's, e.g. quick.")
-_INDEX = flags.DEFINE_integer('index', None, 'Only this job; the first is 0.', lower_bound=0)
-_RUN = flags.DEFINE_bool('run', False, 'Starts the job instead of printing it; with --index.')
+_INDEX = flags.DEFINE_integer(
+  'index', None, 'Only this job; the first is 0.', lower_bound=0
+)
+_RUN = flags.DEFINE_bool(
+  'run', False, 'Starts the job instead of printing it; with --index.'
+)
 _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'As the flag of train.')
 
 
 def commands(tables, seeds: int, root: str, add: str = '') -> list[list[str]]:
   """Returns the command of each job; UserError if a table is unknown."""
   from maskgan_jax.tables import papers, plans
+
   command_by_folder = {}  # tables may share a job
   for name in tables:
     for plan in plans.plan(papers.get(name), add).values():
@@ -37,8 +42,12 @@ def commands(tables, seeds: int, root: str, add: str = '') -> list[list[str]]:
       for seed in range(seeds):
         folder = plans.folder(root, plan.resolved_path, seed)
         command_by_folder[folder] = [
-            '-m', 'maskgan_jax.train', f'--config={plan.resolved_path}', f'--workdir={folder}',
-            f'--config.seed={seed}']
+          '-m',
+          'maskgan_jax.train',
+          f'--config={plan.resolved_path}',
+          f'--workdir={folder}',
+          f'--config.seed={seed}',
+        ]
   return list(command_by_folder.values())
 
 
@@ -54,8 +63,9 @@ def main() -> None:
       print(shlex.join(['python', *job]))
     return
   if _INDEX.value >= len(jobs):
-    raise errors.UserError(f'--index={_INDEX.value}: there are {len(jobs)} jobs, the last is '
-                           f'{len(jobs) - 1}')
+    raise errors.UserError(
+      f'--index={_INDEX.value}: there are {len(jobs)} jobs, the last is {len(jobs) - 1}'
+    )
   job = jobs[_INDEX.value]
   if _RUN.value:
     os.execv(sys.executable, [sys.executable, *job])

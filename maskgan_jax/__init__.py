@@ -11,7 +11,10 @@ def _dies_of_ctrl_c() -> None:
   import os
   import signal
   import sys
-  if sys.argv[:1] != ['-m'] or not any(part.startswith('maskgan_jax.') for part in sys.orig_argv):
+
+  if sys.argv[:1] != ['-m'] or not any(
+    part.startswith('maskgan_jax.') for part in sys.orig_argv
+  ):
     return
   if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
@@ -30,7 +33,10 @@ def _with_huge_pages() -> None:
   import os
   import signal
   import sys
-  if sys.argv[:1] != ['-m'] or sys.platform != 'linux' or 'GLIBC_TUNABLES' in os.environ:
+
+  if (
+    sys.argv[:1] != ['-m'] or sys.platform != 'linux' or 'GLIBC_TUNABLES' in os.environ
+  ):
     return  # not while Python looks for the command to run
   if not any(part.startswith('maskgan_jax.') for part in sys.orig_argv):
     return
@@ -40,8 +46,11 @@ def _with_huge_pages() -> None:
         return
     # A Ctrl-C while Python itself starts again waits for `_dies_of_ctrl_c`.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.execve(sys.executable, sys.orig_argv,
-              {**os.environ, 'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'})
+    os.execve(
+      sys.executable,
+      sys.orig_argv,
+      {**os.environ, 'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'},
+    )
   except OSError:
     pass  # commands work without large pages, only more slowly
   finally:

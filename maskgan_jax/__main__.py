@@ -33,8 +33,11 @@ def main() -> None:
       print(f'  {name:20} {line}')
     return
   if verb not in line_by_verb:
-    print(f'error: unknown verb {verb!r}{errors.nearest(verb, line_by_verb)}; verbs: '
-          f'{", ".join(line_by_verb)}', file=sys.stderr)
+    print(
+      f'error: unknown verb {verb!r}{errors.nearest(verb, line_by_verb)}; verbs: '
+      f'{", ".join(line_by_verb)}',
+      file=sys.stderr,
+    )
     sys.exit(2)
   os.execv(sys.executable, [sys.executable, '-m', f'maskgan_jax.{verb}', *sys.argv[2:]])
 

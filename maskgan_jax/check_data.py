@@ -1,6 +1,6 @@
 """Says what a config's data holds and what is wrong with it, and draws a contact sheet.
 
-  python -m maskgan_jax.check_data --config=configs/quickstart.py --output=check_data.png
+python -m maskgan_jax.check_data --config=configs/quickstart.py --output=check_data.png
 """
 
 import collections
@@ -15,7 +15,14 @@ import numpy as np
 
 from maskgan_jax import cli, errors, files
 from maskgan_jax import config as run_config
-from maskgan_jax.data import evaluation, images, pipeline, predicates, transforms, unused
+from maskgan_jax.data import (
+  evaluation,
+  images,
+  pipeline,
+  predicates,
+  transforms,
+  unused,
+)
 from maskgan_jax.data.records import SPLITS
 from maskgan_jax.runs import pictures
 
@@ -24,28 +31,30 @@ _FLAT = 2  # levels of 255 within which a picture is of one colour; lossy format
 _DIM = 64  # of 255: the highest level of 14-bit data in files of 16 bits
 _SHEET_PAIRS = 6
 _KINDS = {  # of the report's lists of pictures: what is wrong with them
-    'unreadable': 'cannot be read',
-    'unfit': 'are smaller than the crop',
-    'constant': 'are of one colour',
-    'cut': 'are so large that the crop, which is in stored pixels, leaves less than half as much '
-           'of them as of others',
-    'bad_masks': 'have a mask that does not fit',
+  'unreadable': 'cannot be read',
+  'unfit': 'are smaller than the crop',
+  'constant': 'are of one colour',
+  'cut': 'are so large that the crop, which is in stored pixels, leaves less than half as much '
+  'of them as of others',
+  'bad_masks': 'have a mask that does not fit',
 }
 _ROWS = {  # of the contact sheet: names in a batch, and titles
-    'a': 'a',
-    'b': 'b',
-    'a_mask': "a's mask",
-    'b_mask': "b's mask",
-    'truth_ab': 'a after b',
-    'truth_ab_mask': 'what changed',
-    'truth_ba': 'b without it, or after a',
-    'b_erase': 'to erase in b',
-    'truth_ab_erased': 'a after b, erased',
-    'a_erase': 'what that leaves as in a',
+  'a': 'a',
+  'b': 'b',
+  'a_mask': "a's mask",
+  'b_mask': "b's mask",
+  'truth_ab': 'a after b',
+  'truth_ab_mask': 'what changed',
+  'truth_ba': 'b without it, or after a',
+  'b_erase': 'to erase in b',
+  'truth_ab_erased': 'a after b, erased',
+  'a_erase': 'what that leaves as in a',
 }
 
 
-def check(config: ml_collections.ConfigDict, output: str = '', *, max_images: int = 0) -> dict:
+def check(
+  config: ml_collections.ConfigDict, output: str = '', *, max_images: int = 0
+) -> dict:
   """Reads the data of a config and writes a contact sheet to `output` ('' for none).
 
   Args:
@@ -72,15 +81,18 @@ def check(config: ml_collections.ConfigDict, output: str = '', *, max_images: in
       places_by_pixels[pixels].add((split, name))
 
   report = {
-      'data': data.describe(),
-      'splits': splits,
-      'labels': _labels(data),
-      'duplicates': _duplicates(places_by_pixels),
-      'usable': _trainable(examined['train', 'a']) and _trainable(examined['train', 'b']),
-      'refused': [split for split in SPLITS if _refused(split, splits[split])],
+    'data': data.describe(),
+    'splits': splits,
+    'labels': _labels(data),
+    'duplicates': _duplicates(places_by_pixels),
+    'usable': _trainable(examined['train', 'a']) and _trainable(examined['train', 'b']),
+    'refused': [split for split in SPLITS if _refused(split, splits[split])],
   }
-  report['problems'] = [*_problems_of_domains(splits), *_problems_of_splits(data, report),
-                        *_leaks(places_by_pixels)]
+  report['problems'] = [
+    *_problems_of_domains(splits),
+    *_problems_of_splits(data, report),
+    *_leaks(places_by_pixels),
+  ]
   rows = _sheet_rows(data, examined)
   report['output'] = _save_sheet(output, rows)
   return report
@@ -93,8 +105,9 @@ def _spread(members: np.ndarray, max_images: int) -> np.ndarray:
   return members[np.linspace(0, len(members) - 1, max_images).astype(int)]
 
 
-def _examine_all(data: pipeline.Data, transform: transforms.Transform, max_images: int
-                 ) -> dict[tuple[str, str], '_Examined']:
+def _examine_all(
+  data: pipeline.Data, transform: transforms.Transform, max_images: int
+) -> dict[tuple[str, str], '_Examined']:
   """Reads the pictures of every split and domain."""
   examined = {}
   for split in SPLITS:
@@ -139,6 +152,7 @@ class _Examined:
     highest: level, of 255.
     usable: record numbers of pictures without any of these faults.
   """
+
   count: int = 0
   read: int = 0
   unreadable: list[str] = dataclasses.field(default_factory=list)
@@ -146,7 +160,8 @@ class _Examined:
   bad_masks: list[str] = dataclasses.field(default_factory=list)
   constant: list[str] = dataclasses.field(default_factory=list)
   names_by_levels: dict[str, list[str]] = dataclasses.field(
-      default_factory=lambda: collections.defaultdict(list))
+    default_factory=lambda: collections.defaultdict(list)
+  )
   pixels: list[tuple[bytes, str]] = dataclasses.field(default_factory=list)
   shares: dict[str, float] = dataclasses.field(default_factory=dict)
   sizes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -160,19 +175,19 @@ class _Examined:
     """Returns the part of the report about these pictures."""
     least = max(self.shares.values(), default=0) / 2
     return {
-        'count': self.count,
-        'read': self.read,
-        'unreadable': self.unreadable,
-        'unfit': self.unfit,
-        'constant': self.constant,
-        'sizes': dict(self.sizes.most_common()),
-        'smaller': self.smaller,
-        'masks': self.masks,
-        'empty_masks': self.empty_masks,
-        'bad_masks': self.bad_masks,
-        'levels': dict(self.names_by_levels),
-        'highest': self.highest,
-        'cut': [name for name, share in self.shares.items() if share < least],
+      'count': self.count,
+      'read': self.read,
+      'unreadable': self.unreadable,
+      'unfit': self.unfit,
+      'constant': self.constant,
+      'sizes': dict(self.sizes.most_common()),
+      'smaller': self.smaller,
+      'masks': self.masks,
+      'empty_masks': self.empty_masks,
+      'bad_masks': self.bad_masks,
+      'levels': dict(self.names_by_levels),
+      'highest': self.highest,
+      'cut': [name for name, share in self.shares.items() if share < least],
     }
 
   def see(self, name: str, image: np.ndarray, input_shape: tuple[int, int]) -> bool:
@@ -194,8 +209,9 @@ class _Examined:
     return not is_flat
 
 
-def _examine(data: pipeline.Data, split: str, indices: np.ndarray,
-             transform: transforms.Transform) -> _Examined:
+def _examine(
+  data: pipeline.Data, split: str, indices: np.ndarray, transform: transforms.Transform
+) -> _Examined:
   """Reads records of a split."""
   records = data.records(split)
   pairs = data.pairs(split, indices, indices)
@@ -264,12 +280,18 @@ def _problems_of_domain(split: str, domain: str, facts: dict) -> Iterator[str]:
       yield f': {len(names)} pictures {problem}: {predicates.shortlist(names, _SHOWN)}'
   for remark, names in facts['levels'].items():
     yield f': {len(names)} pictures ({predicates.shortlist(names, _SHOWN)}) are {remark}'
-  if transforms.DARK < facts['highest'] <= _DIM:  # one such picture alone may be a night
-    yield (f': no picture has a level above {facts["highest"]} of 255; {transforms.SHALLOW}')
+  if (
+    transforms.DARK < facts['highest'] <= _DIM
+  ):  # one such picture alone may be a night
+    yield (
+      f': no picture has a level above {facts["highest"]} of 255; {transforms.SHALLOW}'
+    )
   readable = facts['read'] - len(facts['unreadable'])
   if 0 < facts['masks'] < readable and split != 'train':
-    yield (f': only {facts["masks"]} of {facts["read"]} pictures have a mask; '
-           'the others do not count where masks are measured')
+    yield (
+      f': only {facts["masks"]} of {facts["read"]} pictures have a mask; '
+      'the others do not count where masks are measured'
+    )
   if facts['masks'] and facts['empty_masks'] == facts['masks'] and domain == 'b':
     yield ': every mask is empty'
   if facts['smaller']:
@@ -281,7 +303,9 @@ def _problems_of_splits(data: pipeline.Data, report: dict) -> Iterator[str]:
   for split in SPLITS:
     a, b = data.members(split)
     common = len(np.intersect1d(a, b))
-    if common and not np.array_equal(a, b):  # one set for both is meant: labels are what differs
+    if common and not np.array_equal(
+      a, b
+    ):  # one set for both is meant: labels are what differs
       yield f'{split}: {common} pictures are in both domains'
   if report['duplicates']:
     copies = sum(len(group) - 1 for group in report['duplicates'])
@@ -301,8 +325,9 @@ def _leaks(places_by_pixels: dict) -> Iterator[str]:
     yield f'{leaks} pictures are both in training and in validation or test'
 
 
-def _sheet_rows(data: pipeline.Data, examined: dict[tuple[str, str], _Examined]
-                ) -> dict[str, list[np.ndarray]]:
+def _sheet_rows(
+  data: pipeline.Data, examined: dict[tuple[str, str], _Examined]
+) -> dict[str, list[np.ndarray]]:
   """Returns named rows of pictures: training pairs, then evaluation pairs with masks and truths."""
   rows = {}
   for split in SPLITS:
@@ -339,8 +364,10 @@ def _save_sheet(output: str, rows: dict[str, list[np.ndarray]]) -> str:
 def lines(report: dict) -> list[str]:
   """Returns the report as lines to print."""
   data = report['data']
-  text = [f'source {data["source"]} {data["place"]}'.rstrip(),
-          f'a = {data["a"] or "all"}    b = {data["b"] or "all"}']
+  text = [
+    f'source {data["source"]} {data["place"]}'.rstrip(),
+    f'a = {data["a"] or "all"}    b = {data["b"] or "all"}',
+  ]
   if (data['test_a'], data['test_b']) != (data['a'], data['b']):
     text.append(f'in validation and test: a = {data["test_a"]}    b = {data["test_b"]}')
   if data['remark']:
@@ -355,7 +382,9 @@ def lines(report: dict) -> list[str]:
     for name, shares in report['labels'].items():
       a, b = ('   -' if share is None else f'{share:4.0%}' for share in shares)
       text.append(f'  {name:{width}}  a {a}  b {b}')
-  text += [f'PROBLEM {problem}' for problem in report['problems']] or ['no problems found']
+  text += [f'PROBLEM {problem}' for problem in report['problems']] or [
+    'no problems found'
+  ]
   if report['output']:
     text.append(f'wrote {report["output"]}')
   return text
@@ -383,7 +412,9 @@ def _check_output(output: str, config_data: ml_collections.ConfigDict) -> None:
   for folder in (config_data.path, config_data.masks_path, config_data.labels_path):
     real_folder = os.path.realpath(os.path.expanduser(folder))
     if folder and os.path.realpath(output).startswith(real_folder + os.sep):
-      raise errors.UserError(f'--output={output} is a file of the data; choose another name')
+      raise errors.UserError(
+        f'--output={output} is a file of the data; choose another name'
+      )
 
 
 def refusal(report: dict, *, measures: bool) -> str:
@@ -414,6 +445,10 @@ def main() -> None:
 if __name__ == '__main__':
   run_config.define_flags()
   flags.DEFINE_string('output', unused.CONTACT_SHEET, 'Contact sheet to write, PNG.')
-  flags.DEFINE_integer('max_images', 5000, 'Pictures to read of each domain and split; 0 = all.',
-                       lower_bound=0)
+  flags.DEFINE_integer(
+    'max_images',
+    5000,
+    'Pictures to read of each domain and split; 0 = all.',
+    lower_bound=0,
+  )
   cli.run(main)

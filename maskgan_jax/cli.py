@@ -14,17 +14,24 @@ from maskgan_jax import errors, files
 
 # What helps where memory is lacking.
 TRAINING_MEMORY = (
-    'lower config.batch_size, raise config.accumulate, set config.remat=True, or '
-    'config.steps_per_dispatch=1 if it is more; if it came while measuring, lower '
-    'config.evaluation_batch_size. A run that has begun takes another remat and '
-    'steps_per_dispatch; another batch_size or accumulate needs another --workdir')
-MEASURING_MEMORY = ('lower config.evaluation_batch_size, set config.data.in_memory=never, or '
-                    'measure with fewer config.evaluators at once')
+  'lower config.batch_size, raise config.accumulate, set config.remat=True, or '
+  'config.steps_per_dispatch=1 if it is more; if it came while measuring, lower '
+  'config.evaluation_batch_size. A run that has begun takes another remat and '
+  'steps_per_dispatch; another batch_size or accumulate needs another --workdir'
+)
+MEASURING_MEMORY = (
+  'lower config.evaluation_batch_size, set config.data.in_memory=never, or '
+  'measure with fewer config.evaluators at once'
+)
 
 
-def run(main: Callable[..., None], *, config_of_workdir: bool = False,
-        positional: bool = False,
-        saves_memory: str = 'use a machine with more of it') -> None:
+def run(
+  main: Callable[..., None],
+  *,
+  config_of_workdir: bool = False,
+  positional: bool = False,
+  saves_memory: str = 'use a machine with more of it',
+) -> None:
   """Parses flags, calls `main`, exits 0, 2 (a user's mistake: one line) or 75 (preempted).
 
   Args:
@@ -33,6 +40,7 @@ def run(main: Callable[..., None], *, config_of_workdir: bool = False,
     positional: `main` takes the list of arguments that are not flags; else there may be none.
     saves_memory: what the user can do where memory is lacking.
   """
+
   def parse(argv):
     if _HELP.intersection(argv[1:]):
       _print_help()
@@ -76,19 +84,24 @@ def _print_help() -> None:
 def _parse(argv: list[str], config_of_workdir: bool, positional: bool) -> list[str]:
   """Parses flags and returns the other arguments; UserError for mistakes."""
   from maskgan_jax import config
+
   argv = [expand_home(argument) for argument in argv]
   if config_of_workdir:
     config.define_workdir_config(argv)
   arguments = config.parse_flags(argv)
   if len(arguments) > 1 and not positional:
-    raise errors.UserError(f'unexpected argument {arguments[1]!r}; flags look like --name=value')
+    raise errors.UserError(
+      f'unexpected argument {arguments[1]!r}; flags look like --name=value'
+    )
   return arguments
 
 
 def _prepare_process() -> None:
   """Sets up signals, output, logging and the cache of compiled programs."""
   end_at_once_on(signal.SIGINT)
-  with contextlib.suppress(AttributeError):  # a stream in the place of stdout may have none
+  with contextlib.suppress(
+    AttributeError
+  ):  # a stream in the place of stdout may have none
     sys.stdout.reconfigure(errors='backslashreplace')  # file names may have any letters
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)
@@ -108,11 +121,15 @@ def end_at_once_on(*numbers: int) -> None:
   No exception is raised: callbacks of modules that are loading would swallow it. A SIGHUP that is
   ignored stays ignored: that is how nohup keeps a process.
   """
+
   def end(number, _):
-    with contextlib.suppress(OSError):  # os.write, since print may be what the signal interrupted
+    with contextlib.suppress(
+      OSError
+    ):  # os.write, since print may be what the signal interrupted
       os.write(2, b'interrupted\n')
     files.remove_temporaries()
     os._exit(128 + number)
+
   for number in numbers:
     is_hangup = number == getattr(signal, 'SIGHUP', None)
     if is_hangup and signal.getsignal(number) == signal.SIG_IGN:
@@ -128,7 +145,9 @@ def expand_home(argument: str) -> str:
   """
   if re.match(r'--?config\.', argument):
     return argument
-  return re.sub(r'(^|[=,])~(?=[/,]|$)', lambda match: match[1] + os.path.expanduser('~'), argument)
+  return re.sub(
+    r'(^|[=,])~(?=[/,]|$)', lambda match: match[1] + os.path.expanduser('~'), argument
+  )
 
 
 def watch(message: str) -> tuple[threading.Event, Callable[[], None]]:
@@ -143,6 +162,7 @@ def watch(message: str) -> tuple[threading.Event, Callable[[], None]]:
   def poll():
     if stop_requested.is_set():
       raise errors.Preempted(message)
+
   return stop_requested, poll
 
 
@@ -156,6 +176,7 @@ def require(*names: str) -> None:
 def translator():
   """Returns the Translator that --workdir and --step name, or --pretrained does."""
   from maskgan_jax.translator import Translator
+
   values = flags.FLAGS
   if bool(values.workdir) == bool(values.pretrained):
     remedy = 'not both' if values.workdir else 'see --help'
@@ -163,21 +184,29 @@ def translator():
   if values.workdir:
     return Translator.from_workdir(values.workdir, values.step)
   if values.step is not None:
-    raise errors.UserError('--step is of a run in --workdir; a pretrained model has one step only')
+    raise errors.UserError(
+      '--step is of a run in --workdir; a pretrained model has one step only'
+    )
   return Translator.from_pretrained(values.pretrained)
 
 
 def _cache_compilations() -> None:
   """Keeps compiled programs between commands, in JAX_COMPILATION_CACHE_DIR or XDG's cache."""
   import jax
+
   if jax.config.jax_compilation_cache_dir is None:
-    root = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    jax.config.update('jax_compilation_cache_dir', os.path.join(root, 'maskgan_jax', 'xla'))
+    root = os.environ.get('XDG_CACHE_HOME') or os.path.join(
+      os.path.expanduser('~'), '.cache'
+    )
+    jax.config.update(
+      'jax_compilation_cache_dir', os.path.join(root, 'maskgan_jax', 'xla')
+    )
 
 
 def _leave(code: int, message: object):
   """Ends the process at once: exit handlers may wait minutes for other processes or threads."""
   from maskgan_jax.training import parallel
+
   signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not change the code
   print(message, file=sys.stderr)
   sys.stdout.flush()

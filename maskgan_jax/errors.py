@@ -23,7 +23,9 @@ class NotFiniteError(UserError):
 
   def naming(self, paths: Sequence[str]) -> 'NotFiniteError':
     """Returns the error with the first picture concerned, of `paths` one for each example."""
-    return NotFiniteError(f'{self}; the first is {paths[self.examples[0]]}', self.examples)
+    return NotFiniteError(
+      f'{self}; the first is {paths[self.examples[0]]}', self.examples
+    )
 
 
 class Preempted(Exception):
@@ -37,7 +39,9 @@ def out_of_memory(error: BaseException | None) -> str:
   """
   while error is not None and not isinstance(error, UserError):
     text = str(error).strip() or 'the system gives no more'
-    is_host = isinstance(error, MemoryError) or getattr(error, 'errno', None) == errno.ENOMEM
+    is_host = (
+      isinstance(error, MemoryError) or getattr(error, 'errno', None) == errno.ENOMEM
+    )
     if is_host or 'RESOURCE_EXHAUSTED' in text:
       line = text.splitlines()[0].removeprefix('RESOURCE_EXHAUSTED: ').rstrip('.')[:200]
       return re.sub(r'(\d{7,}) bytes', _gibibytes, line)
@@ -46,7 +50,7 @@ def out_of_memory(error: BaseException | None) -> str:
 
 
 def _gibibytes(size: re.Match) -> str:
-  return f'{int(size[1]) / 2 ** 30:.2f} GiB'
+  return f'{int(size[1]) / 2**30:.2f} GiB'
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

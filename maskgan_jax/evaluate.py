@@ -24,10 +24,16 @@ from maskgan_jax.runs import checkpoints, scores
 from maskgan_jax.translator import Translator
 
 
-def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = True,
-             again: bool = False, wait: Callable[[], None] = lambda: None,
-             poll: Callable[[], None] = lambda: None,
-             note: Callable[[str], None] = print) -> dict[int, dict[str, Any]]:
+def evaluate(
+  workdir: str,
+  config: ml_collections.ConfigDict,
+  *,
+  once: bool = True,
+  again: bool = False,
+  wait: Callable[[], None] = lambda: None,
+  poll: Callable[[], None] = lambda: None,
+  note: Callable[[str], None] = print,
+) -> dict[int, dict[str, Any]]:
   """Measures every checkpoint that is not in scores.csv, oldest first.
 
   Args:
@@ -42,8 +48,10 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
     step -> its results, for the steps measured now.
   """
   if not config.evaluators:
-    raise errors.UserError('config.evaluators is empty, so there is nothing to measure; name some '
-                           'with --config.evaluators=NAME,NAME')
+    raise errors.UserError(
+      'config.evaluators is empty, so there is nothing to measure; name some '
+      'with --config.evaluators=NAME,NAME'
+    )
   for name in config.evaluators:
     evaluators.make(name, config)  # a misspelt one is reported before any data is made
   run = _Run(workdir, config, Reporter(poll, note))
@@ -61,7 +69,9 @@ def evaluate(workdir: str, config: ml_collections.ConfigDict, *, once: bool = Tr
       wait()
 
   if once and not run.saved_steps():
-    raise errors.UserError(f'{workdir} has no checkpoint yet; leave out --once to wait for one')
+    raise errors.UserError(
+      f'{workdir} has no checkpoint yet; leave out --once to wait for one'
+    )
   if run.failures and not run.measured:
     raise run.failures[0]
   if not run.measured:
@@ -77,7 +87,9 @@ class _Run:
     failures: why other steps were not measured, in order.
   """
 
-  def __init__(self, workdir: str, config: ml_collections.ConfigDict, reporter: Reporter):
+  def __init__(
+    self, workdir: str, config: ml_collections.ConfigDict, reporter: Reporter
+  ):
     self.measured: dict[int, dict[str, Any]] = {}
     self.failures: list[errors.UserError] = []
     self._workdir, self._config, self._reporter = workdir, config, reporter
@@ -92,8 +104,11 @@ class _Run:
 
   def skip_measured(self) -> None:
     """Leaves out the steps that are in scores.csv."""
-    self._done.update(row['step'] for row in scores.read(self._workdir)
-                      if row['split'] == evaluators.SPLIT)
+    self._done.update(
+      row['step']
+      for row in scores.read(self._workdir)
+      if row['split'] == evaluators.SPLIT
+    )
 
   def new_steps(self) -> list[int]:
     """Returns the steps of checkpoints that have appeared since."""
@@ -111,15 +126,25 @@ class _Run:
     if self._data is None:
       self._data = pipeline.make(config)
     try:
-      self._translator = Translator.from_workdir(self._workdir, step, like=self._translator)
+      self._translator = Translator.from_workdir(
+        self._workdir, step, like=self._translator
+      )
     except errors.UserError as error:
-      if step in self.saved_steps():  # else training has replaced it by a newer one meanwhile
+      if (
+        step in self.saved_steps()
+      ):  # else training has replaced it by a newer one meanwhile
         self._fail(step, error)
       return
     try:
       results = evaluators.measure(
-          self._translator, self._data, config, self._workdir, step, poll=self._reporter.poll,
-          note=self._note_once)
+        self._translator,
+        self._data,
+        config,
+        self._workdir,
+        step,
+        poll=self._reporter.poll,
+        note=self._note_once,
+      )
     except errors.NotFiniteError as error:
       self._fail(step, error)
       return
@@ -141,10 +166,13 @@ class _Run:
 def define_flags() -> None:
   """Defines the command's flags; --config.key=value comes from cli.run."""
   flags.DEFINE_string('workdir', '', 'Folder of the run.')
-  flags.DEFINE_bool('once', False, 'Measure what is there and end, instead of watching.')
+  flags.DEFINE_bool(
+    'once', False, 'Measure what is there and end, instead of watching.'
+  )
   flags.DEFINE_bool('again', False, 'Also measure what is in scores.csv already.')
-  flags.DEFINE_float('interval', 30.0, 'Seconds between two looks for a new checkpoint.',
-                     lower_bound=0.1)
+  flags.DEFINE_float(
+    'interval', 30.0, 'Seconds between two looks for a new checkpoint.', lower_bound=0.1
+  )
 
 
 def main() -> None:
@@ -152,9 +180,18 @@ def main() -> None:
   arguments = flags.FLAGS
   cli.require('workdir')
   config = run_config.from_flags()
-  stop, poll = cli.watch('told to stop; the same command goes on with what is not measured yet')
-  evaluate(arguments.workdir, config, once=arguments.once, again=arguments.again, poll=poll,
-           wait=lambda: stop.wait(arguments.interval), note=lambda line: print(line, flush=True))
+  stop, poll = cli.watch(
+    'told to stop; the same command goes on with what is not measured yet'
+  )
+  evaluate(
+    arguments.workdir,
+    config,
+    once=arguments.once,
+    again=arguments.again,
+    poll=poll,
+    wait=lambda: stop.wait(arguments.interval),
+    note=lambda line: print(line, flush=True),
+  )
 
 
 if __name__ == '__main__':

@@ -18,8 +18,13 @@ from maskgan_jax.translator import Translator
 Poll = Callable[[], None]  # raises to stop
 
 
-def train(config: ml_collections.ConfigDict, workdir: str, *, poll: Poll | None = None,
-          row_name: str = evaluators.SPLIT) -> loop.Trained:
+def train(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  *,
+  poll: Poll | None = None,
+  row_name: str = evaluators.SPLIT,
+) -> loop.Trained:
   """Trains a config in `workdir`, or resumes what is there; measures it and writes report.html.
 
   Args:
@@ -32,7 +37,9 @@ def train(config: ml_collections.ConfigDict, workdir: str, *, poll: Poll | None 
     Preempted, UserError: as `loop.train`.
   """
   for name in config.evaluators:
-    evaluators.make(name, config)  # a misspelt name should not wait for the end of training
+    evaluators.make(
+      name, config
+    )  # a misspelt name should not wait for the end of training
 
   measurements = _Measurements(config, workdir, row_name)
   trained = loop.train(config, workdir, make_evaluate=measurements.while_training)
@@ -67,23 +74,38 @@ class _Measurements:
   def _write_report(self) -> None:
     report.write(self._workdir, {'unmeasured': self._notes})
 
-  def make(self, method: base.Method, data: pipeline.Data, poll: Poll) -> tasks.Evaluate:
+  def make(
+    self, method: base.Method, data: pipeline.Data, poll: Poll
+  ) -> tasks.Evaluate:
     """Returns evaluate(step, params, model_state) -> scores, which also writes the report."""
     translator = None
 
-    def evaluate(step: int, params: base.Params, model_state: base.ModelState) -> dict[str, Any]:
+    def evaluate(
+      step: int, params: base.Params, model_state: base.ModelState
+    ) -> dict[str, Any]:
       nonlocal translator
       if translator is None:
         translator = Translator(method, params, model_state, self._config, step)
       else:
         translator = translator.at(params, model_state, step)
-      row = evaluators.measure(translator, data, self._config, self._workdir, step, poll=poll,
-                               note=self._note, row_name=self._row_name)
+      row = evaluators.measure(
+        translator,
+        data,
+        self._config,
+        self._workdir,
+        step,
+        poll=poll,
+        note=self._note,
+        row_name=self._row_name,
+      )
       self._write_report()
       return {name: value for name, value in row.items() if not isinstance(value, str)}
+
     return evaluate
 
-  def while_training(self, method: base.Method, data: pipeline.Data, poll: Poll) -> tasks.Evaluate:
+  def while_training(
+    self, method: base.Method, data: pipeline.Data, poll: Poll
+  ) -> tasks.Evaluate:
     """Returns the same, for steps that training may recover from if they are not finite."""
     evaluate = self.make(method, data, poll)
 
@@ -93,10 +115,12 @@ class _Measurements:
       except errors.NotFiniteError as error:
         print(f'step {step} is not measured: {error}', file=sys.stderr, flush=True)
         return {}
+
     return evaluate_or_say
 
-  def finish(self, trained: loop.Trained, poll: Poll | None,
-             stop: stopping.StopRequest | None) -> None:
+  def finish(
+    self, trained: loop.Trained, poll: Poll | None, stop: stopping.StopRequest | None
+  ) -> None:
     """Measures the last step, unless it has scores, and writes the report.
 
     Args:

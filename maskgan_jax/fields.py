@@ -28,6 +28,7 @@ class Constraint:
     holds: returns whether a value is so.
     choices: the values, where they are a few names.
   """
+
   text: str
   holds: Callable[[Any], bool]
   choices: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class Field:
     free: whether a run may be resumed with another value, because no number that training
       computes depends on the key.
   """
+
   default: Any
   constraints: tuple[Constraint, ...] = ()
   free: bool = False
@@ -89,7 +91,9 @@ def multiple_of(factor: int) -> Constraint:
 
 def one_of(*choices: str) -> Constraint:
   """Returns the constraint of a field that takes one of a few names."""
-  return Constraint(f'one of {", ".join(choices)}', lambda value: value in choices, choices)
+  return Constraint(
+    f'one of {", ".join(choices)}', lambda value: value in choices, choices
+  )
 
 
 def defaults(fields: Fields) -> ml_collections.ConfigDict:

@@ -36,28 +36,38 @@ def held(folder: str | os.PathLike, activity: str) -> Iterator[None]:
     os.makedirs(folder, exist_ok=True)
     file = open(os.path.join(folder, _LOCK), 'w', encoding='utf-8')  # noqa: SIM115
   except OSError as error:
-    raise errors.UserError(f'cannot write into {folder}: {error.strerror or error}') from error
+    raise errors.UserError(
+      f'cannot write into {folder}: {error.strerror or error}'
+    ) from error
   with file:
     try:
       _lock(file)
     except BlockingIOError:
-      raise errors.UserError(f'another process {activity} in {folder}; wait for it, stop it, or '
-                             'choose another folder') from None
+      raise errors.UserError(
+        f'another process {activity} in {folder}; wait for it, stop it, or '
+        'choose another folder'
+      ) from None
     except OSError:
       pass
     yield
 
 
-def check_output(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
+def check_output(
+  path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()
+) -> None:
   """Raises a UserError if an output would be a hidden file, or would replace one of `inputs`."""
   path = os.fspath(path)
   base = os.path.basename(path)
   if base.startswith('.') and base.strip('.') and not os.path.isdir(path):
-    raise errors.UserError(f'--output={path}: a file called {base} would be hidden; write a name '
-                           'before the dot, or for a folder a slash at the end')
+    raise errors.UserError(
+      f'--output={path}: a file called {base} would be hidden; write a name '
+      'before the dot, or for a folder a slash at the end'
+    )
   for file in filter(None, inputs):
     if os.path.exists(path) and os.path.exists(file) and os.path.samefile(path, file):
-      raise errors.UserError(f'--output={path} is one of the inputs; choose another name')
+      raise errors.UserError(
+        f'--output={path} is one of the inputs; choose another name'
+      )
 
 
 def _lock(file) -> None:
@@ -92,10 +102,14 @@ class ProcessFolder:
 
 def _remove_abandoned(prefix: str) -> None:
   """Removes this user's `ProcessFolder`s whose process has ended."""
-  pattern = os.path.join(glob.escape(tempfile.gettempdir()), f'{glob.escape(prefix)}*', _LOCK)
+  pattern = os.path.join(
+    glob.escape(tempfile.gettempdir()), f'{glob.escape(prefix)}*', _LOCK
+  )
   for path in glob.glob(pattern):
     folder = os.path.dirname(path)
-    with contextlib.suppress(OSError):  # it is held, or cannot be locked, or went meanwhile
+    with contextlib.suppress(
+      OSError
+    ):  # it is held, or cannot be locked, or went meanwhile
       if os.lstat(folder).st_uid == os.getuid():
         with open(path, 'r+', encoding='utf-8') as file:
           _lock(file)
@@ -133,8 +147,9 @@ def folder_atomically(folder: str | os.PathLike) -> Iterator[str]:
   try:
     folder = os.path.realpath(name)  # a link stays one
     os.makedirs(os.path.dirname(folder), exist_ok=True)
-    temporary = tempfile.mkdtemp(dir=os.path.dirname(folder),
-                                 prefix=f'.{os.path.basename(folder)}.')
+    temporary = tempfile.mkdtemp(
+      dir=os.path.dirname(folder), prefix=f'.{os.path.basename(folder)}.'
+    )
     _temporary.add(temporary)
     yield temporary
     os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp's 0700 would hide it from others
@@ -160,13 +175,17 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
       raise errors.UserError(f'{name} is not an ordinary file; choose another name')
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path) + '.')
+    handle, temporary = tempfile.mkstemp(
+      dir=folder, prefix='.' + os.path.basename(path) + '.'
+    )
     _temporary.add(temporary)
     with os.fdopen(handle, 'wb') as file:
       file.write(data.encode() if isinstance(data, str) else data)
       file.flush()
       os.fsync(file.fileno())
-    os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would hide results from others
+    os.chmod(
+      temporary, 0o666 & ~_umask()
+    )  # mkstemp's 0600 would hide results from others
     os.replace(temporary, path)
     _temporary.discard(temporary)
   except (OSError, ValueError) as error:  # ValueError: a name that no file can have

@@ -42,6 +42,7 @@ _IN_B = 'B'  # the label of domain b
 @dataclasses.dataclass(frozen=True)
 class Recipe:
   """How a classifier is trained; see `train` for the attributes."""
+
   names: tuple[str, ...]
   steps: int
   batch_size: int
@@ -50,10 +51,19 @@ class Recipe:
   seed: int
 
 
-def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequence[str] = (),
-          steps: int = 1_000, batch_size: int = 64, width: int = 16, learning_rate: float = 2e-3,
-          seed: int = 0, poll: Callable[[], None] = lambda: None,
-          note: Callable[[str], None] = print):
+def train(
+  config: ml_collections.ConfigDict,
+  output: str,
+  *,
+  attributes: Sequence[str] = (),
+  steps: int = 1_000,
+  batch_size: int = 64,
+  width: int = 16,
+  learning_rate: float = 2e-3,
+  seed: int = 0,
+  poll: Callable[[], None] = lambda: None,
+  note: Callable[[str], None] = print,
+):
   """Trains, measures and writes a classifier; the same arguments give the same weights.
 
   Args:
@@ -75,20 +85,30 @@ def train(config: ml_collections.ConfigDict, output: str, *, attributes: Sequenc
   """
   from maskgan_jax.pretrained_networks import classifiers
   from maskgan_jax.pretrained_networks import files as weights
+
   weights.require_new(output)
   if not 0 < width <= classifiers.MOST_WIDTH:
-    raise errors.UserError(f'--width={width} must be from 1 to {classifiers.MOST_WIDTH}')
+    raise errors.UserError(
+      f'--width={width} must be from 1 to {classifiers.MOST_WIDTH}'
+    )
   if batch_size < 2 or batch_size % 2:
-    raise errors.UserError(f'--batch_size={batch_size} must be even: half of a batch is of each '
-                           'domain')
+    raise errors.UserError(
+      f'--batch_size={batch_size} must be even: half of a batch is of each domain'
+    )
   _make_folder(output)
   data, names = _open(config, tuple(attributes), seed, note)
   recipe = Recipe(names, steps, batch_size, width, learning_rate, seed)
   params = _fit(data, recipe, poll, note)
 
   # What the file says of the classifier: what it learned, and how often it is right.
-  facts = classifiers.Facts(attributes=names, width=width, image_shape=data.image_shape,
-                            steps=steps, seed=seed, data=data.fingerprint)
+  facts = classifiers.Facts(
+    attributes=names,
+    width=width,
+    image_shape=data.image_shape,
+    steps=steps,
+    seed=seed,
+    data=data.fingerprint,
+  )
   if _is_domain(names, data):
     described = data.describe()
     facts = dataclasses.replace(facts, domains=(described['a'], described['b']))
@@ -104,18 +124,22 @@ def _make_folder(output):
   try:
     os.makedirs(os.path.dirname(output) or '.', exist_ok=True)
   except OSError as error:
-    raise errors.UserError(f'cannot write {output}: {error.strerror or error}') from error
+    raise errors.UserError(
+      f'cannot write {output}: {error.strerror or error}'
+    ) from error
 
 
 def _open(config, attributes, seed, note):
   """Returns the data, whose batches carry the attributes to learn, and their names."""
   from maskgan_jax.data import pipeline
+
   config = config.copy_and_resolve_references()
   config.seed, config_data = seed, config.data
 
   def make(names):
     config_data.attributes = names
     return pipeline.make(config)
+
   asked = attributes or tuple(config_data.attributes)
   data = make(())
   unused = data.describe()['unused']
@@ -135,24 +159,31 @@ def _open(config, attributes, seed, note):
   for problem in constant.values():
     note(f'{problem}, so that is not learned')
   if not _union(data, 'test').size:
-    raise errors.UserError('there are no test pictures to measure the classifier on; raise '
-                           'config.data.test_fraction or num_test')
+    raise errors.UserError(
+      'there are no test pictures to measure the classifier on; raise '
+      'config.data.test_fraction or num_test'
+    )
   return make(tuple(name for name in names if name in labels)), names
 
 
 def _names_to_learn(config_data, data, attributes, asked):
   """Returns the names of the attributes to learn; UserError if there are none, or unknown ones."""
   from maskgan_jax.data import predicates
+
   labels = tuple(data.records('train').attribute_names)
   for name in asked:
     if name not in labels and not (attributes and name == _IN_B):
-      hint = errors.nearest(name, labels) or f'; attributes: {predicates.shortlist(labels)}'
+      hint = (
+        errors.nearest(name, labels) or f'; attributes: {predicates.shortlist(labels)}'
+      )
       place = '--attributes' if attributes else 'config.data.attributes'
       raise errors.UserError(f'{place}: there is no attribute {name!r}{hint}')
   names = asked if attributes else (*_telling(config_data, labels), *asked)
   if not names:
-    raise errors.UserError('nothing to learn: no attribute tells these domains apart; name some in '
-                           f'--attributes; there are: {predicates.shortlist(labels)}')
+    raise errors.UserError(
+      'nothing to learn: no attribute tells these domains apart; name some in '
+      f'--attributes; there are: {predicates.shortlist(labels)}'
+    )
   return tuple(dict.fromkeys(names))
 
 
@@ -164,13 +195,16 @@ def _is_domain(names, data):
 def _require_apart(data):
   """Raises UserError where pictures are in both domains."""
   import numpy as np
+
   for split in ('train', 'test'):
     a, b = data.members(split)
     common = len(np.intersect1d(a, b))
     if common:
-      raise errors.UserError(f'--attributes={_IN_B} tells domain b from a, and {common:,} of the '
-                             f'{len(np.union1d(a, b)):,} {split} pictures are in both; change '
-                             'config.data.a or config.data.b, or name labels in --attributes')
+      raise errors.UserError(
+        f'--attributes={_IN_B} tells domain b from a, and {common:,} of the '
+        f'{len(np.union1d(a, b)):,} {split} pictures are in both; change '
+        'config.data.a or config.data.b, or name labels in --attributes'
+      )
 
 
 def _telling(config_data, labels):
@@ -196,6 +230,7 @@ def _constant(data, names):
 def _union(data, split):
   """Returns the record numbers that are in either domain, once each."""
   import numpy as np
+
   return np.union1d(*data.members(split))
 
 
@@ -203,6 +238,7 @@ def _fit(data, recipe, poll, note):
   """Returns trained parameters."""
   import jax
   import numpy as np
+
   params, state, step = _training(data, recipe)
   began, figures = time.monotonic(), []
   feed = data.train(batch_size=recipe.batch_size // 2)
@@ -220,9 +256,13 @@ def _fit(data, recipe, poll, note):
         loss, right = np.mean(jax.device_get(figures), axis=0)
         figures = []
         if not math.isfinite(loss):
-          raise errors.UserError(f'the loss is not finite at step {i}; lower --learning_rate')
-        note(f'step {i:,} of {recipe.steps:,}: loss {loss:.4f}, {100 * right:.1f} % right of the '
-             f'training pictures, {time.monotonic() - began:.0f} s')
+          raise errors.UserError(
+            f'the loss is not finite at step {i}; lower --learning_rate'
+          )
+        note(
+          f'step {i:,} of {recipe.steps:,}: loss {loss:.4f}, {100 * right:.1f} % right of the '
+          f'training pictures, {time.monotonic() - began:.0f} s'
+        )
   finally:
     feed.close()
   return params
@@ -236,8 +276,11 @@ def _training(data, recipe):
 
   from maskgan_jax.losses import adversarial
   from maskgan_jax.pretrained_networks import classifiers
+
   module = classifiers.module_of(recipe.names, recipe.width)
-  optimizer = optax.adam(optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps))
+  optimizer = optax.adam(
+    optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps)
+  )
   images = jnp.zeros((1, *data.image_shape, 3))
   params = jax.jit(module.init)(jax.random.key(recipe.seed), images)['params']
 
@@ -247,6 +290,7 @@ def _training(data, recipe):
       logits, _ = module.apply({'params': params}, classifiers.scaled(images))
       right = ((logits > 0) == (labels > 0.5)).mean()
       return adversarial.multi_label_cross_entropy(logits, labels), right
+
     (value, right), grads = jax.value_and_grad(loss, has_aux=True)(params)
     updates, state = optimizer.update(grads, state)
     return optax.apply_updates(params, updates), state, (value, right)
@@ -263,6 +307,7 @@ def _labels(batch, names, carried):
     carried: the names of the attributes in the batch.
   """
   import numpy as np
+
   rows = []
   for in_b, domain in enumerate('ab'):
     columns = []
@@ -275,7 +320,9 @@ def _labels(batch, names, carried):
   return np.concatenate(rows)
 
 
-def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] = lambda: None):
+def measure(
+  classifier, data, *, split: str = 'test', poll: Callable[[], None] = lambda: None
+):
   """Asks a classifier about all pictures of both domains in a split, a few at a time.
 
   Args:
@@ -291,6 +338,7 @@ def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] =
 
   from maskgan_jax.data import pictures
   from maskgan_jax.pretrained_networks import classifiers
+
   records, members = data.records(split), _union(data, split)
   pairs, names = data.pairs(split, members, members), classifier.facts.attributes
   in_b = np.isin(members, data.members(split)[1])
@@ -305,11 +353,12 @@ def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] =
 
   def read(index):
     return pairs.prepare(records.image(int(index)), int(index))
+
   right = []
   for start in range(0, len(members), _BATCH):
     poll()
-    images = np.stack(pictures.parallel_map(read, members[start:start + _BATCH]))
-    right.append((classifier(images)[0] > 0) == labels[start:start + _BATCH])
+    images = np.stack(pictures.parallel_map(read, members[start : start + _BATCH]))
+    right.append((classifier(images)[0] > 0) == labels[start : start + _BATCH])
   right = np.concatenate(right)
 
   # The commonest combination of labels is what a classifier that sees nothing can say.
@@ -317,41 +366,69 @@ def measure(classifier, data, *, split: str = 'test', poll: Callable[[], None] =
   shares = dict(zip(names, map(float, right.mean(0)), strict=True))
   positives = dict(zip(names, map(int, labels.sum(0)), strict=True))
   return classifiers.HeldOut(
-      pictures=len(members), accuracy=shares, positives=positives,
-      all_accuracy=float(right.all(1).mean()), all_commonest=float(counts.max() / len(members)))
+    pictures=len(members),
+    accuracy=shares,
+    positives=positives,
+    all_accuracy=float(right.all(1).mean()),
+    all_commonest=float(counts.max() / len(members)),
+  )
 
 
 def lines(names: Sequence[str], held_out) -> list[str]:
   """Returns what was measured, a line an attribute."""
   width = max(map(len, (*names, 'all of them')))
-  result = [f'right of {held_out.pictures:,} test pictures, and (what always the commoner answer '
-            'gets)']
+  result = [
+    f'right of {held_out.pictures:,} test pictures, and (what always the commoner answer '
+    'gets)'
+  ]
   for name in names:
     positives = held_out.positives[name]
-    result.append(f'{name:{width}} {100 * held_out.accuracy[name]:6.2f} % '
-                  f'({100 * held_out.commoner(name):.2f} %); {positives:,} have it, '
-                  f'{held_out.pictures - positives:,} do not')
+    result.append(
+      f'{name:{width}} {100 * held_out.accuracy[name]:6.2f} % '
+      f'({100 * held_out.commoner(name):.2f} %); {positives:,} have it, '
+      f'{held_out.pictures - positives:,} do not'
+    )
     if positives in (0, held_out.pictures):
       result[-1] += ': this says nothing, as all are alike'
   if len(names) > 1:
-    result.append(f'{"all of them":{width}} {100 * held_out.all_accuracy:6.2f} % '
-                  f'({100 * held_out.all_commonest:.2f} %)')
+    result.append(
+      f'{"all of them":{width}} {100 * held_out.all_accuracy:6.2f} % '
+      f'({100 * held_out.all_commonest:.2f} %)'
+    )
   return result
 
 
 def define_flags() -> None:
   """Defines the command's flags; --config and --config.key=value come from runs/config.py."""
-  flags.DEFINE_string('output', '', 'The file to write, NAME.safetensors; it must not exist.')
-  flags.DEFINE_list('attributes', [], 'What to learn, with commas between; B is domain b itself. '
-                    'By default what tells the domains apart and config.data.attributes.')
+  flags.DEFINE_string(
+    'output', '', 'The file to write, NAME.safetensors; it must not exist.'
+  )
+  flags.DEFINE_list(
+    'attributes',
+    [],
+    'What to learn, with commas between; B is domain b itself. '
+    'By default what tells the domains apart and config.data.attributes.',
+  )
   flags.DEFINE_integer('steps', 1_000, 'Updates.', lower_bound=1)
-  flags.DEFINE_integer('batch_size', 64, 'Pictures an update, half of them of each domain.',
-                       lower_bound=2)
-  flags.DEFINE_integer('width', 16, 'Channels of the first of four layers; there are 8 times as '
-                       'many features.', lower_bound=1)
-  flags.DEFINE_float('learning_rate', 2e-3, 'Of the first step; it falls to 0.', lower_bound=0.0)
-  flags.DEFINE_integer('seed', 0, 'Of parameters, order and augmentation.', lower_bound=0,
-                       upper_bound=2 ** 31 - 1)
+  flags.DEFINE_integer(
+    'batch_size', 64, 'Pictures an update, half of them of each domain.', lower_bound=2
+  )
+  flags.DEFINE_integer(
+    'width',
+    16,
+    'Channels of the first of four layers; there are 8 times as many features.',
+    lower_bound=1,
+  )
+  flags.DEFINE_float(
+    'learning_rate', 2e-3, 'Of the first step; it falls to 0.', lower_bound=0.0
+  )
+  flags.DEFINE_integer(
+    'seed',
+    0,
+    'Of parameters, order and augmentation.',
+    lower_bound=0,
+    upper_bound=2**31 - 1,
+  )
 
 
 def main() -> None:
@@ -359,17 +436,31 @@ def main() -> None:
   arguments, began = flags.FLAGS, time.monotonic()
   cli.require('output')
   config = run_config.from_flags()
-  _, poll = cli.watch('told to stop; nothing is written, and the same command begins anew')
-  train(config, arguments.output, attributes=[name for name in arguments.attributes if name],
-        steps=arguments.steps, batch_size=arguments.batch_size, width=arguments.width,
-        learning_rate=arguments.learning_rate, seed=arguments.seed, poll=poll,
-        note=lambda line: print(line, flush=True))
-  print(f'{arguments.output}: use it with --config.accuracy.network={arguments.output}; this '
-        f'command took {time.monotonic() - began:.0f} s')
+  _, poll = cli.watch(
+    'told to stop; nothing is written, and the same command begins anew'
+  )
+  train(
+    config,
+    arguments.output,
+    attributes=[name for name in arguments.attributes if name],
+    steps=arguments.steps,
+    batch_size=arguments.batch_size,
+    width=arguments.width,
+    learning_rate=arguments.learning_rate,
+    seed=arguments.seed,
+    poll=poll,
+    note=lambda line: print(line, flush=True),
+  )
+  print(
+    f'{arguments.output}: use it with --config.accuracy.network={arguments.output}; this '
+    f'command took {time.monotonic() - began:.0f} s'
+  )
 
 
 if __name__ == '__main__':
   define_flags()
   run_config.define_flags()
-  cli.run(main, saves_memory='lower --batch_size or --width, or set '
-                  'config.data.in_memory=never')
+  cli.run(
+    main,
+    saves_memory='lower --batch_size or --width, or set config.data.in_memory=never',
+  )

@@ -31,11 +31,18 @@ from absl import flags
 from maskgan_jax import cli, errors
 from maskgan_jax import config as run_config
 
-_SECONDS = flags.DEFINE_float('seconds', 5.0, 'How long each measurement takes, at least.')
-_RANDOM = flags.DEFINE_bool('random_data', False,
-                            'Noise instead of data: only the step is measured.')
-_FIRST = flags.DEFINE_bool('first_stage', False, 'Measures the first stage of the training.')
-_PROFILE = flags.DEFINE_string('profile', None, 'A folder that gets a trace of some steps.')
+_SECONDS = flags.DEFINE_float(
+  'seconds', 5.0, 'How long each measurement takes, at least.'
+)
+_RANDOM = flags.DEFINE_bool(
+  'random_data', False, 'Noise instead of data: only the step is measured.'
+)
+_FIRST = flags.DEFINE_bool(
+  'first_stage', False, 'Measures the first stage of the training.'
+)
+_PROFILE = flags.DEFINE_string(
+  'profile', None, 'A folder that gets a trace of some steps.'
+)
 
 
 def main() -> None:
@@ -44,9 +51,17 @@ def main() -> None:
   if _PROFILE.value is not None:
     _check_folder(_PROFILE.value)
   config = run_config.from_flags()
-  from maskgan_jax.benchmark import measuring  # the flags are right: now the slow imports
-  figures = measuring.measure(config, _SECONDS.value, random_data=_RANDOM.value,
-                              first_stage=_FIRST.value, profile=_PROFILE.value)
+  from maskgan_jax.benchmark import (
+    measuring,
+  )  # the flags are right: now the slow imports
+
+  figures = measuring.measure(
+    config,
+    _SECONDS.value,
+    random_data=_RANDOM.value,
+    first_stage=_FIRST.value,
+    profile=_PROFILE.value,
+  )
   print(json.dumps(figures), flush=True)
 
 
@@ -55,8 +70,10 @@ def _check_folder(folder: str) -> None:
   try:
     os.makedirs(folder, exist_ok=True)
   except OSError as error:
-    raise errors.UserError(f'--profile={folder}: {error.strerror or error}; name a folder that can '
-                           'be written') from error
+    raise errors.UserError(
+      f'--profile={folder}: {error.strerror or error}; name a folder that can '
+      'be written'
+    ) from error
   if not os.access(folder, os.W_OK):
     raise errors.UserError(f'--profile={folder} cannot be written; name another folder')
 

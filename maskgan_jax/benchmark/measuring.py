@@ -25,8 +25,14 @@ _PEAK_SECONDS = 0.5
 _TRACED_CYCLES = 2
 
 
-def measure(config: ml_collections.ConfigDict, seconds: float, *, random_data: bool = False,
-            first_stage: bool = False, profile: str | None = None) -> dict[str, Any]:
+def measure(
+  config: ml_collections.ConfigDict,
+  seconds: float,
+  *,
+  random_data: bool = False,
+  first_stage: bool = False,
+  profile: str | None = None,
+) -> dict[str, Any]:
   """Returns the figures of the command `benchmark`, by name; see its docstring.
 
   Args:
@@ -56,20 +62,22 @@ def measure(config: ml_collections.ConfigDict, seconds: float, *, random_data: b
   # What was measured, and on what.
   height, width = methods.base.image_shape(config)
   figures.update(
-      image_size=height,
-      image_width=width,
-      batch_size=config.batch_size,
-      compute_dtype=config.compute_dtype,
-      parallel=config.parallel,
-      devices=len(benchmark.parallel.devices))
+    image_size=height,
+    image_width=width,
+    batch_size=config.batch_size,
+    compute_dtype=config.compute_dtype,
+    parallel=config.parallel,
+    devices=len(benchmark.parallel.devices),
+  )
   return {**figures, **_machine()}
 
 
 class _Benchmark:
   """A config's step, with a state and batches to run it on."""
 
-  def __init__(self, config: ml_collections.ConfigDict, *, random_data: bool,
-               first_stage: bool):
+  def __init__(
+    self, config: ml_collections.ConfigDict, *, random_data: bool, first_stage: bool
+  ):
     self.config = config
     self.parallel = parallel_lib.Parallel(config.parallel)
     self.parallel.check_batch(config.batch_size, config.accumulate)
@@ -92,7 +100,8 @@ class _Benchmark:
     programs = cycle if self.stride == 1 else 1
     self.steps = range(start, start + programs)
     state = self.parallel.initialize(
-        lambda: train_step.init_state(method, optimizers, config))
+      lambda: train_step.init_state(method, optimizers, config)
+    )
     self.state = state.replace(step=self.parallel.replicate(np.int32(start)))
 
   def compile(self) -> dict[str, Any]:
@@ -102,6 +111,7 @@ class _Benchmark:
     def listen(event, **_):
       if event.endswith('/cache_hits'):
         cache_hits.append(event)
+
     jax.monitoring.register_event_listener(listen)
     began = time.perf_counter()
     self.programs.compile(self.steps, self.state, self.batch, self.config.seed)
@@ -132,11 +142,11 @@ class _Benchmark:
     means = np.mean(rounds, axis=1)
     median = float(np.median(means))
     figures = {
-        'step_ms': round(1e3 * median, 2),
-        'step_ms_best': round(1e3 * min(means), 2),
-        'images_per_second': round(self.config.batch_size / median, 1),
-        'steps': rounds.size * self.stride,
-        'steps_per_dispatch': self.stride,
+      'step_ms': round(1e3 * median, 2),
+      'step_ms_best': round(1e3 * min(means), 2),
+      'images_per_second': round(self.config.batch_size / median, 1),
+      'steps': rounds.size * self.stride,
+      'steps_per_dispatch': self.stride,
     }
     if len(self.cycle) > 1:
       by_phase = np.median(rounds, axis=0)
@@ -149,8 +159,12 @@ class _Benchmark:
       for program in self.cycle * _TRACED_CYCLES:
         metrics = self.run(program)
       jax.block_until_ready(metrics)
-    print(f'the trace is in {folder}: pip install xprof, then xprof {folder}; or open its '
-          '*.trace.json.gz at https://ui.perfetto.dev', file=sys.stderr, flush=True)
+    print(
+      f'the trace is in {folder}: pip install xprof, then xprof {folder}; or open its '
+      '*.trace.json.gz at https://ui.perfetto.dev',
+      file=sys.stderr,
+      flush=True,
+    )
 
   def supply(self, seconds: float) -> float:
     """Returns the images a second that the pipeline supplies while nothing trains."""
@@ -205,11 +219,11 @@ def _machine() -> dict[str, Any]:
   has_affinity = hasattr(os, 'sched_getaffinity')
   cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
   return {
-      'device': getattr(device, 'device_kind', device.platform),
-      'platform': device.platform,
-      'cores': cores,
-      'jax': jax.__version__,
-      'python': platform.python_version(),
+    'device': getattr(device, 'device_kind', device.platform),
+    'platform': device.platform,
+    'cores': cores,
+    'jax': jax.__version__,
+    'python': platform.python_version(),
   }
 
 
@@ -218,8 +232,12 @@ def _memory(program: Any) -> dict[str, float]:
   figures = {}
   analysis = program.memory_analysis()
   if analysis is not None:
-    in_all = (analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
-              + analysis.output_size_in_bytes - analysis.alias_size_in_bytes)
+    in_all = (
+      analysis.temp_size_in_bytes
+      + analysis.argument_size_in_bytes
+      + analysis.output_size_in_bytes
+      - analysis.alias_size_in_bytes
+    )
     figures['program_mb'] = round(in_all / 1e6, 1)
   stats = jax.devices()[0].memory_stats() or {}
   if 'peak_bytes_in_use' in stats:
@@ -241,10 +259,10 @@ def _flops(program: Any, seconds: float, dtype: str) -> dict[str, float]:
   peak = _peak_flops(dtype)
   rate = flops / seconds
   return {
-      'gflop_per_step': round(flops / 1e9, 2),
-      'gflops': round(rate / 1e9, 1),
-      'measured_peak_gflops': round(peak / 1e9, 1),
-      'share_of_peak': round(rate / peak, 3),
+    'gflop_per_step': round(flops / 1e9, 2),
+    'gflops': round(rate / 1e9, 1),
+    'measured_peak_gflops': round(peak / 1e9, 1),
+    'share_of_peak': round(rate / peak, 3),
   }
 
 
@@ -260,4 +278,4 @@ def _peak_flops(dtype: str) -> float:
     began = time.perf_counter()
     product(matrix).block_until_ready()
     best = min(best, time.perf_counter() - began)
-  return 2 * size ** 3 / best
+  return 2 * size**3 / best

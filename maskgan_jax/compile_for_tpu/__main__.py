@@ -34,15 +34,28 @@ from absl import flags
 from maskgan_jax import cli, errors
 from maskgan_jax import config as run_config
 
-_TOPOLOGY = flags.DEFINE_list('topology', None, 'Slices, e.g. v5e:4x4 or v5e:2x4,v4:2x2x2.')
-_BATCH = flags.DEFINE_integer('batch_per_chip', 0, 'Examples of each domain a chip, in place of '
-                              "config.batch_size, which is all chips'.", lower_bound=0)
-_LARGEST = flags.DEFINE_bool('largest_batch', False, 'Searches the largest batch that fits, with '
-                             'up to six compilations more.')
-_SIZES = flags.DEFINE_list('image_sizes', [], 'Memory by resolution instead, with and without '
-                           'rematerialisation: e.g. 128,256,512.')
-_PICTURES = flags.DEFINE_integer('pictures', 16, 'Pictures that the translation computes at once.',
-                                 lower_bound=1)
+_TOPOLOGY = flags.DEFINE_list(
+  'topology', None, 'Slices, e.g. v5e:4x4 or v5e:2x4,v4:2x2x2.'
+)
+_BATCH = flags.DEFINE_integer(
+  'batch_per_chip',
+  0,
+  "Examples of each domain a chip, in place of config.batch_size, which is all chips'.",
+  lower_bound=0,
+)
+_LARGEST = flags.DEFINE_bool(
+  'largest_batch',
+  False,
+  'Searches the largest batch that fits, with up to six compilations more.',
+)
+_SIZES = flags.DEFINE_list(
+  'image_sizes',
+  [],
+  'Memory by resolution instead, with and without rematerialisation: e.g. 128,256,512.',
+)
+_PICTURES = flags.DEFINE_integer(
+  'pictures', 16, 'Pictures that the translation computes at once.', lower_bound=1
+)
 _JSON = flags.DEFINE_bool('json', False, 'One JSON line a topology instead of tables.')
 _COMPILES = 'MASKGAN_JAX_COMPILES'  # set in the process that compiles
 
@@ -53,9 +66,13 @@ def main() -> None:
   if _COMPILES not in os.environ:
     sys.exit(_compile_in_another_process())
   import jax
-  jax.config.update('jax_enable_compilation_cache', False)  # it cannot hold these programs
+
+  jax.config.update(
+    'jax_enable_compilation_cache', False
+  )  # it cannot hold these programs
 
   from maskgan_jax.compile_for_tpu import chips
+
   sizes = [_size(text) for text in _SIZES.value]
   topologies = [chips.parse(name) for name in _TOPOLOGY.value]
   for topology in topologies:
@@ -70,6 +87,7 @@ def main() -> None:
 def _show_sizes(config, topology, sizes: list[int]) -> None:
   """Prints memory by resolution."""
   from maskgan_jax.compile_for_tpu import figures, tables
+
   rows = figures.memory_by_size(config, topology, sizes)
   if _JSON.value:
     print(json.dumps({'topology': topology.name, 'memory': list(rows)}), flush=True)
@@ -80,6 +98,7 @@ def _show_sizes(config, topology, sizes: list[int]) -> None:
 def _show_figures(config, topology) -> None:
   """Prints everything about a config on a slice."""
   from maskgan_jax.compile_for_tpu import figures, tables
+
   measured = figures.measure(config, topology, _PICTURES.value)
   if _LARGEST.value:
     measured['largest_batch_per_chip'] = figures.largest_batch(config, topology)
@@ -94,13 +113,19 @@ def _compile_in_another_process() -> int:
   here that becomes one line.
   """
   command = [sys.executable, '-m', 'maskgan_jax.compile_for_tpu', *sys.argv[1:]]
-  with subprocess.Popen(command, env={**os.environ, _COMPILES: '1'}, text=True,
-                        stderr=subprocess.PIPE) as process:
+  with subprocess.Popen(
+    command, env={**os.environ, _COMPILES: '1'}, text=True, stderr=subprocess.PIPE
+  ) as process:
+
     def stop(*_):
       process.kill()
-      print('stopped; the same command goes on after the programs that are compiled already',
-            file=sys.stderr, flush=True)
+      print(
+        'stopped; the same command goes on after the programs that are compiled already',
+        file=sys.stderr,
+        flush=True,
+      )
       os._exit(75)
+
     for number in (signal.SIGTERM, signal.SIGINT):
       signal.signal(number, stop)
     messages = process.stderr.read()
@@ -108,9 +133,10 @@ def _compile_in_another_process() -> int:
     reason = re.search(r'Check failed: .*|.*Error.*', messages)
     reason = reason[0].strip() if reason else 'it gives no reason'
     raise errors.UserError(
-        f'libtpu was ended by signal {-process.returncode} while it compiled for one of '
-        f'{",".join(_TOPOLOGY.value)} ({reason}), which is an error of its own or too little '
-        'memory here; try another topology, batch or size, or another version of libtpu')
+      f'libtpu was ended by signal {-process.returncode} while it compiled for one of '
+      f'{",".join(_TOPOLOGY.value)} ({reason}), which is an error of its own or too little '
+      'memory here; try another topology, batch or size, or another version of libtpu'
+    )
   sys.stderr.write(messages)
   return process.returncode
 

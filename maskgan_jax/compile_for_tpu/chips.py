@@ -6,7 +6,9 @@ import re
 
 from maskgan_jax import errors
 
-_HOP_SECONDS = 1e-6  # a message's way to a neighbour; an assumption of about what is reported
+_HOP_SECONDS = (
+  1e-6  # a message's way to a neighbour; an assumption of about what is reported
+)
 _MOST_CHIPS = 8192
 
 
@@ -26,6 +28,7 @@ class Chip:
     wrap: an axis of a slice is a ring if its length is a multiple of this.
     compiler: options of libtpu's topology.
   """
+
   name: str
   flops: float
   memory: int
@@ -37,20 +40,33 @@ class Chip:
 
 
 _PLANES = ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))
-_CUBES = ((1, 1, 1), (2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4), (4, 4, 4), (4, 4, 8), (4, 8, 8))
+_CUBES = (
+  (1, 1, 1),
+  (2, 2, 1),
+  (2, 2, 2),
+  (2, 2, 4),
+  (2, 4, 4),
+  (4, 4, 4),
+  (4, 4, 8),
+  (4, 8, 8),
+)
 _MEGACORE = (('chip_config_name', 'megacore'),)  # both cores run as one device
 
-CHIPS = {chip.name: chip for chip in (
+CHIPS = {
+  chip.name: chip
+  for chip in (
     Chip('v4', 275e12, 32 << 30, 1200e9, 50e9, _CUBES, 4, _MEGACORE),
     Chip('v5e', 197e12, 16 << 30, 819e9, 50e9, _PLANES, 16),
     Chip('v5p', 459e12, 95 << 30, 2765e9, 100e9, _CUBES, 4, _MEGACORE),
     Chip('v6e', 918e12, 32 << 30, 1638e9, 100e9, _PLANES, 16),
-)}
+  )
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
   """Chips of one kind that are linked as a mesh or torus."""
+
   chip: Chip
   shape: tuple[int, ...]
 
@@ -90,21 +106,28 @@ def parse(topology: str) -> Slice:
   """Returns the slice that e.g. 'v5e:4x8' or 'v4:2x2x4' names; UserError for any other text."""
   name, _, shape = topology.partition(':')
   if name not in CHIPS:
-    raise errors.UserError(f'--topology={topology}: unknown chip {name!r}'
-                           f'{errors.nearest(name, CHIPS)}; known: {", ".join(CHIPS)}')
+    raise errors.UserError(
+      f'--topology={topology}: unknown chip {name!r}'
+      f'{errors.nearest(name, CHIPS)}; known: {", ".join(CHIPS)}'
+    )
   chip = CHIPS[name]
   axes = len(chip.shapes[0])
   example = Slice(chip, chip.shapes[3]).name
   if not re.fullmatch(r'\d+(x\d+)*', shape) or shape.count('x') + 1 != axes:
-    raise errors.UserError(f'--topology={topology}: slices of {name} have {axes} sides, such as '
-                           f'{example}')
+    raise errors.UserError(
+      f'--topology={topology}: slices of {name} have {axes} sides, such as {example}'
+    )
 
   # Hosts have 2x2 chips; only a slice of one chip has less.
   sides = tuple(map(int, shape.split('x')))
   is_one_chip = math.prod(sides) == 1
   if not is_one_chip and (sides[0] % 2 or sides[1] % 2):
-    raise errors.UserError(f'--topology={topology}: hosts have 2x2 chips, so the first two sides '
-                           f'are even (or all are 1), such as {example}')
+    raise errors.UserError(
+      f'--topology={topology}: hosts have 2x2 chips, so the first two sides '
+      f'are even (or all are 1), such as {example}'
+    )
   if not 1 <= math.prod(sides) <= _MOST_CHIPS:
-    raise errors.UserError(f'--topology={topology}: a slice has 1 to {_MOST_CHIPS:,} chips')
+    raise errors.UserError(
+      f'--topology={topology}: a slice has 1 to {_MOST_CHIPS:,} chips'
+    )
   return Slice(chip, sides)

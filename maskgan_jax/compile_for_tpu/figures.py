@@ -16,7 +16,9 @@ from maskgan_jax.training import parallel as parallel_lib
 _TRIALS = 6  # compilations that the search for the largest batch may take
 
 
-def measure(config: ml_collections.ConfigDict, topology: Slice, pictures: int) -> dict[str, Any]:
+def measure(
+  config: ml_collections.ConfigDict, topology: Slice, pictures: int
+) -> dict[str, Any]:
   """Returns everything about a config on one slice, by name.
 
   Args:
@@ -31,22 +33,24 @@ def measure(config: ml_collections.ConfigDict, topology: Slice, pictures: int) -
   last_stage = [program for program in programs if program.stage == programs[-1].stage]
   programs.append(translation(config, topology, pictures))
   figures = {
-      'config': config.name,
-      'method': config.method,
-      'topology': topology.name,
-      'chips': topology.chips,
-      'batch_size': config.batch_size,
-      'image_size': config.image_size,
-      'compute_dtype': config.compute_dtype,
-      'remat': config.remat,
-      'accumulate': config.accumulate,
-      'chip_memory': topology.chip.memory,
-      'programs': [_row(program, topology) for program in programs],
+    'config': config.name,
+    'method': config.method,
+    'topology': topology.name,
+    'chips': topology.chips,
+    'batch_size': config.batch_size,
+    'image_size': config.image_size,
+    'compute_dtype': config.compute_dtype,
+    'remat': config.remat,
+    'accumulate': config.accumulate,
+    'chip_memory': topology.chip.memory,
+    'programs': [_row(program, topology) for program in programs],
   }
 
   # An average iteration of the last stage.
   for name in ('flops', 'moved', 'reductions', 'reduced'):
-    figures[name] = sum(program.share * getattr(program, name) for program in last_stage)
+    figures[name] = sum(
+      program.share * getattr(program, name) for program in last_stage
+    )
   figures['weak_scaling'] = _weak_scaling(figures, topology, last_stage)
   return figures
 
@@ -55,23 +59,30 @@ def _row(program: programs_lib.Program, topology: Slice) -> dict[str, Any]:
   """Returns a program's figures and estimated times."""
   compute = topology.compute_seconds(program.flops, program.moved)
   all_reduce = topology.all_reduce_seconds(program.reductions, program.reduced)
-  return {**dataclasses.asdict(program), 'compute_ms': 1e3 * compute,
-          'all_reduce_ms': 1e3 * all_reduce}
+  return {
+    **dataclasses.asdict(program),
+    'compute_ms': 1e3 * compute,
+    'all_reduce_ms': 1e3 * all_reduce,
+  }
 
 
-def _weak_scaling(figures: dict[str, Any], topology: Slice,
-                  programs: list[programs_lib.Program]) -> list[dict[str, Any]]:
+def _weak_scaling(
+  figures: dict[str, Any], topology: Slice, programs: list[programs_lib.Program]
+) -> list[dict[str, Any]]:
   """Returns rows for 1 to 256 chips, each with the same share of the batch."""
   # Summed program by program: one may wait for its FLOPs where another waits for its memory.
-  compute = sum(program.share * topology.compute_seconds(program.flops, program.moved)
-                for program in programs)
+  compute = sum(
+    program.share * topology.compute_seconds(program.flops, program.moved)
+    for program in programs
+  )
   rows = []
   for shape in topology.chip.shapes:
     other = dataclasses.replace(topology, shape=shape)
     all_reduce = other.all_reduce_seconds(figures['reductions'], figures['reduced'])
     batch_size = figures['batch_size'] // topology.chips * other.chips
     seconds = compute + all_reduce
-    rows.append({
+    rows.append(
+      {
         'topology': other.name,
         'chips': other.chips,
         'batch_size': batch_size,
@@ -79,12 +90,14 @@ def _weak_scaling(figures: dict[str, Any], topology: Slice,
         'all_reduce_ms': 1e3 * all_reduce,
         'images_per_second': batch_size / seconds,
         'efficiency': compute / seconds,
-    })
+      }
+    )
   return rows
 
 
-def translation(config: ml_collections.ConfigDict, topology: Slice, pictures: int
-                ) -> programs_lib.Program:
+def translation(
+  config: ml_collections.ConfigDict, topology: Slice, pictures: int
+) -> programs_lib.Program:
   """Returns the program that translates `pictures` at once on one chip, bytes in and out."""
   sides = len(topology.shape)
   one_chip = dataclasses.replace(topology, shape=(1,) * sides)
@@ -97,9 +110,12 @@ def translation(config: ml_collections.ConfigDict, topology: Slice, pictures: in
   inputs = 2 if 'exemplar' in method.abilities else 1
   images = [jax.ShapeDtypeStruct(shape, jnp.uint8)] * inputs
   arguments = programs_lib.placed(
-      ((model['params'], model['model_state']), *images), parallel.replicated)
+    ((model['params'], model['model_state']), *images), parallel.replicated
+  )
   function = translator.functions(method)['translate']
-  return programs_lib.analyse(function, arguments, one_chip, f'translate {pictures} pictures')
+  return programs_lib.analyse(
+    function, arguments, one_chip, f'translate {pictures} pictures'
+  )
 
 
 def largest_batch(config: ml_collections.ConfigDict, topology: Slice) -> int:
@@ -153,7 +169,9 @@ class _Memory:
 
     Memory is a straight line over batches, except for padding.
     """
-    known = sorted(batch for batch in self._needed if self._needed[batch] < float('inf'))
+    known = sorted(
+      batch for batch in self._needed if self._needed[batch] < float('inf')
+    )
     if len(known) < 2:
       return None
     smallest, largest = known[0], known[-1]
@@ -161,8 +179,9 @@ class _Memory:
     return int((self._limit - self._needed[smallest]) / slope) + smallest
 
 
-def memory_by_size(config: ml_collections.ConfigDict, topology: Slice, sizes: list[int]
-                   ) -> Iterator[dict[str, Any]]:
+def memory_by_size(
+  config: ml_collections.ConfigDict, topology: Slice, sizes: list[int]
+) -> Iterator[dict[str, Any]]:
   """Yields a chip's memory for the largest program of training, by resolution.
 
   Rows of programs that do not fit say so.
@@ -170,16 +189,25 @@ def memory_by_size(config: ml_collections.ConfigDict, topology: Slice, sizes: li
   for size in sizes:
     for remat in (False, True):
       changed = config.copy_and_resolve_references()
-      changed.update(image_size=size, remat=remat,
-                     image_width=config.image_width * size // config.image_size)
-      row = {'image_size': size, 'remat': remat,
-             'batch_per_chip': config.batch_size // topology.chips}
+      changed.update(
+        image_size=size,
+        remat=remat,
+        image_width=config.image_width * size // config.image_size,
+      )
+      row = {
+        'image_size': size,
+        'remat': remat,
+        'batch_per_chip': config.batch_size // topology.chips,
+      }
       try:
         programs = programs_lib.programs(changed, topology)
         largest = max(programs, key=lambda program: program.memory)
-        row.update(program=largest.name, memory=largest.memory,
-                   temporaries=largest.temporaries,
-                   fits=largest.memory <= topology.chip.memory)
+        row.update(
+          program=largest.name,
+          memory=largest.memory,
+          temporaries=largest.temporaries,
+          fits=largest.memory <= topology.chip.memory,
+        )
       except programs_lib.DoesNotFitError as error:
         row.update(memory=error.needed, fits=False)
       yield row

@@ -25,15 +25,38 @@ from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 from maskgan_jax.training.turns import Turns
 
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 's32': 4, 'u32': 4,
-          'f32': 4, 's64': 8, 'u64': 8, 'f64': 8}
-_OTHER_COLLECTIVES = ('all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
+_BYTES = {
+  'pred': 1,
+  's8': 1,
+  'u8': 1,
+  'bf16': 2,
+  'f16': 2,
+  's16': 2,
+  'u16': 2,
+  's32': 4,
+  'u32': 4,
+  'f32': 4,
+  's64': 8,
+  'u64': 8,
+  'f64': 8,
+}
+_OTHER_COLLECTIVES = (
+  'all-gather',
+  'reduce-scatter',
+  'all-to-all',
+  'collective-permute',
+)
 
 # libtpu looks for a TPU's metadata where there is none, and says so at length.
-_QUIET = {'TPU_SKIP_MDS_QUERY': '1', 'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
-          'TPU_WORKER_HOSTNAMES': 'localhost', 'TPU_WORKER_ID': '0',
-          'TPU_MIN_LOG_LEVEL': '3', 'TPU_STDERR_LOG_LEVEL': '3',
-          'ALLOW_MULTIPLE_LIBTPU_LOAD': '1'}
+_QUIET = {
+  'TPU_SKIP_MDS_QUERY': '1',
+  'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
+  'TPU_WORKER_HOSTNAMES': 'localhost',
+  'TPU_WORKER_ID': '0',
+  'TPU_MIN_LOG_LEVEL': '3',
+  'TPU_STDERR_LOG_LEVEL': '3',
+  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +76,7 @@ class Program:
     others: other collectives by kind; data parallelism needs none.
     compile_s: seconds.
   """
+
   name: str
   share: float
   stage: int
@@ -69,7 +93,9 @@ class Program:
 class DoesNotFitError(errors.UserError):
   """A program needs more memory than a chip has: `needed` and `limit`, bytes, if it says so."""
 
-  def __init__(self, message: str, needed: float | None = None, limit: float | None = None):
+  def __init__(
+    self, message: str, needed: float | None = None, limit: float | None = None
+  ):
     super().__init__(message)
     self.needed, self.limit = needed, limit
 
@@ -79,19 +105,23 @@ def devices_of(topology: Slice) -> Any:
   for name, value in _QUIET.items():
     os.environ.setdefault(name, value)
   from jax.experimental import topologies
+
   options = dict(topology.chip.compiler)
   if topology.chips == 1:
     options['chips_per_host_bounds'] = (1, 1, 1)
   try:
     description = topologies.get_topology_desc(
-        platform='tpu', topology_name=topology.name, **options)
+      platform='tpu', topology_name=topology.name, **options
+    )
   except Exception as error:
     if _libtpu() == 'none':
       raise errors.UserError(
-          "compiling for a TPU needs libtpu, without a TPU: pip install 'maskgan-jax[tpu]', or "
-          'the version of libtpu that your jaxlib names') from error
+        "compiling for a TPU needs libtpu, without a TPU: pip install 'maskgan-jax[tpu]', or "
+        'the version of libtpu that your jaxlib names'
+      ) from error
     raise errors.UserError(
-        f'--topology={topology.name}: {str(error).splitlines()[0]}') from error
+      f'--topology={topology.name}: {str(error).splitlines()[0]}'
+    ) from error
   return description.devices
 
 
@@ -102,7 +132,9 @@ def programs(config: ml_collections.ConfigDict, topology: Slice) -> list[Program
     DoesNotFitError: a program is too large.
   """
   if config.parallel != 'jit':
-    raise errors.UserError(f"config.parallel is {config.parallel!r}; only 'jit' is compiled ahead")
+    raise errors.UserError(
+      f"config.parallel is {config.parallel!r}; only 'jit' is compiled ahead"
+    )
   parallel = parallel_lib.Parallel('jit', devices_of(topology))
   parallel.check_batch(config.batch_size, config.accumulate)
   method = methods.make(config)
@@ -113,8 +145,11 @@ def programs(config: ml_collections.ConfigDict, topology: Slice) -> list[Program
   # Shapes alone are enough to compile for.
   state = jax.eval_shape(lambda: train_step.init_state(method, optimizers, config))
   batch = train_step.abstract_batch(config, turns.draws)
-  arguments = (placed(state, parallel.replicated),
-               placed(batch, parallel.batch_sharding(turns.draws)), config.seed)
+  arguments = (
+    placed(state, parallel.replicated),
+    placed(batch, parallel.batch_sharding(turns.draws)),
+    config.seed,
+  )
   functions = parallel.compile(step)
 
   compiled = []
@@ -122,9 +157,15 @@ def programs(config: ml_collections.ConfigDict, topology: Slice) -> list[Program
     name = ' + '.join(method.players[index].name for index in turns.at(at))
     program = analyse(functions.program(at), arguments, topology, name)
     # The compiler counts once what is inside a loop over micro-batches.
-    compiled.append(dataclasses.replace(
-        program, stage=stage, share=share, flops=program.flops * config.accumulate,
-        moved=program.moved * config.accumulate))
+    compiled.append(
+      dataclasses.replace(
+        program,
+        stage=stage,
+        share=share,
+        flops=program.flops * config.accumulate,
+        moved=program.moved * config.accumulate,
+      )
+    )
   return compiled
 
 
@@ -141,11 +182,14 @@ def _different_turns(turns: Turns) -> Iterator[tuple[int, int, float]]:
 
 def placed(tree: Any, sharding: Any) -> Any:
   """Returns shapes with a sharding each."""
-  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+  )
 
 
-def analyse(function: Callable[..., Any], arguments: tuple[Any, ...], topology: Slice,
-            name: str) -> Program:
+def analyse(
+  function: Callable[..., Any], arguments: tuple[Any, ...], topology: Slice, name: str
+) -> Program:
   """Compiles a jitted function for placed shapes, or reads what an earlier time said of it.
 
   Raises:
@@ -173,8 +217,14 @@ def analyse(function: Callable[..., Any], arguments: tuple[Any, ...], topology: 
 
 def _path_of(lowered: Any, topology: Slice) -> str:
   """Returns the file of a program's figures: everything that they depend on is in its name."""
-  parts = (lowered.as_text(), topology.name, str(topology.chip.compiler), _libtpu(),
-           jax.__version__, os.environ.get('LIBTPU_INIT_ARGS', ''))
+  parts = (
+    lowered.as_text(),
+    topology.name,
+    str(topology.chip.compiler),
+    _libtpu(),
+    jax.__version__,
+    os.environ.get('LIBTPU_INIT_ARGS', ''),
+  )
   digest = hashlib.sha256('\n'.join(parts).encode()).hexdigest()
   home = os.path.join(os.path.expanduser('~'), '.cache')
   root = os.environ.get('XDG_CACHE_HOME') or home
@@ -186,14 +236,26 @@ def _describe(compiled: Any, name: str, seconds: float) -> Program:
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
   reductions, reduced, others = collectives(compiled.as_text())
   # Donated arguments are results too.
-  in_all = (memory.argument_size_in_bytes + memory.output_size_in_bytes
-            - memory.alias_size_in_bytes + memory.temp_size_in_bytes
-            + memory.generated_code_size_in_bytes)
+  in_all = (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes
+    + memory.temp_size_in_bytes
+    + memory.generated_code_size_in_bytes
+  )
   return Program(
-      name=name, share=1.0, stage=0, flops=float(cost['flops']),
-      moved=float(cost['bytes accessed']), memory=in_all,
-      temporaries=memory.temp_size_in_bytes, reductions=reductions, reduced=reduced,
-      others=others, compile_s=seconds)
+    name=name,
+    share=1.0,
+    stage=0,
+    flops=float(cost['flops']),
+    moved=float(cost['bytes accessed']),
+    memory=in_all,
+    temporaries=memory.temp_size_in_bytes,
+    reductions=reductions,
+    reduced=reduced,
+    others=others,
+    compile_s=seconds,
+  )
 
 
 def collectives(text: str) -> tuple[int, int, dict[str, int]]:
@@ -244,6 +306,7 @@ def _times(lines_by_computation: dict[str, list[str]], entry: str) -> dict[str, 
         repeats = int(trips[1]) if trips and kind == 'body' else 1
         if called in lines_by_computation:
           visit(called, count * repeats)
+
   visit(entry, 1)
   return times
 
@@ -263,19 +326,26 @@ def _does_not_fit(name: str, topology: Slice, message: str) -> DoesNotFitError:
   needed = limit = None
   by_how_much = ''
   if used:
-    needed, limit = (float(used[i]) * 1024 ** ('KMGT'.index(used[i + 1]) + 1) for i in (1, 3))
-    by_how_much = (f': it needs {needed / 2 ** 30:.1f} GiB of the {limit / 2 ** 30:.1f} that it '
-                   'has')
+    needed, limit = (
+      float(used[i]) * 1024 ** ('KMGT'.index(used[i + 1]) + 1) for i in (1, 3)
+    )
+    by_how_much = (
+      f': it needs {needed / 2**30:.1f} GiB of the {limit / 2**30:.1f} that it has'
+    )
   return DoesNotFitError(
-      f'the program of {name} does not fit a chip of {topology.name}{by_how_much}; lower '
-      'config.batch_size, take more chips, config.remat=True, config.compute_dtype=bfloat16, or '
-      'config.accumulate', needed, limit)
+    f'the program of {name} does not fit a chip of {topology.name}{by_how_much}; lower '
+    'config.batch_size, take more chips, config.remat=True, config.compute_dtype=bfloat16, or '
+    'config.accumulate',
+    needed,
+    limit,
+  )
 
 
 @functools.cache
 def _libtpu() -> str:
   """Returns the version of libtpu, or 'none'."""
   from importlib import metadata
+
   try:
     return metadata.version('libtpu')
   except metadata.PackageNotFoundError:

@@ -21,8 +21,10 @@ def parse_argument(argument: str, choices: Sequence[str]) -> set[str]:
   names = (*choices, 'smoke')
   chosen = {name for name in argument.split(',') if name}
   for name in sorted(chosen - set(names)):
-    raise errors.UserError(f'config argument {name!r} is unknown{errors.nearest(name, names)}; '
-                           f'known: {", ".join(names)}')
+    raise errors.UserError(
+      f'config argument {name!r} is unknown{errors.nearest(name, names)}; '
+      f'known: {", ".join(names)}'
+    )
   return chosen
 
 
@@ -35,12 +37,15 @@ def exclusive(chosen: Collection[str], names: Sequence[str]) -> str:
   """Returns the one of `names` among a config's arguments, or ''; UserError for two."""
   present = [name for name in names if name in chosen]
   if len(present) > 1:
-    raise errors.UserError(f'config arguments {" and ".join(present)} exclude each other')
+    raise errors.UserError(
+      f'config arguments {" and ".join(present)} exclude each other'
+    )
   return present[0] if present else ''
 
 
-def finish(config: ml_collections.ConfigDict, chosen: Collection[str]
-           ) -> ml_collections.ConfigDict:
+def finish(
+  config: ml_collections.ConfigDict, chosen: Collection[str]
+) -> ml_collections.ConfigDict:
   """Returns the config, made small if 'smoke' was chosen; a config file ends with this."""
   if 'smoke' in chosen:
     smoke(config)
@@ -51,8 +56,17 @@ def smoke(config: ml_collections.ConfigDict) -> None:
   """Shrinks a config to a few steps of a tiny model on a few small images."""
   size = 16
   config.image_width = size * config.image_width // config.image_size
-  config.update(image_size=size, batch_size=8, num_steps=4, log_every=2, checkpoint_every=2,
-                sample_every=4, sample_pairs=2, evaluation_batch_size=8, evaluation_pairs=8)
+  config.update(
+    image_size=size,
+    batch_size=8,
+    num_steps=4,
+    log_every=2,
+    checkpoint_every=2,
+    sample_every=4,
+    sample_pairs=2,
+    evaluation_batch_size=8,
+    evaluation_pairs=8,
+  )
   config.data.update(num_train=32, num_validation=16, num_test=16, in_memory='always')
   if config.data.load_size:
     config.data.load_size = size + 2

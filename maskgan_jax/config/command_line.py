@@ -19,8 +19,12 @@ from maskgan_jax.config import schema, stored
 def define_flags() -> None:
   """Defines --config=FILE[:argument], and --config.key=value for any key in it."""
   config_flags.DEFINE_config_file(
-      'config', None, 'Config file, e.g. configs/quickstart.py or configs/quickstart.py:smoke; '
-      'override any key with --config.key=value.', lock_config=True)
+    'config',
+    None,
+    'Config file, e.g. configs/quickstart.py or configs/quickstart.py:smoke; '
+    'override any key with --config.key=value.',
+    lock_config=True,
+  )
 
 
 def define_workdir_config(argv: Sequence[str]) -> None:
@@ -51,8 +55,9 @@ def from_flags() -> ml_collections.ConfigDict:
   """Returns the config that the command line names; UserError if none does or a value is wrong."""
   config = flags.FLAGS.config
   if config is None:
-    raise errors.UserError('no config given; add --config=configs/quickstart.py'
-                           f'{_available("configs")}')
+    raise errors.UserError(
+      f'no config given; add --config=configs/quickstart.py{_available("configs")}'
+    )
   _split_texts(config)
   schema.check_values(config)
   with config.unlocked():
@@ -68,7 +73,9 @@ def read_file(value: str) -> ml_collections.ConfigDict:
   """Runs a config file, named as `path[:argument]`; UserError for all that can be wrong with it."""
   path, _, argument = value.partition(':')
   if not os.path.isfile(path):
-    raise errors.UserError(f'no config file {path}{_available(os.path.dirname(path), path)}')
+    raise errors.UserError(
+      f'no config file {path}{_available(os.path.dirname(path), path)}'
+    )
   arguments = [argument] if argument else []
   try:
     names = runpy.run_path(path)
@@ -80,8 +87,9 @@ def read_file(value: str) -> ml_collections.ConfigDict:
   if 'get_config' not in names:
     raise errors.UserError(f'{path} is not a config file: it has no get_config()')
   if not isinstance(config, ml_collections.ConfigDict):
-    raise errors.UserError(f'{path}: get_config() returns a {type(config).__name__}, not a '
-                           'ConfigDict')
+    raise errors.UserError(
+      f'{path}: get_config() returns a {type(config).__name__}, not a ConfigDict'
+    )
   return config
 
 
@@ -90,7 +98,7 @@ def _flag(argv: Sequence[str], name: str) -> str | None:
   for position, argument in enumerate(argv):
     flag, equals, value = argument.lstrip('-').partition('=')
     if flag == name and argument.startswith('-'):
-      return value if equals else ''.join(argv[position + 1:position + 2])
+      return value if equals else ''.join(argv[position + 1 : position + 2])
   return None
 
 
@@ -114,7 +122,9 @@ def _command() -> str:
   return shlex.join([*program, *sys.argv[1:]])
 
 
-def _problem(argv: Sequence[str], error: Exception, config: ml_collections.ConfigDict) -> str:
+def _problem(
+  argv: Sequence[str], error: Exception, config: ml_collections.ConfigDict
+) -> str:
   """Returns in a line what is wrong with --config.key=value: a key that the config lacks, or else.
 
   Args:

@@ -34,9 +34,13 @@ def _literal(text: str, path: pathlib.Path) -> dict[str, Any]:
   """Returns the value of DEFAULTS in the source of a module."""
   for statement in ast.parse(text).body:
     targets = statement.targets if isinstance(statement, ast.Assign) else []
-    if any(isinstance(target, ast.Name) and target.id == 'DEFAULTS' for target in targets):
+    if any(
+      isinstance(target, ast.Name) and target.id == 'DEFAULTS' for target in targets
+    ):
       try:
         return ast.literal_eval(statement.value)
       except ValueError as error:
-        raise errors.UserError(f'{path}: DEFAULTS must be a literal: {error}') from error
+        raise errors.UserError(
+          f'{path}: DEFAULTS must be a literal: {error}'
+        ) from error
   raise errors.UserError(f'{path} assigns no DEFAULTS')

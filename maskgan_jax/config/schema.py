@@ -20,56 +20,66 @@ from maskgan_jax.data import default_config as data_defaults
 from maskgan_jax.fields import at_least, between, field, free, less_than, one_of
 
 _FIELDS = dict(
-    # What the run is called. Both are filled in by the command.
-    name=free(''),  # for reports; the name of the config file
-    command=free(''),  # how the run was started
-
-    # What is trained, and on what. `default` fills in the method.
-    method='',
-    seed=field(0, between(0, 2**31 - 1)),  # of parameters, order of records, augmentation, noise
-    image_size=field(128, at_least(1)),  # height in pixels
-    image_width=field(0, at_least(0)),  # in pixels; 0 = image_size, a square
-    batch_size=field(32, at_least(1)),  # global: examples of each domain per update, all devices
-    num_steps=free(150_000, at_least(1)),  # a schedule that ends with the last step ends later
-    # Micro-batches per update. They share the large batch's noise; batch statistics are those of
-    # a micro-batch, and a replay pool sees the examples in another order.
-    accumulate=field(1, at_least(1)),
-    compute_dtype='float32',  # or 'bfloat16'; parameters, statistics and losses stay float32
-    ema_decay=field(0.0, at_least(0), less_than(1)),  # of translating parameters; 0 = off (papers)
-
-    # What the run begins with.
-    init_from='',  # a run whose parameters this one begins with, instead of fresh ones
-    init_groups=(),  # the groups to take; () = those that the method takes from an earlier stage
-    accept_changed_data=free(False),  # True: resume although pictures or labels have changed
-
-    # How it is computed. None of these changes a number.
-    remat=free(False),  # recompute activations in the backward pass: less memory, more time
-    steps_per_dispatch=free(1, at_least(1)),  # steps of one program; more if a GPU starves
-    parallel=free('jit'),  # 'jit' over a mesh, or 'pmap' per replica; the same numbers
-    max_skipped=free(20, at_least(1)),  # non-finite iterations in a row that stop the run
-
-    # What it leaves, and how often, in steps.
-    log_every=free(100, at_least(1)),  # metrics are means since the last line
-    checkpoint_every=free(5_000, at_least(1)),
-    keep_last=free(2, at_least(1)),  # checkpoints
-    keep_best=free(1, at_least(0)),  # checkpoints, by best_metric, if evaluate_every is on
-    best_metric=free(''),  # a column of scores.csv
-    best_mode=free('max', one_of('max', 'min')),
-    sample_every=free(5_000, at_least(0)),  # 0 = never
-    sample_pairs=free(8, at_least(1)),
-
-    # How it is measured.
-    evaluate_every=free(0, at_least(0)),  # steps; 0 = once, after training
-    evaluators=free(('masks', 'truth')),  # () = none
-    evaluation_batch_size=free(64, at_least(1)),
-    evaluation_pairs=free(0, at_least(0)),  # of each split; 0 = all
-
-    # What `python -m maskgan_jax.sweep` varies.
-    sweep=dict(
-        field=free(''),  # a key of the config, e.g. 'weights.mask'
-        over=free(()),  # its values, a run for each
-    ),
-    data=data_defaults.FIELDS,
+  # What the run is called. Both are filled in by the command.
+  name=free(''),  # for reports; the name of the config file
+  command=free(''),  # how the run was started
+  # What is trained, and on what. `default` fills in the method.
+  method='',
+  seed=field(
+    0, between(0, 2**31 - 1)
+  ),  # of parameters, order of records, augmentation, noise
+  image_size=field(128, at_least(1)),  # height in pixels
+  image_width=field(0, at_least(0)),  # in pixels; 0 = image_size, a square
+  batch_size=field(
+    32, at_least(1)
+  ),  # global: examples of each domain per update, all devices
+  num_steps=free(
+    150_000, at_least(1)
+  ),  # a schedule that ends with the last step ends later
+  # Micro-batches per update. They share the large batch's noise; batch statistics are those of
+  # a micro-batch, and a replay pool sees the examples in another order.
+  accumulate=field(1, at_least(1)),
+  compute_dtype='float32',  # or 'bfloat16'; parameters, statistics and losses stay float32
+  ema_decay=field(
+    0.0, at_least(0), less_than(1)
+  ),  # of translating parameters; 0 = off (papers)
+  # What the run begins with.
+  init_from='',  # a run whose parameters this one begins with, instead of fresh ones
+  init_groups=(),  # the groups to take; () = those that the method takes from an earlier stage
+  accept_changed_data=free(
+    False
+  ),  # True: resume although pictures or labels have changed
+  # How it is computed. None of these changes a number.
+  remat=free(
+    False
+  ),  # recompute activations in the backward pass: less memory, more time
+  steps_per_dispatch=free(
+    1, at_least(1)
+  ),  # steps of one program; more if a GPU starves
+  parallel=free('jit'),  # 'jit' over a mesh, or 'pmap' per replica; the same numbers
+  max_skipped=free(20, at_least(1)),  # non-finite iterations in a row that stop the run
+  # What it leaves, and how often, in steps.
+  log_every=free(100, at_least(1)),  # metrics are means since the last line
+  checkpoint_every=free(5_000, at_least(1)),
+  keep_last=free(2, at_least(1)),  # checkpoints
+  keep_best=free(
+    1, at_least(0)
+  ),  # checkpoints, by best_metric, if evaluate_every is on
+  best_metric=free(''),  # a column of scores.csv
+  best_mode=free('max', one_of('max', 'min')),
+  sample_every=free(5_000, at_least(0)),  # 0 = never
+  sample_pairs=free(8, at_least(1)),
+  # How it is measured.
+  evaluate_every=free(0, at_least(0)),  # steps; 0 = once, after training
+  evaluators=free(('masks', 'truth')),  # () = none
+  evaluation_batch_size=free(64, at_least(1)),
+  evaluation_pairs=free(0, at_least(0)),  # of each split; 0 = all
+  # What `python -m maskgan_jax.sweep` varies.
+  sweep=dict(
+    field=free(''),  # a key of the config, e.g. 'weights.mask'
+    over=free(()),  # its values, a run for each
+  ),
+  data=data_defaults.FIELDS,
 )
 _FREE_KEYS = fields.free_keys(_FIELDS)
 
@@ -121,14 +131,18 @@ def set_key(config: ml_collections.ConfigDict, key: str, value: Any) -> None:
 
 def to_json(config: ml_collections.ConfigDict) -> str:
   """Returns the config as indented JSON."""
-  return json.dumps(config.to_dict(), indent=2, sort_keys=True, default=_plain_number) + '\n'
+  return (
+    json.dumps(config.to_dict(), indent=2, sort_keys=True, default=_plain_number) + '\n'
+  )
 
 
 def _plain_number(value: Any) -> Any:
   """Returns a number of NumPy as one of Python."""
   if isinstance(value, (np.floating, np.integer)):
     return value.item()
-  raise TypeError(f'config value of type {type(value).__name__} cannot be written as JSON')
+  raise TypeError(
+    f'config value of type {type(value).__name__} cannot be written as JSON'
+  )
 
 
 def from_json(text: str) -> ml_collections.ConfigDict:

@@ -26,13 +26,22 @@ def load(workdir: str) -> ml_collections.ConfigDict:
     with open(path, 'rb') as file:
       data = file.read()
   except OSError as error:
-    raise errors.UserError(f'{workdir} is not a run: {_what_is_there(workdir)}') from error
+    raise errors.UserError(
+      f'{workdir} is not a run: {_what_is_there(workdir)}'
+    ) from error
   try:
     config = schema.from_json(data.decode())
-  except (ValueError, KeyError, TypeError, AttributeError, RecursionError,
-          errors.UserError) as error:
-    raise errors.UserError(f'{path} is damaged: {error}; restore it or train in another '
-                           'folder') from error
+  except (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    errors.UserError,
+  ) as error:
+    raise errors.UserError(
+      f'{path} is damaged: {error}; restore it or train in another folder'
+    ) from error
   _check_keys(config, path)
   return config
 
@@ -43,8 +52,9 @@ def check_same_run(config: ml_collections.ConfigDict, workdir: str) -> None:
     return
   text = differences(schema.fixed(load(workdir)), schema.fixed(config))
   if text:
-    raise errors.UserError(f'{workdir} holds a run of another config ({text}); '
-                           'train in another --workdir')
+    raise errors.UserError(
+      f'{workdir} holds a run of another config ({text}); train in another --workdir'
+    )
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -73,5 +83,6 @@ def _check_keys(config: ml_collections.ConfigDict, path: str) -> None:
   for key, _ in schema.flatten(config):
     if key not in keys:
       raise errors.UserError(
-          f'{path} has the key {key!r}, which no config has{errors.nearest(key, keys)}; correct '
-          'or remove it, or use the version of maskgan_jax that wrote it')
+        f'{path} has the key {key!r}, which no config has{errors.nearest(key, keys)}; correct '
+        'or remove it, or use the version of maskgan_jax that wrote it'
+      )

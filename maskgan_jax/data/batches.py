@@ -17,15 +17,23 @@ import numpy as np
 from maskgan_jax import errors
 from maskgan_jax.data import order, pictures, transforms
 
-_ENDLESS = 2 ** 48  # batches; Grain wants a length
+_ENDLESS = 2**48  # batches; Grain wants a length
 
 
 class Batches:
   """Grain's random access source of whole batches: one Python call a batch, not one a record."""
 
-  def __init__(self, stack: pictures.Pictures, orders: Sequence[order.Order],
-               attributes: np.ndarray, transform: transforms.Transform, *, batch_size: int,
-               rows: np.ndarray, draws: int):
+  def __init__(
+    self,
+    stack: pictures.Pictures,
+    orders: Sequence[order.Order],
+    attributes: np.ndarray,
+    transform: transforms.Transform,
+    *,
+    batch_size: int,
+    rows: np.ndarray,
+    draws: int,
+  ):
     """Makes the `rows` of batches of `batch_size`, `draws` times a step.
 
     Args:
@@ -81,8 +89,11 @@ class Feed:
       if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain reads its own flags, also in a notebook
       dataset = dataset.mp_prefetch(
-          grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=prefetch),
-          worker_init_fn=_start_worker)
+        grain.MultiprocessingOptions(
+          num_workers=workers, per_worker_buffer_size=prefetch
+        ),
+        worker_init_fn=_start_worker,
+      )
     self._iterator = iter(dataset)
     _feeds.add(self)
 
@@ -113,8 +124,10 @@ class _InWorker:
     except errors.UserError as error:
       raise errors.UserError(str(error)) from None
     except MemoryError:
-      raise errors.UserError('out of memory in a data worker; lower config.data.workers or '
-                             'config.data.prefetch, or set config.data.in_memory=never') from None
+      raise errors.UserError(
+        'out of memory in a data worker; lower config.data.workers or '
+        'config.data.prefetch, or set config.data.in_memory=never'
+      ) from None
     except Exception:
       raise RuntimeError(f'in a data worker:\n{traceback.format_exc()}') from None
 

@@ -12,6 +12,7 @@ from maskgan_jax.data import default_config, predicates
 @dataclasses.dataclass(frozen=True)
 class Domains:
   """The predicates of the two domains, for training and for evaluation."""
+
   a: predicates.Predicate
   b: predicates.Predicate
   test_a: predicates.Predicate
@@ -40,13 +41,15 @@ def domains_of(config_data: ml_collections.ConfigDict, names: Sequence[str]) -> 
     a = f'~{attribute}' if a == default_a else a
     b = attribute if b == default_b else b
   elif not names and (a, b) == (default_a, default_b):
-    raise errors.UserError('these pictures have no labels, so config.data.a and config.data.b '
-                           'cannot tell two domains apart; sort them into trainA/ and trainB/')
+    raise errors.UserError(
+      'these pictures have no labels, so config.data.a and config.data.b '
+      'cannot tell two domains apart; sort them into trainA/ and trainB/'
+    )
   texts = {
-      'a': a,
-      'b': b,
-      'test_a': config_data.test_a or a,
-      'test_b': config_data.test_b or b,
+    'a': a,
+    'b': b,
+    'test_a': config_data.test_a or a,
+    'test_b': config_data.test_b or b,
   }
   parsed = {}
   for field, text in texts.items():

@@ -33,10 +33,21 @@ Row = dict[str, np.ndarray]  # of one pair
 class Pairs:
   """Pair i is a's i-th record with b's i-th, computed once if memory allows."""
 
-  def __init__(self, records: Records, a: np.ndarray, b: np.ndarray, transform: Transform, *,
-               columns: Sequence[int], transfer: Sequence[str], masks: Sequence[str], erase: str,
-               apart: Sequence[predicates.Predicate], in_memory: str,
-               aligned: tuple[np.ndarray, np.ndarray] | None = None):
+  def __init__(
+    self,
+    records: Records,
+    a: np.ndarray,
+    b: np.ndarray,
+    transform: Transform,
+    *,
+    columns: Sequence[int],
+    transfer: Sequence[str],
+    masks: Sequence[str],
+    erase: str,
+    apart: Sequence[predicates.Predicate],
+    in_memory: str,
+    aligned: tuple[np.ndarray, np.ndarray] | None = None,
+  ):
     """Pairs the record numbers of `a` and `b`.
 
     Args:
@@ -109,7 +120,9 @@ class Pairs:
       if self._attributes.shape[1]:
         row[f'{domain}_attributes'] = self._attributes[index]
       if self._groups:
-        row[f'{domain}_apart'] = np.array([group[index] for group in self._groups], bool)
+        row[f'{domain}_apart'] = np.array(
+          [group[index] for group in self._groups], bool
+        )
     return row
 
   def _with_truths(self, pair: int, row: Row) -> Row:
@@ -146,7 +159,9 @@ class Pairs:
       return np.full(self._transform.shape, -1, np.int32)
     return self.prepare(label, index)
 
-  def _other_of_scene(self, index: int, partner: int, partner_image: np.ndarray) -> np.ndarray:
+  def _other_of_scene(
+    self, index: int, partner: int, partner_image: np.ndarray
+  ) -> np.ndarray:
     """Returns the other picture of a record's scene, which is mostly its partner in the pair."""
     other = self._same_scene[index]
     if other == partner and self._same_scene[partner] == index:
@@ -157,9 +172,9 @@ class Pairs:
     """Returns what moving, removing and erasing attributes would make of a pair."""
     truth, region = self._records.transfer_truth(a, b, self._transfer)
     row = {
-        'truth_ab': self.prepare(truth, a),
-        'truth_ab_mask': self.prepare(region, a)[..., None],
-        'truth_ba': self.prepare(self._without_transferred(b, a), b),
+      'truth_ab': self.prepare(truth, a),
+      'truth_ab_mask': self.prepare(region, a)[..., None],
+      'truth_ba': self.prepare(self._without_transferred(b, a), b),
     }
     if self._erase:
       shown = self.prepare(self._records.mask(b, self._erase), b) > 0
@@ -179,13 +194,13 @@ class Pairs:
     """Returns whether any record of a domain has a mask."""
     if domain not in self._any_masks:
       indices = self._a if domain == 'a' else self._b
-      self._any_masks[domain] = _any_known(self.true_mask, indices[:len(self)])
+      self._any_masks[domain] = _any_known(self.true_mask, indices[: len(self)])
     return self._any_masks[domain]
 
   def _has_labels(self) -> bool:
     """Returns whether any record of a has class ids."""
     if self._any_labels is None:
-      self._any_labels = _any_known(self._records.label, self._a[:len(self)])
+      self._any_labels = _any_known(self._records.label, self._a[: len(self)])
     return self._any_labels
 
 
@@ -205,7 +220,8 @@ def turned(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     b: the same, int [M]; min(N, M) pairs.
   """
   _, of_a, of_b = np.intersect1d(
-      a[:len(b)], b, assume_unique=True, return_indices=True)
+    a[: len(b)], b, assume_unique=True, return_indices=True
+  )
   # Rotating by the distance between a record's two places pairs it with itself.
   distances = set(((of_b - of_a) % max(len(b), 1)).tolist())
   for turn in range(len(b)):
@@ -224,7 +240,9 @@ def _grown(region: np.ndarray, by: int) -> np.ndarray:
 class Evaluation:
   """Re-iterable batches of pairs; `len` counts batches, `num_pairs` the pairs in them."""
 
-  def __init__(self, pairs: Pairs, batch_size: int, rows: np.ndarray, max_pairs: int | None):
+  def __init__(
+    self, pairs: Pairs, batch_size: int, rows: np.ndarray, max_pairs: int | None
+  ):
     """Yields the `rows` (of 0..batch_size-1) of every batch of at most `max_pairs` pairs."""
     self._pairs = pairs
     self._batch_size = batch_size
@@ -249,7 +267,9 @@ class Evaluation:
 def local_rows(batch_size: int, process_index: int, process_count: int) -> np.ndarray:
   """Returns the rows [p*B/P, (p+1)*B/P) of a batch that process p of P holds."""
   if batch_size < 1 or batch_size % process_count:
-    raise errors.UserError(f'batch_size={batch_size} must be a positive multiple of the number of '
-                           f'processes ({process_count})')
+    raise errors.UserError(
+      f'batch_size={batch_size} must be a positive multiple of the number of '
+      f'processes ({process_count})'
+    )
   local = batch_size // process_count
   return np.arange(process_index * local, (process_index + 1) * local)

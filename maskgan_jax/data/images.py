@@ -12,13 +12,61 @@ from PIL import Image, ImageOps, PngImagePlugin
 from maskgan_jax import errors, files
 
 MAX_PIXELS = 40_000_000  # pixels; 120 MB once decoded
-EXTENSIONS = frozenset({'.apng', '.avif', '.bmp', '.gif', '.jfif', '.jpe', '.jpeg', '.jpg', '.pbm',
-                        '.pgm', '.png', '.ppm', '.tga', '.tif', '.tiff', '.webp'})
+EXTENSIONS = frozenset(
+  {
+    '.apng',
+    '.avif',
+    '.bmp',
+    '.gif',
+    '.jfif',
+    '.jpe',
+    '.jpeg',
+    '.jpg',
+    '.pbm',
+    '.pgm',
+    '.png',
+    '.ppm',
+    '.tga',
+    '.tif',
+    '.tiff',
+    '.webp',
+  }
+)
 # Formats of pictures that other programs read, and this does not.
-_UNREAD_EXTENSIONS = frozenset({
-    '.arw', '.cr2', '.cr3', '.dcm', '.dib', '.dng', '.eps', '.exr', '.hdr', '.heic', '.heif',
-    '.hif', '.ico', '.j2k', '.jp2', '.jpx', '.jxl', '.jxr', '.nef', '.orf', '.pcx', '.pnm', '.psd',
-    '.raf', '.raw', '.rw2', '.sgi', '.svg', '.wdp', '.xcf'})
+_UNREAD_EXTENSIONS = frozenset(
+  {
+    '.arw',
+    '.cr2',
+    '.cr3',
+    '.dcm',
+    '.dib',
+    '.dng',
+    '.eps',
+    '.exr',
+    '.hdr',
+    '.heic',
+    '.heif',
+    '.hif',
+    '.ico',
+    '.j2k',
+    '.jp2',
+    '.jpx',
+    '.jxl',
+    '.jxr',
+    '.nef',
+    '.orf',
+    '.pcx',
+    '.pnm',
+    '.psd',
+    '.raf',
+    '.raw',
+    '.rw2',
+    '.sgi',
+    '.svg',
+    '.wdp',
+    '.xcf',
+  }
+)
 _INTEGER_MODES = frozenset({'I', 'I;16', 'I;16B', 'I;16L', 'I;16N'})
 
 # How masks are recognised; levels are of 255.
@@ -26,7 +74,9 @@ _VOID = (224, 224, 192)  # PASCAL's border between objects
 _TINT = 16  # most difference between channels of a grey, or shades of a colour: JPEG, scanners
 _FLAT = 32  # most colours of a picture that has areas of colours, not shades
 _SHADES = 8  # most colours of a palette that holds labels, even if they are shades of one colour
-_IDS = 32  # greatest class id: a picture whose levels are up to this and 255 is a label map
+_IDS = (
+  32  # greatest class id: a picture whose levels are up to this and 255 is a label map
+)
 
 
 def is_image_name(name: str) -> bool:
@@ -48,27 +98,34 @@ def png_stems(output: str, names: Sequence[str], several: bool) -> list[str]:
   if extension != '.png':
     raise errors.UserError(f'--output={output}: pictures are written as .png')
   if several:
-    raise errors.UserError(f'--output={output} is one picture, but a folder makes several; name a '
-                           'folder, or add --grid')
-  return [output[:-len('.png')]]
+    raise errors.UserError(
+      f'--output={output} is one picture, but a folder makes several; name a '
+      'folder, or add --grid'
+    )
+  return [output[: -len('.png')]]
 
 
 def is_unread(name: str) -> bool:
   """Returns whether a file called `name` is a picture of a format that is not read, not hidden."""
-  return not name.startswith('.') and os.path.splitext(name)[1].lower() in _UNREAD_EXTENSIONS
+  return (
+    not name.startswith('.') and os.path.splitext(name)[1].lower() in _UNREAD_EXTENSIONS
+  )
 
 
 def nearest_path(path: str) -> str:
   """Returns " (did you mean 'x'?)" for a file of the same folder with a similar name, or ""."""
   folder, base = os.path.split(os.path.abspath(path))
   try:
-    return errors.nearest(base, os.listdir(folder)[:2000])  # comparing more would take seconds
+    return errors.nearest(
+      base, os.listdir(folder)[:2000]
+    )  # comparing more would take seconds
   except OSError:
     return ''
 
 
-def load_image(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS,
-               name: str = '') -> np.ndarray:
+def load_image(
+  source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS, name: str = ''
+) -> np.ndarray:
   """Decodes a picture as people see it.
 
   The orientation in EXIF is applied; transparency is laid over white; of an animation the first
@@ -88,8 +145,9 @@ def load_image(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXEL
   return _decode(source, max_pixels, name, _to_rgb)
 
 
-def load_mask(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS,
-              name: str = '') -> np.ndarray:
+def load_mask(
+  source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS, name: str = ''
+) -> np.ndarray:
   """Decodes a picture file to a mask: float32 [H, W] in [0, 1], black is 0 and white is 1.
 
   Transparency: where a picture is transparent its mask is 0. Of a painted layer or a cut-out the
@@ -113,8 +171,9 @@ def load_mask(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS
   return _decode(source, max_pixels, name, _to_mask)
 
 
-def load_labels(source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS,
-                name: str = '') -> np.ndarray:
+def load_labels(
+  source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS, name: str = ''
+) -> np.ndarray:
   """Decodes class ids, int32 [H, W]: grey levels of any depth as they are, or a palette's indices.
 
   UserError as `load_image`, and for colours, which are not ids.
@@ -191,8 +250,9 @@ def _decode(source, max_pixels, name, convert):
       width, height = image.size
       if width * height > max_pixels:
         raise errors.UserError(
-            f'{name} has {width}x{height} pixels, more than max_pixels={max_pixels}; '
-            'make it smaller or raise config.data.max_pixels')
+          f'{name} has {width}x{height} pixels, more than max_pixels={max_pixels}; '
+          'make it smaller or raise config.data.max_pixels'
+        )
       image.load()
       return convert(_upright(image))
   except errors.UserError:
@@ -203,7 +263,9 @@ def _decode(source, max_pixels, name, convert):
     raise errors.UserError(f'{name} is too large to decode safely: {error}') from error
   except Image.UnidentifiedImageError as error:
     remedy = '; convert it to PNG or JPEG' if is_unread(os.path.basename(name)) else ''
-    raise errors.UserError(f'{name} is not a picture that can be read{remedy}') from error
+    raise errors.UserError(
+      f'{name} is not a picture that can be read{remedy}'
+    ) from error
   except MemoryError:
     raise
   except Exception as error:  # Pillow's readers raise anything at all on damaged files
@@ -220,7 +282,9 @@ def read(path: str, name: str = '') -> bytes:
   name = name or path
   try:
     kind = os.stat(path).st_mode
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or path.startswith(('/dev/', '/proc/'))):
+    if not (
+      stat.S_ISREG(kind) or stat.S_ISDIR(kind) or path.startswith(('/dev/', '/proc/'))
+    ):
       raise errors.UserError(f'{name} is not an ordinary file, but a pipe or a device')
     with open(path, 'rb') as file:
       return file.read()
@@ -289,8 +353,10 @@ def _is_drawing(paint: np.ndarray, alpha: int) -> bool:
     return False
   is_clear = (levels < peak / 8) | (levels > peak * 7 / 8)
   if np.mean(is_clear) < 0.5:
-    raise _Refused('is partly transparent and drawn in many greys, so that either could be the '
-                   'mask; save it without transparency, or as one colour on transparency')
+    raise _Refused(
+      'is partly transparent and drawn in many greys, so that either could be the '
+      'mask; save it without transparency, or as one colour on transparency'
+    )
   return True
 
 
@@ -313,9 +379,11 @@ def _grey_mask(levels: np.ndarray, palette: bool) -> np.ndarray:
     return levels.astype(np.float32)
   has_void = used[0] == 0 and used[-1] == 255
   if has_void and len(above_black) > 1 and used[-2] <= _IDS:
-    raise _Refused(f'has no grey levels but {used[0]} to {used[-2]} and 255, as class ids with a '
-                   'void have; a mask is white (255) where it is 1: draw it so, or keep the '
-                   "label map's palette")
+    raise _Refused(
+      f'has no grey levels but {used[0]} to {used[-2]} and 255, as class ids with a '
+      'void have; a mask is white (255) where it is 1: draw it so, or keep the '
+      "label map's palette"
+    )
   return levels.astype(np.float32) / 255
 
 
@@ -346,13 +414,15 @@ def _colour_mask(image: Image.Image, rgb: np.ndarray, levels: np.ndarray) -> np.
   return (~void & ~black).astype(np.float32)
 
 
-_NO_BLACK = ('has several colours and no black, so that nothing says which of them is 0; draw the '
-             'mask white on black')
+_NO_BLACK = (
+  'has several colours and no black, so that nothing says which of them is 0; draw the '
+  'mask white on black'
+)
 
 
 def _shades_of_one_colour(pixels: np.ndarray) -> bool:
   """Returns whether pixels uint8 [N, 3] are mixtures of black and the brightest of them."""
-  pixels = pixels[::1 + len(pixels) // 1_000_000]  # more would need gigabytes
+  pixels = pixels[:: 1 + len(pixels) // 1_000_000]  # more would need gigabytes
   levels = pixels.max(axis=-1)
   brightest = pixels[levels.argmax()].astype(np.float32)
   mixtures = levels[:, None] * (brightest / max(brightest.max(), 1))
@@ -362,8 +432,10 @@ def _shades_of_one_colour(pixels: np.ndarray) -> bool:
 def _to_labels(image: Image.Image) -> np.ndarray:
   """Applies the rule of `load_labels`."""
   if image.mode not in _INTEGER_MODES | {'1', 'L', 'P'}:
-    raise _Refused(f'is of mode {image.mode}; a label map has one class id a pixel: save it grey, '
-                   'or with a palette whose indices are the ids')
+    raise _Refused(
+      f'is of mode {image.mode}; a label map has one class id a pixel: save it grey, '
+      'or with a palette whose indices are the ids'
+    )
   return np.array(image).astype(np.int32)
 
 

@@ -7,7 +7,9 @@ import numpy as np
 from maskgan_jax.data import transforms
 
 Key = tuple[int, int]  # of a stream of words: the seed, and a domain's number
-_KEPT = 8  # tables of epochs in memory, over both domains; a batch mostly needs two of each
+_KEPT = (
+  8  # tables of epochs in memory, over both domains; a batch mostly needs two of each
+)
 # Purposes of a stream of words. The numbers must stay: others would change runs in training.
 _ORDER, _AUGMENTATION, _ZOOM, _PAIRS = range(4)
 _BOTH = 2  # in place of a domain's number, where a (0) and b (1) have one stream
@@ -21,8 +23,15 @@ class Order:
   run that is resumed.
   """
 
-  def __init__(self, records: np.ndarray, *, seed: int, domain: int, in_step: bool = False,
-               aligned: bool = False):
+  def __init__(
+    self,
+    records: np.ndarray,
+    *,
+    seed: int,
+    domain: int,
+    in_step: bool = False,
+    aligned: bool = False,
+  ):
     """Orders the record numbers `records`.
 
     Args:
@@ -33,7 +42,7 @@ class Order:
       aligned: as `in_step`, and both are augmented alike: they are one scene.
     """
     self._records = np.asarray(records, np.int64)
-    seed = int(seed) % 2 ** 64
+    seed = int(seed) % 2**64
     self._key = seed, _BOTH if aligned else domain
     self._order_key = self._key
     if in_step:
@@ -63,7 +72,9 @@ class Order:
       members[in_epoch] = permutation[places[in_epoch]]
     return epochs, members
 
-  def _drawn(self, epochs: np.ndarray, members: np.ndarray, purpose: int, each: int) -> np.ndarray:
+  def _drawn(
+    self, epochs: np.ndarray, members: np.ndarray, purpose: int, each: int
+  ) -> np.ndarray:
     """Returns `each` uniforms for every member, [N, each]."""
     uniforms = np.empty((len(members), each))
     for epoch in np.unique(epochs):
@@ -73,7 +84,9 @@ class Order:
     return uniforms
 
 
-def fixed_pairs(a: np.ndarray, b: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def fixed_pairs(
+  a: np.ndarray, b: np.ndarray, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
   """Returns a and b, each shuffled once, the shorter repeated; the i-th of both make a pair."""
   longer = max(len(a), len(b))
   shuffled_a = _shuffled(a, seed, domain=0)
@@ -82,7 +95,7 @@ def fixed_pairs(a: np.ndarray, b: np.ndarray, *, seed: int) -> tuple[np.ndarray,
 
 
 def _shuffled(records: np.ndarray, seed: int, domain: int) -> np.ndarray:
-  words = _words((int(seed) % 2 ** 64, domain), 0, _PAIRS, len(records))
+  words = _words((int(seed) % 2**64, domain), 0, _PAIRS, len(records))
   return records[np.argsort(words, kind='stable')]
 
 
@@ -101,4 +114,4 @@ def _permutation(key: Key, epoch: int, count: int) -> np.ndarray:
 def _uniforms(key: Key, epoch: int, purpose: int, count: int, each: int) -> np.ndarray:
   """Returns [count, each] in [0, 1): the upper 53 bits of words, as many as a float64 holds."""
   words = _words(key, epoch, purpose, count * each)
-  return ((words >> np.uint64(11)) * 2.0 ** -53).reshape(count, each)
+  return ((words >> np.uint64(11)) * 2.0**-53).reshape(count, each)

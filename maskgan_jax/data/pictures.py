@@ -12,15 +12,21 @@ import numpy as np
 from maskgan_jax.data import transforms
 from maskgan_jax.data.records import Records
 
-IN_MEMORY_BYTES = 2 ** 30  # what 'auto' keeps at most
+IN_MEMORY_BYTES = 2**30  # what 'auto' keeps at most
 _THREADS = min(8, os.cpu_count() or 1)
 
 
 class Pictures:
   """The fixed part of the transform applied to records, as uint8 [N, H, W, 3]."""
 
-  def __init__(self, records: Records, transform: transforms.Transform,
-               used: np.ndarray, *, keep: bool):
+  def __init__(
+    self,
+    records: Records,
+    transform: transforms.Transform,
+    used: np.ndarray,
+    *,
+    keep: bool,
+  ):
     """Serves the record numbers `used`; with `keep` each is decoded once, when first asked for."""
     self._records = records
     self._transform = transform
@@ -36,7 +42,10 @@ class Pictures:
     self._full = False
 
   def __getstate__(self):
-    return self.__dict__ | {'_store': None, '_filled': None}  # a worker process fills its own
+    return self.__dict__ | {
+      '_store': None,
+      '_filled': None,
+    }  # a worker process fills its own
 
   def __setstate__(self, state):
     self.__dict__.update(state)

@@ -29,9 +29,11 @@ def make(config: ml_collections.ConfigDict) -> 'Data':
   """
   source_name = config.data.source
   if source_name in _SQUARE and config.image_width not in (0, config.image_size):
-    raise errors.UserError(f'config.image_width is {config.image_width} and image_size '
-                           f'{config.image_size}, but {source_name} can only be drawn square; set '
-                           'config.image_width to 0')
+    raise errors.UserError(
+      f'config.image_width is {config.image_width} and image_size '
+      f'{config.image_size}, but {source_name} can only be drawn square; set '
+      'config.image_width to 0'
+    )
   source = sources.open_source(config.data, image_size=config.image_size)
   return Data(config.data, source, Transform.of(config), config.seed)
 
@@ -47,8 +49,13 @@ class Data:
     identity: the same, but of files only names and labels count; what a run goes on with.
   """
 
-  def __init__(self, config_data: ml_collections.ConfigDict, source: Source,
-               transform: Transform, seed: int):
+  def __init__(
+    self,
+    config_data: ml_collections.ConfigDict,
+    source: Source,
+    transform: Transform,
+    seed: int,
+  ):
     """Use `make`; this takes an opened source."""
     self._config = ml_collections.FrozenConfigDict(config_data)
     self._source = source
@@ -63,9 +70,15 @@ class Data:
     records = source.records['train']
     labels = tuple(records.attribute_names)
     self._columns = [labels.index(name) for name in self.attribute_names]
-    self._masks = predicates.parse_union(
-        config_data.mask, labels + records.features, where='config.data.mask') or self._transfer()
-    self._apart = [predicates.parse(text, labels, where='config.data.apart') for text in self.apart]
+    self._masks = (
+      predicates.parse_union(
+        config_data.mask, labels + records.features, where='config.data.mask'
+      )
+      or self._transfer()
+    )
+    self._apart = [
+      predicates.parse(text, labels, where='config.data.apart') for text in self.apart
+    ]
     self._domains = {split: self._select(split) for split in SPLITS}
 
     # What was decoded stays, for whoever asks next.
@@ -78,18 +91,24 @@ class Data:
     """Raises a UserError for names that these records do not have, and fields at odds."""
     config = self._config
     if config.aligned and config.fixed_pairs:
-      raise errors.UserError('config.data.aligned and fixed_pairs both say who meets whom; set one '
-                             'of them to False')
+      raise errors.UserError(
+        'config.data.aligned and fixed_pairs both say who meets whom; set one '
+        'of them to False'
+      )
     records = self._source.records['train']
     labels = tuple(records.attribute_names)
     _check_names('attributes', config.attributes, labels)
     _check_names('transfer', config.transfer, labels + records.features)
     transfer = self._transfer()
     if config.erase and config.erase not in transfer:
-      raise errors.UserError(f'config.data.erase={config.erase!r} must be one of what is '
-                             f'transferred: {predicates.shortlist(transfer)}')
+      raise errors.UserError(
+        f'config.data.erase={config.erase!r} must be one of what is '
+        f'transferred: {predicates.shortlist(transfer)}'
+      )
     if not all(text.strip() for text in self.apart):
-      raise errors.UserError(f'config.data.apart={self.apart!r} has an empty group; leave it out')
+      raise errors.UserError(
+        f'config.data.apart={self.apart!r} has an empty group; leave it out'
+      )
 
   def _select(self, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns the record numbers of a and b in one split."""
@@ -103,7 +122,9 @@ class Data:
       if limit:
         kept = np.isin(a, _fewer(records, a, limit))
         a, b = a[kept], b[kept]
-    elif limit and self._config.source != 'avatars':  # of which only that many were drawn
+    elif (
+      limit and self._config.source != 'avatars'
+    ):  # of which only that many were drawn
       a, b = _fewer(records, a, limit), _fewer(records, b, limit)
     return a, b
 
@@ -111,10 +132,11 @@ class Data:
     """Returns a hash of transform, columns and members, and of what each split's records say."""
     facts = dataclasses.asdict(self._transform)
     facts.update(
-        image_width=self.image_shape[1],  # 0 may stand for it in the config
-        attributes=self.attribute_names,
-        fixed_pairs=self._config.fixed_pairs,
-        aligned=self._config.aligned)
+      image_width=self.image_shape[1],  # 0 may stand for it in the config
+      attributes=self.attribute_names,
+      fixed_pairs=self._config.fixed_pairs,
+      aligned=self._config.aligned,
+    )
     digest = hashlib.sha256(repr(sorted(facts.items())).encode())
     for split in SPLITS:
       digest.update(of_records(self._source.records[split]).encode())
@@ -131,18 +153,18 @@ class Data:
       pictures_of_split = len(self._source.records[split])
       counts[split] = {'a': len(a), 'b': len(b), 'pictures': pictures_of_split}
     return {
-        'source': self._config.source,
-        'place': self._config.path or self._config.name,
-        'a': domains.a.text,
-        'b': domains.b.text,
-        'test_a': domains.test_a.text,
-        'test_b': domains.test_b.text,
-        'counts': counts,
-        'divided': dict(self._source.divided),
-        'remark': self._source.remark,
-        'unused': self._source.unused,
-        'in_memory': self._keeps_train(),
-        'fingerprint': self.fingerprint,
+      'source': self._config.source,
+      'place': self._config.path or self._config.name,
+      'a': domains.a.text,
+      'b': domains.b.text,
+      'test_a': domains.test_a.text,
+      'test_b': domains.test_b.text,
+      'counts': counts,
+      'divided': dict(self._source.divided),
+      'remark': self._source.remark,
+      'unused': self._source.unused,
+      'in_memory': self._keeps_train(),
+      'fingerprint': self.fingerprint,
     }
 
   def records(self, split: str) -> Records:
@@ -156,14 +178,18 @@ class Data:
   def pairs(self, split: str, a: np.ndarray, b: np.ndarray) -> evaluation_lib.Pairs:
     """Returns pairs of record numbers as evaluation sees them, with masks and true answers."""
     return evaluation_lib.Pairs(
-        self.records(split), a, b, self._transform,
-        columns=self._columns,
-        transfer=self._transfer(),
-        masks=self._masks,
-        erase=self._config.erase,
-        apart=self._apart,
-        in_memory=self._config.in_memory,
-        aligned=self._domains[split] if self._config.aligned else None)
+      self.records(split),
+      a,
+      b,
+      self._transform,
+      columns=self._columns,
+      transfer=self._transfer(),
+      masks=self._masks,
+      erase=self._config.erase,
+      apart=self._apart,
+      in_memory=self._config.in_memory,
+      aligned=self._domains[split] if self._config.aligned else None,
+    )
 
   def _keeps_train(self) -> bool:
     """Returns whether training keeps its pictures in memory."""
@@ -185,17 +211,27 @@ class Data:
     records = self._source.records[split]
     if not len(records):
       raise errors.UserError(f'there are no {split} pictures; {_remedy(split)}')
-    domains = zip('ab', self._source.domains.of(split), self._domains[split], strict=True)
+    domains = zip(
+      'ab', self._source.domains.of(split), self._domains[split], strict=True
+    )
     for domain, predicate, indices in domains:
       if not len(indices):
         prefix = '' if split == 'train' else 'test_'
         raise errors.UserError(
-            f'domain {domain} is empty: {predicate.text!r} selects none of the {len(records)} '
-            f'{split} pictures ({_totals(records, predicate)}); change '
-            f'config.data.{prefix}{domain}, or {_remedy(split)}')
+          f'domain {domain} is empty: {predicate.text!r} selects none of the {len(records)} '
+          f'{split} pictures ({_totals(records, predicate)}); change '
+          f'config.data.{prefix}{domain}, or {_remedy(split)}'
+        )
 
-  def train(self, *, batch_size: int, draws: int = 1, start_step: int = 0, process_index: int = 0,
-            process_count: int = 1) -> batches.Feed:
+  def train(
+    self,
+    *,
+    batch_size: int,
+    draws: int = 1,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+  ) -> batches.Feed:
     """Returns the endless batches of steps start_step, start_step + 1, ...
 
     Args:
@@ -217,21 +253,39 @@ class Data:
       self._stack = pictures.Pictures(records, self._transform, used, keep=keep)
     orders = []
     for number, indices in enumerate(domains):
-      orders.append(order.Order(
+      orders.append(
+        order.Order(
           indices,
           seed=self._seed,
           domain=number,
           in_step=self._config.fixed_pairs,
-          aligned=self._config.aligned))
+          aligned=self._config.aligned,
+        )
+      )
     attributes = records.attributes[:, self._columns].astype(np.float32)
-    source = batches.Batches(self._stack, orders, attributes, self._transform,
-                             batch_size=batch_size, rows=rows, draws=draws)
+    source = batches.Batches(
+      self._stack,
+      orders,
+      attributes,
+      self._transform,
+      batch_size=batch_size,
+      rows=rows,
+      draws=draws,
+    )
     workers = 0 if keep else self._config.workers
-    return batches.Feed(source, start_step=start_step, prefetch=self._config.prefetch,
-                        workers=workers)
+    return batches.Feed(
+      source, start_step=start_step, prefetch=self._config.prefetch, workers=workers
+    )
 
-  def evaluation(self, split: str, *, batch_size: int, max_pairs: int | None = None,
-                 process_index: int = 0, process_count: int = 1) -> evaluation_lib.Evaluation:
+  def evaluation(
+    self,
+    split: str,
+    *,
+    batch_size: int,
+    max_pairs: int | None = None,
+    process_index: int = 0,
+    process_count: int = 1,
+  ) -> evaluation_lib.Evaluation:
     """Returns the re-iterable batches of index-aligned pairs (a_i, b_i) of a split.
 
     Nothing is random. Pictures that were decoded once stay for the next time. Where a picture
@@ -247,14 +301,18 @@ class Data:
       UserError: an empty domain, or a batch that can't be divided; on reading, a bad picture.
     """
     if split not in SPLITS:
-      raise errors.UserError(f'split={split!r} must be one of {", ".join(SPLITS)}'
-                             f'{errors.nearest(split, SPLITS)}')
+      raise errors.UserError(
+        f'split={split!r} must be one of {", ".join(SPLITS)}'
+        f'{errors.nearest(split, SPLITS)}'
+      )
     rows = evaluation_lib.local_rows(batch_size, process_index, process_count)
     self._require(split)
     if split not in self._evaluations:
       a, b = self._domains[split]
       self._evaluations[split] = self.pairs(split, a, evaluation_lib.turned(a, b))
-    return evaluation_lib.Evaluation(self._evaluations[split], batch_size, rows, max_pairs)
+    return evaluation_lib.Evaluation(
+      self._evaluations[split], batch_size, rows, max_pairs
+    )
 
   def _transfer(self) -> tuple[str, ...]:
     """Returns the attributes that b has to offer: the config's, or asked for in b and not in a."""
@@ -262,15 +320,22 @@ class Data:
       return tuple(self._config.transfer)
     of_a, of_b = self._source.domains.of('test')
     denied_in_a = tuple(name for name in of_b.positive if name in of_a.negative)
-    return denied_in_a or tuple(name for name in of_b.positive if name not in of_a.positive)
+    return denied_in_a or tuple(
+      name for name in of_b.positive if name not in of_a.positive
+    )
 
 
 def _check_names(field: str, names: tuple[str, ...], choices: tuple[str, ...]) -> None:
   """Raises a UserError for a name in a field of config.data that is not an attribute."""
   for name in names:
     if name not in choices:
-      hint = errors.nearest(name, choices) or f'; attributes: {predicates.shortlist(choices)}'
-      raise errors.UserError(f'config.data.{field}: there is no attribute {name!r}{hint}')
+      hint = (
+        errors.nearest(name, choices)
+        or f'; attributes: {predicates.shortlist(choices)}'
+      )
+      raise errors.UserError(
+        f'config.data.{field}: there is no attribute {name!r}{hint}'
+      )
 
 
 def _fewer(records: Records, indices: np.ndarray, limit: int) -> np.ndarray:

@@ -8,8 +8,11 @@ import numpy as np
 
 from maskgan_jax import errors
 
-_TOKEN = re.compile(r"""\s*(?:(?P<symbol>[~&|()])|'(?P<single>[^']+)'|"(?P<double>[^"]+)"
-                        |(?P<name>[^\s~&|()'"]+))""", re.VERBOSE)
+_TOKEN = re.compile(
+  r"""\s*(?:(?P<symbol>[~&|()])|'(?P<single>[^']+)'|"(?P<double>[^"]+)"
+                        |(?P<name>[^\s~&|()'"]+))""",
+  re.VERBOSE,
+)
 _MAX_DEPTH = 50  # the parser recurses; no hand-written predicate comes near
 
 
@@ -21,6 +24,7 @@ class Predicate:
     text: as written.
     positive: names under an even number of ~, in order of appearance; `negative`: under an odd one.
   """
+
   text: str
   positive: tuple[str, ...]
   negative: tuple[str, ...]
@@ -71,7 +75,9 @@ def parse_union(text: str, names: Sequence[str], *, where: str) -> tuple[str, ..
   """
   parsed = parse(text, names, where=where)
   if parsed._tree and not _is_union(parsed._tree):
-    raise errors.UserError(f"{where}={text!r}: expected names with '|' between, no ~ or &")
+    raise errors.UserError(
+      f"{where}={text!r}: expected names with '|' between, no ~ or &"
+    )
   return parsed.positive
 
 
@@ -105,7 +111,9 @@ class _Parser:
     return tokens
 
   def _fail(self, position: int, problem: str) -> None:
-    raise errors.UserError(f'{self.where}={self.text!r}: {problem} at character {position}')
+    raise errors.UserError(
+      f'{self.where}={self.text!r}: {problem} at character {position}'
+    )
 
   def _is(self, symbol: str) -> bool:
     """Returns whether the next token is this symbol."""
@@ -148,7 +156,9 @@ class _Parser:
     else:
       tree = self._binary('|', sign)
       if not self._is(')'):
-        self._fail(self.tokens[self.next][2], f"expected ')' for the '(' of character {position}")
+        self._fail(
+          self.tokens[self.next][2], f"expected ')' for the '(' of character {position}"
+        )
       self.next += 1
     self.depth -= 1
     return tree
@@ -156,7 +166,9 @@ class _Parser:
   def _name(self, value: str, position: int, sign: bool) -> tuple:
     """Takes a name in, if there is an attribute that is called so."""
     if value not in self.names:
-      hint = errors.nearest(value, self.names) or f'; attributes: {shortlist(self.names)}'
+      hint = (
+        errors.nearest(value, self.names) or f'; attributes: {shortlist(self.names)}'
+      )
       self._fail(position, f'there is no attribute {value!r}{hint}')
     self.next += 1
     self.signed[sign].append(value)

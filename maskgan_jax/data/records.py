@@ -24,6 +24,7 @@ class Records:
     knows_transfers: whether the records know what moving, removing and erasing attributes makes of
       a picture, and have a mask for each attribute; otherwise a picture has one mask at most.
   """
+
   attribute_names: tuple[str, ...]
   attributes: np.ndarray
   fingerprint: str
@@ -58,13 +59,15 @@ class Records:
   def translation_truths(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Returns a as it should look after b, and b after a, uint8 as stored; None if not known."""
 
-  def transfer_truth(self, a: int, b: int, attributes: Sequence[str]
-                     ) -> tuple[np.ndarray, np.ndarray]:
+  def transfer_truth(
+    self, a: int, b: int, attributes: Sequence[str]
+  ) -> tuple[np.ndarray, np.ndarray]:
     """Returns a wearing b's attributes, uint8, and the share of each pixel that changed."""
     raise NotImplementedError
 
-  def erased_truth(self, a: int, b: int, attributes: Sequence[str], erased: str
-                   ) -> tuple[np.ndarray, np.ndarray]:
+  def erased_truth(
+    self, a: int, b: int, attributes: Sequence[str], erased: str
+  ) -> tuple[np.ndarray, np.ndarray]:
     """Returns a wearing b's attributes except one, and where that differs from wearing all."""
     raise NotImplementedError
 
@@ -84,6 +87,7 @@ class Listing:
     rows: int [N], the row of each record in the source's list, from 0; None: each has the next.
     unused: names pictures beside them that are not used; '' where there are none.
   """
+
   records: Records
   splits: np.ndarray
   remark: str = ''
@@ -125,6 +129,7 @@ class Subset(Records):
 @dataclasses.dataclass(frozen=True)
 class Source:
   """A source divided: records and domains by split, and in words how it was divided."""
+
   records: dict[str, Records]
   domains: Domains
   divided: dict[str, str]
@@ -134,5 +139,7 @@ class Source:
 
 def name_fraction(name: str) -> float:
   """Returns a number in [0, 1) that depends on the name alone, the same on every machine."""
-  digest = hashlib.blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=8).digest()
-  return int.from_bytes(digest, 'big') / 2 ** 64
+  digest = hashlib.blake2b(
+    name.encode('utf-8', 'surrogateescape'), digest_size=8
+  ).digest()
+  return int.from_bytes(digest, 'big') / 2**64

@@ -20,8 +20,9 @@ _LEFT_OUT = -2  # of no split
 _TRAIN, _TEST = SPLITS.index('train'), SPLITS.index('test')
 
 
-def divide(listing: Listing, config_data: ml_collections.ConfigDict, domains: Domains
-           ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def divide(
+  listing: Listing, config_data: ml_collections.ConfigDict, domains: Domains
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
   """Divides a listing into splits.
 
   The source's own splits are kept; one it lacks is taken from its training pictures by a hash of
@@ -55,17 +56,23 @@ def divide(listing: Listing, config_data: ml_collections.ConfigDict, domains: Do
   if left_out.any():
     divided['test'] += f'; the {left_out.sum()} of the source are left out'
   codes[of_b] = codes[of_a]
-  return {split: np.flatnonzero(codes == code) for code, split in enumerate(SPLITS)}, divided
+  return {
+    split: np.flatnonzero(codes == code) for code, split in enumerate(SPLITS)
+  }, divided
 
 
-def _test_by_rule(listing: Listing, codes: np.ndarray, config_data: ml_collections.ConfigDict,
-                  domains: Domains) -> str:
+def _test_by_rule(
+  listing: Listing,
+  codes: np.ndarray,
+  config_data: ml_collections.ConfigDict,
+  domains: Domains,
+) -> str:
   """Takes the test pictures of the authors' rules, in place; returns the rule in words, or ''."""
   usable = codes != _LEFT_OUT
   if config_data.test_first:
     for predicate in domains.of('test'):
       members = np.flatnonzero(predicate.select(listing.records.attributes) & usable)
-      codes[members[:config_data.test_first]] = _TEST
+      codes[members[: config_data.test_first]] = _TEST
     return f'the first {config_data.test_first} of each domain'
   if config_data.test_rows:
     rows = np.arange(len(codes)) if listing.rows is None else listing.rows
@@ -78,31 +85,46 @@ def _check_division(config_data: ml_collections.ConfigDict) -> None:
   """Raises a UserError for fields that do not divide anything, or do so in two ways."""
   fractions = config_data.validation_fraction, config_data.test_fraction
   if min(fractions) < 0 or sum(fractions) >= 1:
-    raise errors.UserError('config.data.validation_fraction and test_fraction must be at least 0 '
-                           'and leave something to train on, '
-                           f'not {fractions[0]:g} and {fractions[1]:g}')
+    raise errors.UserError(
+      'config.data.validation_fraction and test_fraction must be at least 0 '
+      'and leave something to train on, '
+      f'not {fractions[0]:g} and {fractions[1]:g}'
+    )
   if config_data.test_first and config_data.test_rows:
-    raise errors.UserError(f'config.data.test_first={config_data.test_first} and test_rows='
-                           f'{config_data.test_rows} are two rules for one test set; set one to 0')
+    raise errors.UserError(
+      f'config.data.test_first={config_data.test_first} and test_rows='
+      f'{config_data.test_rows} are two rules for one test set; set one to 0'
+    )
 
 
 def check_aligned(config_data: ml_collections.ConfigDict) -> None:
   """Raises a UserError where a_i and b_i would not be one scene, or would not stay together."""
   if config_data.source not in ALIGNED:
-    reason = ', since TFDS shuffles the two domains apart' if config_data.source == 'tfds' else ''
-    raise errors.UserError(f'config.data.aligned=True: the i-th pictures of a and b of source '
-                           f'{config_data.source!r} are not of one scene{reason}; sources that can '
-                           f'be aligned: {", ".join(ALIGNED)}')
+    reason = (
+      ', since TFDS shuffles the two domains apart'
+      if config_data.source == 'tfds'
+      else ''
+    )
+    raise errors.UserError(
+      f'config.data.aligned=True: the i-th pictures of a and b of source '
+      f'{config_data.source!r} are not of one scene{reason}; sources that can '
+      f'be aligned: {", ".join(ALIGNED)}'
+    )
   for domain in 'ab':
     field = f'test_{domain}'
     if config_data[field] not in ('', config_data[domain]):
       raise errors.UserError(
-          f'config.data.{field}={config_data[field]!r}: with config.data.aligned '
-          "validation and test take the domains of training; set it to ''")
+        f'config.data.{field}={config_data[field]!r}: with config.data.aligned '
+        "validation and test take the domains of training; set it to ''"
+      )
 
 
-def _scenes(records: Records, codes: np.ndarray, config_data: ml_collections.ConfigDict,
-            domains: Domains) -> tuple[np.ndarray, np.ndarray]:
+def _scenes(
+  records: Records,
+  codes: np.ndarray,
+  config_data: ml_collections.ConfigDict,
+  domains: Domains,
+) -> tuple[np.ndarray, np.ndarray]:
   """Returns the record numbers of a and b, the i-th of which are one scene; of none unless aligned.
 
   Within each split the i-th record of a belongs to the i-th of b.
@@ -112,15 +134,19 @@ def _scenes(records: Records, codes: np.ndarray, config_data: ml_collections.Con
   """
   if not config_data.aligned:
     return np.zeros(0, int), np.zeros(0, int)
-  in_a, in_b = (predicate.select(records.attributes) for predicate in domains.of('train'))
+  in_a, in_b = (
+    predicate.select(records.attributes) for predicate in domains.of('train')
+  )
   all_a, all_b = [], []
   for code in range(_OPEN, len(SPLITS)):
     a = np.flatnonzero(in_a & (codes == code))
     b = np.flatnonzero(in_b & (codes == code))
     check_scenes(a, b, 'pictures' if code == _OPEN else f'{SPLITS[code]} pictures')
     if config_data.source == 'folder':
-      _check_stems([records.name(int(index)) for index in a],
-                   [records.name(int(index)) for index in b])
+      _check_stems(
+        [records.name(int(index)) for index in a],
+        [records.name(int(index)) for index in b],
+      )
     all_a.append(a)
     all_b.append(b)
   return np.concatenate(all_a), np.concatenate(all_b)
@@ -135,11 +161,15 @@ def check_scenes(a: np.ndarray, b: np.ndarray, pictures: str) -> None:
     pictures: what messages call them, such as 'test pictures'.
   """
   if len(a) != len(b):
-    raise errors.UserError(f'config.data.aligned=True pairs the i-th picture of a with the i-th of '
-                           f'b, but the {pictures} are {len(a)} of a and {len(b)} of b')
+    raise errors.UserError(
+      f'config.data.aligned=True pairs the i-th picture of a with the i-th of '
+      f'b, but the {pictures} are {len(a)} of a and {len(b)} of b'
+    )
   if common := len(np.intersect1d(a, b)):
-    raise errors.UserError(f'config.data.aligned=True, but {common} {pictures} are '
-                           'in both domains; change config.data.a or config.data.b')
+    raise errors.UserError(
+      f'config.data.aligned=True, but {common} {pictures} are '
+      'in both domains; change config.data.a or config.data.b'
+    )
 
 
 def _check_stems(names_a: Sequence[str], names_b: Sequence[str]) -> None:
@@ -151,9 +181,10 @@ def _check_stems(names_a: Sequence[str], names_b: Sequence[str]) -> None:
   if not equal.all():
     first = int(np.argmin(equal))
     raise errors.UserError(
-        f'config.data.aligned=True, but {names_a[first]} and {names_b[first]} are both number '
-        f'{first + 1} of their domain and have different names; give the two pictures of a scene '
-        'one name, and remove those without a partner')
+      f'config.data.aligned=True, but {names_a[first]} and {names_b[first]} are both number '
+      f'{first + 1} of their domain and have different names; give the two pictures of a scene '
+      'one name, and remove those without a partner'
+    )
 
 
 def _stems(names: Sequence[str]) -> list[str]:
@@ -167,20 +198,26 @@ def _unmarked(stems: Sequence[str]) -> list[str]:
   stems = [stem[start:] for stem in stems]
   reversed_stems = [stem[::-1] for stem in stems]
   end = len(_without_last_digits(os.path.commonprefix(reversed_stems)))
-  return [stem[:len(stem) - end] for stem in stems]
+  return [stem[: len(stem) - end] for stem in stems]
 
 
 def _without_last_digits(text: str) -> str:
   return re.sub(r'\d+$', '', text)
 
 
-def _take_by_hash(records: Records, codes: np.ndarray, config_data: ml_collections.ConfigDict,
-                  domains: Domains) -> list[str]:
+def _take_by_hash(
+  records: Records,
+  codes: np.ndarray,
+  config_data: ml_collections.ConfigDict,
+  domains: Domains,
+) -> list[str]:
   """Moves training records to the splits that lack any, in place, and returns these splits.
 
   A domain with 3 training records or more gives at least one.
   """
-  lacking = [split for split in ('test', 'validation') if SPLITS.index(split) not in codes]
+  lacking = [
+    split for split in ('test', 'validation') if SPLITS.index(split) not in codes
+  ]
   if not lacking:
     return []
   train = np.flatnonzero(codes == _TRAIN)

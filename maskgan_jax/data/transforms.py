@@ -11,22 +11,29 @@ from maskgan_jax.data import default_config
 from maskgan_jax.fields import at_least, field
 
 RESIZE = {
-    'bilinear': Image.Resampling.BILINEAR,
-    'bicubic': Image.Resampling.BICUBIC,
-    'lanczos': Image.Resampling.LANCZOS,
-    'area': Image.Resampling.BOX,
+  'bilinear': Image.Resampling.BILINEAR,
+  'bicubic': Image.Resampling.BICUBIC,
+  'lanczos': Image.Resampling.LANCZOS,
+  'area': Image.Resampling.BOX,
 }
 NUM_UNIFORMS = 3  # that one random draw needs: flip, top, left
 NUM_ZOOM_UNIFORMS = 4  # that a zoom needs besides: whether, scale, top, left
 _LEAST_SHARE = 0.5  # CelebA's usual crops leave 0.8 of it
-DARK, _BRIGHT = 16, 239  # of 255; a picture that stays below or above is nearly black or white
-SHALLOW = ('files of 16 bits must use all of 0 to 65535: multiply data of 14 bits by 4, of 12 by '
-           '16 and of 10 by 64, or save 8 bits')  # the remedy for dark pictures
+DARK, _BRIGHT = (
+  16,
+  239,
+)  # of 255; a picture that stays below or above is nearly black or white
+SHALLOW = (
+  'files of 16 bits must use all of 0 to 65535: multiply data of 14 bits by 4, of 12 by '
+  '16 and of 10 by 64, or save 8 bits'
+)  # the remedy for dark pictures
 _LARGEST_LOAD = 16  # times image_size
-_MOST_STRETCH = 64  # of a picture's sides, relative to the result's, before its ends are cut off
+_MOST_STRETCH = (
+  64  # of a picture's sides, relative to the result's, before its ends are cut off
+)
 _SHAPE = dict(
-    image_size=field(0, at_least(1)),
-    image_width=field(0, at_least(0)),
+  image_size=field(0, at_least(1)),
+  image_width=field(0, at_least(0)),
 )
 
 
@@ -53,6 +60,7 @@ class Transform:
     test_whole: whether evaluation sees all of a picture at the result's size; if not, it sees the
       centre of what a larger load_size made.
   """
+
   image_size: int
   crop: str = ''
   keep_aspect: bool = False
@@ -69,28 +77,33 @@ class Transform:
     """Returns the transform that a config describes."""
     data = config.data
     return cls(
-        image_size=config.image_size,
-        image_width=config.image_width,
-        crop=data.crop,
-        keep_aspect=data.keep_aspect,
-        load_size=data.load_size,
-        resize=data.resize,
-        flip=data.flip,
-        zoom_probability=data.zoom_probability,
-        zoom_least=data.zoom_least,
-        test_whole=data.test_whole)
+      image_size=config.image_size,
+      image_width=config.image_width,
+      crop=data.crop,
+      keep_aspect=data.keep_aspect,
+      load_size=data.load_size,
+      resize=data.resize,
+      flip=data.flip,
+      zoom_probability=data.zoom_probability,
+      zoom_least=data.zoom_least,
+      test_whole=data.test_whole,
+    )
 
   def __post_init__(self):
     fields.check(vars(self), _SHAPE)
     fields.check(vars(self), default_config.FIELDS, 'config.data.')
     if self.load_size and self.load_size < self.image_size:
-      raise errors.UserError(f'config.data.load_size={self.load_size} is smaller than '
-                             f'image_size={self.image_size}; make it larger, or 0')
+      raise errors.UserError(
+        f'config.data.load_size={self.load_size} is smaller than '
+        f'image_size={self.image_size}; make it larger, or 0'
+      )
     # Crops of a larger picture would show next to nothing: a slip of the keyboard.
     if self.load_size > _LARGEST_LOAD * self.image_size:
-      raise errors.UserError(f'config.data.load_size={self.load_size} is more than {_LARGEST_LOAD} '
-                             f'times image_size={self.image_size}, which is cropped from it; make '
-                             'it smaller')
+      raise errors.UserError(
+        f'config.data.load_size={self.load_size} is more than {_LARGEST_LOAD} '
+        f'times image_size={self.image_size}, which is cropped from it; make '
+        'it smaller'
+      )
     _parse_crop(self.crop)
 
   @property
@@ -114,7 +127,7 @@ class Transform:
       name: what messages call it.
     """
     top, left, height, width = self._box(image.shape[0], image.shape[1], name)
-    image = image[top:top + height, left:left + width]
+    image = image[top : top + height, left : left + width]
     if not self.keep_aspect:
       return _resize(image, *self.stored_shape, self.resize)
 
@@ -133,8 +146,9 @@ class Transform:
       tall = max(tall, round(height * wide / width))
     return _centre(_resize(image, tall, wide, self.resize), self.stored_shape)
 
-  def augment(self, images: np.ndarray, uniforms: np.ndarray,
-              zooms: np.ndarray | None = None) -> np.ndarray:
+  def augment(
+    self, images: np.ndarray, uniforms: np.ndarray, zooms: np.ndarray | None = None
+  ) -> np.ndarray:
     """Makes the random part from uniforms in [0, 1); may write into the images.
 
     Args:
@@ -148,7 +162,7 @@ class Transform:
       corners = (uniforms[:, 1:] * places).astype(int)
       crops = []
       for image, (top, left) in zip(images, corners, strict=True):
-        crops.append(image[top:top + height, left:left + width])
+        crops.append(image[top : top + height, left : left + width])
       images = np.stack(crops)
     if zooms is not None:
       zoomed = zooms[:, 0] < self.zoom_probability
@@ -158,7 +172,9 @@ class Transform:
     if self.flip:
       mirrored = uniforms[:, 0] < 0.5
       before = images[mirrored]
-      for channel in range(3):  # three times as fast as moving whole pixels of three bytes
+      for channel in range(
+        3
+      ):  # three times as fast as moving whole pixels of three bytes
         images[mirrored, :, :, channel] = before[:, :, ::-1, channel]
     return images
 
@@ -184,9 +200,11 @@ class Transform:
     if (height, width) != self.shape:
       share = self.crop_share(height, width, name)
     if share < _LEAST_SHARE:
-      crop = (f'config.data.crop={self.crop!r} leaves {100 * share:.2g} % of {name}, which is '
-              f'{height} high and {width} wide: it is in pixels of the training pictures; resize '
-              'this one to their size first')
+      crop = (
+        f'config.data.crop={self.crop!r} leaves {100 * share:.2g} % of {name}, which is '
+        f'{height} high and {width} wide: it is in pixels of the training pictures; resize '
+        'this one to their size first'
+      )
     levels = levels_remark(image)
     return crop, f'{name} is {levels}' if levels else ''
 
@@ -207,8 +225,10 @@ class Transform:
     else:
       return 0, 0, height, width
     if min(top, left) < 0 or top + tall > height or left + wide > width:
-      raise errors.UserError(f'config.data.crop={self.crop!r} does not fit into {name}, which is '
-                             f'{height} high and {width} wide')
+      raise errors.UserError(
+        f'config.data.crop={self.crop!r} does not fit into {name}, which is '
+        f'{height} high and {width} wide'
+      )
     return top, left, tall, wide
 
 
@@ -244,8 +264,10 @@ def _parse_crop(crop: str) -> tuple[str, tuple[int, ...]]:
     top, left, bottom, right = numbers
     if top < bottom and left < right:
       return kind, numbers
-  raise errors.UserError(f"config.data.crop={crop!r} must be '', 'center:SIDE', "
-                         "'center:HEIGHT,WIDTH' or 'box:top,left,bottom,right', in pixels")
+  raise errors.UserError(
+    f"config.data.crop={crop!r} must be '', 'center:SIDE', "
+    "'center:HEIGHT,WIDTH' or 'box:top,left,bottom,right', in pixels"
+  )
 
 
 def _centre(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -253,11 +275,12 @@ def _centre(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
   height, width = shape
   top = (image.shape[0] - height) // 2
   left = (image.shape[1] - width) // 2
-  return image[top:top + height, left:left + width]
+  return image[top : top + height, left : left + width]
 
 
-def _zoom(images: np.ndarray, scales: np.ndarray, tops: np.ndarray, lefts: np.ndarray
-          ) -> np.ndarray:
+def _zoom(
+  images: np.ndarray, scales: np.ndarray, tops: np.ndarray, lefts: np.ndarray
+) -> np.ndarray:
   """Returns a part of each uint8 [N, H, W, 3], `scales` times as high and wide, resized back.
 
   Pixel (y, x) is that at (scale * y + top, scale * x + left), bilinear, as EGSC-IT's authors have
@@ -286,8 +309,9 @@ def _zoom(images: np.ndarray, scales: np.ndarray, tops: np.ndarray, lefts: np.nd
   return result.reshape(images.shape)
 
 
-def _between(size: int, scales: np.ndarray, starts: np.ndarray
-             ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _between(
+  size: int, scales: np.ndarray, starts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Returns the two rows (or columns) that each new one lies between, and the second's weight."""
   offsets = starts * (1 - scales) * size
   places = scales[:, None] * np.arange(size) + offsets[:, None]

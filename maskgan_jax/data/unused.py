@@ -14,7 +14,9 @@ from maskgan_jax.data.sources import files as file_records
 _MOST_FOLDERS = 200  # searched besides those in use; the root may be a home directory
 _SHOWN = 3  # names of a kind
 
-CONTACT_SHEET = 'check_data.png'  # which `check_data` writes where it is called, perhaps the root
+CONTACT_SHEET = (
+  'check_data.png'  # which `check_data` writes where it is called, perhaps the root
+)
 
 
 def describe(root: str, used: Sequence[str], apart: Sequence[str] = ()) -> str:
@@ -45,10 +47,11 @@ def describe(root: str, used: Sequence[str], apart: Sequence[str] = ()) -> str:
 
   texts = []
   for kind, names in (
-      (f'{pictures} pictures in folders that are not looked into', folders),
-      (f'{len(links)} links to files that are not there', links),
-      (f'{len(special)} pipes or devices', special),
-      (f'{len(unread)} files of formats to be converted to PNG or JPEG', unread)):
+    (f'{pictures} pictures in folders that are not looked into', folders),
+    (f'{len(links)} links to files that are not there', links),
+    (f'{len(special)} pipes or devices', special),
+    (f'{len(unread)} files of formats to be converted to PNG or JPEG', unread),
+  ):
     if names:
       texts.append(f'{kind} ({predicates.shortlist(names, _SHOWN)})')
   return f'not used: {"; ".join(texts)}' if texts else ''

@@ -32,7 +32,9 @@ def open_pretrained(name: str) -> Model:
   folder = pretrained.find(name)
   examples = {}
   for role in ROLES:
-    examples[role] = [images.load_image(path) for path in pretrained.examples(folder, role)]
+    examples[role] = [
+      images.load_image(path) for path in pretrained.examples(folder, role)
+    ]
   return Model(Translator.from_pretrained(name), examples)
 
 
@@ -42,7 +44,9 @@ def open_run(workdir: str) -> Model:
   config = translator.config
   try:
     data = pipeline.make(config)
-    batch = next(iter(data.evaluation('test', batch_size=_EXAMPLES, max_pairs=_EXAMPLES)))
+    batch = next(
+      iter(data.evaluation('test', batch_size=_EXAMPLES, max_pairs=_EXAMPLES))
+    )
   except (errors.UserError, StopIteration) as error:
     print(f'{workdir}: no examples on the page ({error})')
     return Model(translator)
@@ -54,10 +58,19 @@ def open_run(workdir: str) -> Model:
 def define_flags() -> None:
   """Defines the command's flags."""
   flags.DEFINE_list('workdir', [], 'Folders of trained runs, with commas between.')
-  flags.DEFINE_list('pretrained', [], 'Models that come with the package, or folders that '
-                    'Translator.save wrote; with commas between.')
-  flags.DEFINE_integer('port', 7860, 'Port on 127.0.0.1; 0 takes a free one.', lower_bound=0,
-                       upper_bound=65535)
+  flags.DEFINE_list(
+    'pretrained',
+    [],
+    'Models that come with the package, or folders that '
+    'Translator.save wrote; with commas between.',
+  )
+  flags.DEFINE_integer(
+    'port',
+    7860,
+    'Port on 127.0.0.1; 0 takes a free one.',
+    lower_bound=0,
+    upper_bound=65535,
+  )
 
 
 def main() -> None:
@@ -69,6 +82,7 @@ def main() -> None:
   for name in {'SIGTERM', 'SIGHUP'} & set(dir(signal)):
     cli.end_at_once_on(signal.Signals[name])
   from maskgan_jax.demo import page as demo_page
+
   blocks = demo_page.build(models)
   demo_page.launch(blocks, server_port=port, prevent_thread_lock=True)
   print(f'the page is at http://127.0.0.1:{port} (Ctrl-C ends it)', flush=True)
@@ -89,7 +103,9 @@ def _models(names: Sequence[str], workdirs: Sequence[str]) -> dict[str, Model]:
       raise errors.UserError(f'two models are called {name!r}; show one of them')
     models[name] = open_model(place)
   if of_package:
-    models = dict(sorted(models.items(), key=lambda item: -len(item[1].translator.abilities)))
+    models = dict(
+      sorted(models.items(), key=lambda item: -len(item[1].translator.abilities))
+    )
   return models
 
 
@@ -100,8 +116,9 @@ def _port(port: int) -> int:
     try:
       listener.bind(('127.0.0.1', port))
     except OSError as error:
-      raise errors.UserError(f'port {port} cannot be used ({error.strerror}); choose another '
-                             '--port, or 0') from error
+      raise errors.UserError(
+        f'port {port} cannot be used ({error.strerror}); choose another --port, or 0'
+      ) from error
     return listener.getsockname()[1]
 
 

@@ -51,7 +51,9 @@ def to_editor(image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
   return {'background': enlarged(image), 'layers': [enlarged(layer)], 'composite': None}
 
 
-def from_editor(files: Sequence[bytes] | None, shape: tuple[int, int]) -> np.ndarray | None:
+def from_editor(
+  files: Sequence[bytes] | None, shape: tuple[int, int]
+) -> np.ndarray | None:
   """Returns the mask that was painted, float32 [H, W].
 
   Args:

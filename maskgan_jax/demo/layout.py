@@ -28,8 +28,9 @@ footer { display: none !important; }
 
 
 # Gradio's default buttons include one that uploads pictures to share them.
-_image = functools.partial(gr.Image, format='png', interactive=False,
-                           buttons=['download', 'fullscreen'])
+_image = functools.partial(
+  gr.Image, format='png', interactive=False, buttons=['download', 'fullscreen']
+)
 _picture = functools.partial(_image, height=340, elem_classes='pixels')
 
 
@@ -50,13 +51,18 @@ class _Blocks(gr.Blocks):
     except Exception as error:
       shortage = errors.out_of_memory(error)
       print(_in_the_log(error), file=sys.stderr, flush=True)
-      raise message('There is not enough memory for this; try it with fewer or smaller pictures'
-                    if shortage else 'This request cannot be answered') from error
+      raise message(
+        'There is not enough memory for this; try it with fewer or smaller pictures'
+        if shortage
+        else 'This request cannot be answered'
+      ) from error
 
 
 def _in_the_log(error: BaseException) -> str:
   shortage = errors.out_of_memory(error)
-  reason = f'out of memory: {shortage}' if shortage else f'{type(error).__name__}: {error}'
+  reason = (
+    f'out of memory: {shortage}' if shortage else f'{type(error).__name__}: {error}'
+  )
   return f'a request cannot be answered: {" ".join(reason.split())[:300]}'
 
 
@@ -73,8 +79,9 @@ class Layout:
   def __init__(self, demo: Demo, folder: str):
     self.demo, self.folder = demo, folder
     first = demo.start(next(iter(demo.models)))
-    with _Blocks(title='maskgan_jax', analytics_enabled=False,
-                 delete_cache=(600, HOUR)) as blocks:
+    with _Blocks(
+      title='maskgan_jax', analytics_enabled=False, delete_cache=(600, HOUR)
+    ) as blocks:
       self.session = gr.State(first, time_to_live=HOUR)
       self.webgl = gr.State(True, time_to_live=HOUR)  # whether the editors can be shown
       self.has_webgl = gr.Checkbox(True, visible=False, label='WebGL')
@@ -85,12 +92,18 @@ class Layout:
           self.sides[role] = self._side(role)
       self._results_row()
       self.tabs = {}
-      tabs = {'Several exemplars': self._several, 'Interpolate': self._between,
-              'Remove and swap': self._removal, 'Segment': self._segmentation,
-              'Compare models': self._comparison}
+      tabs = {
+        'Several exemplars': self._several,
+        'Interpolate': self._between,
+        'Remove and swap': self._removal,
+        'Segment': self._segmentation,
+        'Compare models': self._comparison,
+      }
       with gr.Tabs() as self.all_tabs:
         for name, make in tabs.items():
-          with gr.Tab(name, id=name, elem_id=name.split()[0].lower()) as self.tabs[name]:
+          with gr.Tab(name, id=name, elem_id=name.split()[0].lower()) as self.tabs[
+            name
+          ]:
             make()
       self.wire(blocks)
     blocks.queue(max_size=_MOST_WAITING, default_concurrency_limit=2)
@@ -98,12 +111,21 @@ class Layout:
 
   def _top(self, model: str) -> None:
     """Makes the title and the choice of the model."""
-    gr.Markdown('# Change one local thing in a picture after the example of another',
-                elem_id='title')
+    gr.Markdown(
+      '# Change one local thing in a picture after the example of another',
+      elem_id='title',
+    )
     with gr.Row():
-      self.model = gr.Dropdown(list(self.demo.models), value=model, label='Model',
-                               elem_id='model', filterable=False)
-      self.reverse = gr.Checkbox(False, label='The other way: from b to a', elem_id='reverse')
+      self.model = gr.Dropdown(
+        list(self.demo.models),
+        value=model,
+        label='Model',
+        elem_id='model',
+        filterable=False,
+      )
+      self.reverse = gr.Checkbox(
+        False, label='The other way: from b to a', elem_id='reverse'
+      )
     self.about = gr.Markdown(elem_id='about')
 
   def _side(self, role: str) -> dict[str, Any]:
@@ -111,26 +133,48 @@ class Layout:
     parts = {}
     with gr.Column(elem_id=role) as parts['column']:
       with gr.Row():
-        parts['upload'] = gr.UploadButton(f'Upload {role}', type='binary', file_types=_KINDS,
-                                          elem_id=f'{role}-upload')
+        parts['upload'] = gr.UploadButton(
+          f'Upload {role}', type='binary', file_types=_KINDS, elem_id=f'{role}-upload'
+        )
         parts['predict'] = gr.Button('Predicted mask again', elem_id=f'{role}-predict')
       parts['editor'] = _editor(role)
       # The editor's layers, on their way to whatever needs the mask (see demo.page).
       parts['painted'] = gr.File(file_count='multiple', type='binary', visible=False)
       parts['preview'] = gr.Image(
-          label=f'{role.capitalize()} and its mask', elem_id=f'{role}-preview', visible=False,
-          format='png', interactive=False, elem_classes='pixels', buttons=[],
-          alt_text=f'The {role}, its mask coloured')
+        label=f'{role.capitalize()} and its mask',
+        elem_id=f'{role}-preview',
+        visible=False,
+        format='png',
+        interactive=False,
+        elem_classes='pixels',
+        buttons=[],
+        alt_text=f'The {role}, its mask coloured',
+      )
       parts['meaning'] = gr.Markdown(elem_id=f'{role}-meaning')
-      parts['strength'] = gr.Slider(0, 1, 1, step=0.05, label=f'Strength of the {role} mask',
-                                    elem_id=f'{role}-strength')
-      with gr.Accordion('Rectangle, in pixels of the model', open=False,
-                        elem_id=f'{role}-rectangle') as parts['accordion']:
+      parts['strength'] = gr.Slider(
+        0,
+        1,
+        1,
+        step=0.05,
+        label=f'Strength of the {role} mask',
+        elem_id=f'{role}-strength',
+      )
+      with gr.Accordion(
+        'Rectangle, in pixels of the model', open=False, elem_id=f'{role}-rectangle'
+      ) as parts['accordion']:
         with gr.Row():
           parts['corners'] = []
           for label in ('Top', 'Left', 'Bottom', 'Right'):
-            parts['corners'].append(gr.Number(0, label=label, precision=0, minimum=0, min_width=60,
-                                              elem_id=f'{role}-{label.lower()}'))
+            parts['corners'].append(
+              gr.Number(
+                0,
+                label=label,
+                precision=0,
+                minimum=0,
+                min_width=60,
+                elem_id=f'{role}-{label.lower()}',
+              )
+            )
         with gr.Row():
           parts['erase'] = gr.Button('Erase rectangle', elem_id=f'{role}-erase')
           parts['fill'] = gr.Button('Fill rectangle', elem_id=f'{role}-fill')
@@ -141,58 +185,101 @@ class Layout:
     """Makes what shows the translation."""
     self.go = gr.Button('Translate', variant='primary', elem_id='translate')
     with gr.Row():
-      self.translation = _picture(label='Translation', elem_id='translation',
-                                  alt_text='The source after the exemplar')
-      self.difference = _picture(label='Difference to the source: grey is none',
-                                 elem_id='difference', alt_text='What has changed')
-      self.used = _picture(label='Masks that were used', elem_id='used',
-                           alt_text='The masks of source and exemplar')
+      self.translation = _picture(
+        label='Translation',
+        elem_id='translation',
+        alt_text='The source after the exemplar',
+      )
+      self.difference = _picture(
+        label='Difference to the source: grey is none',
+        elem_id='difference',
+        alt_text='What has changed',
+      )
+      self.used = _picture(
+        label='Masks that were used',
+        elem_id='used',
+        alt_text='The masks of source and exemplar',
+      )
     with gr.Row():
       self.carry = gr.Button('Go on with the result as the source', elem_id='carry')
-      self.download = gr.DownloadButton('Download pictures and masks', elem_id='download')
+      self.download = gr.DownloadButton(
+        'Download pictures and masks', elem_id='download'
+      )
 
   def _several(self):
     with gr.Row():
-      self.many = gr.UploadButton('Upload exemplars', type='binary', file_count='multiple',
-                                  file_types=_KINDS, elem_id='many-upload')
+      self.many = gr.UploadButton(
+        'Upload exemplars',
+        type='binary',
+        file_count='multiple',
+        file_types=_KINDS,
+        elem_id='many-upload',
+      )
       self.make_grid = gr.Button('Translate after each', elem_id='make-grid')
-    self.grid = _image(label='The source after each exemplar', elem_id='grid',
-                       alt_text='The source after each exemplar')
+    self.grid = _image(
+      label='The source after each exemplar',
+      elem_id='grid',
+      alt_text='The source after each exemplar',
+    )
 
   def _between(self):
     with gr.Row():
-      self.other_upload = gr.UploadButton('Upload second exemplar', type='binary',
-                                          file_types=_KINDS, elem_id='other-upload')
+      self.other_upload = gr.UploadButton(
+        'Upload second exemplar',
+        type='binary',
+        file_types=_KINDS,
+        elem_id='other-upload',
+      )
       self.make_frames = gr.Button('Interpolate', elem_id='make-frames')
     self.others = _gallery('Click a second exemplar', 'other-examples')
-    self.place = gr.Slider(0, FRAMES - 1, 0, step=1, elem_id='place',
-                           label='From the first exemplar (0) to the second')
+    self.place = gr.Slider(
+      0,
+      FRAMES - 1,
+      0,
+      step=1,
+      elem_id='place',
+      label='From the first exemplar (0) to the second',
+    )
     with gr.Row():
-      self.other = _picture(label='Second exemplar', elem_id='other',
-                            alt_text='The second exemplar')
-      self.frame = _picture(label='Between', elem_id='frame',
-                            alt_text='A frame of the interpolation')
+      self.other = _picture(
+        label='Second exemplar', elem_id='other', alt_text='The second exemplar'
+      )
+      self.frame = _picture(
+        label='Between', elem_id='frame', alt_text='A frame of the interpolation'
+      )
 
   def _removal(self):
     with gr.Row():
       self.remove = {}
       for role in ROLES:
-        self.remove[role] = gr.Button(f'Remove from the {role}', elem_id=f'remove-{role}')
+        self.remove[role] = gr.Button(
+          f'Remove from the {role}', elem_id=f'remove-{role}'
+        )
       self.swap = gr.Button("Swap: the source's own for the exemplar's", elem_id='swap')
     self.removed = _picture(label='Without', elem_id='removed', alt_text='The result')
 
   def _segmentation(self):
-    self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label='Threshold', elem_id='threshold')
+    self.threshold = gr.Slider(
+      0, 1, 0.5, step=0.01, label='Threshold', elem_id='threshold'
+    )
     self.segments = {}
     with gr.Row():
       for role in ROLES:
-        self.segments[role] = _picture(label=f'Found in the {role}', elem_id=f'segment-{role}',
-                                       alt_text=f'Found in the {role}')
+        self.segments[role] = _picture(
+          label=f'Found in the {role}',
+          elem_id=f'segment-{role}',
+          alt_text=f'Found in the {role}',
+        )
 
   def _comparison(self):
-    self.make_comparison = gr.Button('Translate with each model of this kind', elem_id='compare-go')
-    self.comparison = _image(label='Models side by side', elem_id='comparison',
-                             alt_text='The source by each model')
+    self.make_comparison = gr.Button(
+      'Translate with each model of this kind', elem_id='compare-go'
+    )
+    self.comparison = _image(
+      label='Models side by side',
+      elem_id='comparison',
+      alt_text='The source by each model',
+    )
 
   def wire(self, blocks: gr.Blocks) -> None:
     """Connects components with functions."""
@@ -204,15 +291,35 @@ def _editor(role: str) -> gr.ImageEditor:
   colour = '#' + ''.join(f'{channel:02x}' for channel in COLOUR)
   paint = colour, LAYER
   return gr.ImageEditor(
-      label=f'{role.capitalize()} and its mask', elem_id=f'{role}-editor', image_mode='RGBA',
-      type='numpy', sources=(), transforms=(), layers=gr.LayerOptions(disabled=True),
-      brush=gr.Brush(default_size=24, colors=[paint], default_color=paint, color_mode='fixed'),
-      eraser=gr.Eraser(default_size=24), buttons=[], height=460, canvas_size=(CANVAS, CANVAS),
-      format='png')
+    label=f'{role.capitalize()} and its mask',
+    elem_id=f'{role}-editor',
+    image_mode='RGBA',
+    type='numpy',
+    sources=(),
+    transforms=(),
+    layers=gr.LayerOptions(disabled=True),
+    brush=gr.Brush(
+      default_size=24, colors=[paint], default_color=paint, color_mode='fixed'
+    ),
+    eraser=gr.Eraser(default_size=24),
+    buttons=[],
+    height=460,
+    canvas_size=(CANVAS, CANVAS),
+    format='png',
+  )
 
 
 def _gallery(label: str, name: str) -> gr.Gallery:
   """Returns a row of examples to click."""
-  return gr.Gallery(label=label, columns=6, height=125, format='png', interactive=False,
-                    allow_preview=False, buttons=[], object_fit='contain',
-                    elem_classes=['pixels', 'examples'], elem_id=name)
+  return gr.Gallery(
+    label=label,
+    columns=6,
+    height=125,
+    format='png',
+    interactive=False,
+    allow_preview=False,
+    buttons=[],
+    object_fit='contain',
+    elem_classes=['pixels', 'examples'],
+    elem_id=name,
+  )

@@ -24,6 +24,7 @@ class Model:
     translator: the model.
     examples: role -> pictures, uint8 [H, W, 3].
   """
+
   translator: Translator
   examples: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
 
@@ -46,7 +47,9 @@ class Model:
     """The pictures whose masks can be painted."""
     return tuple(role for role in ROLES if self.can(f'{role}_mask'))
 
-  def load(self, data: bytes, name: str, note: Callable[[str], None] = print) -> np.ndarray:
+  def load(
+    self, data: bytes, name: str, note: Callable[[str], None] = print
+  ) -> np.ndarray:
     """Returns a visitor's file at the model's resolution; notes what may surprise about it."""
     max_pixels = min(images.MAX_PIXELS, self.translator.config.data.max_pixels)
     fitted = self.translator.fit(data, name=name, max_pixels=max_pixels)
@@ -69,5 +72,7 @@ class Model:
       for given in itertools.combinations(names, count):
         if not threading.main_thread().is_alive():
           return
-        with contextlib.suppress(errors.NotFiniteError):  # the page reports it to its visitors
+        with contextlib.suppress(
+          errors.NotFiniteError
+        ):  # the page reports it to its visitors
           self.translator(*[picture] * len(self.roles), **dict.fromkeys(given, mask))

@@ -23,7 +23,9 @@ try:
 
   from maskgan_jax.demo import layout as demo_layout
 except ImportError as error:
-  raise errors.UserError("the page needs Gradio: pip install 'gradio>=6.30,<7'") from error
+  raise errors.UserError(
+    "the page needs Gradio: pip install 'gradio>=6.30,<7'"
+  ) from error
 
 _MOST_BYTES = '10mb'  # of an uploaded file
 _MOST_SESSIONS = 200
@@ -57,22 +59,34 @@ def build(models: Mapping[str, Any]) -> gr.Blocks:
 def launch(blocks: gr.Blocks, **options: Any) -> Any:
   """Serves the page on 127.0.0.1 with safe settings; options as of `gradio.Blocks.launch`."""
   settings = dict(
-      server_name='127.0.0.1', share=False, max_file_size=_MOST_BYTES, enable_monitoring=False,
-      state_session_capacity=_MOST_SESSIONS, footer_links=[], run_history=False,
-      ssr_mode=False, mcp_server=False, pwa=False, quiet=True, max_threads=4,
-      css=demo_layout.CSS)
+    server_name='127.0.0.1',
+    share=False,
+    max_file_size=_MOST_BYTES,
+    enable_monitoring=False,
+    state_session_capacity=_MOST_SESSIONS,
+    footer_links=[],
+    run_history=False,
+    ssr_mode=False,
+    mcp_server=False,
+    pwa=False,
+    quiet=True,
+    max_threads=4,
+    css=demo_layout.CSS,
+  )
   logging.getLogger('uvicorn.error').addFilter(demo_layout.one_line)
   return blocks.launch(**(settings | options))
 
 
 def _clear(function: Callable[..., Any]) -> Callable[..., Any]:
   """Returns the function with a user's mistake as a message on the page."""
+
   @functools.wraps(function)
   def wrapped(*arguments):
     try:
       return function(*arguments)
     except errors.UserError as error:
       raise demo_layout.message(str(error)) from error
+
   return wrapped
 
 
@@ -89,8 +103,14 @@ class _Page(demo_layout.Layout):
     self._painted = [self.sides[role]['painted'] for role in ROLES]
 
     # Components that depend on the translation, and all that depend on the model.
-    self._results = [self.session, self.about, self.translation, self.difference, self.used,
-                     self.download]
+    self._results = [
+      self.session,
+      self.about,
+      self.translation,
+      self.difference,
+      self.used,
+      self.download,
+    ]
     self._everything = [self.others, self.reverse, self.all_tabs, *self.tabs.values()]
     for side in self.sides.values():
       self._results += [side['column'], side['editor'], side['preview']]
@@ -105,53 +125,97 @@ class _Page(demo_layout.Layout):
 
   def _wire_models(self, blocks):
     """Connects what begins a session."""
-    self._on(blocks.load, self._start, [self.session, self.has_webgl],
-             [*self._everything, self.webgl],
-             js=f"""(session, _) => [session, ({_HAS_WEBGL})()[0]]""")
+    self._on(
+      blocks.load,
+      self._start,
+      [self.session, self.has_webgl],
+      [*self._everything, self.webgl],
+      js=f"""(session, _) => [session, ({_HAS_WEBGL})()[0]]""",
+    )
     for event in (self.model.change, self.reverse.input):
-      self._on(event, self._choose_model, [*self._state, self.model, self.reverse],
-               self._everything)
+      self._on(
+        event,
+        self._choose_model,
+        [*self._state, self.model, self.reverse],
+        self._everything,
+      )
 
   def _wire_side(self, role):
     """Connects what is beside a picture."""
     side, state = self.sides[role], self._state
     self._on_choice(side['gallery'].select, role, self._picker(role), state)
-    self._on_choice(side['upload'].upload, role, functools.partial(self._upload, role),
-                    [*state, side['upload']])
-    self._on(side['editor'].clear, functools.partial(self._cleared, role), state, self._results)
-    self._on(side['predict'].click, functools.partial(self._predict, role), state, self._results)
+    self._on_choice(
+      side['upload'].upload,
+      role,
+      functools.partial(self._upload, role),
+      [*state, side['upload']],
+    )
+    self._on(
+      side['editor'].clear, functools.partial(self._cleared, role), state, self._results
+    )
+    self._on(
+      side['predict'].click,
+      functools.partial(self._predict, role),
+      state,
+      self._results,
+    )
     for button, value in (('erase', 0.0), ('fill', 1.0)):
-      self._on_painted(side[button].click, functools.partial(self._rectangle, role, value),
-                       [*state, *self._painted, *side['corners']], self._results)
-    self._on_painted(self.remove[role].click, functools.partial(self._remove, role),
-                     [*state, *self._painted], [self.removed])
+      self._on_painted(
+        side[button].click,
+        functools.partial(self._rectangle, role, value),
+        [*state, *self._painted, *side['corners']],
+        self._results,
+      )
+    self._on_painted(
+      self.remove[role].click,
+      functools.partial(self._remove, role),
+      [*state, *self._painted],
+      [self.removed],
+    )
 
   def _wire_exemplars(self):
     """Connects what takes more exemplars than one."""
     session = self.session
-    self._on(self.many.upload, self._add_exemplars, [session, self.many], [session, self.grid])
-    self._on_painted(self.make_grid.click, self._grid, [*self._state, *self._painted],
-                     [self.grid])
+    self._on(
+      self.many.upload, self._add_exemplars, [session, self.many], [session, self.grid]
+    )
+    self._on_painted(
+      self.make_grid.click, self._grid, [*self._state, *self._painted], [self.grid]
+    )
     self._on(self.others.select, self._pick_other, [session], [session, self.other])
-    self._on(self.other_upload.upload, self._upload_other, [session, self.other_upload],
-             [session, self.other])
-    self._on(self.make_frames.click, self._interpolate, [session, self.place],
-             [session, self.frame])
+    self._on(
+      self.other_upload.upload,
+      self._upload_other,
+      [session, self.other_upload],
+      [session, self.other],
+    )
+    self._on(
+      self.make_frames.click,
+      self._interpolate,
+      [session, self.place],
+      [session, self.frame],
+    )
     self._on(self.place.change, self._frame, [session, self.place], [self.frame])
 
   def _wire_results(self):
     """Connects translation, swap, segmentation and comparison."""
     state, painted = self._state, self._painted
     strengths = [self.sides[role]['strength'] for role in ROLES]
-    self._on_painted(self.go.click, self._translate, [*state, *painted, *strengths],
-                     self._results)
+    self._on_painted(
+      self.go.click, self._translate, [*state, *painted, *strengths], self._results
+    )
     self._on_choice(self.carry.click, 'source', self._carry, state)
     self._on(self.swap.click, self._swap, [self.session], [self.removed])
     for event in (self.threshold.release, self.tabs['Segment'].select):
-      self._on(event, self._segment, [self.session, self.threshold],
-               list(self.segments.values()))
-    self._on_painted(self.make_comparison.click, self._compare, [*state, *painted],
-                     [self.comparison])
+      self._on(
+        event,
+        self._segment,
+        [self.session, self.threshold],
+        list(self.segments.values()),
+      )
+    self._on_painted(
+      self.make_comparison.click, self._compare, [*state, *painted], [self.comparison]
+    )
 
   def _on(self, event, function, inputs, outputs, **options):
     """Calls `function` on an event; marks what is being computed."""
@@ -159,15 +223,28 @@ class _Page(demo_layout.Layout):
     watched = outputs[-1:]
     if self.translation in outputs or outputs[-1] in self._editors:
       watched = [self.translation]
-    return event(_clear(function), inputs, outputs, api_visibility='private',
-                 show_progress='minimal', show_progress_on=watched, **options)
+    return event(
+      _clear(function),
+      inputs,
+      outputs,
+      api_visibility='private',
+      show_progress='minimal',
+      show_progress_on=watched,
+      **options,
+    )
 
   def _on_painted(self, event, function, inputs, outputs):
     """Reads the editors in the browser, then calls `function`."""
     # If the editors were inputs, the browser would send all that they hold again with every word
     # of the function's progress.
-    read = event(None, self._editors, self._painted, js=_LAYERS, api_visibility='private',
-                 show_progress='hidden')
+    read = event(
+      None,
+      self._editors,
+      self._painted,
+      js=_LAYERS,
+      api_visibility='private',
+      show_progress='hidden',
+    )
     self._on(read.then, function, inputs, outputs)
 
   def _on_choice(self, event, role, function, inputs):
@@ -175,9 +252,12 @@ class _Page(demo_layout.Layout):
     # The other picture's mask may be predicted from both pictures.
     other = ROLES[1 - ROLES.index(role)]
     changed = self._on(event, function, inputs, self._results)
-    self._on_painted(changed.then, functools.partial(self._catch_up, other),
-                     [*self._state, *self._painted],
-                     [self.session, self.sides[other]['editor']])
+    self._on_painted(
+      changed.then,
+      functools.partial(self._catch_up, other),
+      [*self._state, *self._painted],
+      [self.session, self.sides[other]['editor']],
+    )
 
   # What the page shows of a session.
 
@@ -188,20 +268,21 @@ class _Page(demo_layout.Layout):
     result = session.result
     source = session.pictures['source']
     values = {
-        self.session: session,
-        self.about: self._about(session),
-        self.translation: editor.enlarged(result.image),
-        self.difference: editor.enlarged(editor.difference(source, result.image)),
-        self.used: self._used_masks(session),
-        self.download: self._archive(session),
+      self.session: session,
+      self.about: self._about(session),
+      self.translation: editor.enlarged(result.image),
+      self.difference: editor.enlarged(editor.difference(source, result.image)),
+      self.used: self._used_masks(session),
+      self.download: self._archive(session),
     }
     for role in ROLES:
       is_new = not roles or role in roles
       values |= self._shown_side(session, role, webgl=webgl, is_new=is_new)
     return values
 
-  def _shown_side(self, session: Session, role: str, *, webgl: bool, is_new: bool
-                  ) -> dict[Any, Any]:
+  def _shown_side(
+    self, session: Session, role: str, *, webgl: bool, is_new: bool
+  ) -> dict[Any, Any]:
     """Returns the values of one picture's side."""
     side, model = self.sides[role], self.demo.model(session)
     if role not in model.roles:
@@ -213,14 +294,19 @@ class _Page(demo_layout.Layout):
     if webgl and not is_new:  # an editor that gets a value sends all of itself again
       return {}
     if webgl:
-      return {side['column']: gr.update(visible=True),
-              side['editor']: gr.update(value=editor.to_editor(image, mask), visible=True),
-              side['preview']: gr.update(value=None, visible=False)}
+      return {
+        side['column']: gr.update(visible=True),
+        side['editor']: gr.update(value=editor.to_editor(image, mask), visible=True),
+        side['preview']: gr.update(value=None, visible=False),
+      }
     preview = editor.enlarged(pictures.overlay(image, mask))
     if not is_new:
       return {side['preview']: preview}
-    return {side['column']: gr.update(visible=True), side['editor']: gr.update(visible=False),
-            side['preview']: gr.update(value=preview, visible=True)}
+    return {
+      side['column']: gr.update(visible=True),
+      side['editor']: gr.update(visible=False),
+      side['preview']: gr.update(value=preview, visible=True),
+    }
 
   def _used_masks(self, session: Session) -> np.ndarray | None:
     """Returns the masks of the last translation side by side; None if it has none."""
@@ -237,8 +323,10 @@ class _Page(demo_layout.Layout):
     model = self.demo.model(session)
     config, size = model.translator.config, 'x'.join(map(str, model.shape))
     abilities = ', '.join(sorted(model.translator.abilities))
-    text = (f'{config.method}, {size} pixels, from {config.data.a or "a"!s} to '
-            f'{config.data.b or "b"!s}. It can: {abilities}.')
+    text = (
+      f'{config.method}, {size} pixels, from {config.data.a or "a"!s} to '
+      f'{config.data.b or "b"!s}. It can: {abilities}.'
+    )
     return text.replace('~', 'not ')
 
   def _all_shown(self, session: Session, webgl: bool) -> dict[Any, Any]:
@@ -254,15 +342,17 @@ class _Page(demo_layout.Layout):
       values[side['strength']] = gr.update(visible=is_masked, value=1)
       values[side['meaning']] = meaning if is_masked else ''
     values[self.others] = values[self.sides['exemplar']['gallery']]
-    values[self.reverse] = gr.update(visible=model.can('reverse'), value=session.reverse)
+    values[self.reverse] = gr.update(
+      visible=model.can('reverse'), value=session.reverse
+    )
 
     # The first tab with something to do is open.
     usable = {
-        'Several exemplars': model.can('exemplar'),
-        'Interpolate': model.can('interpolate'),
-        'Remove and swap': model.can('remove'),
-        'Segment': model.can('segment'),
-        'Compare models': len(self.demo.relatives(session)) > 1,
+      'Several exemplars': model.can('exemplar'),
+      'Interpolate': model.can('interpolate'),
+      'Remove and swap': model.can('remove'),
+      'Segment': model.can('segment'),
+      'Compare models': len(self.demo.relatives(session)) > 1,
     }
     first = next((name for name in self.tabs if usable[name]), None)
     values[self.all_tabs] = gr.update(selected=first)
@@ -284,6 +374,7 @@ class _Page(demo_layout.Layout):
     def pick(session, webgl, event: gr.SelectData):
       picture = self._example(session, role, event)
       return self._shown(self.demo.choose(session, role, picture), webgl, role)
+
     return pick
 
   def _example(self, session, role, event):
@@ -301,7 +392,9 @@ class _Page(demo_layout.Layout):
 
   def _cleared(self, role, session, webgl):
     # The editor's button clears the picture too, which then comes back.
-    session = self.demo.edit(session, role, np.zeros(self.demo.model(session).shape, np.float32))
+    session = self.demo.edit(
+      session, role, np.zeros(self.demo.model(session).shape, np.float32)
+    )
     return self._shown(self.demo.translate(session), webgl, role)
 
   def _edited(self, session, webgl, *painted):

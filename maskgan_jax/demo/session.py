@@ -36,6 +36,7 @@ class Session:
     frames: the last interpolation's, uint8 [N, H, W, 3].
     carried: whether the source is an earlier result, which stays when the model changes.
   """
+
   model: str
   pictures: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
   shown: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
@@ -62,7 +63,9 @@ class Demo:
 
   def __init__(self, models: Mapping[str, Model]):
     if not models:
-      raise errors.UserError('there is no model to show; name one with --pretrained or --workdir')
+      raise errors.UserError(
+        'there is no model to show; name one with --pretrained or --workdir'
+      )
     self.models = dict(models)
 
   def model(self, session: Session) -> Model:
@@ -71,7 +74,9 @@ class Demo:
 
   # Pictures.
 
-  def start(self, name: str, *, reverse: bool = False, before: Session | None = None) -> Session:
+  def start(
+    self, name: str, *, reverse: bool = False, before: Session | None = None
+  ) -> Session:
     """Returns a session with a model and its first examples.
 
     Args:
@@ -86,7 +91,9 @@ class Demo:
     chosen = {}
     for role in model.roles:
       examples = self.examples(name, role, reverse)
-      chosen[role] = examples[0] if len(examples) else np.full((*model.shape, 3), 255, np.uint8)
+      chosen[role] = (
+        examples[0] if len(examples) else np.full((*model.shape, 3), 255, np.uint8)
+      )
     carried = bool(before and before.carried and before.result is not None)
     if carried:
       chosen['source'] = model.translator.fit(before.pictures['source']).image
@@ -101,12 +108,15 @@ class Demo:
   def choose(self, session: Session, role: str, picture: np.ndarray) -> Session:
     """Returns the session with another picture in a role, whose mask is the predicted one."""
     picture = self.model(session).translator.fit(picture).image
-    return self.predicted(dataclasses.replace(
+    return self.predicted(
+      dataclasses.replace(
         session,
         pictures={**session.pictures, role: picture},
         edited=session.without_edit(role),
         carried=session.carried and role != 'source',
-        frames=None))
+        frames=None,
+      )
+    )
 
   def carry_on(self, session: Session) -> Session:
     """Returns the session with the translation as its source, to change something else in it."""
@@ -136,7 +146,9 @@ class Demo:
 
   def forget(self, session: Session, role: str) -> Session:
     """Returns the session with the predicted mask of a role again."""
-    return self.predicted(dataclasses.replace(session, edited=session.without_edit(role)))
+    return self.predicted(
+      dataclasses.replace(session, edited=session.without_edit(role))
+    )
 
   def edit(self, session: Session, role: str, mask: np.ndarray) -> Session:
     """Returns the session with a mask from the editor.
@@ -167,8 +179,9 @@ class Demo:
     sent = session.sent[role][0]
     return editor.same(painted, sent) and not editor.same(session.mask(role), sent)
 
-  def rectangle(self, session: Session, role: str, corners: Sequence[float], value: float
-                ) -> Session:
+  def rectangle(
+    self, session: Session, role: str, corners: Sequence[float], value: float
+  ) -> Session:
     """Returns the session with a rectangle of one value in a mask.
 
     Args:
@@ -181,17 +194,23 @@ class Demo:
     try:
       top, left, bottom, right = map(int, corners)
     except (TypeError, ValueError) as error:
-      raise errors.UserError('a rectangle has four numbers: top, left, bottom, right') from error
+      raise errors.UserError(
+        'a rectangle has four numbers: top, left, bottom, right'
+      ) from error
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-      raise errors.UserError(f'the rectangle {top}, {left}, {bottom}, {right} (top, left, bottom, '
-                             f'right) does not lie in a picture {height} high and {width} wide')
+      raise errors.UserError(
+        f'the rectangle {top}, {left}, {bottom}, {right} (top, left, bottom, '
+        f'right) does not lie in a picture {height} high and {width} wide'
+      )
     mask = session.mask(role).copy()
     mask[top:bottom, left:right] = value
     return self.edit(session, role, mask)
 
   # Results.
 
-  def translate(self, session: Session, strengths: Mapping[str, float] | None = None) -> Session:
+  def translate(
+    self, session: Session, strengths: Mapping[str, float] | None = None
+  ) -> Session:
     """Returns the session with its translation; each role's mask is multiplied by its strength."""
     masks = dict(session.edited)
     for role, strength in (strengths or {}).items():
@@ -199,7 +218,9 @@ class Demo:
         masks[role] = session.mask(role) * np.float32(strength)
     return dataclasses.replace(session, result=self._translated(session, masks))
 
-  def _translated(self, session: Session, masks: Mapping[str, np.ndarray]) -> Translation:
+  def _translated(
+    self, session: Session, masks: Mapping[str, np.ndarray]
+  ) -> Translation:
     """Translates the session's pictures with these masks by role."""
     model = self.model(session)
     images_by_role = [session.pictures[role] for role in model.roles]
@@ -213,7 +234,9 @@ class Demo:
 
   def swap(self, session: Session) -> Translation:
     """Puts the exemplar's content into the source in place of the source's own."""
-    return self.model(session).translator.swap(*(session.pictures[role] for role in ROLES))
+    return self.model(session).translator.swap(
+      *(session.pictures[role] for role in ROLES)
+    )
 
   def segment(self, session: Session, role: str, threshold: float) -> np.ndarray:
     """Returns the picture of a role, coloured where the mask is above the threshold."""
@@ -221,13 +244,18 @@ class Demo:
     mask = self.model(session).translator.segment(image, threshold)
     return pictures.overlay(image, mask.astype(np.float32))
 
-  def add_exemplars(self, session: Session, files: Sequence[bytes],
-                    note: Callable[[str], None] = print) -> Session:
+  def add_exemplars(
+    self, session: Session, files: Sequence[bytes], note: Callable[[str], None] = print
+  ) -> Session:
     """Returns the session with a visitor's files as the exemplars of a grid."""
     if len(files) > MOST_EXEMPLARS:
-      raise errors.UserError(f'{len(files)} exemplars; the page shows at most {MOST_EXEMPLARS}')
+      raise errors.UserError(
+        f'{len(files)} exemplars; the page shows at most {MOST_EXEMPLARS}'
+      )
     load = self.model(session).load
-    exemplars = [load(data, f'file {number}', note) for number, data in enumerate(files, 1)]
+    exemplars = [
+      load(data, f'file {number}', note) for number, data in enumerate(files, 1)
+    ]
     return dataclasses.replace(session, exemplars=exemplars)
 
   def grid(self, session: Session) -> np.ndarray:
@@ -240,10 +268,13 @@ class Demo:
       raise errors.UserError('there are no exemplars: upload some')
     source = session.pictures['source']
     results = self.model(session).translator(
-        source, np.stack(exemplars), session.edited.get('source'), reverse=session.reverse)
-    return pictures.grid([[None, *exemplars], [source, *results.image]],
-                         column_names=['', *pictures.numbered('exemplar', len(exemplars))],
-                         row_names=['', 'source'])
+      source, np.stack(exemplars), session.edited.get('source'), reverse=session.reverse
+    )
+    return pictures.grid(
+      [[None, *exemplars], [source, *results.image]],
+      column_names=['', *pictures.numbered('exemplar', len(exemplars))],
+      row_names=['', 'source'],
+    )
 
   def with_other(self, session: Session, picture: np.ndarray) -> Session:
     """Returns the session with a second exemplar, to interpolate to."""
@@ -253,8 +284,13 @@ class Demo:
     """Returns the session with frames from the exemplar to the second one."""
     if session.other is None:
       raise errors.UserError('choose a second exemplar first: click one, or upload it')
-    frames = self.model(session).translator.interpolate(
-        session.pictures['source'], session.pictures['exemplar'], session.other, FRAMES).image
+    frames = (
+      self.model(session)
+      .translator.interpolate(
+        session.pictures['source'], session.pictures['exemplar'], session.other, FRAMES
+      )
+      .image
+    )
     return dataclasses.replace(session, frames=frames)
 
   def relatives(self, session: Session) -> list[str]:
@@ -273,20 +309,28 @@ class Demo:
     names = self.relatives(session)
     rows = []
     for name in names:
-      result = self._translated(dataclasses.replace(session, model=name), session.edited)
+      result = self._translated(
+        dataclasses.replace(session, model=name), session.edited
+      )
       change_extra = self.models[name].translator.method.change_extra
       mask = result.extras.get(change_extra, result.source_mask)
       rows.append([image, mask, result.image, editor.difference(image, result.image)])
-    return pictures.grid(rows, row_names=names,
-                         column_names=['source', 'mask', 'translation', 'difference'])
+    return pictures.grid(
+      rows,
+      row_names=names,
+      column_names=['source', 'mask', 'translation', 'difference'],
+    )
 
   def archive(self, session: Session) -> bytes:
     """Returns the pictures and masks of the last translation as a ZIP file of PNGs."""
     if session.result is None:
       raise errors.UserError('translate first; then there is something to download')
     method = self.model(session).translator.method
-    contents = {**session.pictures, 'translation': session.result.image,
-                **method.saved_masks(session.result)}
+    contents = {
+      **session.pictures,
+      'translation': session.result.image,
+      **method.saved_masks(session.result),
+    }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w') as archive:
       for name, picture in contents.items():

@@ -33,8 +33,10 @@ def names() -> list[str]:
 def module(name: str):
   """Returns the module of evaluator `name`; UserError lists those that exist."""
   if name not in names():
-    raise errors.UserError(f'unknown evaluator {name!r}{errors.nearest(name, names())}; '
-                           f'evaluators: {", ".join(names())}')
+    raise errors.UserError(
+      f'unknown evaluator {name!r}{errors.nearest(name, names())}; '
+      f'evaluators: {", ".join(names())}'
+    )
   return importlib.import_module(f'maskgan_jax.evaluators.{name}')
 
 
@@ -57,7 +59,9 @@ def protocol(name: str, config: ml_collections.ConfigDict) -> str:
     usual = dict(run_config.flatten(default[group]))
     for key, value in run_config.flatten(config[group]):
       if key == 'network' and value:
-        parts.append(f'{group}.network={os.path.basename(value)}@{_short_digest(value)}')
+        parts.append(
+          f'{group}.network={os.path.basename(value)}@{_short_digest(value)}'
+        )
       elif value != usual.get(key) and key != 'cache':
         parts.append(f'{group}.{key}={value}')
   return '; '.join(sorted(parts))
@@ -76,9 +80,17 @@ def provenance(translator: Translator) -> dict[str, str]:
   return dict(translator.method.provenance)
 
 
-def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict,
-            workdir: str | os.PathLike, step: int, *, poll: Callable[[], None] | None = None,
-            note: Callable[[str], None] = print, row_name: str = SPLIT) -> dict[str, float | str]:
+def measure(
+  translator: Translator,
+  data: Any,
+  config: ml_collections.ConfigDict,
+  workdir: str | os.PathLike,
+  step: int,
+  *,
+  poll: Callable[[], None] | None = None,
+  note: Callable[[str], None] = print,
+  row_name: str = SPLIT,
+) -> dict[str, float | str]:
   """Runs the evaluators of a config on the test split and writes a row of scores.csv.
 
   The row also has the method's provenance. What evaluators draw goes to `figures/*.png`, unless a
@@ -103,8 +115,16 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
     if step >= newest or not os.path.exists(path):
       images.save_png(path, image, description=f'Step {step:,}. {caption}'.strip())
 
-  measuring = _Pass(translator, data, config, _reporter(poll, note), SPLIT,
-                    config.evaluation_batch_size, config.evaluation_pairs, draw)
+  measuring = _Pass(
+    translator,
+    data,
+    config,
+    _reporter(poll, note),
+    SPLIT,
+    config.evaluation_batch_size,
+    config.evaluation_pairs,
+    draw,
+  )
   results, measured = measuring.run(config.evaluators)
   if not results:
     return {}
@@ -118,18 +138,31 @@ def measure(translator: Translator, data: Any, config: ml_collections.ConfigDict
     results['pairs_asked'] = float(config.evaluation_pairs)
   earlier = scores.latest(workdir, split=row_name, step=step) or {}
   if earlier.get('pairs', results['pairs']) != results['pairs']:
-    note(f'step {step}: these are scores of {results["pairs"]:.0f} pairs; those of '
-         f'{earlier["pairs"]:.0f} pairs that scores.csv had are replaced, all of them')
+    note(
+      f'step {step}: these are scores of {results["pairs"]:.0f} pairs; those of '
+      f'{earlier["pairs"]:.0f} pairs that scores.csv had are replaced, all of them'
+    )
     earlier = {}
-  scores.append(workdir, {**earlier, **results, **provenance(translator), 'step': step,
-                          'split': row_name})
+  scores.append(
+    workdir,
+    {**earlier, **results, **provenance(translator), 'step': step, 'split': row_name},
+  )
   return results
 
 
-def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterable[str],
-        batch_size: int, max_pairs: int | None = None, poll: Callable[[], None] | None = None,
-        note: Callable[[str], None] = print, config: ml_collections.ConfigDict | None = None,
-        draw: Draw | None = None) -> dict[str, float | str]:
+def run(
+  translator: Translator,
+  data: Any,
+  *,
+  split: str = 'test',
+  names: Iterable[str],
+  batch_size: int,
+  max_pairs: int | None = None,
+  poll: Callable[[], None] | None = None,
+  note: Callable[[str], None] = print,
+  config: ml_collections.ConfigDict | None = None,
+  draw: Draw | None = None,
+) -> dict[str, float | str]:
   """Measures a model on pairs of a split, after a pass over 'validation' for the threshold.
 
   Args:
@@ -149,8 +182,16 @@ def run(translator: Translator, data: Any, *, split: str = 'test', names: Iterab
     how many were measured. Texts among the values are provenance. Empty without evaluators or where
     none has anything to measure.
   """
-  measuring = _Pass(translator, data, config or translator.config, _reporter(poll, note), split,
-                    batch_size, max_pairs, draw)
+  measuring = _Pass(
+    translator,
+    data,
+    config or translator.config,
+    _reporter(poll, note),
+    split,
+    batch_size,
+    max_pairs,
+    draw,
+  )
   return measuring.run(names)[0]
 
 
@@ -161,6 +202,7 @@ def _reporter(poll, note) -> base.Reporter:
 @dataclasses.dataclass(frozen=True)
 class _Pass:
   """A pass of evaluators over a split; see `run` for the attributes."""
+
   translator: Translator
   data: Any
   config: ml_collections.ConfigDict
@@ -197,9 +239,12 @@ class _Pass:
   def _batches(self, split: str) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
     """Yields batches and which of their rows are valid, bool [B]."""
     try:
-      batches = self.data.evaluation(split, batch_size=self.batch_size,
-                                     max_pairs=self.max_pairs or None)
-    except errors.UserError as error:  # a split without pictures must not end a training run
+      batches = self.data.evaluation(
+        split, batch_size=self.batch_size, max_pairs=self.max_pairs or None
+      )
+    except (
+      errors.UserError
+    ) as error:  # a split without pictures must not end a training run
       self.reporter.note(f'nothing to measure in the {split} split: {error}')
       return
     for batch in batches:
@@ -230,7 +275,9 @@ class _Pass:
       search.update(predicted, validation_batch['b_mask'], valid)
     problem = search.problem()
     if problem:
-      self.reporter.note(f'mask_threshold says nothing: in the validation split {problem}')
+      self.reporter.note(
+        f'mask_threshold says nothing: in the validation split {problem}'
+      )
     return search.best()
 
   def _results(self, evaluators, pairs, threshold) -> dict[str, float | str]:

@@ -15,8 +15,9 @@ _NAME = re.compile(r"""'([^']+)'|"([^"]+)"|([^\s~&|()'"]+)""")
 _QUOTED = re.compile(r"'[^']+'|\"[^\"]+\"")
 
 
-def to_change(data: Mapping[str, Any], attributes: tuple[str, ...], records: Any = None
-              ) -> tuple[str, ...]:
+def to_change(
+  data: Mapping[str, Any], attributes: tuple[str, ...], records: Any = None
+) -> tuple[str, ...]:
   """Returns the labels that are to change, see `accuracy`; () where that is not known.
 
   Args:
@@ -31,8 +32,9 @@ def to_change(data: Mapping[str, Any], attributes: tuple[str, ...], records: Any
     return ()
 
 
-def changing(data: Mapping[str, Any], domains: Domains, labels: Sequence[str],
-             records: Any = None) -> tuple[str, ...]:
+def changing(
+  data: Mapping[str, Any], domains: Domains, labels: Sequence[str], records: Any = None
+) -> tuple[str, ...]:
   """Returns the labels that are to change, of those that the data have; see `accuracy`."""
   transferred = []
   for name in data['transfer']:

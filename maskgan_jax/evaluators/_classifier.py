@@ -38,11 +38,15 @@ class Classifier:
   def _open_other(self, path, attributes):
     """Opens a file of `_networks`; returns what results say of it beside its name."""
     if not attributes:
-      raise errors.UserError(f'{FIELD}={path!r} does not say what its outputs mean; name them in '
-                             'config.accuracy.attributes')
+      raise errors.UserError(
+        f'{FIELD}={path!r} does not say what its outputs mean; name them in '
+        'config.accuracy.attributes'
+      )
     self.attributes = attributes
     network = networks.open_network(path, FIELD, 'logits [B, L]')
-    self._call = lambda images: np.concatenate(list(network.outputs(images)))[:len(images)]
+    self._call = lambda images: np.concatenate(list(network.outputs(images)))[
+      : len(images)
+    ]
     return ''
 
   def _open_ours(self, path, attributes):
@@ -52,22 +56,30 @@ class Classifier:
     self.attributes, self.image_shape = facts.attributes, facts.image_shape
     self.domains, self.held_out = facts.domains, dict(facts.held_out.accuracy)
     if attributes and attributes != self.attributes:
-      raise errors.UserError(f'config.accuracy.attributes={attributes!r}, but {path} knows '
-                             f'{", ".join(self.attributes)}; leave it empty')
+      raise errors.UserError(
+        f'config.accuracy.attributes={attributes!r}, but {path} knows '
+        f'{", ".join(self.attributes)}; leave it empty'
+      )
     shares = []
     for name, share in self.held_out.items():
       commoner = facts.held_out.commoner(name)
-      shares.append(f'{name} {100 * share:.1f} % (always the commoner value '
-                    f'{100 * commoner:.1f} %)')
+      shares.append(
+        f'{name} {100 * share:.1f} % (always the commoner value {100 * commoner:.1f} %)'
+      )
     self._call = lambda images: classifier(images)[0]
     return f'; of its own {facts.held_out.pictures:,} test pictures right: {", ".join(shares)}'
 
   def __call__(self, images: np.ndarray) -> np.ndarray:
     """Returns finite logits [N, L] of uint8 [N, H, W, 3]; UserError if the network gives others."""
     logits = self._call(images)
-    if logits.shape != (len(images), len(self.attributes)) or logits.dtype.kind in 'OSUcb':
-      raise errors.UserError(f'{FIELD} gives {logits.dtype} {list(logits.shape)}; expected logits '
-                             f'[B, {len(self.attributes)}], for {", ".join(self.attributes)}')
+    if (
+      logits.shape != (len(images), len(self.attributes))
+      or logits.dtype.kind in 'OSUcb'
+    ):
+      raise errors.UserError(
+        f'{FIELD} gives {logits.dtype} {list(logits.shape)}; expected logits '
+        f'[B, {len(self.attributes)}], for {", ".join(self.attributes)}'
+      )
     logits = logits.astype(np.float32)
     if not np.isfinite(logits).all():
       raise errors.UserError(f'{FIELD} gives logits that are not finite')

@@ -12,7 +12,7 @@ import threadpoolctl  # comes with scikit-learn
 # One thread needs some seconds for a distance of 2048 features. Several that share their cores with
 # other programs spin while they wait for each other, which took 50 times as long.
 _THREADS = 1
-_WHOLE = 4096 ** 2  # values of a kernel up to which it is computed for all pairs: 128 MB
+_WHOLE = 4096**2  # values of a kernel up to which it is computed for all pairs: 128 MB
 
 
 class Statistics:
@@ -45,7 +45,9 @@ class Statistics:
     """Takes in features [B, D]; rows where `valid` [B] is False are padding."""
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or features.shape[1] != len(self.mean):
-      raise ValueError(f'features are {list(features.shape)}, not [B, {len(self.mean)}]')
+      raise ValueError(
+        f'features are {list(features.shape)}, not [B, {len(self.mean)}]'
+      )
     if valid is not None:
       features = features[valid]
     if not np.isfinite(features).all():
@@ -79,9 +81,13 @@ class Statistics:
     """Returns the inverse of `state`; ValueError for what cannot be a state."""
     statistics = cls(len(state['mean']))
     arrays = [np.array(state[name], np.float64) for name in ('mean', 'scatter')]
-    for array, empty in zip(arrays, (statistics.mean, statistics._scatter), strict=True):
+    for array, empty in zip(
+      arrays, (statistics.mean, statistics._scatter), strict=True
+    ):
       if array.shape != empty.shape or not np.isfinite(array).all():
-        raise ValueError(f'expected finite {list(empty.shape)}, got {list(array.shape)}')
+        raise ValueError(
+          f'expected finite {list(empty.shape)}, got {list(array.shape)}'
+        )
     statistics.count = int(state['count'])
     statistics.mean, statistics._scatter = arrays
     return statistics
@@ -123,27 +129,38 @@ class Sample:
       self._lots.append(lots)
       self._held += len(rows)
       self.count += count
-      if self._held > self.most + self.most // 4 + 64:  # not a copy of all for every batch
+      if (
+        self._held > self.most + self.most // 4 + 64
+      ):  # not a copy of all for every batch
         self._shrink()
 
   def _shrink(self):
     if self._held > self.most or len(self._rows) > 1:
       rows, lots = np.concatenate(self._rows), np.concatenate(self._lots)
       if len(rows) > self.most:
-        kept = np.sort(np.argpartition(lots, self.most - 1)[:self.most])
+        kept = np.sort(np.argpartition(lots, self.most - 1)[: self.most])
         rows, lots = rows[kept], lots[kept]
       self._rows, self._lots, self._held = [rows], [lots], len(rows)
 
   def state(self) -> dict[str, np.ndarray]:
     """Returns what `restored` needs, as arrays by name."""
-    return {'rows': self.rows, 'lots': np.concatenate(self._lots), 'seen': np.int64(self.count)}
+    return {
+      'rows': self.rows,
+      'lots': np.concatenate(self._lots),
+      'seen': np.int64(self.count),
+    }
 
   @classmethod
   def restored(cls, state: Mapping[str, np.ndarray], most: int) -> 'Sample':
     """Returns the inverse of `state`, to read and to merge; ValueError for what cannot be one."""
-    rows, lots = np.asarray(state['rows'], np.float32), np.asarray(state['lots'], np.float64)
+    rows, lots = (
+      np.asarray(state['rows'], np.float32),
+      np.asarray(state['lots'], np.float64),
+    )
     if rows.ndim != 2 or lots.shape != rows.shape[:1] or not np.isfinite(rows).all():
-      raise ValueError(f'rows are {list(rows.shape)} with {list(lots.shape)} lots, or not finite')
+      raise ValueError(
+        f'rows are {list(rows.shape)} with {list(lots.shape)} lots, or not finite'
+      )
     sample = cls(most)
     sample._take(rows, lots, int(state['seen']))
     return sample
@@ -163,8 +180,11 @@ def frechet_distance(one: Statistics, two: Statistics) -> float:
   # the root of an eigenvalue that should be 0 would be 1e-8, and there may be thousands.
   with threadpoolctl.threadpool_limits(_THREADS):
     roots = [_factor(covariance) for covariance in covariances]
-    overlap = (np.linalg.svd(roots[0].T @ roots[1], compute_uv=False).sum()
-               if all(root.size for root in roots) else 0.0)
+    overlap = (
+      np.linalg.svd(roots[0].T @ roots[1], compute_uv=False).sum()
+      if all(root.size for root in roots)
+      else 0.0
+    )
   distance = shift @ shift + sum(map(np.trace, covariances)) - 2 * overlap
   return max(float(distance), 0.0)
 
@@ -176,9 +196,17 @@ def _factor(covariance):
   return vectors[:, kept] * np.sqrt(values[kept])
 
 
-def kernel_distance(x: np.ndarray, y: np.ndarray, *, degree: int = 3, gamma: float = 0.0,
-                    coefficient: float = 1.0, subsets: int = 100, subset_size: int = 1000,
-                    seed: int = 0) -> tuple[float, float]:
+def kernel_distance(
+  x: np.ndarray,
+  y: np.ndarray,
+  *,
+  degree: int = 3,
+  gamma: float = 0.0,
+  coefficient: float = 1.0,
+  subsets: int = 100,
+  subset_size: int = 1000,
+  seed: int = 0,
+) -> tuple[float, float]:
   """Returns the unbiased squared MMD over random subsets.
 
   The kernel is (gamma x.y + coefficient)^degree. This is the KID of Binkowski et al., "Demystifying
@@ -197,12 +225,16 @@ def kernel_distance(x: np.ndarray, y: np.ndarray, *, degree: int = 3, gamma: flo
     Mean and standard deviation (ddof 0) over subsets.
   """
   if not 2 <= subset_size <= min(len(x), len(y)) or subsets < 1:
-    raise ValueError(f'{subsets} subsets of {subset_size} cannot be taken from {len(x)} and '
-                     f'{len(y)} rows')
+    raise ValueError(
+      f'{subsets} subsets of {subset_size} cannot be taken from {len(x)} and '
+      f'{len(y)} rows'
+    )
   gamma = gamma or 1 / x.shape[1]
 
   def kernel(u, v):
-    return (gamma * (u.astype(np.float64) @ v.astype(np.float64).T) + coefficient) ** degree
+    return (
+      gamma * (u.astype(np.float64) @ v.astype(np.float64).T) + coefficient
+    ) ** degree
 
   rng = np.random.default_rng(seed)
   of_x, of_y = [], []
@@ -217,13 +249,19 @@ def kernel_distance(x: np.ndarray, y: np.ndarray, *, degree: int = 3, gamma: flo
   return float(values.mean()), float(values.std())
 
 
-def _kernel_means(kernel: Callable[[np.ndarray, np.ndarray], np.ndarray], u: np.ndarray,
-                  v: np.ndarray, of_u: Sequence[np.ndarray], of_v: Sequence[np.ndarray], *,
-                  diagonal: bool) -> np.ndarray:
+def _kernel_means(
+  kernel: Callable[[np.ndarray, np.ndarray], np.ndarray],
+  u: np.ndarray,
+  v: np.ndarray,
+  of_u: Sequence[np.ndarray],
+  of_v: Sequence[np.ndarray],
+  *,
+  diagonal: bool,
+) -> np.ndarray:
   """Returns the mean of the kernel over each subset, with or without its diagonal, [subsets]."""
   size = len(of_u[0])
   # Subsets overlap: the kernel of what they have in common is computed once, if that is less work.
-  at_once = len(u) * len(v) <= min(_WHOLE, len(of_u) * size ** 2)
+  at_once = len(u) * len(v) <= min(_WHOLE, len(of_u) * size**2)
   whole = kernel(u, v) if at_once else None
   means = []
   for i, j in zip(of_u, of_v, strict=True):
@@ -235,8 +273,9 @@ def _kernel_means(kernel: Callable[[np.ndarray, np.ndarray], np.ndarray], u: np.
   return np.array(means, float)
 
 
-def inception_score(logits: np.ndarray, splits: int = 10, seed: int | None = 0
-                    ) -> tuple[float, float]:
+def inception_score(
+  logits: np.ndarray, splits: int = 10, seed: int | None = 0
+) -> tuple[float, float]:
   """Returns exp of the mean KL divergence of a picture's classes from the set's, over its parts.
 
   Salimans et al., "Improved Techniques for Training GANs" (2016), section 4.
@@ -259,7 +298,9 @@ def inception_score(logits: np.ndarray, splits: int = 10, seed: int | None = 0
     log_p = _log_softmax(logits[start:end])
     p = np.exp(log_p)
     marginal = p.mean(axis=0)
-    entropy = -(marginal * np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))).sum()
+    entropy = -(
+      marginal * np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))
+    ).sum()
     values.append(np.exp((p * log_p).sum(axis=1).mean() + entropy))
   return float(np.mean(values)), float(np.std(values))
 

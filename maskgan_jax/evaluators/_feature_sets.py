@@ -18,8 +18,16 @@ from maskgan_jax.evaluators.base import Reporter
 MOST = 20_000  # pictures of a set whose features are kept: 160 MB at 2048
 _BATCH = 32  # real pictures at once
 _FORMAT = 1  # of cached files
-_DAMAGE = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile,
-           zlib.error)  # what NumPy raises on damaged files
+_DAMAGE = (
+  OSError,
+  ValueError,
+  KeyError,
+  IndexError,
+  TypeError,
+  EOFError,
+  zipfile.BadZipFile,
+  zlib.error,
+)  # what NumPy raises on damaged files
 
 
 class FeatureSet:
@@ -62,7 +70,9 @@ class FeatureSet:
 class RealPictures:
   """The features of the real pictures of a split, by domain; a folder may keep them."""
 
-  def __init__(self, data: Any, split: str, network: Features, folder: str, reporter: Reporter):
+  def __init__(
+    self, data: Any, split: str, network: Features, folder: str, reporter: Reporter
+  ):
     self._data, self._split = data, split
     self._network, self._folder, self._reporter = network, folder, reporter
 
@@ -78,7 +88,9 @@ class RealPictures:
       name = f'{self._data.fingerprint}-{domain}-{self._split}-{self._network.key}'
       feature_set = self._kept(name, len(indices))
       if feature_set is None:
-        feature_set = look(self._data, self._split, indices, self._network, self._reporter.poll)
+        feature_set = look(
+          self._data, self._split, indices, self._network, self._reporter.poll
+        )
         self._keep(name, feature_set)
       sets[domain] = feature_set
     return sets
@@ -98,9 +110,13 @@ class RealPictures:
           raise ValueError(f'it is of {key[:80]!r}')
         feature_set = FeatureSet.restored(arrays)
       if feature_set.statistics.count != count:
-        raise ValueError(f'it is of {feature_set.statistics.count} pictures, not {count}')
+        raise ValueError(
+          f'it is of {feature_set.statistics.count} pictures, not {count}'
+        )
     except _DAMAGE as error:
-      self._reporter.note(f'{path} is damaged or of something else, and is made again: {error}')
+      self._reporter.note(
+        f'{path} is damaged or of something else, and is made again: {error}'
+      )
       return None
     return feature_set
 
@@ -115,17 +131,23 @@ class RealPictures:
       self._reporter.note(f'real pictures will have to be looked at again: {error}')
 
 
-def look(data: Any, split: str, indices: np.ndarray, network: Features,
-         poll: Callable[[], None]) -> FeatureSet:
+def look(
+  data: Any,
+  split: str,
+  indices: np.ndarray,
+  network: Features,
+  poll: Callable[[], None],
+) -> FeatureSet:
   """Returns the features of real pictures, which are read a few at a time."""
   records, pairs = data.records(split), data.pairs(split, indices, indices)
 
   def read(index):
     return pairs.prepare(records.image(int(index)), int(index))
+
   feature_set = None
   for start in range(0, len(indices), _BATCH):
     poll()
-    images = pictures.parallel_map(read, indices[start:start + _BATCH])
+    images = pictures.parallel_map(read, indices[start : start + _BATCH])
     features, _ = network(np.stack(images))
     feature_set = feature_set or FeatureSet(features.shape[1])
     feature_set.update(features)

@@ -37,6 +37,7 @@ class Features:
     key: names all that the features of a picture depend on, for a file's name.
     inception: whether the network is Inception.
   """
+
   call: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
   field: str
   provenance: str
@@ -51,13 +52,16 @@ class Features:
         continue
       bad = np.count_nonzero(~np.isfinite(array).all(axis=1))
       if bad:
-        raise errors.UserError(f'{self.field} gives features that are not finite for {bad} of '
-                               f'{len(images)} pictures; is the file of the right network?')
+        raise errors.UserError(
+          f'{self.field} gives features that are not finite for {bad} of '
+          f'{len(images)} pictures; is the file of the right network?'
+        )
     return features, logits
 
 
-def open_network(path: str, field: str, *, protocol: str = 'pytorch_fid',
-                 tap: str = '2048') -> Features:
+def open_network(
+  path: str, field: str, *, protocol: str = 'pytorch_fid', tap: str = '2048'
+) -> Features:
   """Opens the file `path`, which `field` of the config names.
 
   Args:
@@ -71,24 +75,38 @@ def open_network(path: str, field: str, *, protocol: str = 'pytorch_fid',
   path = os.path.expanduser(path)
   if weights.kind(path) == classifiers.KIND:
     classifier, digest = classifiers.read(path), digest_of(path)
-    return Features(lambda images: (classifier(images)[1], None), field,
-                    f'{os.path.basename(path)}, a classifier of '
-                    f'{", ".join(classifier.facts.attributes)}, sha256 {digest}',
-                    f'classifier-{digest[:16]}', False)
+    return Features(
+      lambda images: (classifier(images)[1], None),
+      field,
+      f'{os.path.basename(path)}, a classifier of '
+      f'{", ".join(classifier.facts.attributes)}, sha256 {digest}',
+      f'classifier-{digest[:16]}',
+      False,
+    )
   if path.endswith(weights.SUFFIX):
     resizing.require(protocol)
     if tap not in TAPS:
-      raise errors.UserError(f'config.distribution.tap={tap!r} is unknown; taps: {", ".join(TAPS)}')
+      raise errors.UserError(
+        f'config.distribution.tap={tap!r} is unknown; taps: {", ".join(TAPS)}'
+      )
     params, text = weights.read_inception(path)
     digest = digest_of(path)
-    return Features(_inception(params, protocol, tap), field,
-                    f'protocol {protocol}, tap {tap}, {text}', f'{protocol}-{tap}-{digest[:16]}',
-                    True)
+    return Features(
+      _inception(params, protocol, tap),
+      field,
+      f'protocol {protocol}, tap {tap}, {text}',
+      f'{protocol}-{tap}-{digest[:16]}',
+      True,
+    )
   network = networks.open_network(path, field, 'features [B, D]')
   digest = digest_of(path)
-  return Features(functools.partial(_own, network), field,
-                  f'{os.path.basename(path)}, sha256 {digest}', f'own-features-{digest[:16]}',
-                  False)
+  return Features(
+    functools.partial(_own, network),
+    field,
+    f'{os.path.basename(path)}, sha256 {digest}',
+    f'own-features-{digest[:16]}',
+    False,
+  )
 
 
 def _inception(params, protocol, tap):
@@ -103,10 +121,17 @@ def _inception(params, protocol, tap):
 
   def call(images):
     size = min(_LARGEST_BATCH, 1 << (len(images) - 1).bit_length())
-    chunks = [compute(params, images[np.minimum(np.arange(start, start + size), len(images) - 1)])
-              for start in range(0, len(images), size)]
-    return tuple(np.concatenate(parts)[:len(images)]
-                 for parts in zip(*jax.device_get(chunks), strict=True))
+    chunks = [
+      compute(
+        params, images[np.minimum(np.arange(start, start + size), len(images) - 1)]
+      )
+      for start in range(0, len(images), size)
+    ]
+    return tuple(
+      np.concatenate(parts)[: len(images)]
+      for parts in zip(*jax.device_get(chunks), strict=True)
+    )
+
   return call
 
 
@@ -115,13 +140,17 @@ def _own(network, images):
   parts = []
   for output in network.outputs(images):
     if output.ndim == 4 and output.size == len(output) * max(output.shape[1:]):
-      output = output.reshape(len(output), -1)  # [B, 1, 1, D], a mean that kept its axes
+      output = output.reshape(
+        len(output), -1
+      )  # [B, 1, 1, D], a mean that kept its axes
     floats = output.dtype.kind == 'f' or output.dtype == jax.numpy.bfloat16
     if output.ndim != 2 or not output.shape[1] or not floats:
-      raise errors.UserError(f'{network.field} gives {output.dtype} {list(output.shape)}; expected '
-                             'features: float [B, D]')
+      raise errors.UserError(
+        f'{network.field} gives {output.dtype} {list(output.shape)}; expected '
+        'features: float [B, D]'
+      )
     parts.append(output.astype(np.float32))
-  return np.concatenate(parts)[:len(images)], None
+  return np.concatenate(parts)[: len(images)], None
 
 
 def digest_of(path: str) -> str:
@@ -130,4 +159,6 @@ def digest_of(path: str) -> str:
     with open(path, 'rb') as file:
       return hashlib.file_digest(file, 'sha256').hexdigest()
   except OSError as error:
-    raise errors.UserError(f'{path} cannot be read: {error.strerror or error}') from error
+    raise errors.UserError(
+      f'{path} cannot be read: {error.strerror or error}'
+    ) from error

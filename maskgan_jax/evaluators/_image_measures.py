@@ -6,8 +6,9 @@ import numpy as np
 SCIKIT_IMAGE = dict(window=7, uniform=True, sample_covariance=True)
 
 
-def psnr(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0,
-         cap: float = 100.0) -> np.ndarray:
+def psnr(
+  x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0, cap: float = 100.0
+) -> np.ndarray:
   """Returns the peak signal-to-noise ratio in dB, [B], over all pixels and channels.
 
   Args:
@@ -19,12 +20,21 @@ def psnr(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0,
   """
   squared = np.square(x.astype(np.float64) - y.astype(np.float64)).mean(axis=(1, 2, 3))
   with np.errstate(divide='ignore'):
-    return np.minimum(10 * np.log10(data_range ** 2 / squared), cap)
+    return np.minimum(10 * np.log10(data_range**2 / squared), cap)
 
 
-def ssim(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0, window: int = 11,
-         sigma: float = 1.5, uniform: bool = False, sample_covariance: bool = False,
-         k1: float = 0.01, k2: float = 0.03) -> np.ndarray:
+def ssim(
+  x: np.ndarray,
+  y: np.ndarray,
+  *,
+  data_range: float = 255.0,
+  window: int = 11,
+  sigma: float = 1.5,
+  uniform: bool = False,
+  sample_covariance: bool = False,
+  k1: float = 0.01,
+  k2: float = 0.03,
+) -> np.ndarray:
   """Returns structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004), [B], over channels.
 
   Over the positions where the whole window lies inside the image; by default with biased
@@ -46,8 +56,9 @@ def ssim(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0, window: int
   shorter = min(height, width)
   window = min(window, shorter - 1 + shorter % 2)
   if uniform:
+
     def blur(image):
-      return _box_sums(_box_sums(image, window, 1), window, 2) / window ** 2
+      return _box_sums(_box_sums(image, window, 1), window, 2) / window**2
   else:
     rows, columns = (_gaussian_rows(n, window, sigma) for n in (height, width))
 
@@ -56,20 +67,25 @@ def ssim(x: np.ndarray, y: np.ndarray, *, data_range: float = 255.0, window: int
 
   x, y = x.astype(np.float64), y.astype(np.float64)
   mean_x, mean_y = blur(x), blur(y)
-  scale = window ** 2 / max(window ** 2 - 1, 1) if sample_covariance else 1.0
-  var_x = scale * (blur(x * x) - mean_x ** 2)
-  var_y = scale * (blur(y * y) - mean_y ** 2)
+  scale = window**2 / max(window**2 - 1, 1) if sample_covariance else 1.0
+  var_x = scale * (blur(x * x) - mean_x**2)
+  var_y = scale * (blur(y * y) - mean_y**2)
   covariance = scale * (blur(x * y) - mean_x * mean_y)
   c1, c2 = (k1 * data_range) ** 2, (k2 * data_range) ** 2
-  similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-                / ((mean_x ** 2 + mean_y ** 2 + c1) * (var_x + var_y + c2)))
+  similarity = (
+    (2 * mean_x * mean_y + c1)
+    * (2 * covariance + c2)
+    / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+  )
   return similarity.mean(axis=(1, 2, 3))
 
 
 def _box_sums(images: np.ndarray, window: int, axis: int) -> np.ndarray:
   """Returns sums over `window` neighbours along an axis, where the window fits."""
   count = images.shape[axis] - window + 1
-  parts = [images[(slice(None),) * axis + (slice(i, i + count),)] for i in range(window)]
+  parts = [
+    images[(slice(None),) * axis + (slice(i, i + count),)] for i in range(window)
+  ]
   sums = parts[0].copy()
   for part in parts[1:]:
     sums += part
@@ -82,5 +98,5 @@ def _gaussian_rows(size: int, window: int, sigma: float) -> np.ndarray:
   weights = np.exp(-0.5 * np.square(offsets / sigma))
   matrix = np.zeros((size - window + 1, size))
   for i in range(len(matrix)):
-    matrix[i, i:i + window] = weights / weights.sum()
+    matrix[i, i : i + window] = weights / weights.sum()
   return matrix

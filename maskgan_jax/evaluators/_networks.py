@@ -40,6 +40,7 @@ class Network:
     shape: batch, height and width that it must have; None where it accepts any.
     channels: the axis of its input that holds them, 3 or 1.
   """
+
   field: str
   call: Callable[[np.ndarray], Any]
   shape: tuple[int | None, int | None, int | None]
@@ -55,14 +56,20 @@ class Network:
       rows = np.minimum(np.arange(start, start + batch), len(resized) - 1)
       try:
         output = np.asarray(self.call(resized[rows]))
-      except Exception as error:  # what a network that does not fit raises depends on its runtime
+      except (
+        Exception
+      ) as error:  # what a network that does not fit raises depends on its runtime
         if errors.out_of_memory(error):
           raise
-        raise errors.UserError(f'{self.field} fails on pictures of {height}x{width} pixels: '
-                               f'{first_line(error)}') from error
+        raise errors.UserError(
+          f'{self.field} fails on pictures of {height}x{width} pixels: '
+          f'{first_line(error)}'
+        ) from error
       if not output.ndim or len(output) != len(rows):
-        raise errors.UserError(f'{self.field} gives {output.dtype} {list(output.shape)} for '
-                               f'{len(rows)} pictures; expected something for each')
+        raise errors.UserError(
+          f'{self.field} gives {output.dtype} {list(output.shape)} for '
+          f'{len(rows)} pictures; expected something for each'
+        )
       yield output
 
 
@@ -83,21 +90,32 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
     with open(path, 'rb') as file:
       data = file.read()
   except OSError as error:
-    raise errors.UserError(f'{field}={path!r} cannot be read: {error.strerror or error}'
-                           ) from error
+    raise errors.UserError(
+      f'{field}={path!r} cannot be read: {error.strerror or error}'
+    ) from error
   if path.lower().endswith('.onnx'):
     return kind(field, *_open_onnx(path, field))
   exported = _deserialized(data, path, field)
   inputs, outputs = exported.in_avals, exported.out_avals
   first = inputs[0] if len(inputs) == 1 else None
-  if first is None or first.dtype != np.uint8 or len(first.shape) != 4 or first.shape[3] != 3:
-    raise errors.UserError(f'{field}={path!r} takes {", ".join(map(str, inputs)) or "nothing"}; '
-                           'expected one uint8 array [B, H, W, 3]')
+  if (
+    first is None
+    or first.dtype != np.uint8
+    or len(first.shape) != 4
+    or first.shape[3] != 3
+  ):
+    raise errors.UserError(
+      f'{field}={path!r} takes {", ".join(map(str, inputs)) or "nothing"}; '
+      'expected one uint8 array [B, H, W, 3]'
+    )
   if len(outputs) != 1:
-    raise errors.UserError(f'{field}={path!r} returns {len(outputs)} arrays; expected {expected} '
-                           'alone')
+    raise errors.UserError(
+      f'{field}={path!r} returns {len(outputs)} arrays; expected {expected} alone'
+    )
   call = jax.jit(exported.call)
-  return kind(field, lambda images: jax.tree.leaves(call(images))[0], _fixed(first.shape[:3]))
+  return kind(
+    field, lambda images: jax.tree.leaves(call(images))[0], _fixed(first.shape[:3])
+  )
 
 
 def _deserialized(data: bytes, path: str, field: str) -> jax.export.Exported:
@@ -110,18 +128,23 @@ def _deserialized(data: bytes, path: str, field: str) -> jax.export.Exported:
       raise
     if _of_another_jax(str(error)):
       raise errors.UserError(
-          f'{field}={path!r} was written by a version of JAX that {jax.__version__} does not read '
-          f'({first_line(error)}); JAX promises six months back and three weeks forward: export '
-          'it again with this version, or as NAME.onnx') from error
-    raise errors.UserError(f'{field}={path!r} is neither a function serialized by jax.export nor '
-                           f'NAME.onnx: {first_line(error)}') from error
+        f'{field}={path!r} was written by a version of JAX that {jax.__version__} does not read '
+        f'({first_line(error)}); JAX promises six months back and three weeks forward: export '
+        'it again with this version, or as NAME.onnx'
+      ) from error
+    raise errors.UserError(
+      f'{field}={path!r} is neither a function serialized by jax.export nor '
+      f'NAME.onnx: {first_line(error)}'
+    ) from error
   return exported
 
 
 def _check_convention(version: int) -> None:
   """Raises ValueError for a calling convention that JAX would refuse only at the call."""
-  least, most = (jax.export.minimum_supported_calling_convention_version,
-                 jax.export.maximum_supported_calling_convention_version)
+  least, most = (
+    jax.export.minimum_supported_calling_convention_version,
+    jax.export.maximum_supported_calling_convention_version,
+  )
   if not least <= version <= most:
     raise ValueError(f'calling convention version {version}, not {least} to {most}')
 
@@ -129,15 +152,17 @@ def _check_convention(version: int) -> None:
 def _of_another_jax(message: str) -> bool:
   """Returns whether an error of `jax.export.deserialize` is about a blob's age, not its bytes."""
   message = message.lower()
-  return 'version' in message and any(word in message for word in (
-      'serializ', 'calling', 'expired', 'compatib', 'support'))
+  return 'version' in message and any(
+    word in message
+    for word in ('serializ', 'calling', 'expired', 'compatib', 'support')
+  )
 
 
 _RANGES = {  # ONNX's names -> from bytes
-    'normalized_0_1': lambda x: x / 255,
-    'normalized_1_1': lambda x: x / 127.5 - 1,
-    'nominalrange_0_255': lambda x: x,
-    'nominalrange_16_235': lambda x: 16 + x * (219 / 255),
+  'normalized_0_1': lambda x: x / 255,
+  'normalized_1_1': lambda x: x / 127.5 - 1,
+  'nominalrange_0_255': lambda x: x,
+  'nominalrange_16_235': lambda x: 16 + x * (219 / 255),
 }
 
 
@@ -145,20 +170,32 @@ def _open_onnx(path, field):
   try:
     import onnxruntime
   except ImportError as error:
-    raise errors.UserError(f'{field}={path!r} needs onnxruntime: pip install onnxruntime'
-                           ) from error
+    raise errors.UserError(
+      f'{field}={path!r} needs onnxruntime: pip install onnxruntime'
+    ) from error
   try:
-    session = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
+    session = onnxruntime.InferenceSession(
+      path, providers=onnxruntime.get_available_providers()
+    )
   except Exception as error:
-    raise errors.UserError(f'{field}={path!r} is not a model that onnxruntime opens: '
-                           f'{first_line(error)}') from error
+    raise errors.UserError(
+      f'{field}={path!r} is not a model that onnxruntime opens: {first_line(error)}'
+    ) from error
   first = session.get_inputs()[0]
-  types = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
+  types = {
+    'tensor(float)': np.float32,
+    'tensor(float16)': np.float16,
+    'tensor(uint8)': np.uint8,
+  }
   shape = list(first.shape)
-  channels = next((axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3), None)
+  channels = next(
+    (axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3), None
+  )
   if channels is None or first.type not in types:
-    raise errors.UserError(f'{field}={path!r} takes {first.type} {shape}; expected float or uint8 '
-                           '[B, 3, H, W] or [B, H, W, 3]')
+    raise errors.UserError(
+      f'{field}={path!r} takes {first.type} {shape}; expected float or uint8 '
+      '[B, 3, H, W] or [B, H, W, 3]'
+    )
   prepare = _preparation(path, field, session.get_modelmeta().custom_metadata_map)
   dtype = types[first.type]
 
@@ -178,21 +215,29 @@ def _preparation(path, field, metadata):
   kind = metadata.get('image.nominalpixelrange', 'Normalized_0_1')
   order = metadata.get('image.bitmappixelformat', 'Rgb8')
   if kind.lower() not in _RANGES or order.lower() not in ('rgb8', 'bgr8'):
-    raise errors.UserError(f'{field}={path!r} asks for pixels {order} in {kind}; known: Rgb8 and '
-                           f'Bgr8, in {", ".join(_RANGES)}')
+    raise errors.UserError(
+      f'{field}={path!r} asks for pixels {order} in {kind}; known: Rgb8 and '
+      f'Bgr8, in {", ".join(_RANGES)}'
+    )
   moments = []
   for key, default in (('mean', '0,0,0'), ('std', '1,1,1')):
     try:
-      moments.append(np.array([float(x) for x in metadata.get(key, default).split(',')],
-                              np.float32).reshape(3))
+      moments.append(
+        np.array(
+          [float(x) for x in metadata.get(key, default).split(',')], np.float32
+        ).reshape(3)
+      )
     except ValueError as error:
-      raise errors.UserError(f'{field}={path!r} has metadata {key}={metadata[key]!r}; expected '
-                             'three numbers with commas between') from error
+      raise errors.UserError(
+        f'{field}={path!r} has metadata {key}={metadata[key]!r}; expected '
+        'three numbers with commas between'
+      ) from error
   mean, std = moments
 
   def prepare(images):
     images = images[..., ::-1] if order.lower() == 'bgr8' else images
     return (_RANGES[kind.lower()](images.astype(np.float32)) - mean) / std
+
   return prepare
 
 
@@ -204,10 +249,16 @@ def _fixed(shape):
 def _resized(images, size):
   if images.shape[1:3] == tuple(size):
     return images
-  return np.stack([np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-                   for image in images])
+  return np.stack(
+    [
+      np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+      for image in images
+    ]
+  )
 
 
 def first_line(error: Exception) -> str:
   """Returns the first line of its message that is not empty."""
-  return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+  return next(
+    (line for line in str(error).splitlines() if line.strip()), type(error).__name__
+  )

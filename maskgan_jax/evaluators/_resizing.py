@@ -28,8 +28,13 @@ def prepare(images: jax.Array, protocol: str) -> jax.Array:
   require(protocol)
   rows, columns = (jnp.asarray(weights(size, protocol)) for size in images.shape[1:3])
   # Resizing is linear in either direction: two matrices, the same for every picture.
-  resized = jnp.einsum('yh,bhwc,xw->byxc', rows, jnp.asarray(images).astype(jnp.float32), columns,
-                       precision=jax.lax.Precision.HIGHEST)
+  resized = jnp.einsum(
+    'yh,bhwc,xw->byxc',
+    rows,
+    jnp.asarray(images).astype(jnp.float32),
+    columns,
+    precision=jax.lax.Precision.HIGHEST,
+  )
   if protocol == 'pytorch_fid':
     return resized / 127.5 - 1
   if protocol == 'clean':
@@ -40,9 +45,11 @@ def prepare(images: jax.Array, protocol: str) -> jax.Array:
 def require(protocol: str) -> None:
   """Raises UserError for an unknown protocol."""
   if protocol not in PROTOCOLS:
-    raise errors.UserError(f'config.distribution.protocol={protocol!r} is unknown'
-                           f'{errors.nearest(protocol, PROTOCOLS)}; protocols: '
-                           f'{", ".join(PROTOCOLS)}')
+    raise errors.UserError(
+      f'config.distribution.protocol={protocol!r} is unknown'
+      f'{errors.nearest(protocol, PROTOCOLS)}; protocols: '
+      f'{", ".join(PROTOCOLS)}'
+    )
 
 
 @functools.lru_cache(maxsize=16)
@@ -79,6 +86,6 @@ def _bilinear(places, size):
 def _cubic(x):
   """Computes Keys' kernel with a = -0.5, float64."""
   x = np.abs(x)
-  near = (1.5 * x - 2.5) * x ** 2 + 1
+  near = (1.5 * x - 2.5) * x**2 + 1
   far = ((-0.5 * x + 2.5) * x - 4) * x + 2
   return np.where(x < 1, near, np.where(x < 2, far, 0.0))

@@ -12,7 +12,9 @@ def table(results: Mapping[str, float | str]) -> str:
 
   Texts among the results, provenance, come last.
   """
-  columns = [column for column in measures.ordered(results) if column != measures.PAIRS.name]
+  columns = [
+    column for column in measures.ordered(results) if column != measures.PAIRS.name
+  ]
   shown = [measures.Measure.parse(column) for column in columns]
   lines = []
   for task, heading in measures.TASKS.items():
@@ -30,8 +32,11 @@ def table(results: Mapping[str, float | str]) -> str:
   return '\n'.join(lines)
 
 
-def _adds(measure: measures.Measure, shown: Sequence[measures.Measure],
-          results: Mapping[str, float | str]) -> bool:
+def _adds(
+  measure: measures.Measure,
+  shown: Sequence[measures.Measure],
+  results: Mapping[str, float | str],
+) -> bool:
   """Returns whether a measure has a line of its own."""
   # References stand beside what the model gets.
   if measure.reference and measure.of('').column in results:

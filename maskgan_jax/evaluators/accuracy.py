@@ -51,8 +51,8 @@ from maskgan_jax.evaluators._classifier import Classifier, FIELD
 from maskgan_jax.runs.measures import DIRECTIONS, DO_NOTHING, Measure, Quantity, TRUTH
 
 DEFAULTS = {  # config.accuracy; a literal, which config/evaluation.py reads
-    'network': '',  # NAME.safetensors of train_classifier, a jax.export blob, or NAME.onnx
-    'attributes': (),  # of the last two kinds: the name of each output
+  'network': '',  # NAME.safetensors of train_classifier, a jax.export blob, or NAME.onnx
+  'attributes': (),  # of the last two kinds: the name of each output
 }
 
 _DOUBTFUL = 0.8  # held-out accuracy below which a classifier is not a judge
@@ -62,26 +62,51 @@ _IN_B = 'B'  # the label of domain b
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 90
   texts = ('classifier',)
   quantities = (
-      Quantity('accuracy', DIRECTIONS, title='as it should be',
-               better=1, unit='%', digits=1,
-               meaning='Share of the translations in which a classifier finds every '
-                       'attribute that is to change as it should be.',
-               truth='The same for true translations: what a perfect one gets.'),
-      Quantity('accuracy', ('removal',), title='as it should be',
-               better=1, unit='%', digits=1,
-               meaning='Share of the pictures with the attribute removed in which a '
-                       'classifier no longer finds it.',
-               truth='The same for true pictures without it: what a perfect one gets.'),
-      Quantity('accuracy_changed', DIRECTIONS, title='right where it differs',
-               better=1, unit='%', digits=1,
-               meaning='The same of the pairs in which source and exemplar differ in it.'),
-      Quantity('accuracy', ('a', 'b'), title='the classifier is right',
-               better=1, unit='%', digits=1,
-               meaning='Share of the real pictures of this domain that the classifier is '
-                       'right about: its other answers are no better than that.'),
+    Quantity(
+      'accuracy',
+      DIRECTIONS,
+      title='as it should be',
+      better=1,
+      unit='%',
+      digits=1,
+      meaning='Share of the translations in which a classifier finds every '
+      'attribute that is to change as it should be.',
+      truth='The same for true translations: what a perfect one gets.',
+    ),
+    Quantity(
+      'accuracy',
+      ('removal',),
+      title='as it should be',
+      better=1,
+      unit='%',
+      digits=1,
+      meaning='Share of the pictures with the attribute removed in which a '
+      'classifier no longer finds it.',
+      truth='The same for true pictures without it: what a perfect one gets.',
+    ),
+    Quantity(
+      'accuracy_changed',
+      DIRECTIONS,
+      title='right where it differs',
+      better=1,
+      unit='%',
+      digits=1,
+      meaning='The same of the pairs in which source and exemplar differ in it.',
+    ),
+    Quantity(
+      'accuracy',
+      ('a', 'b'),
+      title='the classifier is right',
+      better=1,
+      unit='%',
+      digits=1,
+      meaning='Share of the real pictures of this domain that the classifier is '
+      'right about: its other answers are no better than that.',
+    ),
   )
   settings = ('accuracy', 'data')
 
@@ -99,8 +124,12 @@ class Evaluator(base.Evaluator):
     self._values = base.PerImage()
     self._names: tuple[str, ...] = ()  # of what is to change
     self._labels: dict[str, np.ndarray] = {}  # of the pairs, by domain: bool [N, K]
-    self._of_domain: dict[str, np.ndarray] = {}  # by domain: 0, 1, or NaN where it says neither
-    self._measured_labels: dict[str, list[np.ndarray]] = {domain: [] for domain in _DOMAINS}
+    self._of_domain: dict[
+      str, np.ndarray
+    ] = {}  # by domain: 0, 1, or NaN where it says neither
+    self._measured_labels: dict[str, list[np.ndarray]] = {
+      domain: [] for domain in _DOMAINS
+    }
     self._by_domain = False  # judged by the label of domain b
     self._other_domains = ''  # that the classifier was trained on, if these are others
     self._pairs = 0  # so far
@@ -108,8 +137,10 @@ class Evaluator(base.Evaluator):
 
   def missing(self, batch, abilities):
     if not self._network:
-      return (f'no classifier is named ({FIELD}); python -m maskgan_jax.train_classifier '
-              '--config=FILE --output=NAME.safetensors makes one')
+      return (
+        f'no classifier is named ({FIELD}); python -m maskgan_jax.train_classifier '
+        '--config=FILE --output=NAME.safetensors makes one'
+      )
     shape = self._network.image_shape
     self._resized = shape is not None and shape != batch['a'].shape[1:3]
     return self._settle(changing.names_in(self._data, self._network.attributes))
@@ -141,17 +172,23 @@ class Evaluator(base.Evaluator):
   def _warn(self):
     """Notes what makes the classifier a doubtful judge here."""
     if self._other_domains:
-      self._note("'accuracy' is by a classifier of other domains than these: "
-                 f'{self._other_domains}')
+      self._note(
+        "'accuracy' is by a classifier of other domains than these: "
+        f'{self._other_domains}'
+      )
     for name in self._names:
       share = self._network.held_out.get(name, 1.0)
       if share < _DOUBTFUL:
-        self._note(f"'accuracy' is by a classifier that was right about {name} in only "
-                   f'{100 * share:.1f} % of its test pictures')
+        self._note(
+          f"'accuracy' is by a classifier that was right about {name} in only "
+          f'{100 * share:.1f} % of its test pictures'
+        )
     if self._resized:
       height, width = self._network.image_shape
-      self._note(f"'accuracy' is by a classifier of pictures of {height}x{width} pixels, and these "
-                 'have another size')
+      self._note(
+        f"'accuracy' is by a classifier of pictures of {height}x{width} pixels, and these "
+        'have another size'
+      )
 
   def _settle(self, labels, records=None):
     """Finds what is to change, of the labels that exist; returns why it cannot be judged, or ''."""
@@ -178,9 +215,11 @@ class Evaluator(base.Evaluator):
       return 'nothing says which attributes are to change (config.data.transfer)'
     if not set(names) <= set(learnt):
       fitting = _IN_B if compound else ','.join(names)
-      return (f'{FIELD} knows {predicates.shortlist(learnt)}, and what is to change is '
-              f'{predicates.shortlist(names)}; train_classifier --attributes={fitting} makes one '
-              'that fits')
+      return (
+        f'{FIELD} knows {predicates.shortlist(learnt)}, and what is to change is '
+        f'{predicates.shortlist(names)}; train_classifier --attributes={fitting} makes one '
+        'that fits'
+      )
     self._names, self._columns = names, [learnt.index(name) for name in names]
     for domain, predicate in zip(_DOMAINS, (a, b), strict=True):
       values = [changing.value_in(predicate, name) for name in names]
@@ -202,7 +241,10 @@ class Evaluator(base.Evaluator):
     for direction in similarity.directions(outputs.abilities):
       source, target = direction
       if labels[target] is not None:
-        images = {'': outputs.translated(direction), TRUTH: batch.get(f'truth_{direction}')}
+        images = {
+          '': outputs.translated(direction),
+          TRUTH: batch.get(f'truth_{direction}'),
+        }
         right = self._judge(direction, images, seen[source], valid, labels[target])
         if labels[source] is not None:
           differs = (labels['a'] != labels['b']).any(axis=1)
@@ -220,7 +262,7 @@ class Evaluator(base.Evaluator):
       columns = [carried.index(name) for name in self._names]
       return batch[f'{domain}_attributes'][valid][:, columns] > 0.5
     if self._labels:
-      return self._labels[domain][self._pairs:self._pairs + valid.sum()]
+      return self._labels[domain][self._pairs : self._pairs + valid.sum()]
     values = self._of_domain[domain]
     if np.isnan(values).any():
       return None
@@ -256,7 +298,9 @@ class Evaluator(base.Evaluator):
   def results(self) -> Iterator[tuple[str, float | str]]:
     means = dict(self._values.means())
     yield from means.items()
-    labels = [np.concatenate(parts) for parts in self._measured_labels.values() if parts]
+    labels = [
+      np.concatenate(parts) for parts in self._measured_labels.values() if parts
+    ]
     if len(labels) == 2:
       self._note_alike(np.concatenate(labels))
     if means:
@@ -266,5 +310,7 @@ class Evaluator(base.Evaluator):
     """Notes attributes that all the pictures have, or none has; `labels` is bool [N, K]."""
     for name, values in zip(self._names, labels.T, strict=True):
       if (values == values[0]).all():
-        self._note(f"{'every' if values[0] else 'no'} picture measured, of a and of b, has {name}: "
-                   "'accuracy' of it says nothing of translation")
+        self._note(
+          f'{"every" if values[0] else "no"} picture measured, of a and of b, has {name}: '
+          "'accuracy' of it says nothing of translation"
+        )

@@ -21,8 +21,13 @@ class Outputs:
     apart: names of the groups in `a_apart` and `b_apart` of the batch.
   """
 
-  def __init__(self, translator: Translator, batch: Mapping[str, np.ndarray],
-               threshold: float | None = None, apart: Sequence[str] = ()):
+  def __init__(
+    self,
+    translator: Translator,
+    batch: Mapping[str, np.ndarray],
+    threshold: float | None = None,
+    apart: Sequence[str] = (),
+  ):
     self.abilities = translator.abilities
     self.threshold = threshold
     self.apart = tuple(apart)
@@ -51,10 +56,13 @@ class Outputs:
 
   def translate_with(self, exemplar_mask: np.ndarray) -> Translation:
     """Computes z(a, b) with this mask of b in place of the predicted one."""
-    return self._translator(self._batch['a'], self._batch['b'], exemplar_mask=exemplar_mask)
+    return self._translator(
+      self._batch['a'], self._batch['b'], exemplar_mask=exemplar_mask
+    )
 
-  def translate_pictures(self, source: np.ndarray, exemplar: np.ndarray, *, reverse: bool = False
-                         ) -> Translation:
+  def translate_pictures(
+    self, source: np.ndarray, exemplar: np.ndarray, *, reverse: bool = False
+  ) -> Translation:
     """Computes z(source, exemplar) of other pairs than the batch's, `reverse` from b to a."""
     return self._translator(source, exemplar, reverse=reverse)
 
@@ -77,6 +85,7 @@ class Reporter:
     poll: is called often; may raise to stop, e.g. when the machine is about to go.
     note: takes a line on what is done, what cannot be measured, and why.
   """
+
   poll: Callable[[], None] = lambda: None
   note: Callable[[str], None] = print
 
@@ -94,6 +103,7 @@ class Evaluator:
     order: its place in reports; evaluators with lower numbers come first.
     caption: a line about its figures.
   """
+
   settings: tuple[str, ...] = ()
   quantities: tuple[measures.Quantity, ...] = ()
   texts: tuple[str, ...] = ()
@@ -119,7 +129,9 @@ class Evaluator:
       reporter: what the evaluator reports to.
     """
 
-  def update(self, batch: Mapping[str, np.ndarray], outputs: Outputs, valid: np.ndarray) -> None:
+  def update(
+    self, batch: Mapping[str, np.ndarray], outputs: Outputs, valid: np.ndarray
+  ) -> None:
     """Takes in a batch; rows where `valid` [B] is False are padding."""
     raise NotImplementedError
 

@@ -35,28 +35,63 @@ CHANGED = 0.1  # of the way from black to white; noise and rounding are below it
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 40
   quantities = (
-      Quantity('error', DIRECTIONS, title='error to the truth', better=-1, digits=4,
-               meaning='How far the colours of the translation are from the true one, '
-                       'over the whole picture: 0 is the same, 1 is black for white.'),
-      Quantity('error_inside', DIRECTIONS, title='error where it should change',
-               better=-1, digits=4,
-               meaning='The same only where something has to change.'),
-      Quantity('error_outside', DIRECTIONS, title='error elsewhere', better=-1, digits=4,
-               meaning='The same everywhere else: what was changed but should not be.'),
-      Quantity('changed_share', DIRECTIONS, title='changed pixels',
-               unit='%', digits=2, nothing=0,
-               meaning='Share of the pixels that the translation changes by more than a '
-                       'tenth of the way from black to white.',
-               truth='The same for true translations: what truly changes.'),
-      Quantity('changed_iou', DIRECTIONS, title='IoU of changed pixels', better=1,
-               meaning='How well the pixels that the translation changes are those that '
-                       'truly change: what both have over what either has, from 0 to 1 '
-                       '(perfect).'),
-      Quantity('change_mean', DIRECTIONS, title='mean change', digits=4, nothing=0,
-               meaning='How far the translation is from its source on the mean: 0 is the '
-                       'same picture, 1 is black for white.'),
+    Quantity(
+      'error',
+      DIRECTIONS,
+      title='error to the truth',
+      better=-1,
+      digits=4,
+      meaning='How far the colours of the translation are from the true one, '
+      'over the whole picture: 0 is the same, 1 is black for white.',
+    ),
+    Quantity(
+      'error_inside',
+      DIRECTIONS,
+      title='error where it should change',
+      better=-1,
+      digits=4,
+      meaning='The same only where something has to change.',
+    ),
+    Quantity(
+      'error_outside',
+      DIRECTIONS,
+      title='error elsewhere',
+      better=-1,
+      digits=4,
+      meaning='The same everywhere else: what was changed but should not be.',
+    ),
+    Quantity(
+      'changed_share',
+      DIRECTIONS,
+      title='changed pixels',
+      unit='%',
+      digits=2,
+      nothing=0,
+      meaning='Share of the pixels that the translation changes by more than a '
+      'tenth of the way from black to white.',
+      truth='The same for true translations: what truly changes.',
+    ),
+    Quantity(
+      'changed_iou',
+      DIRECTIONS,
+      title='IoU of changed pixels',
+      better=1,
+      meaning='How well the pixels that the translation changes are those that '
+      'truly change: what both have over what either has, from 0 to 1 '
+      '(perfect).',
+    ),
+    Quantity(
+      'change_mean',
+      DIRECTIONS,
+      title='mean change',
+      digits=4,
+      nothing=0,
+      meaning='How far the translation is from its source on the mean: 0 is the '
+      'same picture, 1 is black for white.',
+    ),
   )
 
   def __init__(self):
@@ -81,7 +116,9 @@ class Evaluator(base.Evaluator):
     true_share = true_region.mean(axis=(1, 2, 3))
     self._values.add(f'truth_{direction}_changed_share', true_share, valid)
     some_change = valid & true_region.any(axis=(1, 2, 3))
-    self._values.add(f'{direction}_changed_iou', masks.iou(region, true_region), some_change)
+    self._values.add(
+      f'{direction}_changed_iou', masks.iou(region, true_region), some_change
+    )
 
     error, inside = Measure('error', direction), Measure('error_inside', direction)
     for reference, picture in (('', after), (DO_NOTHING, before)):

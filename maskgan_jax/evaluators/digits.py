@@ -43,24 +43,57 @@ _FAINTEST = 32  # levels: differences from the border are shares of their larges
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 35
   quantities = (
-      Quantity('digit_color', DIRECTIONS, title="digit in its colour", unit='%', digits=1, better=1,
-               meaning="Share of the digit's pixels whose nearest colour is the true one."),
-      Quantity('background_color', DIRECTIONS, title='background in its colour', unit='%',
-               digits=1, better=1,
-               meaning="Share of the background's pixels whose nearest colour is the true one; a "
-                       'blank picture gets all of it.'),
-      Quantity('digit_iou', DIRECTIONS, title='IoU of the digit', better=1,
-               meaning="Pixels in the digit's true colour and pixels of the true digit: what both "
-                       'have over what either has, from 0 to 1 (perfect).'),
-      Quantity('digit_read', DIRECTIONS, title='digit read', unit='%', digits=1, better=1,
-               meaning="Share of the pictures in which a classifier reads the source's digit, "
-                       'whatever the colours are.',
-               truth='The same for true translations: the most that any can have.'),
-      Quantity('colors_read', DIRECTIONS, title='both colours read', unit='%', digits=1, better=1,
-               meaning='Share of the pictures whose most frequent colours, of the border and then '
-                       "of the rest, are the exemplar's two."),
+    Quantity(
+      'digit_color',
+      DIRECTIONS,
+      title='digit in its colour',
+      unit='%',
+      digits=1,
+      better=1,
+      meaning="Share of the digit's pixels whose nearest colour is the true one.",
+    ),
+    Quantity(
+      'background_color',
+      DIRECTIONS,
+      title='background in its colour',
+      unit='%',
+      digits=1,
+      better=1,
+      meaning="Share of the background's pixels whose nearest colour is the true one; a "
+      'blank picture gets all of it.',
+    ),
+    Quantity(
+      'digit_iou',
+      DIRECTIONS,
+      title='IoU of the digit',
+      better=1,
+      meaning="Pixels in the digit's true colour and pixels of the true digit: what both "
+      'have over what either has, from 0 to 1 (perfect).',
+    ),
+    Quantity(
+      'digit_read',
+      DIRECTIONS,
+      title='digit read',
+      unit='%',
+      digits=1,
+      better=1,
+      meaning="Share of the pictures in which a classifier reads the source's digit, "
+      'whatever the colours are.',
+      truth='The same for true translations: the most that any can have.',
+    ),
+    Quantity(
+      'colors_read',
+      DIRECTIONS,
+      title='both colours read',
+      unit='%',
+      digits=1,
+      better=1,
+      meaning='Share of the pictures whose most frequent colours, of the border and then '
+      "of the rest, are the exemplar's two.",
+    ),
   )
 
   def __init__(self):
@@ -73,9 +106,13 @@ class Evaluator(base.Evaluator):
   def begin(self, data, split, reporter):
     """Shows the classifier its pictures, and looks up the true labels; see `base.Evaluator`."""
     if not hasattr(data, 'records') or not hasattr(data.records(split), 'recipe'):
-      reporter.note("evaluator 'digits' reads no digits: these data do not say which they show")
+      reporter.note(
+        "evaluator 'digits' reads no digits: these data do not say which they show"
+      )
       return
-    self._reader = _Reader(data.records('train'), data.members('train')[0][:_REFERENCES])
+    self._reader = _Reader(
+      data.records('train'), data.members('train')[0][:_REFERENCES]
+    )
     records = data.records(split)
     for domain, members in zip('ab', data.members(split), strict=True):
       self._labels[domain] = _labels(records, members)
@@ -94,9 +131,13 @@ class Evaluator(base.Evaluator):
       image = outputs.translated(direction)
       truth = batch[f'truth_{direction}']
       pictures = {
-          '': image, 'blank_': np.broadcast_to(truth[:, :1, :1], truth.shape),
-          'do_nothing_': source, 'exemplar_': exemplar,
-          'silhouette_': _silhouette(truth), 'truth_': truth}
+        '': image,
+        'blank_': np.broadcast_to(truth[:, :1, :1], truth.shape),
+        'do_nothing_': source,
+        'exemplar_': exemplar,
+        'silhouette_': _silhouette(truth),
+        'truth_': truth,
+      }
       labels = self._next_labels(direction[0], len(source))
       for prefix, picture in pictures.items():
         self._add(f'{prefix}{direction}', picture, truth, labels, valid)
@@ -162,7 +203,9 @@ class _Reader:
 
 def nearest(pictures: np.ndarray) -> np.ndarray:
   """Returns the number, in the palette, of the colour nearest to each pixel: int [B, H, W]."""
-  distances = [np.square(pictures.astype(np.int32) - color).sum(axis=-1) for color in _PALETTE]
+  distances = [
+    np.square(pictures.astype(np.int32) - color).sum(axis=-1) for color in _PALETTE
+  ]
   return np.argmin(distances, axis=0)
 
 
@@ -197,8 +240,9 @@ def _two_most_frequent(colors):
 
 def _border(pictures):
   """Returns the pixels at the edge of [B, H, W, ...], [B, 2 H + 2 W, ...]."""
-  return np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]],
-                        axis=1)
+  return np.concatenate(
+    [pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1
+  )
 
 
 def _differences(pictures):
@@ -217,7 +261,7 @@ def _blurred(maps):
   total = np.zeros_like(maps)
   for row in range(3):
     for column in range(3):
-      total += padded[:, row:row + height, column:column + width]
+      total += padded[:, row : row + height, column : column + width]
   return total.reshape(len(maps), -1) / 9
 
 

@@ -53,18 +53,18 @@ from maskgan_jax.evaluators._feature_sets import FeatureSet, MOST, RealPictures
 from maskgan_jax.runs.measures import DO_NOTHING, Measure, Quantity, VALUE
 
 DEFAULTS = {  # config.distribution; a literal, which config/evaluation.py reads
-    'network': '',  # NAME.safetensors of import_weights inception, a jax.export blob, or NAME.onnx
-    'protocol': 'pytorch_fid',  # 'clean', 'tf1': how Inception gets its 299x299 pixels
-    'tap': '2048',  # of Inception: '64', '192', '768'
-    'real': 'target',  # what translations are held against; 'source': the domain they come from
-    'kid': {
-        'degree': 3,
-        'gamma': 0.0,  # 0 = 1 / the number of features
-        'coefficient': 1.0,
-        'subsets': 100,
-        'subset_size': 1000,
-    },
-    'cache': '',  # a folder that keeps the features of real pictures; '' = compute them each time
+  'network': '',  # NAME.safetensors of import_weights inception, a jax.export blob, or NAME.onnx
+  'protocol': 'pytorch_fid',  # 'clean', 'tf1': how Inception gets its 299x299 pixels
+  'tap': '2048',  # of Inception: '64', '192', '768'
+  'real': 'target',  # what translations are held against; 'source': the domain they come from
+  'kid': {
+    'degree': 3,
+    'gamma': 0.0,  # 0 = 1 / the number of features
+    'coefficient': 1.0,
+    'subsets': 100,
+    'subset_size': 1000,
+  },
+  'cache': '',  # a folder that keeps the features of real pictures; '' = compute them each time
 }
 
 _FIELD = 'config.distribution.network'
@@ -72,11 +72,14 @@ _TASKS = ('ab', 'ba', 'removal')
 _MOST_SUBSETS = 10_000
 _SPLITS = 10  # of the inception score
 _AGAINST = {  # what protocols say of it
-    'target': '', 'source': ', against real pictures of the domain that translations come from'}
+  'target': '',
+  'source': ', against real pictures of the domain that translations come from',
+}
 
 
 class _Direction(NamedTuple):
   """From a domain to another; the method's ability that it needs, and its output of `Outputs`."""
+
   source: str
   target: str
   ability: str
@@ -85,13 +88,15 @@ class _Direction(NamedTuple):
 
 
 _DIRECTIONS = {
-    'ab': _Direction('a', 'b', '', 'translation', 'from a to b'),
-    'ba': _Direction('b', 'a', 'reverse', 'back', 'from b to a'),
-    'removal': _Direction('b', 'a', 'remove', 'removal', 'of removals from b')}
+  'ab': _Direction('a', 'b', '', 'translation', 'from a to b'),
+  'ba': _Direction('b', 'a', 'reverse', 'back', 'from b to a'),
+  'removal': _Direction('b', 'a', 'remove', 'removal', 'of removals from b'),
+}
 
 
 class _Reference(NamedTuple):
   """Two sets of real pictures, and their distances by quantity; {} of too few pictures."""
+
   one: FeatureSet
   two: FeatureSet
   measures: dict[str, float]
@@ -99,29 +104,71 @@ class _Reference(NamedTuple):
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 70
-  texts = ('fid_protocol', 'kid_kernel', 'frechet_distance_protocol', 'kernel_distance_kernel')
+  texts = (
+    'fid_protocol',
+    'kid_kernel',
+    'frechet_distance_protocol',
+    'kernel_distance_kernel',
+  )
   quantities = (
-      Quantity('fid', _TASKS, title='FID', better=-1,
-               meaning='Distance between the translations as a whole and real pictures, '
-                       'by what the Inception network sees in them: 0 is the same. It '
-                       'falls with the number of pictures.'),
-      Quantity('kid', _TASKS, title='KID', better=-1, digits=5,
-               meaning='Like FID, and reliable for fewer pictures; 0 on the mean for '
-                       'pictures of one kind, so it can be below.'),
-      Quantity('is', _TASKS, title='inception score', better=1,
-               meaning='Inception score: how certain its classes of single translations '
-                       'are, and how many there are of all; 1 is the worst.'),
-      Quantity('frechet_distance', _TASKS, title='Frechet distance', better=-1, digits=4,
-               meaning='As FID, by what another network sees: comparable with results by '
-                       'the same network only.'),
-      Quantity('kernel_distance', _TASKS, title='kernel distance', better=-1, digits=5,
-               meaning='As KID, by what another network sees: comparable with results by '
-                       'the same network only.'),
-      Quantity('translations', _TASKS, digits=0,
-               meaning='How many translations these distances are of.'),
-      Quantity('real_pictures', _TASKS, digits=0,
-               meaning='How many real pictures they are held against.'),
+    Quantity(
+      'fid',
+      _TASKS,
+      title='FID',
+      better=-1,
+      meaning='Distance between the translations as a whole and real pictures, '
+      'by what the Inception network sees in them: 0 is the same. It '
+      'falls with the number of pictures.',
+    ),
+    Quantity(
+      'kid',
+      _TASKS,
+      title='KID',
+      better=-1,
+      digits=5,
+      meaning='Like FID, and reliable for fewer pictures; 0 on the mean for '
+      'pictures of one kind, so it can be below.',
+    ),
+    Quantity(
+      'is',
+      _TASKS,
+      title='inception score',
+      better=1,
+      meaning='Inception score: how certain its classes of single translations '
+      'are, and how many there are of all; 1 is the worst.',
+    ),
+    Quantity(
+      'frechet_distance',
+      _TASKS,
+      title='Frechet distance',
+      better=-1,
+      digits=4,
+      meaning='As FID, by what another network sees: comparable with results by '
+      'the same network only.',
+    ),
+    Quantity(
+      'kernel_distance',
+      _TASKS,
+      title='kernel distance',
+      better=-1,
+      digits=5,
+      meaning='As KID, by what another network sees: comparable with results by '
+      'the same network only.',
+    ),
+    Quantity(
+      'translations',
+      _TASKS,
+      digits=0,
+      meaning='How many translations these distances are of.',
+    ),
+    Quantity(
+      'real_pictures',
+      _TASKS,
+      digits=0,
+      meaning='How many real pictures they are held against.',
+    ),
   )
   settings = ('distribution',)
 
@@ -133,8 +180,9 @@ class Evaluator(base.Evaluator):
     self._against = settings['real']
     self._network = None
     if settings['network']:
-      self._network = features.open_network(settings['network'], _FIELD, tap=settings['tap'],
-                                            protocol=settings['protocol'])
+      self._network = features.open_network(
+        settings['network'], _FIELD, tap=settings['tap'], protocol=settings['protocol']
+      )
       self._is_fid = self._network.inception and settings['tap'] == '2048'
       self._frechet, self._kernel = 'frechet_distance', 'kernel_distance'
       if self._is_fid:
@@ -146,12 +194,16 @@ class Evaluator(base.Evaluator):
   def missing(self, batch, abilities):
     if self._network:
       return ''
-    return (f'no network is named ({_FIELD}); python -m maskgan_jax.import_weights inception FILE '
-            '--output=NAME.safetensors makes the one of FID, and any that gives features will do')
+    return (
+      f'no network is named ({_FIELD}); python -m maskgan_jax.import_weights inception FILE '
+      '--output=NAME.safetensors makes the one of FID, and any that gives features will do'
+    )
 
   def begin(self, data, split, reporter):
     self._note = reporter.note
-    self._real_pictures = RealPictures(data, split, self._network, self._cache, reporter)
+    self._real_pictures = RealPictures(
+      data, split, self._network, self._cache, reporter
+    )
 
   def update(self, batch, outputs, valid):
     if not valid.any():
@@ -171,7 +223,9 @@ class Evaluator(base.Evaluator):
         self._translated[name] = FeatureSet(embedded.shape[1])
         self._logits[name] = distances.Sample(MOST)
       self._translated[name].update(embedded)
-      if self._is_fid:  # else its inception score would stand beside another protocol than its own
+      if (
+        self._is_fid
+      ):  # else its inception score would stand beside another protocol than its own
         self._logits[name].update(logits)
 
   def _domains(self, name):
@@ -181,7 +235,9 @@ class Evaluator(base.Evaluator):
 
   def results(self) -> Iterator[tuple[str, float | str]]:
     measured = False
-    references: dict[frozenset[int], _Reference] = {}  # by the pair of sets, in either order
+    references: dict[
+      frozenset[int], _Reference
+    ] = {}  # by the pair of sets, in either order
     for direction, translated in self._translated.items():
       source, real = (self._real[domain] for domain in self._domains(direction))
       if not self._measurable(direction, translated, real):
@@ -194,18 +250,26 @@ class Evaluator(base.Evaluator):
       yield from self._do_nothing(direction, references[pair], source, real)
       if self._logits[direction].count:
         yield from self._inception_score(direction)
-      yield Measure('translations', direction).column, float(translated.statistics.count)
+      yield (
+        Measure('translations', direction).column,
+        float(translated.statistics.count),
+      )
       yield Measure('real_pictures', direction).column, float(real.statistics.count)
     if measured:
-      yield f'{self._frechet}_protocol', self._network.provenance + _AGAINST[self._against]
+      yield (
+        f'{self._frechet}_protocol',
+        self._network.provenance + _AGAINST[self._against],
+      )
       yield f'{self._kernel}_kernel', self._described()
 
   def _measurable(self, direction, translated, real):
     """Returns whether two sets can be compared; notes why not, or what makes it say less."""
     counts = translated.statistics.count, real.statistics.count
     if min(counts) < 2:
-      self._note(f"'distribution' measures nothing {_DIRECTIONS[direction].words}: {counts[0]} "
-                 f'translations and {counts[1]} real pictures; two of each are the least')
+      self._note(
+        f"'distribution' measures nothing {_DIRECTIONS[direction].words}: {counts[0]} "
+        f'translations and {counts[1]} real pictures; two of each are the least'
+      )
       return False
     if self._sees_nothing(direction, translated, real):
       return False
@@ -230,7 +294,10 @@ class Evaluator(base.Evaluator):
     one, two = source, real
     if source is real:
       one, two = reference.one, reference.two
-    counts = {'translations': one.statistics.count, 'real_pictures': two.statistics.count}
+    counts = {
+      'translations': one.statistics.count,
+      'real_pictures': two.statistics.count,
+    }
     for quantity, value in {**reference.measures, **counts}.items():
       yield Measure(quantity, direction, DO_NOTHING).column, float(value)
 
@@ -238,8 +305,10 @@ class Evaluator(base.Evaluator):
     logits = self._logits[direction].rows
     measure = Measure('is', direction)
     if len(logits) < 100 * _SPLITS:
-      self._note(f'{measure.column} is of {len(logits):,} pictures in {_SPLITS} parts: it cannot '
-                 'be above the number in a part')
+      self._note(
+        f'{measure.column} is of {len(logits):,} pictures in {_SPLITS} parts: it cannot '
+        'be above the number in a part'
+      )
     mean, deviation = distances.inception_score(logits, min(_SPLITS, len(logits)))
     yield measure.column, mean
     yield measure.deviation.column, deviation
@@ -251,13 +320,17 @@ class Evaluator(base.Evaluator):
     together.merge(real.statistics)
     words = _DIRECTIONS[direction].words
     if together.constant:
-      self._note(f"'distribution' measures nothing {words}: {_FIELD} gives the same features for "
-                 'all pictures, translated and real; a distance of such is 0 whatever they show')
+      self._note(
+        f"'distribution' measures nothing {words}: {_FIELD} gives the same features for "
+        'all pictures, translated and real; a distance of such is 0 whatever they show'
+      )
       return True
     for name, members in (('translations', translated), ('real pictures', real)):
       if members.statistics.constant:
-        self._note(f'{self._frechet} {words} is of {name} that all have the same features: they '
-                   f'are one picture, or {_FIELD} does not see what differs')
+        self._note(
+          f'{self._frechet} {words} is of {name} that all have the same features: they '
+          f'are one picture, or {_FIELD} does not see what differs'
+        )
     return False
 
   def _compare(self, direction, one, two):
@@ -273,9 +346,10 @@ class Evaluator(base.Evaluator):
       mean, deviation = distances.kernel_distance(*rows, **options)
     if not np.isfinite([frechet, mean, deviation]).all():
       raise errors.UserError(
-          f'{self._frechet} is {frechet:g} and {self._kernel} {mean:g}: the features of {_FIELD} '
-          f'are too large for config.distribution.kid.degree={options["degree"]}; lower it or '
-          'gamma, or scale the features')
+        f'{self._frechet} is {frechet:g} and {self._kernel} {mean:g}: the features of {_FIELD} '
+        f'are too large for config.distribution.kid.degree={options["degree"]}; lower it or '
+        'gamma, or scale the features'
+      )
     kernel = Measure(self._kernel, direction)
     yield Measure(self._frechet, direction).column, frechet
     yield kernel.column, mean
@@ -287,22 +361,30 @@ class Evaluator(base.Evaluator):
     where = _DIRECTIONS[direction].words
     of = f'{counts[0]:,} translations and {counts[1]:,} real pictures'
     if min(counts) <= dim:
-      self._note(f'{self._frechet} {where} is of {of}, and covariances of {dim:,} features have no '
-                 f'full rank with fewer than {dim + 1:,}: compare it only with results of as many')
+      self._note(
+        f'{self._frechet} {where} is of {of}, and covariances of {dim:,} features have no '
+        f'full rank with fewer than {dim + 1:,}: compare it only with results of as many'
+      )
     elif counts[0] != counts[1]:
-      self._note(f'{self._frechet} {where} is of {of}: compare it only with results of as many')
+      self._note(
+        f'{self._frechet} {where} is of {of}: compare it only with results of as many'
+      )
     if min(counts) < self._kid['subset_size']:
       alone = counts[0] == counts[1]
-      self._note(f'{self._kernel} {where} has {"a subset" if alone else "subsets"} of '
-                 f'{min(counts):,} pictures, as there are no more, not '
-                 f'config.distribution.kid.subset_size={self._kid["subset_size"]}; '
-                 + ('it has no deviation' if alone else 'its deviation then says little'))
+      self._note(
+        f'{self._kernel} {where} has {"a subset" if alone else "subsets"} of '
+        f'{min(counts):,} pictures, as there are no more, not '
+        f'config.distribution.kid.subset_size={self._kid["subset_size"]}; '
+        + ('it has no deviation' if alone else 'its deviation then says little')
+      )
 
   def _described(self):
     gamma = f'{self._kid["gamma"]:g}' if self._kid['gamma'] else '1/dim'
-    return (f'degree {self._kid["degree"]}, gamma {gamma}, coefficient '
-            f'{self._kid["coefficient"]:g}, {self._kid["subsets"]} subsets of at most '
-            f'{self._kid["subset_size"]}')
+    return (
+      f'degree {self._kid["degree"]}, gamma {gamma}, coefficient '
+      f'{self._kid["coefficient"]:g}, {self._kid["subsets"]} subsets of at most '
+      f'{self._kid["subset_size"]}'
+    )
 
 
 def _check(settings: Mapping[str, Any]) -> None:
@@ -310,13 +392,19 @@ def _check(settings: Mapping[str, Any]) -> None:
   kid = settings['kid']
   for name, least in (('degree', 1), ('subsets', 1), ('subset_size', 2), ('gamma', 0)):
     if not kid[name] >= least:
-      raise errors.UserError(f'config.distribution.kid.{name}={kid[name]} must be at least {least}')
+      raise errors.UserError(
+        f'config.distribution.kid.{name}={kid[name]} must be at least {least}'
+      )
   if kid['subsets'] > _MOST_SUBSETS:
-    raise errors.UserError(f'config.distribution.kid.subsets={kid["subsets"]} must be at most '
-                           f'{_MOST_SUBSETS}')
+    raise errors.UserError(
+      f'config.distribution.kid.subsets={kid["subsets"]} must be at most '
+      f'{_MOST_SUBSETS}'
+    )
   resizing.require(settings['protocol'])
   against = settings['real']
   if against not in _AGAINST:
-    raise errors.UserError(f'config.distribution.real={against!r} is unknown'
-                           f'{errors.nearest(against, _AGAINST)}; translations can be held against '
-                           f'real pictures of: {", ".join(_AGAINST)}')
+    raise errors.UserError(
+      f'config.distribution.real={against!r} is unknown'
+      f'{errors.nearest(against, _AGAINST)}; translations can be held against '
+      f'real pictures of: {", ".join(_AGAINST)}'
+    )

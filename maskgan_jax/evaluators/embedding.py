@@ -26,25 +26,44 @@ _MOST = 1000  # pictures of each set
 _COMPONENTS = 50
 _PIXELS = 128 * 128  # of a picture; with more, the PCA would take gigabytes
 _LEAST = 4  # pictures of each set; fewer have no neighbourhoods
-_SIDE, _MARGIN, _HEAD = 900, 24, 84  # pixels of the plot, around it, and of title and legend
-_REAL, _TRANSLATED, _INK, _FRAME = (214, 39, 40), (31, 96, 196), (34, 34, 34), (214, 214, 214)
-_TITLES = {'ab': 'a to b: pictures of b and translations into b',
-           'ba': 'b to a: pictures of a and translations into a'}
+_SIDE, _MARGIN, _HEAD = (
+  900,
+  24,
+  84,
+)  # pixels of the plot, around it, and of title and legend
+_REAL, _TRANSLATED, _INK, _FRAME = (
+  (214, 39, 40),
+  (31, 96, 196),
+  (34, 34, 34),
+  (214, 214, 214),
+)
+_TITLES = {
+  'ab': 'a to b: pictures of b and translations into b',
+  'ba': 'b to a: pictures of a and translations into a',
+}
 
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 50
   quantities = (
-      Quantity('neighbours_same', DIRECTIONS, title='neighbours alike',
-               unit='%', digits=1,
-               meaning='Share of pictures, real ones of the target domain and '
-                       'translations, whose nearest neighbour is of the same kind: 0.5 '
-                       'if nothing tells them apart, 1 if everything does.'),
+    Quantity(
+      'neighbours_same',
+      DIRECTIONS,
+      title='neighbours alike',
+      unit='%',
+      digits=1,
+      meaning='Share of pictures, real ones of the target domain and '
+      'translations, whose nearest neighbour is of the same kind: 0.5 '
+      'if nothing tells them apart, 1 if everything does.',
+    ),
   )
-  caption = ('Where translations lie among real pictures of the domain that they should belong to, '
-             'by t-SNE after PCA. Clusters of dots without crosses are kinds of pictures that '
-             'translations never become; clusters of crosses alone are kinds that are not real.')
+  caption = (
+    'Where translations lie among real pictures of the domain that they should belong to, '
+    'by t-SNE after PCA. Clusters of dots without crosses are kinds of pictures that '
+    'translations never become; clusters of crosses alone are kinds that are not real.'
+  )
 
   def __init__(self):
     self._sets = {}  # direction -> pictures of the target domain and translations, lists
@@ -54,7 +73,7 @@ class Evaluator(base.Evaluator):
     for direction in similarity.directions(outputs.abilities):
       target = direction[1]
       real, translated = self._sets.setdefault(direction, ([], []))
-      rows = np.flatnonzero(valid)[:_MOST - len(real)]
+      rows = np.flatnonzero(valid)[: _MOST - len(real)]
       if rows.size:
         image = outputs.translated(direction)
         real.extend(_smaller(batch[target][row]) for row in rows)
@@ -70,12 +89,16 @@ class Evaluator(base.Evaluator):
     """Yields (name, uint8 [H, W, 3]) of the spaces that `results` has computed."""
     for direction, space in self._spaces.items():
       if space.any():  # else all pictures are the same one
-        yield f'embedding_{direction}', draw(_neighbour_embedding(space), _TITLES[direction])
+        yield (
+          f'embedding_{direction}',
+          draw(_neighbour_embedding(space), _TITLES[direction]),
+        )
 
 
 def neighbours_same(space: np.ndarray) -> float:
   """Returns the share of the points [2 N, D] whose nearest other point is in the same half."""
   from scipy.spatial import distance  # comes with scikit-learn
+
   squared = distance.cdist(space, space, 'sqeuclidean')
   np.fill_diagonal(squared, np.inf)
   nearest = squared.min(axis=1, keepdims=True)
@@ -97,8 +120,11 @@ def draw(points: np.ndarray, title: str) -> np.ndarray:
   size = scale * (_SIDE + 2 * _MARGIN), scale * (_HEAD + _SIDE + _MARGIN)
   canvas = Image.new('RGB', size, 'white')
   pen = ImageDraw.Draw(canvas)
-  pen.rectangle([scale * x for x in (_MARGIN, _HEAD, _MARGIN + _SIDE, _HEAD + _SIDE)],
-                outline=_FRAME, width=scale)
+  pen.rectangle(
+    [scale * x for x in (_MARGIN, _HEAD, _MARGIN + _SIDE, _HEAD + _SIDE)],
+    outline=_FRAME,
+    width=scale,
+  )
   count = len(points) // 2
   for x, y in places[:count]:
     _dot(pen, x, y, scale)
@@ -107,7 +133,10 @@ def draw(points: np.ndarray, title: str) -> np.ndarray:
   title_font, font = (ImageFont.load_default(scale * letters) for letters in (22, 17))
   pen.text((scale * _MARGIN, scale * 26), title, _INK, title_font, 'lm')
   x = scale * (_MARGIN + 6)
-  for mark, label in ((_dot, f'{count:,} real pictures'), (_cross, f'{count:,} translations')):
+  for mark, label in (
+    (_dot, f'{count:,} real pictures'),
+    (_cross, f'{count:,} translations'),
+  ):
     mark(pen, x, scale * 60, scale)
     pen.text((x + scale * 12, scale * 60), label, _INK, font, 'lm')
     x += scale * 42 + font.getlength(label)
@@ -122,8 +151,11 @@ def _dot(pen, x, y, scale):
 def _cross(pen, x, y, scale):
   arm = 3.2 * scale
   for sign in (-1, 1):
-    pen.line((x - arm, y - sign * arm, x + arm, y + sign * arm), fill=_TRANSLATED,
-             width=round(1.5 * scale))
+    pen.line(
+      (x - arm, y - sign * arm, x + arm, y + sign * arm),
+      fill=_TRANSLATED,
+      width=round(1.5 * scale),
+    )
 
 
 def _smaller(picture):
@@ -138,21 +170,27 @@ def _smaller(picture):
 def _principal(pictures):
   """Returns float64 [N, D] of pictures uint8 [N, H, W, 3]: their first principal components."""
   from sklearn import decomposition
+
   flat = pictures.reshape(len(pictures), -1).astype(np.float32) / 255
   if not np.ptp(flat, axis=0).any():
     return np.zeros((len(flat), 1))
   components = min(_COMPONENTS, *flat.shape)
-  return decomposition.PCA(components, random_state=0).fit_transform(flat).astype(np.float64)
+  return (
+    decomposition.PCA(components, random_state=0).fit_transform(flat).astype(np.float64)
+  )
 
 
 def _neighbour_embedding(space):
   """Returns float [N, 2]: t-SNE, the same each time."""
   from sklearn import manifold
   import threadpoolctl  # comes with scikit-learn
+
   perplexity = min(30.0, (len(space) - 1) / 3)
   if space.shape[1] < 2:
     space = np.pad(space, ((0, 0), (0, 1)))
   # One thread needs some 10 seconds for 2,000 points; several that share their cores with other
   # programs spin while they wait for each other, which took 50 times as long.
   with threadpoolctl.threadpool_limits(1):
-    return manifold.TSNE(perplexity=perplexity, init='pca', random_state=0).fit_transform(space)
+    return manifold.TSNE(
+      perplexity=perplexity, init='pca', random_state=0
+    ).fit_transform(space)

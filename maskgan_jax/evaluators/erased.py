@@ -23,21 +23,43 @@ from maskgan_jax.runs.measures import Quantity
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 20
   quantities = (
-      Quantity('error', ('erased',), title='error after erasing', better=-1, digits=4,
-               meaning='How far the translation is from the right answer once a region '
-                       "of the exemplar's mask is erased: the source with everything but "
-                       "that region's attribute."),
-      Quantity('error_before', ('erased',), title='error before erasing',
-               better=-1, digits=4,
-               meaning='The same without erasing it.'),
-      Quantity('error_inside', ('erased',), title='error inside after erasing',
-               better=-1, digits=4,
-               meaning="The same only where the region's attribute would show."),
-      Quantity('error_inside_before', ('erased',), title='error inside before erasing',
-               better=-1, digits=4,
-               meaning='The same without erasing it.'),
+    Quantity(
+      'error',
+      ('erased',),
+      title='error after erasing',
+      better=-1,
+      digits=4,
+      meaning='How far the translation is from the right answer once a region '
+      "of the exemplar's mask is erased: the source with everything but "
+      "that region's attribute.",
+    ),
+    Quantity(
+      'error_before',
+      ('erased',),
+      title='error before erasing',
+      better=-1,
+      digits=4,
+      meaning='The same without erasing it.',
+    ),
+    Quantity(
+      'error_inside',
+      ('erased',),
+      title='error inside after erasing',
+      better=-1,
+      digits=4,
+      meaning="The same only where the region's attribute would show.",
+    ),
+    Quantity(
+      'error_inside_before',
+      ('erased',),
+      title='error inside before erasing',
+      better=-1,
+      digits=4,
+      meaning='The same without erasing it.',
+    ),
   )
 
   def __init__(self):
@@ -47,7 +69,9 @@ class Evaluator(base.Evaluator):
     if 'exemplar_mask' not in abilities:
       return "the method takes no exemplar's mask"
     if 'truth_ab_erased' not in batch:
-      return 'the data do not say what erasing would do (config.data.erase; only avatars do)'
+      return (
+        'the data do not say what erasing would do (config.data.erase; only avatars do)'
+      )
     return ''
 
   def update(self, batch, outputs, valid):
@@ -58,8 +82,11 @@ class Evaluator(base.Evaluator):
     everywhere = np.ones_like(region)
     before = outputs.translation
     after = outputs.translate_with(before.exemplar_mask * (1 - erase))
-    for name, image in (('erased_error{}_before', before.image), ('erased_error{}', after.image),
-                        ('do_nothing_erased_error{}', batch['a'])):
+    for name, image in (
+      ('erased_error{}_before', before.image),
+      ('erased_error{}', after.image),
+      ('do_nothing_erased_error{}', batch['a']),
+    ):
       for suffix, pixels in (('', everywhere), ('_inside', region)):
         error = mean_error(image, batch['truth_ab_erased'], pixels)
         self._values.add(name.format(suffix), error, counts)

@@ -34,7 +34,7 @@ from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.runs.measures import DIRECTIONS, Measure, Quantity, TRUTH
 
 DEFAULTS = {  # config.identity; a literal, which config/evaluation.py reads
-    'network': '',  # a file that _features.py opens; '' = accuracy.network
+  'network': '',  # a file that _features.py opens; '' = accuracy.network
 }
 
 _PERFECT = 0.5  # true answers should be at least so much like their sources
@@ -42,25 +42,42 @@ _PERFECT = 0.5  # true answers should be at least so much like their sources
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 100
   texts = ('embedder',)
   quantities = (
-      Quantity('identity', DIRECTIONS, title='likeness of the embedding',
-               better=1, digits=4, nothing=1,
-               meaning='How alike an embedder finds a picture and its translation, as a '
-                       'cosine: 1 is the same, which a translation that changes nothing '
-                       'gets too.',
-               truth='The same for true translations: what a perfect one gets.'),
-      Quantity('identity', ('removal',), title='likeness of the embedding',
-               better=1, digits=4, nothing=1,
-               meaning='How alike an embedder finds a picture with the attribute and '
-                       'what is left without it.',
-               truth='The same for true pictures without it.'),
+    Quantity(
+      'identity',
+      DIRECTIONS,
+      title='likeness of the embedding',
+      better=1,
+      digits=4,
+      nothing=1,
+      meaning='How alike an embedder finds a picture and its translation, as a '
+      'cosine: 1 is the same, which a translation that changes nothing '
+      'gets too.',
+      truth='The same for true translations: what a perfect one gets.',
+    ),
+    Quantity(
+      'identity',
+      ('removal',),
+      title='likeness of the embedding',
+      better=1,
+      digits=4,
+      nothing=1,
+      meaning='How alike an embedder finds a picture with the attribute and '
+      'what is left without it.',
+      truth='The same for true pictures without it.',
+    ),
   )
   settings = ('identity', 'accuracy', 'data')
 
-  def __init__(self, settings: Mapping[str, Any], accuracy: Mapping[str, Any],
-               data: Mapping[str, Any]):
+  def __init__(
+    self,
+    settings: Mapping[str, Any],
+    accuracy: Mapping[str, Any],
+    data: Mapping[str, Any],
+  ):
     """Opens the embedder, if one is named.
 
     Args:
@@ -78,7 +95,9 @@ class Evaluator(base.Evaluator):
     self._data = data
     self._changing: tuple[str, ...] = ()  # what is to change, of the learnt attributes
     self._values = base.PerImage()
-    self._first: tuple[np.ndarray, np.ndarray] | None = None  # a picture and its features
+    self._first: tuple[np.ndarray, np.ndarray] | None = (
+      None  # a picture and its features
+    )
     self._pictures_differ = self._features_differ = False
     self._note: Callable[[str], None] = lambda line: None
 
@@ -92,8 +111,10 @@ class Evaluator(base.Evaluator):
 
   def missing(self, batch, abilities):
     if not self._embedder:
-      return ('no embedder is named (config.identity.network, or config.accuracy.network for that '
-              'classifier)')
+      return (
+        'no embedder is named (config.identity.network, or config.accuracy.network for that '
+        'classifier)'
+      )
     return ''
 
   def update(self, batch, outputs, valid):
@@ -102,7 +123,10 @@ class Evaluator(base.Evaluator):
     domains = 'ab' if outputs.abilities & {'reverse', 'remove'} else 'a'
     sources = {domain: self._embed(batch[domain][valid]) for domain in domains}
     for direction in similarity.directions(outputs.abilities):
-      images = {'': outputs.translated(direction), TRUTH: batch.get(f'truth_{direction}')}
+      images = {
+        '': outputs.translated(direction),
+        TRUTH: batch.get(f'truth_{direction}'),
+      }
       self._compare(direction, sources[direction[0]], images, valid)
     if 'remove' in outputs.abilities:
       images = {'': outputs.removal.image, TRUTH: batch.get('truth_ba')}
@@ -129,23 +153,31 @@ class Evaluator(base.Evaluator):
   def results(self) -> Iterator[tuple[str, float | str]]:
     means = dict(self._values.means())
     if self._pictures_differ and not self._features_differ:
-      self._note("'identity' measures nothing: the embedder gives the same features for all "
-                 'pictures, so that any two would be the same; name another in '
-                 'config.identity.network')
+      self._note(
+        "'identity' measures nothing: the embedder gives the same features for all "
+        'pictures, so that any two would be the same; name another in '
+        'config.identity.network'
+      )
       return
     for name, mean in means.items():
       yield name, mean
       yield self._values.deviation(name)
-    limits = [mean for name, mean in means.items() if Measure.parse(name).reference == TRUTH]
+    limits = [
+      mean for name, mean in means.items() if Measure.parse(name).reference == TRUTH
+    ]
     if means and self._changing:
       limit = f', even of true answers only {min(limits):.2f}' if limits else ''
-      self._note(f"'identity' is by config.accuracy.network, which has learnt what is to change, "
-                 f'{", ".join(self._changing)}{limit}: name an embedder of what should stay in '
-                 'config.identity.network')
+      self._note(
+        f"'identity' is by config.accuracy.network, which has learnt what is to change, "
+        f'{", ".join(self._changing)}{limit}: name an embedder of what should stay in '
+        'config.identity.network'
+      )
     elif limits and min(limits) < _PERFECT:
-      self._note(f"'identity' is by an embedder that finds even true answers unlike their sources "
-                 f'({min(limits):.2f}): it looks at what is to change; name another in '
-                 'config.identity.network')
+      self._note(
+        f"'identity' is by an embedder that finds even true answers unlike their sources "
+        f'({min(limits):.2f}): it looks at what is to change; name another in '
+        'config.identity.network'
+      )
     if means:
       yield 'embedder', self._embedder.provenance
 
@@ -166,5 +198,5 @@ def cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _unit(x):
   """Returns rows of length 1; a row of zeros stays one."""
-  length = np.sqrt((x ** 2).sum(axis=1, keepdims=True))
+  length = np.sqrt((x**2).sum(axis=1, keepdims=True))
   return x / np.where(length > 0, length, 1)

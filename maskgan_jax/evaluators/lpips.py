@@ -32,8 +32,8 @@ from maskgan_jax.pretrained_networks import lpips
 from maskgan_jax.runs.measures import DIRECTIONS, DO_NOTHING, Measure, Quantity
 
 DEFAULTS = {  # config.lpips; a literal, which config/evaluation.py reads
-    'network': '',  # NAME.safetensors of import_weights lpips
-    'exemplars': 4,  # diversity is over this number of exemplars of each source
+  'network': '',  # NAME.safetensors of import_weights lpips
+  'exemplars': 4,  # diversity is over this number of exemplars of each source
 }
 
 _FIELD = 'config.lpips.network'
@@ -42,17 +42,29 @@ _LARGEST_BATCH = 16  # pictures at once; fewer are padded to 1, 2, 4, ...
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 80
   texts = ('lpips_network',)
   quantities = (
-      Quantity('lpips', DIRECTIONS, title='LPIPS to the truth', better=-1, digits=4,
-               meaning='How different the translation and the true one look to people, '
-                       'by LPIPS: 0 is the same.'),
-      Quantity('lpips_diversity', DIRECTIONS, title='LPIPS over exemplars',
-               better=1, digits=4,
-               meaning='How different translations of one picture after several '
-                       'exemplars look from each other, by LPIPS: 0 if the exemplar does '
-                       'not matter.'),
+    Quantity(
+      'lpips',
+      DIRECTIONS,
+      title='LPIPS to the truth',
+      better=-1,
+      digits=4,
+      meaning='How different the translation and the true one look to people, '
+      'by LPIPS: 0 is the same.',
+    ),
+    Quantity(
+      'lpips_diversity',
+      DIRECTIONS,
+      title='LPIPS over exemplars',
+      better=1,
+      digits=4,
+      meaning='How different translations of one picture after several '
+      'exemplars look from each other, by LPIPS: 0 if the exemplar does '
+      'not matter.',
+    ),
   )
   settings = ('lpips',)
 
@@ -60,8 +72,10 @@ class Evaluator(base.Evaluator):
     """Opens the network, if one is named."""
     self._exemplars = settings['exemplars']
     if self._exemplars < 2:
-      raise errors.UserError(f'config.lpips.exemplars={self._exemplars} must be at least 2: '
-                             'diversity is over pairs of translations')
+      raise errors.UserError(
+        f'config.lpips.exemplars={self._exemplars} must be at least 2: '
+        'diversity is over pairs of translations'
+      )
     self._network = Network(settings['network']) if settings['network'] else None
     self._values = base.PerImage()
     self._nearby: dict[str, _Nearby] = {}  # by direction
@@ -72,13 +86,17 @@ class Evaluator(base.Evaluator):
 
   def missing(self, batch, abilities):
     if not self._network:
-      return (f'no network is named ({_FIELD}); python -m maskgan_jax.import_weights lpips '
-              'BACKBONE LINEAR --output=NAME.safetensors makes one')
+      return (
+        f'no network is named ({_FIELD}); python -m maskgan_jax.import_weights lpips '
+        'BACKBONE LINEAR --output=NAME.safetensors makes one'
+      )
     try:
       lpips.require_size(self._network.net, *batch['a'].shape[1:3])
     except errors.UserError as error:
       return str(error)
-    truths = [f'truth_{direction}' in batch for direction in similarity.directions(abilities)]
+    truths = [
+      f'truth_{direction}' in batch for direction in similarity.directions(abilities)
+    ]
     if 'exemplar' in abilities or any(truths):
       return ''
     return 'the method takes no exemplar, and the data have no true translations'
@@ -111,7 +129,9 @@ class Evaluator(base.Evaluator):
       translation = outputs.translate_pictures(sources, each, reverse=direction == 'ba')
       translations.append(translation.image)
     spread = self._network.spread(np.stack(translations))
-    self._values.add(f'{direction}_lpips_diversity', spread, np.ones(len(sources), bool))
+    self._values.add(
+      f'{direction}_lpips_diversity', spread, np.ones(len(sources), bool)
+    )
 
   def _check_network(self, source, exemplar):
     """Raises UserError if LPIPS is 0 or not finite for the first pairs that differ."""
@@ -119,8 +139,10 @@ class Evaluator(base.Evaluator):
       return
     self._checked, distances = True, self._network(source, exemplar)
     if not np.isfinite(distances).all() or not distances.any():
-      raise errors.UserError(f'{_FIELD} gives {distances.max():g} for pictures that differ; its '
-                             'weights are damaged: import them again')
+      raise errors.UserError(
+        f'{_FIELD} gives {distances.max():g} for pictures that differ; its '
+        'weights are damaged: import them again'
+      )
 
   def results(self) -> Iterator[tuple[str, float | str]]:
     means = dict(self._values.means())
@@ -129,9 +151,11 @@ class Evaluator(base.Evaluator):
       yield self._values.deviation(name)
     for direction in self._nearby:
       if f'{direction}_lpips_diversity' not in means:
-        self._note(f"'lpips' measures no diversity from {direction[0]} to {direction[1]}: no "
-                   f'picture has {self._exemplars} exemplars (config.lpips.exemplars) other than '
-                   'itself')
+        self._note(
+          f"'lpips' measures no diversity from {direction[0]} to {direction[1]}: no "
+          f'picture has {self._exemplars} exemplars (config.lpips.exemplars) other than '
+          'itself'
+        )
     if means:
       yield 'lpips_network', self._network.provenance
 
@@ -154,17 +178,23 @@ class Network:
       def apply(params, *images):
         scaled = [x.astype(jnp.float32) / 127.5 - 1 for x in images]
         return module.apply({'params': params}, *scaled, method=method)
+
       return jax.jit(apply)
+
     self._distance, self._spread = compute('__call__'), compute('spread')
 
   def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns the distances [B] of uint8 [B, H, W, 3]."""
-    return self._chunks(self._distance, len(x), _LARGEST_BATCH, lambda rows: (x[rows], y[rows]))
+    return self._chunks(
+      self._distance, len(x), _LARGEST_BATCH, lambda rows: (x[rows], y[rows])
+    )
 
   def spread(self, images: np.ndarray) -> np.ndarray:
     """Returns the mean distance [B] over all pairs of the E pictures, uint8 [E, B, H, W, 3]."""
     most = max(1, 2 * _LARGEST_BATCH // len(images))
-    return self._chunks(self._spread, images.shape[1], most, lambda rows: (images[:, rows],))
+    return self._chunks(
+      self._spread, images.shape[1], most, lambda rows: (images[:, rows],)
+    )
 
   def _chunks(self, compute, count, most, images):
     """Computes a few pictures at a time; the last chunk repeats the last picture."""
@@ -183,16 +213,22 @@ class _Nearby:
     self._count = count
     self._first = 0  # number of the oldest exemplar that is kept
     self._exemplars: list[np.ndarray] = []
-    self._waiting: list[tuple[int, np.ndarray]] = []  # sources with too few as yet, by number
+    self._waiting: list[
+      tuple[int, np.ndarray]
+    ] = []  # sources with too few as yet, by number
 
-  def take(self, sources: np.ndarray, exemplars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  def take(
+    self, sources: np.ndarray, exemplars: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
     """Takes in pairs, [N, H, W, 3] each; returns sources [M, ...] and exemplars [count, M, ...]."""
     number = self._first + len(self._exemplars)
     self._exemplars += list(exemplars)
     self._waiting += enumerate(sources, number)
     end, ready, waiting = number + len(exemplars), [], []
     for i, source in self._waiting:
-      candidates = [*range(i, self._first - 1, -1), *range(i + 1, end)][:self._count + 1]
+      candidates = [*range(i, self._first - 1, -1), *range(i + 1, end)][
+        : self._count + 1
+      ]
       chosen = self._others(source, candidates)
       if len(chosen) == self._count:
         ready.append((source, chosen))
@@ -207,7 +243,9 @@ class _Nearby:
     if not ready:
       return sources[:0], exemplars[None, :0]
     chosen_sources, chosen_exemplars = zip(*ready, strict=True)
-    return np.stack(chosen_sources), np.stack([np.stack(each) for each in chosen_exemplars], axis=1)
+    return np.stack(chosen_sources), np.stack(
+      [np.stack(each) for each in chosen_exemplars], axis=1
+    )
 
   def _others(self, source, numbers) -> list[np.ndarray]:
     """Returns up to `count` exemplars of these numbers that are not the source itself."""

@@ -71,7 +71,9 @@ class ThresholdSearch:
     if self._count and self._true_is_empty:
       return 'every true mask is empty, so that the highest threshold is as good as any'
     if self._count and self._masks_are_flat:
-      return "each of the model's masks has one value throughout, so that none can be right"
+      return (
+        "each of the model's masks has one value throughout, so that none can be right"
+      )
     return ''
 
   def best(self) -> float | None:
@@ -84,33 +86,67 @@ class ThresholdSearch:
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 0
   quantities = (
-      Quantity('mask_iou', ('',), title='mask IoU', better=1,
-               meaning='How well the mask, learnt without ever seeing a true one, covers '
-                       'the true region: what both cover over what either covers, from 0 '
-                       'to 1 (perfect), with the mask cut where it was best on the '
-                       'validation pictures.',
-               at_threshold=_AT_THRESHOLD),
-      Quantity('source_mask_iou', ('',), title="IoU of the source's mask", better=1,
-               meaning='The same as mask_iou for the mask of the source picture, where '
-                       'it has such a region.',
-               at_threshold=_AT_THRESHOLD),
-      Quantity('mask_threshold', ('',), title='mask threshold', digits=2,
-               meaning='The mask value where it was cut; chosen on the validation '
-                       'pictures.'),
-      Quantity('mask_mean', ('',), title='mean of the mask',
-               meaning='Mean of the mask over the picture: near 0 or 1, it has collapsed.'),
-      Quantity('mask_share', ('',), title='share of the picture', unit='%', digits=1,
-               meaning='Share of the picture that the mask takes, cut at mask_threshold, '
-                       'or at 0.5.'),
-      Quantity('object_mask_share', ('',), title='share of the true region',
-               unit='%', digits=1,
-               meaning='Share of the true region that the mask covers, cut at the same '
-                       'value.'),
-      Quantity('mask_iou', ('transfer',), title='mask IoU', better=1,
-               meaning='The same as mask_iou for the mask of the translation and what '
-                       'should have changed.'),
+    Quantity(
+      'mask_iou',
+      ('',),
+      title='mask IoU',
+      better=1,
+      meaning='How well the mask, learnt without ever seeing a true one, covers '
+      'the true region: what both cover over what either covers, from 0 '
+      'to 1 (perfect), with the mask cut where it was best on the '
+      'validation pictures.',
+      at_threshold=_AT_THRESHOLD,
+    ),
+    Quantity(
+      'source_mask_iou',
+      ('',),
+      title="IoU of the source's mask",
+      better=1,
+      meaning='The same as mask_iou for the mask of the source picture, where '
+      'it has such a region.',
+      at_threshold=_AT_THRESHOLD,
+    ),
+    Quantity(
+      'mask_threshold',
+      ('',),
+      title='mask threshold',
+      digits=2,
+      meaning='The mask value where it was cut; chosen on the validation pictures.',
+    ),
+    Quantity(
+      'mask_mean',
+      ('',),
+      title='mean of the mask',
+      meaning='Mean of the mask over the picture: near 0 or 1, it has collapsed.',
+    ),
+    Quantity(
+      'mask_share',
+      ('',),
+      title='share of the picture',
+      unit='%',
+      digits=1,
+      meaning='Share of the picture that the mask takes, cut at mask_threshold, '
+      'or at 0.5.',
+    ),
+    Quantity(
+      'object_mask_share',
+      ('',),
+      title='share of the true region',
+      unit='%',
+      digits=1,
+      meaning='Share of the true region that the mask covers, cut at the same value.',
+    ),
+    Quantity(
+      'mask_iou',
+      ('transfer',),
+      title='mask IoU',
+      better=1,
+      meaning='The same as mask_iou for the mask of the translation and what '
+      'should have changed.',
+    ),
   )
 
   def __init__(self):
@@ -135,13 +171,20 @@ class Evaluator(base.Evaluator):
     for suffix, threshold in thresholds.items():
       if segments and 'b_mask' in batch:
         overlap = iou(outputs.mask > threshold, batch['b_mask'] > 0.5)
-        self._values.add(f'mask_iou{suffix}', overlap, valid & is_there(batch['b_mask']))
+        self._values.add(
+          f'mask_iou{suffix}', overlap, valid & is_there(batch['b_mask'])
+        )
       if segments and 'a_mask' in batch:
         true = batch['a_mask'] > 0.5  # a missing mask is NaN, and so empty here
         self._add_source(f'source_mask_iou{suffix}', outputs, threshold, true, valid)
     if 'truth_ab_mask' in batch:
-      self._add_source('transfer_mask_iou', outputs, 0.5 if found is None else found,
-                       batch['truth_ab_mask'] > 0.5, valid)
+      self._add_source(
+        'transfer_mask_iou',
+        outputs,
+        0.5 if found is None else found,
+        batch['truth_ab_mask'] > 0.5,
+        valid,
+      )
 
   def _add_shares(self, batch, outputs, valid):
     """Adds how large the mask is, and how much of the true region it covers."""

@@ -29,10 +29,10 @@ from maskgan_jax.evaluators import base
 from maskgan_jax.runs.measures import Measure, Quantity, SOURCE
 
 DEFAULTS = {  # config.segmentation; a literal, which config/evaluation.py reads
-    'network': '',  # a file: a jax.export blob, or NAME.onnx
-    'classes': 19,
-    'ids': (),  # the id of each class in data.labels_path, others are ignored; () = 0, 1, 2, ...
-    'ignore': 255,  # the id of what is not a class
+  'network': '',  # a file: a jax.export blob, or NAME.onnx
+  'classes': 19,
+  'ids': (),  # the id of each class in data.labels_path, others are ignored; () = 0, 1, 2, ...
+  'ignore': 255,  # the id of what is not a class
 }
 
 _FEW = 20  # classes up to which each is listed
@@ -41,14 +41,25 @@ _FIELD = 'config.segmentation.network'
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 60
   quantities = (
-      Quantity('miou', ('segmentation',), title='mean IoU', better=1,
-               meaning='How well a segmentation network sees in the translation what was '
-                       'in the source: intersection over union, the mean over the '
-                       'classes.'),
-      Quantity('iou', ('segmentation',), title='IoU of class', better=1,
-               meaning='The same for one class.'),
+    Quantity(
+      'miou',
+      ('segmentation',),
+      title='mean IoU',
+      better=1,
+      meaning='How well a segmentation network sees in the translation what was '
+      'in the source: intersection over union, the mean over the '
+      'classes.',
+    ),
+    Quantity(
+      'iou',
+      ('segmentation',),
+      title='IoU of class',
+      better=1,
+      meaning='The same for one class.',
+    ),
   )
   settings = ('segmentation',)
 
@@ -57,8 +68,10 @@ class Evaluator(base.Evaluator):
     self._classes, self._ignore = settings['classes'], settings['ignore']
     self._ids = _numbers(settings['ids'])
     if not 1 <= self._classes <= 4096 or self._ids and len(self._ids) != self._classes:
-      raise errors.UserError(f'config.segmentation.classes={self._classes} must be from 1 to 4096, '
-                             f'and as many as ids, of which there are {len(self._ids)}')
+      raise errors.UserError(
+        f'config.segmentation.classes={self._classes} must be from 1 to 4096, '
+        f'and as many as ids, of which there are {len(self._ids)}'
+      )
     self._network = open_network(settings['network']) if settings['network'] else None
     self._note: Callable[[str], None] = lambda line: None
     shape = self._classes, self._classes  # [label, prediction]
@@ -71,8 +84,10 @@ class Evaluator(base.Evaluator):
     if not self._network:
       return f'no segmentation network is named ({_FIELD})'
     if 'a_labels' not in batch:
-      return ("the data have no label maps of domain a's pictures (config.data.labels_path, for "
-              "config.data.source='folder', 'celeba' or 'csv')")
+      return (
+        "the data have no label maps of domain a's pictures (config.data.labels_path, for "
+        "config.data.source='folder', 'celeba' or 'csv')"
+      )
     return ''
 
   def update(self, batch, outputs, valid):
@@ -84,8 +99,9 @@ class Evaluator(base.Evaluator):
       return
     for name, images in (('', outputs.translation.image), (SOURCE, batch['a'])):
       predicted = self._network.predict(images[valid], self._classes)
-      self._confusion[name] += confusion(labels[labelled], predicted[labelled],
-                                         self._classes)
+      self._confusion[name] += confusion(
+        labels[labelled], predicted[labelled], self._classes
+      )
 
   def _true(self, labels):
     """Returns classes, int32 [B, H, W], -1 where there is none, of the ids in label maps."""
@@ -98,9 +114,10 @@ class Evaluator(base.Evaluator):
     if classes.min() < -1 or classes.max() >= self._classes:
       wrong = classes.max() if classes.max() >= self._classes else classes.min()
       raise errors.UserError(
-          f'a label map in config.data.labels_path has the class id {wrong}; ids are below '
-          f'config.segmentation.classes={self._classes} or ignore={self._ignore}, or list those of '
-          'the classes in config.segmentation.ids')
+        f'a label map in config.data.labels_path has the class id {wrong}; ids are below '
+        f'config.segmentation.classes={self._classes} or ignore={self._ignore}, or list those of '
+        'the classes in config.segmentation.ids'
+      )
     return classes
 
   def _note_single_classes(self):
@@ -109,12 +126,16 @@ class Evaluator(base.Evaluator):
     labelled = np.flatnonzero(matrix.sum(axis=1))
     predicted = np.flatnonzero(matrix.sum(axis=0))
     if len(labelled) == 1:
-      self._note(f'all label maps measured are of class {labelled[0]} alone: a network that always '
-                 "says so would be perfect, and 'segmentation' says nothing of translation")
+      self._note(
+        f'all label maps measured are of class {labelled[0]} alone: a network that always '
+        "says so would be perfect, and 'segmentation' says nothing of translation"
+      )
     elif len(predicted) == 1:
-      self._note(f'{_FIELD} finds class {predicted[0]} alone in all untranslated pictures, whose '
-                 f"label maps have {len(labelled)}: it is not a judge, and 'segmentation' says "
-                 'nothing of translation')
+      self._note(
+        f'{_FIELD} finds class {predicted[0]} alone in all untranslated pictures, whose '
+        f"label maps have {len(labelled)}: it is not a judge, and 'segmentation' says "
+        'nothing of translation'
+      )
 
   def results(self) -> Iterator[tuple[str, float]]:
     self._note_single_classes()
@@ -131,7 +152,7 @@ class Evaluator(base.Evaluator):
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
   """Counts pixels [N] by (label, prediction), int64 [classes, classes]."""
   pairs = labels.astype(np.int64) * classes + predicted
-  return np.bincount(pairs, minlength=classes ** 2).reshape(classes, classes)
+  return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def ious(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,9 +173,11 @@ class Network(networks.Network):
 
   def predict(self, images: np.ndarray, classes: int) -> np.ndarray:
     """Returns class ids, int [B, H, W], of pictures uint8 [B, H, W, 3]."""
-    parts = [self._classes_of(output, images.shape[1:3], classes)
-             for output in self.outputs(images)]
-    return np.concatenate(parts)[:len(images)]
+    parts = [
+      self._classes_of(output, images.shape[1:3], classes)
+      for output in self.outputs(images)
+    ]
+    return np.concatenate(parts)[: len(images)]
 
   def _classes_of(self, output, shape, classes):
     size = (len(output), *shape)
@@ -162,19 +185,24 @@ class Network(networks.Network):
       output = output.squeeze(1 if output.shape[1] == 1 else 3)  # ids that kept an axis
     if output.ndim == 3 and output.dtype.kind in 'iu':
       if output.min() < 0 or output.max() >= classes:
-        raise errors.UserError(f'{_FIELD} gives class ids from {output.min()} to {output.max()}, '
-                               f'but config.segmentation.classes is {classes}')
+        raise errors.UserError(
+          f'{_FIELD} gives class ids from {output.min()} to {output.max()}, '
+          f'but config.segmentation.classes is {classes}'
+        )
       return np.asarray(jax.image.resize(output.astype(np.int32), size, 'nearest'))
     if output.ndim != 4 or output.shape[self.class_axis] != classes:
       axes = '[B, h, w, {}]' if self.class_axis == 3 else '[B, {}, h, w]'
       raise errors.UserError(
-          f'{_FIELD} gives {output.dtype} {list(output.shape)}; expected scores '
-          f'{axes.format(classes)}, as config.segmentation.classes={classes}, or integer ids '
-          '[B, h, w]')
+        f'{_FIELD} gives {output.dtype} {list(output.shape)}; expected scores '
+        f'{axes.format(classes)}, as config.segmentation.classes={classes}, or integer ids '
+        '[B, h, w]'
+      )
     scores = jnp.moveaxis(jnp.asarray(output, jnp.float32), self.class_axis, -1)
     if not np.isfinite(output).all():
       raise errors.UserError(f'{_FIELD} gives scores that are not finite')
-    return np.asarray(jax.image.resize(scores, (*size, classes), 'bilinear').argmax(axis=-1))
+    return np.asarray(
+      jax.image.resize(scores, (*size, classes), 'bilinear').argmax(axis=-1)
+    )
 
 
 def open_network(path: str) -> Network:
@@ -187,4 +215,6 @@ def _numbers(values):
   try:
     return tuple(int(value) for value in values)
   except ValueError as error:
-    raise errors.UserError(f'config.segmentation.ids={tuple(values)!r}: {error}') from error
+    raise errors.UserError(
+      f'config.segmentation.ids={tuple(values)!r}: {error}'
+    ) from error

@@ -40,25 +40,50 @@ import numpy as np
 
 from maskgan_jax.evaluators import _image_measures as image_measures
 from maskgan_jax.evaluators import base
-from maskgan_jax.runs.measures import BLANK, DIRECTIONS, DO_NOTHING, Measure, Quantity, TRUTH
+from maskgan_jax.runs.measures import (
+  BLANK,
+  DIRECTIONS,
+  DO_NOTHING,
+  Measure,
+  Quantity,
+  TRUTH,
+)
 
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 30
   quantities = (
-      Quantity('ssim', DIRECTIONS, title='SSIM to the truth', better=1, digits=4,
-               meaning='Structural likeness of the translation to the true one; 1 is the '
-                       'same picture.'),
-      Quantity('psnr', DIRECTIONS, title='PSNR to the truth',
-               better=1, unit='dB', digits=2,
-               meaning='Likeness of the translation to the true one, in decibels.'),
-      Quantity('exemplar_ssim', DIRECTIONS, title='SSIM with the exemplar',
-               better=1, digits=4,
-               meaning='Structural likeness of the translation to its exemplar, '
-                       "EGSC-IT's Table 2. The exemplar shows something else: no right "
-                       'translation gets near 1.',
-               truth='The same for true translations: what a perfect one gets.'),
+    Quantity(
+      'ssim',
+      DIRECTIONS,
+      title='SSIM to the truth',
+      better=1,
+      digits=4,
+      meaning='Structural likeness of the translation to the true one; 1 is the '
+      'same picture.',
+    ),
+    Quantity(
+      'psnr',
+      DIRECTIONS,
+      title='PSNR to the truth',
+      better=1,
+      unit='dB',
+      digits=2,
+      meaning='Likeness of the translation to the true one, in decibels.',
+    ),
+    Quantity(
+      'exemplar_ssim',
+      DIRECTIONS,
+      title='SSIM with the exemplar',
+      better=1,
+      digits=4,
+      meaning='Structural likeness of the translation to its exemplar, '
+      "EGSC-IT's Table 2. The exemplar shows something else: no right "
+      'translation gets near 1.',
+      truth='The same for true translations: what a perfect one gets.',
+    ),
   )
 
   def __init__(self):
@@ -74,7 +99,11 @@ class Evaluator(base.Evaluator):
     for direction in directions(outputs.abilities):
       source, exemplar = (batch[name] for name in direction)
       truth = batch.get(f'truth_{direction}')
-      pictures = {'': outputs.translated(direction), DO_NOTHING: source, BLANK: _blank(exemplar)}
+      pictures = {
+        '': outputs.translated(direction),
+        DO_NOTHING: source,
+        BLANK: _blank(exemplar),
+      }
       likeness: dict[Measure, np.ndarray] = {}
       if truth is not None:
         for reference, picture in pictures.items():
@@ -84,7 +113,9 @@ class Evaluator(base.Evaluator):
         pictures[TRUTH] = truth
       if 'exemplar' in outputs.abilities or truth is not None:
         for reference, picture in pictures.items():
-          likeness[Measure('exemplar_ssim', direction, reference)] = _ssim(picture, exemplar)
+          likeness[Measure('exemplar_ssim', direction, reference)] = _ssim(
+            picture, exemplar
+          )
       self._add(likeness, batch.get(f'{direction[0]}_apart'), outputs.apart, valid)
 
   def _add(self, likeness, membership, groups, valid):

@@ -24,13 +24,19 @@ _BATCHES = 10
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 110
   texts = ('speed_machine',)
   quantities = (
-      Quantity('images_per_second', ('ab',), title='images per second',
-               better=1, digits=1,
-               meaning='How many pictures are translated in a second, in batches, from '
-                       'memory to memory.'),
+    Quantity(
+      'images_per_second',
+      ('ab',),
+      title='images per second',
+      better=1,
+      digits=1,
+      meaning='How many pictures are translated in a second, in batches, from '
+      'memory to memory.',
+    ),
   )
 
   def __init__(self):
@@ -50,6 +56,10 @@ class Evaluator(base.Evaluator):
   def results(self) -> Iterator[tuple[str, float | str]]:
     if self._rates:
       yield 'ab_images_per_second', float(np.median(self._rates))
-      cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+      cores = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, 'sched_getaffinity')
+        else os.cpu_count()
+      )
       devices = jax.devices()
       yield 'speed_machine', f'{len(devices)} x {devices[0].device_kind}, {cores} cores'

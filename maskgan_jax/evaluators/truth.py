@@ -27,33 +27,80 @@ _TASKS = ('transfer', 'removal')
 
 class Evaluator(base.Evaluator):
   """See the module's docstring and `base.Evaluator`."""
+
   order = 10
   quantities = (
-      Quantity('error_inside', ('transfer',), title='error where it should change',
-               better=-1, digits=4,
-               meaning='How far the colours of the translation are from the true answer, '
-                       'where something had to change.'),
-      Quantity('error_inside', ('removal',), title='error where it should change',
-               better=-1, digits=4,
-               meaning='How far the colours are from the same picture without the '
-                       'attribute, where it had to go.'),
-      Quantity('error_outside', _TASKS, title='error elsewhere', better=-1, digits=4,
-               meaning='The same everywhere else: what was changed but should not be.'),
-      Quantity('error_ratio', _TASKS, title='error over doing nothing', better=-1,
-               meaning='The error inside over that of doing nothing: 0 is perfect, 1 '
-                       'useless.'),
-      Quantity('psnr', ('transfer',), title='PSNR', better=1, unit='dB', digits=2,
-               meaning='Likeness of the translation to the true answer over the whole '
-                       'picture, in decibels.'),
-      Quantity('psnr', ('removal',), title='PSNR', better=1, unit='dB', digits=2,
-               meaning='Likeness of the picture without the attribute to the true one, '
-                       'in decibels.'),
-      Quantity('ssim', ('transfer',), title='SSIM', better=1, digits=4,
-               meaning='Structural likeness of the translation to the true answer; 1 is '
-                       'the same picture.'),
-      Quantity('ssim', ('removal',), title='SSIM', better=1, digits=4,
-               meaning='Structural likeness of the picture without the attribute to the '
-                       'true one.'),
+    Quantity(
+      'error_inside',
+      ('transfer',),
+      title='error where it should change',
+      better=-1,
+      digits=4,
+      meaning='How far the colours of the translation are from the true answer, '
+      'where something had to change.',
+    ),
+    Quantity(
+      'error_inside',
+      ('removal',),
+      title='error where it should change',
+      better=-1,
+      digits=4,
+      meaning='How far the colours are from the same picture without the '
+      'attribute, where it had to go.',
+    ),
+    Quantity(
+      'error_outside',
+      _TASKS,
+      title='error elsewhere',
+      better=-1,
+      digits=4,
+      meaning='The same everywhere else: what was changed but should not be.',
+    ),
+    Quantity(
+      'error_ratio',
+      _TASKS,
+      title='error over doing nothing',
+      better=-1,
+      meaning='The error inside over that of doing nothing: 0 is perfect, 1 useless.',
+    ),
+    Quantity(
+      'psnr',
+      ('transfer',),
+      title='PSNR',
+      better=1,
+      unit='dB',
+      digits=2,
+      meaning='Likeness of the translation to the true answer over the whole '
+      'picture, in decibels.',
+    ),
+    Quantity(
+      'psnr',
+      ('removal',),
+      title='PSNR',
+      better=1,
+      unit='dB',
+      digits=2,
+      meaning='Likeness of the picture without the attribute to the true one, '
+      'in decibels.',
+    ),
+    Quantity(
+      'ssim',
+      ('transfer',),
+      title='SSIM',
+      better=1,
+      digits=4,
+      meaning='Structural likeness of the translation to the true answer; 1 is '
+      'the same picture.',
+    ),
+    Quantity(
+      'ssim',
+      ('removal',),
+      title='SSIM',
+      better=1,
+      digits=4,
+      meaning='Structural likeness of the picture without the attribute to the '
+      'true one.',
+    ),
   )
 
   def __init__(self):
@@ -62,8 +109,10 @@ class Evaluator(base.Evaluator):
   def missing(self, batch, abilities):
     if _knows_transfer(batch) or _knows_removal(batch, abilities):
       return ''
-    return ("the data have no true translations with masks of where they change (only avatars do); "
-            "'changes' needs no masks")
+    return (
+      'the data have no true translations with masks of where they change (only avatars do); '
+      "'changes' needs no masks"
+    )
 
   def update(self, batch, outputs, valid):
     if _knows_transfer(batch):
@@ -79,6 +128,7 @@ class Evaluator(base.Evaluator):
   def _compare(self, task, pictures, truth, region, valid):
     """Compares pictures, by what they are a reference of, with the truth."""
     for reference, picture in pictures.items():
+
       def add(quantity, values, counts, reference=reference):
         column = Measure(quantity, task, reference).column
         self._values.add(column, values, counts)

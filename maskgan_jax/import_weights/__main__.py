@@ -43,18 +43,28 @@ from maskgan_jax.import_weights import content_transfer, inception, lomit, lpips
 from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.runs import checkpoints, resumption
 
-KINDS = {'content_transfer': content_transfer, 'inception': inception, 'lomit': lomit,
-         'lpips': lpips, 'vgg19': vgg19}
+KINDS = {
+  'content_transfer': content_transfer,
+  'inception': inception,
+  'lomit': lomit,
+  'lpips': lpips,
+  'vgg19': vgg19,
+}
 
-_OUTPUT = flags.DEFINE_string('output', None, 'Folder of the new run, to be empty or not there; '
-                              'for inception, lpips and vgg19 a new file, NAME.safetensors.')
+_OUTPUT = flags.DEFINE_string(
+  'output',
+  None,
+  'Folder of the new run, to be empty or not there; '
+  'for inception, lpips and vgg19 a new file, NAME.safetensors.',
+)
 
 
 def main(arguments: list[str]) -> None:
   """Runs the command with its positional arguments, KIND FILE..."""
   if not arguments:
-    raise errors.UserError(f'give KIND and FILE; KIND is one of {", ".join(sorted(KINDS))}; '
-                           'see --help')
+    raise errors.UserError(
+      f'give KIND and FILE; KIND is one of {", ".join(sorted(KINDS))}; see --help'
+    )
   cli.require('output')
   kind, *paths = arguments
   import_files(kind, paths, _OUTPUT.value)
@@ -66,13 +76,17 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
   UserError for whatever is wrong, `output` then untouched.
   """
   if kind not in KINDS:
-    raise errors.UserError(f'unknown kind {kind!r}{errors.nearest(kind, KINDS)}; kinds: '
-                           f'{", ".join(sorted(KINDS))}')
+    raise errors.UserError(
+      f'unknown kind {kind!r}{errors.nearest(kind, KINDS)}; kinds: '
+      f'{", ".join(sorted(KINDS))}'
+    )
   converter = KINDS[kind]
   if len(paths) != len(converter.FILES):
     plural = 's' if len(converter.FILES) > 1 else ''
-    raise errors.UserError(f'{kind} is imported from {len(converter.FILES)} FILE{plural} '
-                           f'({", ".join(converter.FILES)}), {len(paths)} given')
+    raise errors.UserError(
+      f'{kind} is imported from {len(converter.FILES)} FILE{plural} '
+      f'({", ".join(converter.FILES)}), {len(paths)} given'
+    )
   if kind in _NETWORKS:
     weights.require_new(output)
     _NETWORKS[kind](paths, output)
@@ -84,39 +98,54 @@ def _import_run(kind: str, paths: list[str], output: str) -> None:
   """Writes a run directory whose checkpoint is the converted one."""
   files.check_output(output, paths)
   if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
-    raise errors.UserError(f'{output} exists and is not an empty folder; choose another --output')
+    raise errors.UserError(
+      f'{output} exists and is not an empty folder; choose another --output'
+    )
   converted = KINDS[kind].convert(paths, [read(path) for path in paths])
   converted.config.name = os.path.splitext(os.path.basename(paths[0]))[0]
   _write(converted, output)
   for note in converted.notes:
     print(note)
-  print(f'{output}: {kind}, {converted.config.image_size}x{converted.config.image_size}, step '
-        f'{converted.step}; use it with python -m maskgan_jax.translate --workdir={output}')
+  print(
+    f'{output}: {kind}, {converted.config.image_size}x{converted.config.image_size}, step '
+    f'{converted.step}; use it with python -m maskgan_jax.translate --workdir={output}'
+  )
 
 
 def _import_vgg19(paths: list[str], output: str) -> None:
-  path, = paths
+  (path,) = paths
   if not os.path.isfile(path):
     raise errors.UserError(f'no file {path}')
   checksums = vgg19.checksums(path)
-  params, layout = vgg19.convert(path, read_hdf5(path) if _is_hdf5(path) else read(path))
-  metadata = {'kind': 'vgg19', 'layout': layout, 'source': os.path.basename(path), **checksums}
+  params, layout = vgg19.convert(
+    path, read_hdf5(path) if _is_hdf5(path) else read(path)
+  )
+  metadata = {
+    'kind': 'vgg19',
+    'layout': layout,
+    'source': os.path.basename(path),
+    **checksums,
+  }
   weights.write(output, params, metadata)
   if not checksums['published']:
-    print(f"{path} is not the file that torchvision or Keras publish, by its checksum; what it was "
-          'trained on is not known')
+    print(
+      f'{path} is not the file that torchvision or Keras publish, by its checksum; what it was '
+      'trained on is not known'
+    )
   print(f'{output}: {weights.read_vgg19(output)[1]}')
 
 
 def _import_inception(paths: list[str], output: str) -> None:
-  path, = paths
+  (path,) = paths
   params = inception.convert(path, read(path))
   checksums = inception.checksums(path)
   metadata = {'kind': 'inception', 'source': os.path.basename(path), **checksums}
   weights.write(output, params, metadata)
   if not checksums['published']:
-    print(f'{path} is not {inception.PUBLISHED}, by its checksum; distances with it do not compare '
-          'with published FIDs')
+    print(
+      f'{path} is not {inception.PUBLISHED}, by its checksum; distances with it do not compare '
+      'with published FIDs'
+    )
   print(f'{output}: {weights.read_inception(output)[1]}')
 
 
@@ -126,12 +155,18 @@ def _import_lpips(paths: list[str], output: str) -> None:
   source = ' and '.join(map(os.path.basename, paths))
   weights.write(output, params, {'kind': 'lpips', 'source': source, **checksums})
   if not checksums['published']:
-    print(f"{' and '.join(paths)} are not both what torchvision and LPIPS's authors publish, by "
-          'their checksums; distances with them do not compare with published ones')
+    print(
+      f"{' and '.join(paths)} are not both what torchvision and LPIPS's authors publish, by "
+      'their checksums; distances with them do not compare with published ones'
+    )
   print(f'{output}: {weights.read_lpips(output)[1]}')
 
 
-_NETWORKS = {'inception': _import_inception, 'lpips': _import_lpips, 'vgg19': _import_vgg19}
+_NETWORKS = {
+  'inception': _import_inception,
+  'lpips': _import_lpips,
+  'vgg19': _import_vgg19,
+}
 
 
 def read(path: str) -> dict[str, Any]:
@@ -141,15 +176,19 @@ def read(path: str) -> dict[str, Any]:
   try:
     import torch  # heavy, and nothing else in the package needs it
   except ImportError as error:
-    raise errors.UserError("reading a PyTorch checkpoint needs PyTorch: pip install "
-                           "'maskgan-jax[convert]'") from error
-
+    raise errors.UserError(
+      "reading a PyTorch checkpoint needs PyTorch: pip install 'maskgan-jax[convert]'"
+    ) from error
 
   try:
     with warnings.catch_warnings():
-      warnings.simplefilter('ignore')  # of the pickle's protocol: it loads or it does not
+      warnings.simplefilter(
+        'ignore'
+      )  # of the pickle's protocol: it loads or it does not
       loaded = _plain(torch, torch.load(path, map_location='cpu', weights_only=True))
-  except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+  except (
+    Exception
+  ) as error:  # a damaged file shows as anything, from KeyError to RuntimeError
     if errors.out_of_memory(error):
       raise
     raise errors.UserError(_why_unreadable(path, error)) from error
@@ -178,13 +217,17 @@ def _why_unreadable(path: str, error: Exception) -> str:
   """Returns a message about a file that torch.load refused."""
   program = re.search(r'GLOBAL (\S+)', str(error))
   if program:
-    return (f'{path} is refused: it asks for {program[1]} to be loaded, and only tensors are, '
-            'because anything else could run a program')
+    return (
+      f'{path} is refused: it asks for {program[1]} to be loaded, and only tensors are, '
+      'because anything else could run a program'
+    )
   reason = _first_line(error)
   if 'Weights only load failed' in reason:
     reason = 'not what torch.save writes'
-  return (f'{path} is not a PyTorch checkpoint, or a damaged one '
-          f'({type(error).__name__}: {reason})')
+  return (
+    f'{path} is not a PyTorch checkpoint, or a damaged one '
+    f'({type(error).__name__}: {reason})'
+  )
 
 
 def _first_line(error: Exception) -> str:
@@ -201,8 +244,9 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
   try:
     import h5py  # nothing else in the package needs it
   except ImportError as error:
-    raise errors.UserError("reading an HDF5 file needs h5py: pip install "
-                           "'maskgan-jax[convert]'") from error
+    raise errors.UserError(
+      "reading an HDF5 file needs h5py: pip install 'maskgan-jax[convert]'"
+    ) from error
   result = {}
   size = os.path.getsize(path)
 
@@ -221,11 +265,15 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
   try:
     with h5py.File(path, 'r') as file:
       file.visititems(visit)
-  except Exception as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+  except (
+    Exception
+  ) as error:  # a damaged file shows as anything, from KeyError to RuntimeError
     if errors.out_of_memory(error):
       raise
-    raise errors.UserError(f'{path} is not an HDF5 file, or a damaged one ({type(error).__name__}: '
-                           f'{_first_line(error)})') from error
+    raise errors.UserError(
+      f'{path} is not an HDF5 file, or a damaged one ({type(error).__name__}: '
+      f'{_first_line(error)})'
+    ) from error
   return result
 
 

@@ -18,14 +18,16 @@ class Converted:
     step: iterations that it was trained for, 0 if the file does not say.
     notes: lines for the user.
   """
+
   config: ml_collections.ConfigDict
   model: dict[str, Any]
   step: int
   notes: list[str]
 
 
-def abstract(config: ml_collections.ConfigDict, where: str
-             ) -> tuple[methods.base.Method, dict[str, Any], dict[str, Any]]:
+def abstract(
+  config: ml_collections.ConfigDict, where: str
+) -> tuple[methods.base.Method, dict[str, Any], dict[str, Any]]:
   """Returns the method of `config`, and the shapes of its parameters and state.
 
   UserError, naming the files `where` the sizes are from, if they make no model.
@@ -33,6 +35,8 @@ def abstract(config: ml_collections.ConfigDict, where: str
   try:
     method = methods.make(config)
   except errors.UserError as error:
-    raise errors.UserError(f'the sizes of the tensors in {where} make no model: {error}') from error
+    raise errors.UserError(
+      f'the sizes of the tensors in {where} make no model: {error}'
+    ) from error
   model = methods.base.abstract_model(method, config)
   return method, model['params'], model['model_state']

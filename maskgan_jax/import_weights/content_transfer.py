@@ -22,9 +22,13 @@ from maskgan_jax.import_weights.tensors import Tensors
 FILES = ('checkpoint',)
 
 # Our group -> the names that its state dict has, and the Sequential inside.
-_NETWORKS = {'common_encoder': (('e1',), 'full'), 'separate_encoder': (('e2',), 'full'),
-             'decoder_a': (('d_a', 'decoder'), 'main'), 'decoder_b': (('d_b', 'mustacher'), 'main'),
-             'discriminator': (('disc',), 'classify')}
+_NETWORKS = {
+  'common_encoder': (('e1',), 'full'),
+  'separate_encoder': (('e2',), 'full'),
+  'decoder_a': (('d_a', 'decoder'), 'main'),
+  'decoder_b': (('d_b', 'mustacher'), 'main'),
+  'discriminator': (('disc',), 'classify'),
+}
 _IGNORED = ('ae_opt', 'disc_opt', 'iters')  # Adam's moments fit no other optimizer
 
 
@@ -39,18 +43,27 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
   config = _config(networks)
   method, params, state = abstract(config, path)
   stats = state['batch_stats']
-  pixels = config.image_size // 2 ** config.model.depth  # the code is so wide and high
-  params, stats = ({group: _group(tree, networks[group], pixels) if group in networks else None
-                    for group, tree in trees.items()} for trees in (params, stats))
+  pixels = config.image_size // 2**config.model.depth  # the code is so wide and high
+  params, stats = (
+    {
+      group: _group(tree, networks[group], pixels) if group in networks else None
+      for group, tree in trees.items()
+    }
+    for trees in (params, stats)
+  )
   for tensors in networks.values():
     tensors.finish(ignored=('.num_batches_tracked',))
   notes = []
   if 'discriminator' not in networks:
-    code = np.zeros((1, pixels, pixels, method.networks['common_encoder'].widths[-1]), np.float32)
+    code = np.zeros(
+      (1, pixels, pixels, method.networks['common_encoder'].widths[-1]), np.float32
+    )
     fresh = method.networks['discriminator'].init(jax.random.key(config.seed), code)
     params['discriminator'] = jax.device_get(fresh['params'])
-    notes.append(f'{path} has no discriminator (disc): it starts afresh, translation does not need '
-                 f'it; and the image size is taken to be {config.image_size}')
+    notes.append(
+      f'{path} has no discriminator (disc): it starts afresh, translation does not need '
+      f'it; and the image size is taken to be {config.image_size}'
+    )
   iterations = checkpoint.get('iters')
   step = iterations if isinstance(iterations, int) and iterations > 0 else 0
   model = {'params': params, 'model_state': {'batch_stats': stats}, 'ema_params': {}}
@@ -65,26 +78,40 @@ def _networks(path: str, checkpoint: Mapping[str, Any]) -> dict[str, Tensors]:
     if name in _IGNORED:
       continue
     if name not in group_of:
-      raise errors.UserError(f'{path} is not a content transfer checkpoint: it has an entry '
-                             f'{name!r}{errors.nearest(str(name), group_of)}')
+      raise errors.UserError(
+        f'{path} is not a content transfer checkpoint: it has an entry '
+        f'{name!r}{errors.nearest(str(name), group_of)}'
+      )
     group = group_of[name]
     prefix = _NETWORKS[group][1] + '.'
     if group in networks:
-      raise errors.UserError(f'{path} has both {" and ".join(_NETWORKS[group][0])}, two names of '
-                             'the same network')
-    if not isinstance(value, Mapping) or not all(isinstance(v, np.ndarray) for v in value.values()):
-      raise errors.UserError(f'{path}: {name} is not a state dict: a dict of tensors is expected')
+      raise errors.UserError(
+        f'{path} has both {" and ".join(_NETWORKS[group][0])}, two names of '
+        'the same network'
+      )
+    if not isinstance(value, Mapping) or not all(
+      isinstance(v, np.ndarray) for v in value.values()
+    ):
+      raise errors.UserError(
+        f'{path}: {name} is not a state dict: a dict of tensors is expected'
+      )
     for tensor in value:
       if not str(tensor).startswith(prefix):
-        raise errors.UserError(f'{path}: {name} has a tensor {tensor!r}; all are to start with '
-                               f'{prefix!r}')
-    arrays = {tensor[len(prefix):]: array for tensor, array in value.items()}
+        raise errors.UserError(
+          f'{path}: {name} has a tensor {tensor!r}; all are to start with {prefix!r}'
+        )
+    arrays = {tensor[len(prefix) :]: array for tensor, array in value.items()}
     networks[group] = Tensors(f'{path}: {name}.{prefix[:-1]}', arrays)
-  missing = [names for group, (names, _) in _NETWORKS.items()
-             if group not in networks and group != 'discriminator']
+  missing = [
+    names
+    for group, (names, _) in _NETWORKS.items()
+    if group not in networks and group != 'discriminator'
+  ]
   if missing:
-    raise errors.UserError(f'{path} is not a content transfer checkpoint: it has no '
-                           f'{" or ".join(missing[0])}')
+    raise errors.UserError(
+      f'{path} is not a content transfer checkpoint: it has no '
+      f'{" or ".join(missing[0])}'
+    )
   return networks
 
 
@@ -99,13 +126,19 @@ def _config(networks: Mapping[str, Tensors]) -> ml_collections.ConfigDict:
     discriminator = networks['discriminator']
     discriminator_width, features = discriminator.shape('0.weight', 2)
     pixels = math.isqrt(features // max(widths[-1], 1))
-    if not features or pixels ** 2 * widths[-1] != features:
-      raise errors.UserError(f'{discriminator.where}: 0.weight has {features} inputs, which is not '
-                             f"a square code of e1's {widths[-1]} channels")
+    if not features or pixels**2 * widths[-1] != features:
+      raise errors.UserError(
+        f'{discriminator.where}: 0.weight has {features} inputs, which is not '
+        f"a square code of e1's {widths[-1]} channels"
+      )
   config = run_config.default('content_transfer')
-  config.update(variant='official', image_size=pixels * 2 ** depth)
-  config.model.update(width=widths[0], depth=depth, separate_channels=separate_channels,
-                      discriminator_width=discriminator_width)
+  config.update(variant='official', image_size=pixels * 2**depth)
+  config.model.update(
+    width=widths[0],
+    depth=depth,
+    separate_channels=separate_channels,
+    discriminator_width=discriminator_width,
+  )
   return config
 
 
@@ -114,28 +147,47 @@ def _group(tree: Mapping[str, Any], tensors: Tensors, pixels: int) -> dict[str, 
   result = {}
   for layer, leaves in tree.items():
     kind, index = layer.split('_')
-    position = {'DownConv': 3, 'UpConv': 3, 'BatchNorm': 3, 'Linear': 2}[kind] * int(index)
+    position = {'DownConv': 3, 'UpConv': 3, 'BatchNorm': 3, 'Linear': 2}[kind] * int(
+      index
+    )
     position += kind == 'BatchNorm'
     if kind == 'Linear':
       leaves = leaves['Dense_0']
-    arrays = {leaf: _leaf(kind, leaf, shaped.shape, tensors, position, pixels)
-              for leaf, shaped in leaves.items()}
+    arrays = {
+      leaf: _leaf(kind, leaf, shaped.shape, tensors, position, pixels)
+      for leaf, shaped in leaves.items()
+    }
     result[layer] = {'Dense_0': arrays} if kind == 'Linear' else arrays
   return result
 
 
-def _leaf(kind: str, leaf: str, shape: tuple[int, ...], tensors: Tensors, position: int,
-          pixels: int) -> np.ndarray:
+def _leaf(
+  kind: str,
+  leaf: str,
+  shape: tuple[int, ...],
+  tensors: Tensors,
+  position: int,
+  pixels: int,
+) -> np.ndarray:
   """Returns one of our arrays from theirs, which is in PyTorch's layout."""
-  names = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean',
-           'var': 'running_var'}
+  names = {
+    'kernel': 'weight',
+    'scale': 'weight',
+    'bias': 'bias',
+    'mean': 'running_mean',
+    'var': 'running_var',
+  }
   name = f'{position}.{names[leaf]}'
   if leaf != 'kernel':
     return tensors.take(name, shape)
   if kind == 'Linear':
     array = tensors.take(name, shape[::-1])
     if position == 0:  # their codes are flattened as (channel, row, column)
-      array = array.reshape(shape[1], -1, pixels, pixels).transpose(0, 2, 3, 1).reshape(array.shape)
+      array = (
+        array.reshape(shape[1], -1, pixels, pixels)
+        .transpose(0, 2, 3, 1)
+        .reshape(array.shape)
+      )
     return np.ascontiguousarray(array.T)
   # [out, in, row, column], or [in, out, row, column] if transposed, becomes [row, column, in, out].
   axes = (2, 3, 1, 0) if kind == 'DownConv' else (2, 3, 0, 1)

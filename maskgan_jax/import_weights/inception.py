@@ -14,8 +14,13 @@ FILES = ('weights',)
 PUBLISHED = 'pt_inception-2015-12-05-6726825d.pth'
 
 _SHA256 = ('6726825d',)  # beginnings, as in the file's name, of what is published
-_THEIRS = {'kernel': 'conv.weight', 'scale': 'bn.weight', 'bias': 'bn.bias',
-           'mean': 'bn.running_mean', 'variance': 'bn.running_var'}
+_THEIRS = {
+  'kernel': 'conv.weight',
+  'scale': 'bn.weight',
+  'bias': 'bn.bias',
+  'mean': 'bn.running_mean',
+  'variance': 'bn.running_var',
+}
 
 
 def convert(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,14 +30,19 @@ def convert(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
   """
   for name, value in arrays.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):
-      raise errors.UserError(f'{path} is not an Inception-v3: its entry {name!r} is not a '
-                             f'tensor; a plain state dict is expected, {PUBLISHED}')
+      raise errors.UserError(
+        f'{path} is not an Inception-v3: its entry {name!r} is not a '
+        f'tensor; a plain state dict is expected, {PUBLISHED}'
+      )
   _refuse_others(path, arrays)
   tensors = Tensors(path, arrays)
 
   def take_all(shapes, prefix):
     if 'kernel' in shapes:
-      return {leaf: _take(tensors, prefix + _THEIRS[leaf], shape) for leaf, shape in shapes.items()}
+      return {
+        leaf: _take(tensors, prefix + _THEIRS[leaf], shape)
+        for leaf, shape in shapes.items()
+      }
     return {name: take_all(inner, f'{prefix}{name}.') for name, inner in shapes.items()}
 
   shapes = inception.shapes()
@@ -40,8 +50,10 @@ def convert(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
   params = take_all(shapes, '')
   features, classes = head['kernel']
   kernel = tensors.take('fc.weight', (classes, features))
-  params['fc'] = {'kernel': np.ascontiguousarray(kernel.T),
-                  'bias': tensors.take('fc.bias', head['bias'])}
+  params['fc'] = {
+    'kernel': np.ascontiguousarray(kernel.T),
+    'bias': tensors.take('fc.bias', head['bias']),
+  }
   tensors.finish(ignored=('.bn.num_batches_tracked',))
   return params
 
@@ -71,9 +83,14 @@ def _refuse_others(path, arrays):
   """Raises UserError that names the network, if it is another well-known one."""
   head = arrays.get('fc.weight')
   if any(name.startswith('AuxLogits.') for name in arrays) or (
-      head is not None and head.shape == (1000, 2048)):
-    raise errors.UserError(f"{path} is torchvision's Inception-v3, whose distances are not FID; "
-                           f'{PUBLISHED} is needed')
+    head is not None and head.shape == (1000, 2048)
+  ):
+    raise errors.UserError(
+      f"{path} is torchvision's Inception-v3, whose distances are not FID; "
+      f'{PUBLISHED} is needed'
+    )
   if any(name.startswith('blocks.0.') for name in arrays):
-    raise errors.UserError(f"{path} was saved from pytorch-fid's InceptionV3 and lacks the logits; "
-                           f'{PUBLISHED}, which it was made from, is needed')
+    raise errors.UserError(
+      f"{path} was saved from pytorch-fid's InceptionV3 and lacks the logits; "
+      f'{PUBLISHED}, which it was made from, is needed'
+    )

@@ -22,11 +22,18 @@ FILES = ('generator', 'discriminator')
 
 _MARKS = {'generator': 'c_encoder.main.0.conv.weight', 'discriminator': 'conv2.weight'}
 _FOREGROUND, _BACKGROUND = 's_encoder.foreground.', 's_encoder.background.'
-_LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean',
-           'var': 'running_var'}
+_LEAVES = {
+  'kernel': 'weight',
+  'scale': 'weight',
+  'bias': 'bias',
+  'mean': 'running_mean',
+  'var': 'running_var',
+}
 # The authors' sets, by their sizes; another of four is Mustache, No_Beard, Male, Goatee.
-_ATTRIBUTES = {4: ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Smiling'),
-               2: ('Heavy_Makeup', 'Wearing_Lipstick')}
+_ATTRIBUTES = {
+  4: ('Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Smiling'),
+  2: ('Heavy_Makeup', 'Wearing_Lipstick'),
+}
 
 
 def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Converted:
@@ -35,31 +42,44 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
   All sizes are read off the shapes. UserError where a tensor is missing, unknown or of another
   shape than these say.
   """
-  generator, critic = (_state_dict(path, file, role)
-                       for path, file, role in zip(paths, files, FILES, strict=True))
+  generator, critic = (
+    _state_dict(path, file, role)
+    for path, file, role in zip(paths, files, FILES, strict=True)
+  )
   notes = []
   tied = _drop_tied_head(generator)
   if not tied:
-    notes.append(f'{paths[0]} has two different style heads, where the authors have one: '
-                 "config.model.style_heads is 'separate'")
+    notes.append(
+      f'{paths[0]} has two different style heads, where the authors have one: '
+      "config.model.style_heads is 'separate'"
+    )
   generator, critic = Tensors(paths[0], generator), Tensors(paths[1], critic)
   config = _config(generator, critic)
   if not tied:
     config.model.style_heads = 'separate'
-  notes.append('the files do not name their attributes; config.data.attributes is taken to be '
-               f'{",".join(config.data.attributes)}, which translation does not read')
+  notes.append(
+    'the files do not name their attributes; config.data.attributes is taken to be '
+    f'{",".join(config.data.attributes)}, which translation does not read'
+  )
   _, params, state = abstract(config, ' and '.join(paths))
   names = layer_names(config)
-  kernel = config.image_size // 2 ** config.model.critic_depth  # of conv2
+  kernel = config.image_size // 2**config.model.critic_depth  # of conv2
 
   def take(path, leaf):
     group, *layer = (key.key for key in path[:-1] if key.key != 'Dense_0')
     name = names['/'.join((group, *layer))]
     tensors = critic if group == 'critic' else generator
-    return _array(tensors, f'{name}.{_LEAVES[path[-1].key]}', leaf.shape,
-                  kernel if name == 'conv2' else 1)
-  params, stats = (jax.tree_util.tree_map_with_path(take, tree)
-                   for tree in (params, state['batch_stats']))
+    return _array(
+      tensors,
+      f'{name}.{_LEAVES[path[-1].key]}',
+      leaf.shape,
+      kernel if name == 'conv2' else 1,
+    )
+
+  params, stats = (
+    jax.tree_util.tree_map_with_path(take, tree)
+    for tree in (params, state['batch_stats'])
+  )
   generator.finish(ignored=('.num_batches_tracked', '.running_mean', '.running_var'))
   critic.finish()
   model = {'params': params, 'model_state': {'batch_stats': stats}, 'ema_params': {}}
@@ -85,14 +105,18 @@ def _state_dict(path: str, file: Mapping[str, Any], role: str) -> dict[str, np.n
   """Returns the state dict without the prefix that torch's DataParallel puts before every name."""
   for name, value in file.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):
-      raise errors.UserError(f'{path} is not a LOMIT {role}: its entry {name!r} is not a '
-                             'tensor; a plain state dict is expected')
+      raise errors.UserError(
+        f'{path} is not a LOMIT {role}: its entry {name!r} is not a '
+        'tensor; a plain state dict is expected'
+      )
   if file and all(name.startswith('module.') for name in file):
     file = {name.removeprefix('module.'): value for name, value in file.items()}
   for other, mark in _MARKS.items():
     if other != role and mark in file:
-      raise errors.UserError(f'{path} is the {other}, but is given as the {role}; the order of the '
-                             f'files is {", ".join(FILES)}')
+      raise errors.UserError(
+        f'{path} is the {other}, but is given as the {role}; the order of the '
+        f'files is {", ".join(FILES)}'
+      )
   if _MARKS[role] not in file:
     raise errors.UserError(f'{path} is not a LOMIT {role}: it has no {_MARKS[role]}')
   return dict(file)
@@ -100,27 +124,41 @@ def _state_dict(path: str, file: Mapping[str, Any], role: str) -> dict[str, np.n
 
 def _config(generator: Tensors, critic: Tensors) -> ml_collections.ConfigDict:
   """Returns the official config, at the sizes of these tensors and with the authors' data."""
+
   def count(tensors, axes, pattern):
     return sum(bool(re.fullmatch(pattern, name)) for name in tensors.names(axes))
 
   depth = count(critic, 4, r'main\.\d+\.conv\.weight')
   attributes, _, *kernel = critic.shape('conv2.weight', 4)
   if kernel[0] != kernel[1]:
-    raise errors.UserError(f'{critic.where}: conv2.weight is a kernel of {kernel[0]}x{kernel[1]}; '
-                           'images are square')
+    raise errors.UserError(
+      f'{critic.where}: conv2.weight is a kernel of {kernel[0]}x{kernel[1]}; '
+      'images are square'
+    )
   config = run_config.default('lomit')
-  config.update(variant='official', image_size=kernel[0] * 2 ** depth, batch_size=8,
-                num_steps=200_000)
+  config.update(
+    variant='official', image_size=kernel[0] * 2**depth, batch_size=8, num_steps=200_000
+  )
   config.model.update(
-      width=generator.shape('c_encoder.main.0.conv.weight', 4)[0],
-      blocks=count(generator, 4, r'c_encoder\.main\.\d+\.main\.0\.conv\.weight'),
-      style_size=generator.shape(f'{_FOREGROUND}3.weight', 4)[0],
-      mlp=generator.shape('decoder.f_mlp.main.0.fc.weight', 2)[0],
-      mask_depth=count(generator, 1, r'mask\.main\.\d+\.norm\.weight'),
-      critic_width=critic.shape('main.0.conv.weight', 4)[0], critic_depth=depth)
+    width=generator.shape('c_encoder.main.0.conv.weight', 4)[0],
+    blocks=count(generator, 4, r'c_encoder\.main\.\d+\.main\.0\.conv\.weight'),
+    style_size=generator.shape(f'{_FOREGROUND}3.weight', 4)[0],
+    mlp=generator.shape('decoder.f_mlp.main.0.fc.weight', 2)[0],
+    mask_depth=count(generator, 1, r'mask\.main\.\d+\.norm\.weight'),
+    critic_width=critic.shape('main.0.conv.weight', 4)[0],
+    critic_depth=depth,
+  )
   config.data.update(
-      source='celeba', path='data/celeba', crop='center:178', test_rows=1_999, a='', b='',
-      attributes=_ATTRIBUTES.get(attributes, tuple(f'attribute_{i}' for i in range(attributes))))
+    source='celeba',
+    path='data/celeba',
+    crop='center:178',
+    test_rows=1_999,
+    a='',
+    b='',
+    attributes=_ATTRIBUTES.get(
+      attributes, tuple(f'attribute_{i}' for i in range(attributes))
+    ),
+  )
   if attributes == 4:  # the authors leave out who has none of the three
     config.data.update(dict.fromkeys('ab', 'Black_Hair | Blond_Hair | Brown_Hair'))
   return config
@@ -135,33 +173,52 @@ def layer_names(config: ml_collections.ConfigDict) -> dict[str, str]:
     names[f'content_encoder/InstanceNorm_{i}'] = f'c_encoder.main.{i}.norm'
     names[f'style_encoder/{layer}'] = f's_encoder.shared.{i}.conv'
   separate = model.style_heads == 'separate'
-  heads = {'foreground': _FOREGROUND, 'background': _BACKGROUND} if separate else {
-      'head': _FOREGROUND}
+  heads = (
+    {'foreground': _FOREGROUND, 'background': _BACKGROUND}
+    if separate
+    else {'head': _FOREGROUND}
+  )
   for head, prefix in heads.items():
-    names.update({f'style_encoder/{head}/DownConv_{i}': f'{prefix}{i}.conv' for i in range(2)})
+    names.update(
+      {f'style_encoder/{head}/DownConv_{i}': f'{prefix}{i}.conv' for i in range(2)}
+    )
     names[f'style_encoder/{head}/Linear_0'] = f'{prefix}3'
   for i in range(model.blocks):
-    for group, norm, theirs in (('content_encoder', 'InstanceNorm', f'c_encoder.main.{3 + i}'),
-                                ('decoder', 'LayerNorm', f'decoder.main.{i}')):
+    for group, norm, theirs in (
+      ('content_encoder', 'InstanceNorm', f'c_encoder.main.{3 + i}'),
+      ('decoder', 'LayerNorm', f'decoder.main.{i}'),
+    ):
       for j in range(2):
         names[f'{group}/Residual_{i}/Conv_{j}'] = f'{theirs}.main.{j}.conv'
         names[f'{group}/Residual_{i}/{norm}_{j}'] = f'{theirs}.main.{j}.norm'
   for i in range(2):
-    convolution = f'decoder.main.{model.blocks + 1 + 2 * i}'  # an upsampling is before each
+    convolution = (
+      f'decoder.main.{model.blocks + 1 + 2 * i}'  # an upsampling is before each
+    )
     names[f'decoder/UpsampledConv_{i}'] = f'{convolution}.conv'
     names[f'decoder/LayerNorm_{i}'] = f'{convolution}.norm'
     names[f'gate/Linear_{i}'] = f'mask.co_attn.main.{i}.fc'
   names['decoder/Conv_0'] = f'decoder.main.{model.blocks + 4}.conv'
   for i in range(3):
     for head in ('foreground', 'background'):
-      names[f'decoder/HighwayAdaIN_0/{head}/Linear_{i}'] = f'decoder.{head[0]}_mlp.main.{i}.fc'
-  names.update({f'mask/Conv_{i}': f'mask.main.{i}.conv' for i in range(model.mask_depth + 1)})
-  names.update({f'mask/BatchNorm_{i}': f'mask.main.{i}.norm' for i in range(model.mask_depth)})
-  names.update({f'critic/DownConv_{i}': f'main.{i}.conv' for i in range(model.critic_depth)})
+      names[f'decoder/HighwayAdaIN_0/{head}/Linear_{i}'] = (
+        f'decoder.{head[0]}_mlp.main.{i}.fc'
+      )
+  names.update(
+    {f'mask/Conv_{i}': f'mask.main.{i}.conv' for i in range(model.mask_depth + 1)}
+  )
+  names.update(
+    {f'mask/BatchNorm_{i}': f'mask.main.{i}.norm' for i in range(model.mask_depth)}
+  )
+  names.update(
+    {f'critic/DownConv_{i}': f'main.{i}.conv' for i in range(model.critic_depth)}
+  )
   return {**names, 'critic/scores': 'conv1.conv', 'critic/classes': 'conv2'}
 
 
-def _array(tensors: Tensors, name: str, shape: tuple[int, ...], size: int) -> np.ndarray:
+def _array(
+  tensors: Tensors, name: str, shape: tuple[int, ...], size: int
+) -> np.ndarray:
   """Returns one of our arrays from theirs, which is in PyTorch's layout.
 
   `size` is the side of a convolution's kernel that is a Linear layer here.
@@ -171,8 +228,10 @@ def _array(tensors: Tensors, name: str, shape: tuple[int, ...], size: int) -> np
   if name.endswith('.fc.weight'):
     return np.ascontiguousarray(tensors.take(name, shape[::-1]).T)
   if len(shape) == 2:  # ours sees the map flattened as (row, column, channel)
-    theirs = (shape[1], shape[0] // size ** 2, size, size)
+    theirs = (shape[1], shape[0] // size**2, size, size)
   else:
     theirs = (*shape[:1:-1], *shape[:2])
   # [out, in, row, column] becomes [row, column, in, out].
-  return np.ascontiguousarray(tensors.take(name, theirs).transpose(2, 3, 1, 0).reshape(shape))
+  return np.ascontiguousarray(
+    tensors.take(name, theirs).transpose(2, 3, 1, 0).reshape(shape)
+  )

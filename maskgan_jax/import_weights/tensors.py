@@ -28,7 +28,9 @@ class Tensors:
     """Returns the shape of the tensor `name`, which must have this number of axes; leaves it."""
     shape = self._look(name).shape
     if len(shape) != axes:
-      raise errors.UserError(f'{self.where}: {name} has shape {list(shape)}, expected {axes} axes')
+      raise errors.UserError(
+        f'{self.where}: {name} has shape {list(shape)}, expected {axes} axes'
+      )
     return shape
 
   def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -37,10 +39,13 @@ class Tensors:
     if name in self._taken:
       raise ValueError(f'{self.where}: {name} is used twice')
     if array.shape != tuple(shape):
-      raise errors.UserError(f'{self.where}: {name} has shape {list(array.shape)}, expected '
-                             f'{list(shape)}')
+      raise errors.UserError(
+        f'{self.where}: {name} has shape {list(array.shape)}, expected {list(shape)}'
+      )
     if array.dtype.kind != 'f':
-      raise errors.UserError(f'{self.where}: {name} is of type {array.dtype}, expected floats')
+      raise errors.UserError(
+        f'{self.where}: {name} is of type {array.dtype}, expected floats'
+      )
     array = array.astype(np.float32)
     if not np.isfinite(array).all():
       raise errors.UserError(f'{self.where}: {name} has values that are not finite')
@@ -49,15 +54,21 @@ class Tensors:
 
   def finish(self, ignored: tuple[str, ...] = ()) -> None:
     """Raises UserError if a tensor was not taken, unless its name ends with one of `ignored`."""
-    left = [name for name in self._arrays
-            if name not in self._taken and not name.endswith(ignored)]
+    left = [
+      name
+      for name in self._arrays
+      if name not in self._taken and not name.endswith(ignored)
+    ]
     if left:
       more = f' and {len(left) - 1} more' if len(left) > 1 else ''
-      raise errors.UserError(f'{self.where}: {left[0]}{more}: nothing of that name in this '
-                             'architecture')
+      raise errors.UserError(
+        f'{self.where}: {left[0]}{more}: nothing of that name in this architecture'
+      )
 
   def _look(self, name: str) -> np.ndarray:
     if name not in self._arrays:
-      raise errors.UserError(f'{self.where} has no {name}'
-                             f'{errors.nearest(name, set(self._arrays) - self._taken)}')
+      raise errors.UserError(
+        f'{self.where} has no {name}'
+        f'{errors.nearest(name, set(self._arrays) - self._taken)}'
+      )
     return self._arrays[name]

@@ -20,13 +20,22 @@ from maskgan_jax.pretrained_networks import vgg19
 FILES = ('weights',)
 
 _COUNTS = (2, 2, 4, 4, 4)  # convolutions of each block
-_OTHERS = {'VGG-11': (1, 1, 2, 2, 2), 'VGG-13': (2, 2, 2, 2, 2), 'VGG-16': (2, 2, 3, 3, 3)}
+_OTHERS = {
+  'VGG-11': (1, 1, 2, 2, 2),
+  'VGG-13': (2, 2, 2, 2, 2),
+  'VGG-16': (2, 2, 3, 3, 3),
+}
 _INPUTS = {  # mean and scale of RGB in [0, 1]
-    'torchvision': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    'Keras': ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)}
+  'torchvision': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+  'Keras': ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3),
+}
 # Of the published files, which were trained on ImageNet: the beginning of SHA-256, as in
 # torchvision's file names, or MD5, as Keras has it.
-_PUBLISHED = ('dcbb9e9d', 'cbe5617147190e668d6c5d5026f83318', '253f8cb515780f3b799900260a226db6')
+_PUBLISHED = (
+  'dcbb9e9d',
+  'cbe5617147190e668d6c5d5026f83318',
+  '253f8cb515780f3b799900260a226db6',
+)
 # Caffe's network under torchvision's names (github.com/jcjohnson/pytorch-vgg). Only its checksum
 # shows that it takes other pictures.
 _CAFFE = ('d01eb7cb',)
@@ -44,31 +53,41 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   """
   for name, value in arrays.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):
-      raise errors.UserError(f'{path} is not a VGG-19: its entry {name!r} is not a tensor; a '
-                             'plain state dict is expected')
+      raise errors.UserError(
+        f'{path} is not a VGG-19: its entry {name!r} is not a tensor; a '
+        'plain state dict is expected'
+      )
   if any(name.startswith('features.') for name in arrays):
     layout, leaf = 'torchvision', 'weight'
-    arrays = {name: x for name, x in arrays.items() if not name.startswith('classifier.')}
+    arrays = {
+      name: x for name, x in arrays.items() if not name.startswith('classifier.')
+    }
   else:
     layout, leaf, arrays = 'Keras', 'kernel', _keras_names(path, arrays)
   names = _layers(_COUNTS, layout)
   _refuse_others(path, arrays, layout)
   used = dict(zip(vgg19.channels(), names, strict=False))
   unused = tuple(f'{name}.' for name in names if name not in used.values())
-  tensors = Tensors(path, {name: x for name, x in arrays.items() if not name.startswith(unused)})
+  tensors = Tensors(
+    path, {name: x for name, x in arrays.items() if not name.startswith(unused)}
+  )
   first = tensors.shape(f'{names[0]}.{leaf}', 4)
   width = first[3] if layout == 'Keras' else first[0]
   if layout == 'Keras' and first[:3] != (3, 3, 3):
-    raise errors.UserError(f"{path}: {names[0]}'s kernel has shape {list(first)}, expected [3, 3, "
-                           "3, 64]; a file of TensorFlow's layout (tf_kernels) is needed")
+    raise errors.UserError(
+      f"{path}: {names[0]}'s kernel has shape {list(first)}, expected [3, 3, "
+      "3, 64]; a file of TensorFlow's layout (tf_kernels) is needed"
+    )
   mean, scale = (np.asarray(values, np.float32) for values in _INPUTS[layout])
   params = {'input_mean': mean, 'input_scale': scale}
   for ours, (inputs, features) in vgg19.channels(width).items():
     kernel = _kernel(tensors, f'{used[ours]}.{leaf}', inputs, features)
     if layout == 'Keras' and ours == 'conv1_1':
       kernel = kernel[:, :, ::-1]  # BGR
-    params[ours] = {'kernel': np.ascontiguousarray(kernel),
-                    'bias': tensors.take(f'{used[ours]}.bias', (features,))}
+    params[ours] = {
+      'kernel': np.ascontiguousarray(kernel),
+      'bias': tensors.take(f'{used[ours]}.bias', (features,)),
+    }
   tensors.finish()
   return params, layout
 
@@ -89,12 +108,16 @@ def checksums(path: str) -> dict[str, str]:
     with open(path, 'rb') as file:
       sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
       file.seek(0)
-      md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+      md5 = hashlib.file_digest(
+        file, lambda: hashlib.md5(usedforsecurity=False)
+      ).hexdigest()
   except OSError as error:
     raise errors.UserError(f'cannot read {path}: {error.strerror or error}') from error
   if sha256.startswith(_CAFFE):
-    raise errors.UserError(f"{path} is Caffe's VGG-19 under torchvision's names, for BGR in [0, "
-                           "255]; import the same weights from Keras's vgg19 file instead")
+    raise errors.UserError(
+      f"{path} is Caffe's VGG-19 under torchvision's names, for BGR in [0, "
+      "255]; import the same weights from Keras's vgg19 file instead"
+    )
   published = sha256.startswith(_PUBLISHED) or md5.startswith(_PUBLISHED)
   return {'sha256': sha256, 'published': 'ImageNet' if published else ''}
 
@@ -102,11 +125,16 @@ def checksums(path: str) -> dict[str, str]:
 def _layers(counts: Sequence[int], layout: str) -> list[str]:
   """Returns PyTorch's layer names for a VGG with these numbers of convolutions by block."""
   if layout == 'Keras':
-    return [f'block{block}_conv{i}' for block, count in enumerate(counts, 1)
-            for i in range(1, count + 1)]
+    return [
+      f'block{block}_conv{i}'
+      for block, count in enumerate(counts, 1)
+      for i in range(1, count + 1)
+    ]
   names, position = [], 0
   for count in counts:
-    names += [f'features.{position + 2 * i}' for i in range(count)]  # a ReLU follows each
+    names += [
+      f'features.{position + 2 * i}' for i in range(count)
+    ]  # a ReLU follows each
     position += 2 * count + 1  # and a pool the block
   return names
 
@@ -114,13 +142,16 @@ def _layers(counts: Sequence[int], layout: str) -> list[str]:
 def _refuse_others(path: str, arrays: Mapping[str, np.ndarray], layout: str) -> None:
   """Raises UserError that names the VGG, if it is another one."""
   if any(name.endswith(('.running_mean', '.running_var')) for name in arrays):
-    raise errors.UserError(f'{path} is a VGG with batch normalisation (vgg19_bn?); VGG-19 without '
-                           'it is needed')
+    raise errors.UserError(
+      f'{path} is a VGG with batch normalisation (vgg19_bn?); VGG-19 without '
+      'it is needed'
+    )
   layers = {name.rpartition('.')[0] for name, x in arrays.items() if x.ndim == 4}
   for other, counts in _OTHERS.items():
     if layers == set(_layers(counts, layout)):
-      raise errors.UserError(f'{path} is a {other}, by the convolutions that it has; VGG-19 is '
-                             'needed')
+      raise errors.UserError(
+        f'{path} is a {other}, by the convolutions that it has; VGG-19 is needed'
+      )
 
 
 def _keras_names(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -129,21 +160,33 @@ def _keras_names(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.nd
   Keras 1: block1_conv1/block1_conv1_W_1:0; 2: block1_conv1/block1_conv1/kernel:0, without ':0' in
   3, and below model_weights/ in a whole model; 3's .weights.h5: block1_conv1/0, by `read_hdf5`.
   """
-  leaves = {'W': 'kernel', 'kernel': 'kernel', '0': 'kernel', 'b': 'bias', 'bias': 'bias',
-            '1': 'bias'}
+  leaves = {
+    'W': 'kernel',
+    'kernel': 'kernel',
+    '0': 'kernel',
+    'b': 'bias',
+    'bias': 'bias',
+    '1': 'bias',
+  }
   result = {}
   for name, array in arrays.items():
     folders, _, last = name.rpartition('/')
     parts = folders.split('/')
     if {'fc1', 'fc2', 'predictions'} & set(parts) or parts[0] == 'optimizer_weights':
       continue
-    layer = next((part for part in parts if re.fullmatch(r'block\d_conv\d', part)), None)
+    layer = next(
+      (part for part in parts if re.fullmatch(r'block\d_conv\d', part)), None
+    )
     leaf = re.fullmatch(rf'(?:{layer}_)?(W|b|kernel|bias|0|1)(?:_\d+)?(?::0)?', last)
     if not layer or not leaf:
-      raise errors.UserError(f'{path} is not a VGG-19 of torchvision or Keras: it has a tensor '
-                             f'{name!r}, which is neither features.N.weight nor of a block1_conv1')
+      raise errors.UserError(
+        f'{path} is not a VGG-19 of torchvision or Keras: it has a tensor '
+        f'{name!r}, which is neither features.N.weight nor of a block1_conv1'
+      )
     full = f'{layer}.{leaves[leaf[1]]}'
     if full in result:
-      raise errors.UserError(f'{path} has two tensors for {full}, {name!r} is the second')
+      raise errors.UserError(
+        f'{path} has two tensors for {full}, {name!r} is the second'
+      )
     result[full] = array
   return result

@@ -28,8 +28,9 @@ def least_squares(scores: jax.Array, target: float) -> jax.Array:
   return jnp.square(scores.astype(jnp.float32) - target).mean()
 
 
-def gradient_penalty(critic: Critic, real: jax.Array, fake: jax.Array,
-                     alpha: jax.Array) -> jax.Array:
+def gradient_penalty(
+  critic: Critic, real: jax.Array, fake: jax.Array, alpha: jax.Array
+) -> jax.Array:
   """Computes WGAN-GP's penalty between real and generated images (Gulrajani et al. 2017, eq. 3).
 
   Args:
@@ -47,6 +48,7 @@ def gradient_penalty(critic: Critic, real: jax.Array, fake: jax.Array,
 
 def unit_slope(critic: Critic, images: jax.Array) -> jax.Array:
   """Computes the mean over images x of (||d critic(x) / dx||_2 - 1)^2."""
+
   def score(image):
     return critic(image[None]).astype(jnp.float32).sum()
 
@@ -67,7 +69,9 @@ def zero_slope(critic: Critic, images: jax.Array) -> jax.Array:
       may depend on that example only.
     images: real ones.
   """
+
   def total(x):
     return critic(x).astype(jnp.float32).sum()
+
   gradients = jax.grad(total)(images.astype(jnp.float32))
   return jnp.square(gradients).sum(range(1, gradients.ndim)).mean()

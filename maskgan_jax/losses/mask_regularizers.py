@@ -61,7 +61,9 @@ def _absolute(x):
 def _flat(mask, content):
   """Returns the mask as float32 [N], and the content as [N, C] without gradient."""
   mask, content = jnp.asarray(mask, jnp.float32), jnp.asarray(content)
-  return mask.reshape(-1), lax.stop_gradient(content.reshape(mask.size, content.shape[-1]))
+  return mask.reshape(-1), lax.stop_gradient(
+    content.reshape(mask.size, content.shape[-1])
+  )
 
 
 def _inverse_norm(content):
@@ -81,11 +83,16 @@ def _gradient(mask, content):
 
   def add(block):
     rows, scale, values, previous_high, next_low = block
-    weight = jnp.stack([jnp.ones_like(values), values < next_low, values > previous_high])
+    weight = jnp.stack(
+      [jnp.ones_like(values), values < next_low, values > previous_high]
+    )
     return jnp.matmul(weight, _unit(content, rows, scale), precision=_EXACT)
 
   # Sums of each block, and from them of all blocks before and after it.
-  previous_high, next_low = jnp.append(-jnp.inf, high[:-1]), jnp.append(low[1:], jnp.inf)
+  previous_high, next_low = (
+    jnp.append(-jnp.inf, high[:-1]),
+    jnp.append(low[1:], jnp.inf),
+  )
   blocks = _over_blocks(add, (rows, scale, values, previous_high, next_low))
   sums, smaller, larger = jnp.moveaxis(blocks, 1, 0)
   before = _sums_before(sums, smaller, low)
@@ -99,14 +106,15 @@ def _gradient(mask, content):
     sign = jnp.sign(values[:, None] - values[None, :])
     inside = (sign * jnp.matmul(c, c.T, precision=_EXACT)).sum(-1)
     less, less_low, more, more_high = jnp.matmul(
-        jnp.concatenate([before, after]), c.T, precision=_EXACT)
+      jnp.concatenate([before, after]), c.T, precision=_EXACT
+    )
     less = jnp.where(values == values[0], less_low, less)
     more = jnp.where(values == values[-1], more_high, more)
     return 2 * (inside + less - more)
 
   before, after = jnp.moveaxis(before, 0, 1), jnp.moveaxis(after, 0, 1)
   gradient = _over_blocks(differentiate, (rows, scale, values, before, after))
-  return lax.sort((order, gradient.reshape(-1)[:mask.size]), num_keys=1)[1]
+  return lax.sort((order, gradient.reshape(-1)[: mask.size]), num_keys=1)[1]
 
 
 def _sorted_blocks(mask, content):
@@ -145,6 +153,7 @@ def _sums_before(sums, different, edges):
   Returns:
     The sums of all pixels before a block, and of those that differ from the value of its edge.
   """
+
   def shift(x):
     return jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]])
 

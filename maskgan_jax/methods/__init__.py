@@ -16,8 +16,10 @@ def names() -> list[str]:
 def module(name: str):
   """Returns the module of method `name`; raises UserError, which lists the methods."""
   if name not in names():
-    raise errors.UserError(f'unknown method {name!r}{errors.nearest(name, names())}; '
-                           f'methods: {", ".join(names())}')
+    raise errors.UserError(
+      f'unknown method {name!r}{errors.nearest(name, names())}; '
+      f'methods: {", ".join(names())}'
+    )
   return importlib.import_module(f'maskgan_jax.methods.{name}')
 
 
@@ -28,7 +30,9 @@ def make(config) -> base.Method:
   for part in ('model', 'weights', 'optimizers'):
     missing = set(defaults[part]) - set(config[part])
     if missing:
-      raise errors.UserError(f'config.method is {config.method!r}, but config.{part} has no '
-                             f'{min(missing)!r}: the config is for another method; start from a '
-                             f'config file of {config.method}')
+      raise errors.UserError(
+        f'config.method is {config.method!r}, but config.{part} has no '
+        f'{min(missing)!r}: the config is for another method; start from a '
+        f'config file of {config.method}'
+      )
   return chosen.make(config)

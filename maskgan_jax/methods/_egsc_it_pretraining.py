@@ -16,7 +16,12 @@ from maskgan_jax.methods import base
 from maskgan_jax.networks import replicas
 from maskgan_jax.networks.streams import deinterleave, interleave
 
-_PARTS = ('features', 'pretrain_shared_encoder', 'pretrain_shared_generator', 'pretrain_generator')
+_PARTS = (
+  'features',
+  'pretrain_shared_encoder',
+  'pretrain_shared_generator',
+  'pretrain_generator',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +34,15 @@ class FirstStage:
     kl: mean_kl or noisy_kl.
     gan: cross_entropy or least_squares.
   """
+
   apply: Callable[..., jax.Array]
   weights: Mapping[str, float]
   kl: Callable[..., jax.Array]
   gan: Callable[..., jax.Array]
 
-  def players(self, until: int, *, labels: bool, features: bool) -> tuple[base.Player, ...]:
+  def players(
+    self, until: int, *, labels: bool, features: bool
+  ) -> tuple[base.Player, ...]:
     """Returns those who play before step `until`.
 
     Args:
@@ -45,16 +53,21 @@ class FirstStage:
     result = []
     if labels:
       result.append(
-          base.Player('perceptual', ('perceptual',), self.perceptual_loss, end=until))
+        base.Player('perceptual', ('perceptual',), self.perceptual_loss, end=until)
+      )
     if features:
       discriminators = ('pretrain_discriminator_a', 'pretrain_discriminator_b')
       generators = []
       for part in _PARTS:
         generators += [f'{part}_a', f'{part}_b']
       result += [
-          base.Player('pretrain_discriminator', discriminators, self.discriminator_loss,
-                      end=until),
-          base.Player('pretrain_generator', tuple(generators), self.generator_loss, end=until)]
+        base.Player(
+          'pretrain_discriminator', discriminators, self.discriminator_loss, end=until
+        ),
+        base.Player(
+          'pretrain_generator', tuple(generators), self.generator_loss, end=until
+        ),
+      ]
     return tuple(result)
 
   def perceptual_loss(self, params, model_state, batch, rng):
@@ -77,7 +90,8 @@ class FirstStage:
     for domain, key in _domains(rng):
       fakes[domain] = self._reconstruct(domain, params, batch[domain], key)[-1]
     losses = discriminate(
-        self.apply, self.gan, 'pretrain_discriminator', params, batch, fakes)
+      self.apply, self.gan, 'pretrain_discriminator', params, batch, fakes
+    )
     return self.weights['adversarial'] * sum(losses.values()), (losses, model_state)
 
   def generator_loss(self, params, model_state, batch, rng):
@@ -103,11 +117,16 @@ class FirstStage:
 
 def noise(rng: jax.Array, like: jax.Array) -> jax.Array:
   """Returns a draw of N(0, 1) for every number of a latent."""
-  drawn = replicas.draw(lambda n: jax.random.normal(rng, (n, *like.shape[1:])), len(like))
+  drawn = replicas.draw(
+    lambda n: jax.random.normal(rng, (n, *like.shape[1:])), len(like)
+  )
   return drawn.astype(like.dtype)
 
 
-least_squares, cross_entropy = adversarial.least_squares, adversarial.binary_cross_entropy
+least_squares, cross_entropy = (
+  adversarial.least_squares,
+  adversarial.binary_cross_entropy,
+)
 
 
 def mean_kl(mean: jax.Array, noisy: jax.Array) -> jax.Array:
@@ -121,9 +140,14 @@ def noisy_kl(mean: jax.Array, noisy: jax.Array) -> jax.Array:
   return mean_kl(noisy, mean)
 
 
-def discriminate(apply: Callable[..., jax.Array], gan: Callable[..., jax.Array], name: str,
-                 params: base.Params, batch: base.Batch, fakes: Mapping[str, jax.Array]
-                 ) -> dict[str, Any]:
+def discriminate(
+  apply: Callable[..., jax.Array],
+  gan: Callable[..., jax.Array],
+  name: str,
+  params: base.Params,
+  batch: base.Batch,
+  fakes: Mapping[str, jax.Array],
+) -> dict[str, Any]:
   """Returns what D gets wrong about images (1) and fakes (0), summed over the domains.
 
   Of least squares that is half the loss (UNIT's cross entropy is whole).

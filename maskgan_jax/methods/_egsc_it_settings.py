@@ -8,60 +8,70 @@ from maskgan_jax.methods import base
 
 # What the 'tuned' variant adds, off in the others; docs/tuned.md has what was measured.
 _AS_PUBLISHED = dict(
-    # Weight of the differences between the colours' means and deviations over the pixels of a
-    # translation and of its exemplar. L_s compares features of length 1 (`unit_length`),
-    # so it tells which features occur together, not how strong they are: a digit's colour, on an
-    # eighth of the pixels, hardly changes it.
-    color_moments=0.0,
+  # Weight of the differences between the colours' means and deviations over the pixels of a
+  # translation and of its exemplar. L_s compares features of length 1 (`unit_length`),
+  # so it tells which features occur together, not how strong they are: a digit's colour, on an
+  # eighth of the pixels, hardly changes it.
+  color_moments=0.0,
 )
 VARIANTS = {
-    'paper': dict(
-        adain_roles='written',  # gamma = delta(f), beta = mu(f), eq. 1; the code's are 'swapped'
-        adain_spread='variance',  # delta, as the text below eq. 2 says; AdaIN's own: 'deviation'
-        # VAEs, GANs and cycles are "identical to the ones used in" UNIT, says section 3.3.
-        gan='cross_entropy',  # the code's is 'least_squares'
-        residual_norm='instance',  # the code's default too, but the scripts' is 'none'
-        kl='mean',  # of the latent before the noise; the code's (and UNIT's code's): 'noisy'
-        inference_noise=False,  # whether the noise stays on when a trained model translates
-        discriminator_twice=False,  # LeakyReLU before and after each normalisation
-        discriminator_bounded=False,  # LeakyReLU on the scores
-        **_AS_PUBLISHED,
-    ),
-    'official': dict(
-        adain_roles='swapped',
-        adain_spread='variance',
-        gan='least_squares',
-        residual_norm='none',
-        kl='noisy',
-        inference_noise=True,
-        discriminator_twice=True,
-        discriminator_bounded=True,
-        **_AS_PUBLISHED,
-    ),
-    'tuned': dict(
-        adain_roles='written',
-        adain_spread='deviation',
-        gan='least_squares',
-        residual_norm='none',  # statistics of instances are the style, which these would level
-        kl='mean',
-        inference_noise=False,
-        discriminator_twice=False,
-        discriminator_bounded=False,
-        color_moments=20.0,
-    ),
+  'paper': dict(
+    adain_roles='written',  # gamma = delta(f), beta = mu(f), eq. 1; the code's are 'swapped'
+    adain_spread='variance',  # delta, as the text below eq. 2 says; AdaIN's own: 'deviation'
+    # VAEs, GANs and cycles are "identical to the ones used in" UNIT, says section 3.3.
+    gan='cross_entropy',  # the code's is 'least_squares'
+    residual_norm='instance',  # the code's default too, but the scripts' is 'none'
+    kl='mean',  # of the latent before the noise; the code's (and UNIT's code's): 'noisy'
+    inference_noise=False,  # whether the noise stays on when a trained model translates
+    discriminator_twice=False,  # LeakyReLU before and after each normalisation
+    discriminator_bounded=False,  # LeakyReLU on the scores
+    **_AS_PUBLISHED,
+  ),
+  'official': dict(
+    adain_roles='swapped',
+    adain_spread='variance',
+    gan='least_squares',
+    residual_norm='none',
+    kl='noisy',
+    inference_noise=True,
+    discriminator_twice=True,
+    discriminator_bounded=True,
+    **_AS_PUBLISHED,
+  ),
+  'tuned': dict(
+    adain_roles='written',
+    adain_spread='deviation',
+    gan='least_squares',
+    residual_norm='none',  # statistics of instances are the style, which these would level
+    kl='mean',
+    inference_noise=False,
+    discriminator_twice=False,
+    discriminator_bounded=False,
+    color_moments=20.0,
+  ),
 }
-_DECAYING = ('pretrain_discriminator', 'pretrain_generator', 'discriminator', 'generator')
+_DECAYING = (
+  'pretrain_discriminator',
+  'pretrain_generator',
+  'discriminator',
+  'generator',
+)
 _LEAST = {
-    'width': 1, 'downsamplings': 0, 'blocks': 1, 'discriminator_width': 1,
-    'discriminator_depth': 1, 'discriminator_every': 1, 'pretrain_steps': 0,
-    'perceptual_width': 1,
+  'width': 1,
+  'downsamplings': 0,
+  'blocks': 1,
+  'discriminator_width': 1,
+  'discriminator_depth': 1,
+  'discriminator_every': 1,
+  'pretrain_steps': 0,
+  'perceptual_width': 1,
 }
 _CHOICES = {
-    'adain_roles': ('written', 'swapped'),
-    'adain_spread': ('variance', 'deviation'),
-    'gan': ('cross_entropy', 'least_squares'),
-    'residual_norm': ('none', 'instance'),
-    'kl': ('mean', 'noisy'),
+  'adain_roles': ('written', 'swapped'),
+  'adain_spread': ('variance', 'deviation'),
+  'gan': ('cross_entropy', 'least_squares'),
+  'residual_norm': ('none', 'instance'),
+  'kl': ('mean', 'noisy'),
 }
 
 
@@ -71,31 +81,34 @@ def get_default() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.variant = 'official'
   config.model = dict(
-      width=64,  # channels at full resolution
-      downsamplings=2,  # stride-2 convolutions of an encoder; each doubles the channels
-      blocks=3,  # residual blocks in an encoder, and again in a generator
-      discriminator_width=64,
-      discriminator_depth=4,
-      discriminator_every=5,  # generator updates per discriminator update
-      feature_mask=True,  # False: Table 2's "w/o feature mask"
-      adain=True,  # False: Table 2's "w/o AdaIN"; weights.content = weights.style = 0: "w/o L_P"
-      mask_threshold=0.5,  # eta in section 3.1: the least that a mask lets through
-      adain_epsilon=1e-5,  # added to the content's variance; the code divides by 0 without
-      pretrain_steps=60_000,  # of F_A and F_B; 0: from the run that config.init_from names
-      # The perceptual network, of VGG-19's shape: 'labels', trained in the first stage on
-      # config.data.attributes or else on telling the domains apart; or the file that
-      # `import_weights vgg19` wrote, whose width is to be perceptual_width.
-      perceptual='labels',
-      perceptual_width=64,  # channels of its first layer; of VGG-19: 64
+    width=64,  # channels at full resolution
+    downsamplings=2,  # stride-2 convolutions of an encoder; each doubles the channels
+    blocks=3,  # residual blocks in an encoder, and again in a generator
+    discriminator_width=64,
+    discriminator_depth=4,
+    discriminator_every=5,  # generator updates per discriminator update
+    feature_mask=True,  # False: Table 2's "w/o feature mask"
+    adain=True,  # False: Table 2's "w/o AdaIN"; weights.content = weights.style = 0: "w/o L_P"
+    mask_threshold=0.5,  # eta in section 3.1: the least that a mask lets through
+    adain_epsilon=1e-5,  # added to the content's variance; the code divides by 0 without
+    pretrain_steps=60_000,  # of F_A and F_B; 0: from the run that config.init_from names
+    # The perceptual network, of VGG-19's shape: 'labels', trained in the first stage on
+    # config.data.attributes or else on telling the domains apart; or the file that
+    # `import_weights vgg19` wrote, whose width is to be perceptual_width.
+    perceptual='labels',
+    perceptual_width=64,  # channels of its first layer; of VGG-19: 64
   )
   # Switches between paper and official code; None follows config.variant (see VARIANTS).
   for name, value in VARIANTS['paper'].items():
     config.model[name] = config_dict.placeholder(type(value))
   config.weights = dict(
-      adversarial=10.0,
-      kl=0.1, reconstruction=100.0,  # of x_aa and x_bb
-      cycle_kl=0.1, cycle=100.0,  # of x_aba and x_bab
-      content=10.0, style=1e3,  # lambda_c and lambda_s in eq. 4
+    adversarial=10.0,
+    kl=0.1,
+    reconstruction=100.0,  # of x_aa and x_bb
+    cycle_kl=0.1,
+    cycle=100.0,  # of x_aba and x_bab
+    content=10.0,
+    style=1e3,  # lambda_c and lambda_s in eq. 4
   )
   config.optimizers = dict(perceptual=base.adam(learning_rate=3e-4))
   decay = dict(schedule='polynomial', schedule_power=0.9)
@@ -106,32 +119,46 @@ def get_default() -> ml_collections.ConfigDict:
 
 def shrink(config: ml_collections.ConfigDict) -> None:
   """Makes networks and stages as small as they go, for `:smoke`."""
-  config.model.update(width=4, downsamplings=min(config.model.downsamplings, 1), blocks=1,
-                      discriminator_width=4, discriminator_depth=2, discriminator_every=2,
-                      pretrain_steps=min(config.model.pretrain_steps, 1))
+  config.model.update(
+    width=4,
+    downsamplings=min(config.model.downsamplings, 1),
+    blocks=1,
+    discriminator_width=4,
+    discriminator_depth=2,
+    discriminator_every=2,
+    pretrain_steps=min(config.model.pretrain_steps, 1),
+  )
   if config.model.perceptual == 'labels':  # a file's network has its own width
     config.model.perceptual_width = 2
 
 
-def check(config: ml_collections.ConfigDict, switches: ml_collections.FrozenConfigDict) -> None:
+def check(
+  config: ml_collections.ConfigDict, switches: ml_collections.FrozenConfigDict
+) -> None:
   """Raises UserError for a name or number that cannot be, and for images that do not fit."""
-  model, factor = config.model, 2 ** config.model.downsamplings
+  model, factor = config.model, 2**config.model.downsamplings
   for name, choices in _CHOICES.items():
     base.one_of(f'model.{name}', switches[name], choices)
   base.one_of('compute_dtype', config.compute_dtype, ('float32', 'bfloat16'))
   for name, least in _LEAST.items():
     if model[name] < least:
-      raise errors.UserError(f'config.model.{name} is {model[name]}; it must be at least {least}')
+      raise errors.UserError(
+        f'config.model.{name} is {model[name]}; it must be at least {least}'
+      )
 
   # Encoders halve the images; discriminators' convolutions round up.
   height, width = base.image_shape(config)
   if min(height, width) < 4 * factor or height % factor or width % factor:
     raise errors.UserError(
-        f'images are {height}x{width}, but {model.downsamplings} stride-2 convolutions of '
-        f'the encoders (config.model.downsamplings) need sides of at least {4 * factor} '
-        f'pixels, in multiples of {factor}')
+      f'images are {height}x{width}, but {model.downsamplings} stride-2 convolutions of '
+      f'the encoders (config.model.downsamplings) need sides of at least {4 * factor} '
+      f'pixels, in multiples of {factor}'
+    )
   if not 0 <= model.mask_threshold <= 1:
-    raise errors.UserError(f'config.model.mask_threshold is {model.mask_threshold}, not 0 to 1')
+    raise errors.UserError(
+      f'config.model.mask_threshold is {model.mask_threshold}, not 0 to 1'
+    )
   if switches.color_moments < 0:
-    raise errors.UserError(f'config.model.color_moments is {switches.color_moments}; it '
-                           'must be at least 0')
+    raise errors.UserError(
+      f'config.model.color_moments is {switches.color_moments}; it must be at least 0'
+    )

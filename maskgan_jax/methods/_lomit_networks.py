@@ -23,6 +23,7 @@ class Parts(NamedTuple):
     foreground: codes [B, S] of what is inside the mask.
     background: codes [B, S] of what is outside it.
   """
+
   image: streams.Streams
   content: streams.Streams
   mask: streams.Streams
@@ -41,6 +42,7 @@ class Ingredients(NamedTuple):
     source_mask: [B, H, W, 1] in [0, 1].
     exemplar_mask: [B, H, W, 1] in [0, 1].
   """
+
   content: jax.Array
   mask: jax.Array
   foreground: jax.Array
@@ -73,13 +75,19 @@ class Networks:
     self.heads = ('head', 'head') if shared else ('foreground', 'background')
     outer = switches.outer_convolutions
     self.by_name = {
-        'content_encoder': encoders.ContentEncoder(model.width, model.blocks, outer, dtype),
-        'style_encoder': encoders.StyleEncoder(
-            model.width, model.style_size, outer, tuple(dict.fromkeys(self.heads)), dtype),
-        'mask': masks.MaskNetwork(model.mask_depth, dtype),
-        'decoder': decoders.HighwayDecoder(model.mlp, model.blocks, switches.deviation,
-                                           switches.style_scale, outer, dtype),
-        'critic': discriminators.PatchCritic(model.critic_width, model.critic_depth, labels, dtype),
+      'content_encoder': encoders.ContentEncoder(
+        model.width, model.blocks, outer, dtype
+      ),
+      'style_encoder': encoders.StyleEncoder(
+        model.width, model.style_size, outer, tuple(dict.fromkeys(self.heads)), dtype
+      ),
+      'mask': masks.MaskNetwork(model.mask_depth, dtype),
+      'decoder': decoders.HighwayDecoder(
+        model.mlp, model.blocks, switches.deviation, switches.style_scale, outer, dtype
+      ),
+      'critic': discriminators.PatchCritic(
+        model.critic_width, model.critic_depth, labels, dtype
+      ),
     }
     if switches.cosegmentation:
       self.by_name['gate'] = masks.ChannelGate(dtype)
@@ -100,8 +108,10 @@ class Networks:
 
   def apply(self, name, params, *inputs, variables=None, **options):
     """Applies a network to arrays; recomputes it in the backward pass under `config.remat`."""
+
     def apply(variables, *inputs):
       return self.by_name[name].apply(variables, *inputs, **options)
+
     apply = jax.checkpoint(apply) if self.remat else apply
     return apply({'params': params[name], **(variables or {})}, *inputs)
 
@@ -124,10 +134,12 @@ class Networks:
     if not self.exemplar_mask:
       foreground = background = pixels
       if self.heads[0] == self.heads[1]:  # one code is both
-        code, = self.apply('style_encoder', params, pixels, heads=self.heads[:1])
+        (code,) = self.apply('style_encoder', params, pixels, heads=self.heads[:1])
         return streams.apart((code, code), names)
     both = streams.interleave(foreground, background)
-    return streams.apart(self.apply('style_encoder', params, both, heads=self.heads), names)
+    return streams.apart(
+      self.apply('style_encoder', params, both, heads=self.heads), names
+    )
 
   def gated(self, params, **pairs):
     """Returns what the mask network sees of contents, each given with the other one of its pair."""
@@ -150,9 +162,14 @@ class Networks:
     """
     names = tuple(vars(content))
     mask, updates = self.apply(
-        'mask', params, streams.interleave(*vars(content).values()),
-        variables={'batch_stats': stats['mask']}, mutable=['batch_stats'], train=True,
-        **streams.statistics(names, statistics))
+      'mask',
+      params,
+      streams.interleave(*vars(content).values()),
+      variables={'batch_stats': stats['mask']},
+      mutable=['batch_stats'],
+      train=True,
+      **streams.statistics(names, statistics),
+    )
     return streams.apart(mask, names), {**stats, 'mask': updates['batch_stats']}
 
   def exchange(self, params, stats, batch, statistics):
@@ -174,9 +191,12 @@ class Networks:
     gated = self.gated(params, a=(content.a, content.b), b=(content.b, content.a))
     mask, stats = self.predict_masks(params, stats, gated, statistics)
     foreground, background = self.styles(params, image, mask)
-    translation = self.together('decoder', params,
-                                ab=(content.a, mask.a, foreground.b, background.a),
-                                ba=(content.b, mask.b, foreground.a, background.b))
+    translation = self.together(
+      'decoder',
+      params,
+      ab=(content.a, mask.a, foreground.b, background.a),
+      ba=(content.b, mask.b, foreground.a, background.b),
+    )
     return Parts(image | translation, content, mask, foreground, background), stats
 
   def second_stage(self, params, stats, parts):
@@ -199,11 +219,14 @@ class Networks:
     back = self.styles(params, image.only('ab', 'ba'), mask.only('ab', 'ba'))
     foreground |= back[0]
     background |= back[1]
-    image |= self.together('decoder', params,
-                           aba=(content.ab, mask.ab, foreground.ba, background.ab),
-                           bab=(content.ba, mask.ba, foreground.ab, background.ba),
-                           aa=(content.a, mask.aa, foreground.a, background.a),
-                           bb=(content.b, mask.bb, foreground.b, background.b))
+    image |= self.together(
+      'decoder',
+      params,
+      aba=(content.ab, mask.ab, foreground.ba, background.ab),
+      bab=(content.ba, mask.ba, foreground.ab, background.ba),
+      aa=(content.a, mask.aa, foreground.a, background.a),
+      bb=(content.b, mask.bb, foreground.b, background.b),
+    )
     return Parts(image, content, mask, foreground, background), stats
 
   # In translation: arrays.
@@ -216,16 +239,18 @@ class Networks:
     if self.inference_statistics == 'batch':
       mask, _ = self.predict_masks(params, stats, streams.Streams(image=content))
       return streams.interleave(mask.image)
-    return self.apply('mask', params, content, variables={'batch_stats': stats['mask']},
-                      train=False)
+    return self.apply(
+      'mask', params, content, variables={'batch_stats': stats['mask']}, train=False
+    )
 
   def segment(self, params, model_state, image):
     """Returns the mask of an image by itself; co-segmentation pairs the image with itself."""
     content = self.apply('content_encoder', params, image)
     return masks.upsample(self.predict_mask(params, model_state, content, content), 4)
 
-  def ingredients(self, params, model_state, source, exemplar, *, source_mask=None,
-                  exemplar_mask=None):
+  def ingredients(
+    self, params, model_state, source, exemplar, *, source_mask=None, exemplar_mask=None
+  ):
     """Returns what a translation is decoded from; masks that are not given are predicted."""
     content = self.apply('content_encoder', params, source)
     exemplar_content = self.apply('content_encoder', params, exemplar)
@@ -244,11 +269,18 @@ class Networks:
     foreground, background = exemplar, source
     if self.exemplar_mask:
       foreground, background = exemplar_mask * exemplar, (1 - source_mask) * source
-    foreground, = self.apply('style_encoder', params, foreground, heads=self.heads[:1])
-    background, = self.apply('style_encoder', params, background, heads=self.heads[1:])
-    return Ingredients(content, mask, foreground, background, source_mask, exemplar_mask)
+    (foreground,) = self.apply(
+      'style_encoder', params, foreground, heads=self.heads[:1]
+    )
+    (background,) = self.apply(
+      'style_encoder', params, background, heads=self.heads[1:]
+    )
+    return Ingredients(
+      content, mask, foreground, background, source_mask, exemplar_mask
+    )
 
   def decode(self, params, parts):
     """Returns the images [B, H, W, 3] of Ingredients."""
-    return self.apply('decoder', params, parts.content, parts.mask, parts.foreground,
-                      parts.background)
+    return self.apply(
+      'decoder', params, parts.content, parts.mask, parts.foreground, parts.background
+    )

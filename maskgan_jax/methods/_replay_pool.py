@@ -45,7 +45,10 @@ def query(pool: Pool, images: jax.Array, rng: jax.Array) -> tuple[jax.Array, Poo
     swaps = ~filling & jax.random.bernoulli(coin)
     stored = pool['images'][slot]
     kept = jnp.where(filling | swaps, image, stored)
-    pool = {'images': pool['images'].at[slot].set(kept), 'count': pool['count'] + filling}
+    pool = {
+      'images': pool['images'].at[slot].set(kept),
+      'count': pool['count'] + filling,
+    }
     return pool, jnp.where(swaps, stored, image)
 
   keys = jax.random.split(replicas.own_key(rng), len(everything))

@@ -56,14 +56,21 @@ class AdditionalMask(base.Method):
   """The networks of both schemes and their players."""
 
   extras = (
-      base.Extra('added_mask', 'added mask', 'what is added to the source; grey is nothing',
-                 shows_change=True),
-      base.Extra('attention', 'attention',
-                 'how much each place lets through, which is in the added mask already',
-                 saved=False),
+    base.Extra(
+      'added_mask',
+      'added mask',
+      'what is added to the source; grey is nothing',
+      shows_change=True,
+    ),
+    base.Extra(
+      'attention',
+      'attention',
+      'how much each place lets through, which is in the added mask already',
+      saved=False,
+    ),
   )
   mask_meanings = {
-      'source': 'Coloured: how much each pixel may change at most. What is erased stays as it is.',
+    'source': 'Coloured: how much each pixel may change at most. What is erased stays as it is.',
   }
 
   def __init__(self, config: ml_collections.ConfigDict):
@@ -81,7 +88,9 @@ class AdditionalMask(base.Method):
     if supervised:
       self.networks = {'generator_ab': generator}
       self.abilities = frozenset({'source_mask'})
-      self.players = (base.Player('generator', ('generator_ab',), self.supervised_loss),)
+      self.players = (
+        base.Player('generator', ('generator_ab',), self.supervised_loss),
+      )
       return
 
     # Generators play second, so that both players' forward passes are one: the discriminators' step
@@ -89,12 +98,14 @@ class AdditionalMask(base.Method):
     generators = ('generator_ab', 'generator_ba')
     discriminators_ = ('discriminator_a', 'discriminator_b')
     self.networks = {
-        **dict.fromkeys(generators, generator),
-        **dict.fromkeys(discriminators_, self._discriminator())}
+      **dict.fromkeys(generators, generator),
+      **dict.fromkeys(discriminators_, self._discriminator()),
+    }
     self.abilities = frozenset({'source_mask', 'reverse'})
     self.players = (
-        base.Player('discriminator', discriminators_, self.discriminator_loss),
-        base.Player('generator', generators, self.generator_loss))
+      base.Player('discriminator', discriminators_, self.discriminator_loss),
+      base.Player('generator', generators, self.generator_loss),
+    )
 
   def _discriminator(self):
     """Returns the network that both domains' discriminators are."""
@@ -118,6 +129,7 @@ class AdditionalMask(base.Method):
 
   def _apply(self, name, params, image):
     """Returns a network's output, recomputed for its gradient if the config says so."""
+
     def apply(params, image):
       # What changes is DCGAN's running averages, which are not used.
       variables = {'params': params}
@@ -189,7 +201,7 @@ class AdditionalMask(base.Method):
     slope = 0.0
     for domain in 'ab':
       images = batch[domain]
-      images = images[:-(-len(images) // 8)]
+      images = images[: -(-len(images) // 8)]
       critic = functools.partial(self._apply, f'discriminator_{domain}', params)
       slope += adversarial.zero_slope(critic, images)
     return slope
@@ -235,8 +247,18 @@ class AdditionalMask(base.Method):
 
   # Inference.
 
-  def translate(self, params, model_state, source, exemplar=None, *, source_mask=None,
-                exemplar_mask=None, rng=None, reverse=False):
+  def translate(
+    self,
+    params,
+    model_state,
+    source,
+    exemplar=None,
+    *,
+    source_mask=None,
+    exemplar_mask=None,
+    rng=None,
+    reverse=False,
+  ):
     """Returns x + mask_range * m, cut off at [-1, 1]: a picture of a as one of b, or `reverse`.
 
     The source's mask is how much each pixel changes, 1 being the most that can be added (without

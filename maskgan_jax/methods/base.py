@@ -32,8 +32,9 @@ Params = dict[str, Any]  # parameter group -> pytree
 ModelState = dict[str, Any]  # what changes without gradients: batch_stats, replay pools
 Batch = Mapping[str, jax.Array]
 Metrics = dict[str, jax.Array]  # scalars
-LossFn = Callable[[Params, ModelState, Batch, jax.Array],
-                  tuple[jax.Array, tuple[Metrics, ModelState]]]
+LossFn = Callable[
+  [Params, ModelState, Batch, jax.Array], tuple[jax.Array, tuple[Metrics, ModelState]]
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Player:
     end: the step before which the player stops, and where its schedule ends; 0 is the end of
       training.
   """
+
   name: str
   owns: tuple[str, ...]
   loss: LossFn
@@ -74,6 +76,7 @@ class Translation:
     exemplar_mask: what was taken from the exemplar, in the same form.
     extras: other arrays by name. The method declares those that people see: `Method.extras`.
   """
+
   image: Any
   source_mask: Any = None
   exemplar_mask: Any = None
@@ -100,6 +103,7 @@ class Extra(NamedTuple):
     shows_change: whether sweeps and comparisons of models show it in place of the source's mask,
       and sample grids for the other direction too.
   """
+
   name: str
   title: str
   meaning: str
@@ -131,6 +135,7 @@ class Method:
     mask_meanings: role ('source', 'exemplar') -> what the mask means to a person who paints it on
       the page.
   """
+
   players: tuple[Player, ...] = ()
   abilities: frozenset[str] = frozenset()
   default_clip_norm: Mapping[str, float] = types.MappingProxyType({})
@@ -138,10 +143,12 @@ class Method:
   groups_of_earlier_stages: tuple[str, ...] = ()
   provenance: Mapping[str, str] = types.MappingProxyType({})
   extras: tuple[Extra, ...] = ()
-  mask_meanings: Mapping[str, str] = types.MappingProxyType({
+  mask_meanings: Mapping[str, str] = types.MappingProxyType(
+    {
       'source': 'Coloured: where the source changes. Erase what is to stay as it is.',
       'exemplar': 'Coloured: what is taken from the exemplar. Erase what is not to be taken.',
-  })
+    }
+  )
 
   def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, ModelState]:
     """Returns fresh parameters and state for batches of this shape."""
@@ -151,10 +158,17 @@ class Method:
     """Returns parameter groups from elsewhere that replace fresh ones when a run begins."""
     return {}
 
-  def translate(self, params: Params, model_state: ModelState, source: jax.Array,
-                exemplar: jax.Array | None, *, source_mask: jax.Array | None = None,
-                exemplar_mask: jax.Array | None = None,
-                rng: jax.Array | None = None) -> Translation:
+  def translate(
+    self,
+    params: Params,
+    model_state: ModelState,
+    source: jax.Array,
+    exemplar: jax.Array | None,
+    *,
+    source_mask: jax.Array | None = None,
+    exemplar_mask: jax.Array | None = None,
+    rng: jax.Array | None = None,
+  ) -> Translation:
     """Returns the source after the exemplar's example.
 
     A method with the ability 'reverse' also takes `reverse`, a bool.
@@ -170,17 +184,33 @@ class Method:
     """
     raise NotImplementedError
 
-  def remove(self, params: Params, model_state: ModelState, image: jax.Array, *,
-             mask: jax.Array | None = None, threshold: float | None = None) -> Translation:
+  def remove(
+    self,
+    params: Params,
+    model_state: ModelState,
+    image: jax.Array,
+    *,
+    mask: jax.Array | None = None,
+    threshold: float | None = None,
+  ) -> Translation:
     """Returns the image without what the method transfers; for the ability 'remove'."""
     raise NotImplementedError
 
-  def segment(self, params: Params, model_state: ModelState, image: jax.Array) -> jax.Array:
+  def segment(
+    self, params: Params, model_state: ModelState, image: jax.Array
+  ) -> jax.Array:
     """Returns the soft mask of what the method transfers; for the ability 'segment'."""
     raise NotImplementedError
 
-  def interpolate(self, params: Params, model_state: ModelState, source: jax.Array,
-                  exemplar_1: jax.Array, exemplar_2: jax.Array, weight: float) -> Translation:
+  def interpolate(
+    self,
+    params: Params,
+    model_state: ModelState,
+    source: jax.Array,
+    exemplar_1: jax.Array,
+    exemplar_2: jax.Array,
+    weight: float,
+  ) -> Translation:
     """Returns the translation between two exemplars; for the ability 'interpolate'."""
     raise NotImplementedError
 
@@ -202,8 +232,9 @@ class Method:
     return next((extra.name for extra in self.extras if extra.shows_change), '')
 
 
-def initializer(networks: Mapping[str, nn.Module], rng: jax.Array
-                ) -> tuple[Callable[..., Any], tuple[Params, ModelState]]:
+def initializer(
+  networks: Mapping[str, nn.Module], rng: jax.Array
+) -> tuple[Callable[..., Any], tuple[Params, ModelState]]:
   """Returns a function that initialises one network after another, and the variables it fills.
 
   Returns:
@@ -218,6 +249,7 @@ def initializer(networks: Mapping[str, nn.Module], rng: jax.Array
     if 'batch_stats' in variables:
       stats[name] = variables['batch_stats']
     return output
+
   return init, (params, {'batch_stats': stats})
 
 
@@ -230,8 +262,10 @@ def require_square(config: ml_collections.ConfigDict) -> None:
   """Raises UserError unless images are square."""
   height, width = image_shape(config)
   if height != width:
-    raise errors.UserError(f'{config.method} takes square images only, but config.image_size is '
-                           f'{height} and config.image_width {width}; set config.image_width to 0')
+    raise errors.UserError(
+      f'{config.method} takes square images only, but config.image_size is '
+      f'{height} and config.image_width {width}; set config.image_width to 0'
+    )
 
 
 def abstract_model(method: Method, config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -240,24 +274,34 @@ def abstract_model(method: Method, config: ml_collections.ConfigDict) -> dict[st
   labels = jax.ShapeDtypeStruct((2, len(config.data.attributes)), jnp.float32)
   example = {'a': image, 'b': image, 'a_attributes': labels, 'b_attributes': labels}
   params, model_state = jax.eval_shape(method.init, jax.random.key(0), example)
-  return {'params': params, 'model_state': model_state,
-          'ema_params': params if config.ema_decay else {}}
+  return {
+    'params': params,
+    'model_state': model_state,
+    'ema_params': params if config.ema_decay else {},
+  }
 
 
 def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, Any]:
   """Returns an optimizer's part of a config: Adam, constant rate, clipping as the method says."""
   return dict(
-      name='adam', learning_rate=learning_rate, b1=b1, b2=b2, eps=1e-8,
-      clip_norm=config_dict.placeholder(float),  # global norm; 0 is off, None as the method says
-      schedule='constant',  # 'halve', 'halve_linearly', 'linear', 'polynomial': optimizers.py
-      schedule_start=0,  # step until which the learning rate is constant
-      schedule_every=0,  # 'halve', 'halve_linearly': steps between two halvings
-      schedule_power=1.0,  # 'polynomial': lr * (1 - progress)**power
+    name='adam',
+    learning_rate=learning_rate,
+    b1=b1,
+    b2=b2,
+    eps=1e-8,
+    clip_norm=config_dict.placeholder(
+      float
+    ),  # global norm; 0 is off, None as the method says
+    schedule='constant',  # 'halve', 'halve_linearly', 'linear', 'polynomial': optimizers.py
+    schedule_start=0,  # step until which the learning rate is constant
+    schedule_every=0,  # 'halve', 'halve_linearly': steps between two halvings
+    schedule_power=1.0,  # 'polynomial': lr * (1 - progress)**power
   )
 
 
-def switches(config: ml_collections.ConfigDict, variants: Mapping[str, Mapping[str, Any]]
-             ) -> ml_collections.FrozenConfigDict:
+def switches(
+  config: ml_collections.ConfigDict, variants: Mapping[str, Mapping[str, Any]]
+) -> ml_collections.FrozenConfigDict:
   """Returns the values of a method's named switches: set in `config.model`, or the variant's.
 
   Args:
@@ -265,9 +309,11 @@ def switches(config: ml_collections.ConfigDict, variants: Mapping[str, Mapping[s
     variants: name, such as 'paper' or 'official', to each switch's value.
   """
   if config.variant not in variants:
-    raise errors.UserError(f'config.variant is {config.variant!r}'
-                           f'{errors.nearest(str(config.variant), variants)}; '
-                           f'choose one of {", ".join(sorted(variants))}')
+    raise errors.UserError(
+      f'config.variant is {config.variant!r}'
+      f'{errors.nearest(str(config.variant), variants)}; '
+      f'choose one of {", ".join(sorted(variants))}'
+    )
   chosen = dict(variants[config.variant])
   for name in chosen:
     if config.model[name] is not None:
@@ -278,6 +324,8 @@ def switches(config: ml_collections.ConfigDict, variants: Mapping[str, Mapping[s
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
   """Returns `value`, or raises UserError if it is not among `choices`."""
   if value not in choices:
-    raise errors.UserError(f'config.{name} is {value!r}{errors.nearest(str(value), choices)}; '
-                           f'choose one of {", ".join(choices)}')
+    raise errors.UserError(
+      f'config.{name} is {value!r}{errors.nearest(str(value), choices)}; '
+      f'choose one of {", ".join(choices)}'
+    )
   return value

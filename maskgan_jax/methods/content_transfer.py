@@ -25,47 +25,61 @@ from maskgan_jax.methods import base
 from maskgan_jax.networks import decoders, discriminators, encoders, masks, streams
 
 VARIANTS = {
-    'paper': dict(
-        # Appendix A: d_{512-sep}, d_{512-2 sep}. Its sep = 100 is taken as the size of the code, 25
-        # channels of 2x2; read as channels, it is separate_channels=100.
-        common_widths='minus_one_and_two_separate',
-        decoder_leak=0.0,  # appendix A: ReLU
-        recon2_a_code='separate',  # eq. 8: z(a, a)
-        confusion_target='with',  # eq. 3 pushes both codes to 1, the label that eq. 4 gives b
-        cycle_common=True,  # eq. 9 has both terms
-        removal_code='zeros',  # D_A(Ec(b))
-        clip_gradients=False,
-    ),
-    'official': dict(
-        common_widths='minus_separate',  # 487, 487
-        decoder_leak=0.2,
-        recon2_a_code='zeros',
-        confusion_target='without',
-        cycle_common=False,  # its weight is 0 in every published command
-        removal_code='separate',  # D_A(Ec(b), Es(b)), although D_A was trained with zeros only
-        # Global norm 5, the autoencoder's: the discriminator's call finds its parameters used up.
-        clip_gradients=True,
-    ),
+  'paper': dict(
+    # Appendix A: d_{512-sep}, d_{512-2 sep}. Its sep = 100 is taken as the size of the code, 25
+    # channels of 2x2; read as channels, it is separate_channels=100.
+    common_widths='minus_one_and_two_separate',
+    decoder_leak=0.0,  # appendix A: ReLU
+    recon2_a_code='separate',  # eq. 8: z(a, a)
+    confusion_target='with',  # eq. 3 pushes both codes to 1, the label that eq. 4 gives b
+    cycle_common=True,  # eq. 9 has both terms
+    removal_code='zeros',  # D_A(Ec(b))
+    clip_gradients=False,
+  ),
+  'official': dict(
+    common_widths='minus_separate',  # 487, 487
+    decoder_leak=0.2,
+    recon2_a_code='zeros',
+    confusion_target='without',
+    cycle_common=False,  # its weight is 0 in every published command
+    removal_code='separate',  # D_A(Ec(b), Es(b)), although D_A was trained with zeros only
+    # Global norm 5, the autoencoder's: the discriminator's call finds its parameters used up.
+    clip_gradients=True,
+  ),
 }
 
 CHOICES = {  # of the switches that are words
-    'common_widths': ('minus_separate', 'minus_one_and_two_separate'),
-    'recon2_a_code': ('zeros', 'separate'),
-    'confusion_target': ('with', 'without'),
-    'removal_code': ('zeros', 'separate'),
+  'common_widths': ('minus_separate', 'minus_one_and_two_separate'),
+  'recon2_a_code': ('zeros', 'separate'),
+  'confusion_target': ('with', 'without'),
+  'removal_code': ('zeros', 'separate'),
 }
 AT_LEAST_ONE = ('width', 'depth', 'separate_channels', 'discriminator_width')
 
 # The authors' weights per task: lambda_1, lambda_2, lambda_3, lambda_4, lambda_5 and that of L_DC,
 # which the paper's sum has unweighted beside lambdas that it does not give.
 WEIGHTS = {
-    'glasses': (5.0, 7.0, 0.001, 0.7, 0.7, 0.005),
-    'facial_hair': (5.0, 7.0, 0.001, 0.7, 0.7, 0.005),  # not listed by the authors: their defaults
-    'smile': (5.0, 7.0, 0.0001, 1.0, 1.0, 0.005),
-    'womens_hair': (1.0, 1.0, 0.04, 0.1, 0.1, 1.0),
-    'mens_hair': (5.0, 5.0, 0.5, 0.5, 0.5, 1.0),
+  'glasses': (5.0, 7.0, 0.001, 0.7, 0.7, 0.005),
+  'facial_hair': (
+    5.0,
+    7.0,
+    0.001,
+    0.7,
+    0.7,
+    0.005,
+  ),  # not listed by the authors: their defaults
+  'smile': (5.0, 7.0, 0.0001, 1.0, 1.0, 0.005),
+  'womens_hair': (1.0, 1.0, 0.04, 0.1, 0.1, 1.0),
+  'mens_hair': (5.0, 5.0, 0.5, 0.5, 0.5, 1.0),
 }
-_WEIGHT_NAMES = ('recon1_a', 'recon1_b', 'cycle', 'recon2_a', 'recon2_b', 'domain_confusion')
+_WEIGHT_NAMES = (
+  'recon1_a',
+  'recon1_b',
+  'cycle',
+  'recon2_a',
+  'recon2_b',
+  'domain_confusion',
+)
 
 
 def weights(task: str) -> dict[str, float]:
@@ -78,35 +92,41 @@ def get_default() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.variant = 'official'
   config.model = dict(
-      width=32,  # channels after the first convolution; codes have 16 times as many at depth 6
-      depth=6,  # stride-2 convolutions; the code is image_size / 2**depth pixels wide
-      separate_channels=25,  # of Es' code: 25 x 2 x 2 = 100 numbers at 128x128
-      discriminator_width=512,
-      detach_background=False,  # True keeps L_recon1^B from training D_A through the composite
-      removal_threshold=0.1,  # binarises the mask in removal when none was searched: the authors'
-      # Switches between paper and official code; None follows config.variant (see VARIANTS).
-      common_widths=config_dict.placeholder(str),
-      decoder_leak=config_dict.placeholder(float),
-      recon2_a_code=config_dict.placeholder(str),
-      confusion_target=config_dict.placeholder(str),
-      removal_code=config_dict.placeholder(str),
-      cycle_common=config_dict.placeholder(bool),
-      clip_gradients=config_dict.placeholder(bool),
+    width=32,  # channels after the first convolution; codes have 16 times as many at depth 6
+    depth=6,  # stride-2 convolutions; the code is image_size / 2**depth pixels wide
+    separate_channels=25,  # of Es' code: 25 x 2 x 2 = 100 numbers at 128x128
+    discriminator_width=512,
+    detach_background=False,  # True keeps L_recon1^B from training D_A through the composite
+    removal_threshold=0.1,  # binarises the mask in removal when none was searched: the authors'
+    # Switches between paper and official code; None follows config.variant (see VARIANTS).
+    common_widths=config_dict.placeholder(str),
+    decoder_leak=config_dict.placeholder(float),
+    recon2_a_code=config_dict.placeholder(str),
+    confusion_target=config_dict.placeholder(str),
+    removal_code=config_dict.placeholder(str),
+    cycle_common=config_dict.placeholder(bool),
+    clip_gradients=config_dict.placeholder(bool),
   )
   config.weights = dict(
-      **weights('glasses'),
-      mask_l2=0.0,  # Table 7, 'L2 reg': mean squared mask of z(a, a) and z(b, b) instead of recon2
+    **weights('glasses'),
+    mask_l2=0.0,  # Table 7, 'L2 reg': mean squared mask of z(a, a) and z(b, b) instead of recon2
   )
   config.norms = dict(recon1='l1', recon2='l1')  # Table 7, 'L2 recon': 'l2'
-  config.optimizers = {player: dict(base.adam(learning_rate=2e-4, b1=0.5))
-                       for player in ('autoencoder', 'discriminator')}
+  config.optimizers = {
+    player: dict(base.adam(learning_rate=2e-4, b1=0.5))
+    for player in ('autoencoder', 'discriminator')
+  }
   return config
 
 
 def shrink(config: ml_collections.ConfigDict) -> None:
   """Makes the networks as small as they go, for `:smoke`."""
-  config.model.update(width=4, depth=min(config.model.depth, 3), separate_channels=2,
-                      discriminator_width=8)
+  config.model.update(
+    width=4,
+    depth=min(config.model.depth, 3),
+    separate_channels=2,
+    discriminator_width=8,
+  )
 
 
 def make(config: ml_collections.ConfigDict) -> 'ContentTransfer':
@@ -124,12 +144,15 @@ def check(config: ml_collections.ConfigDict, switches: Mapping[str, Any]) -> Non
   base.one_of('compute_dtype', config.compute_dtype, ('float32', 'bfloat16'))
   for name in AT_LEAST_ONE:
     if config.model[name] < 1:
-      raise errors.UserError(f'config.model.{name} is {config.model[name]}; it must be at least 1')
-  stride = 2 ** config.model.depth
+      raise errors.UserError(
+        f'config.model.{name} is {config.model[name]}; it must be at least 1'
+      )
+  stride = 2**config.model.depth
   if config.image_size % stride or config.image_size < stride:
     raise errors.UserError(
-        f'config.image_size is {config.image_size}, but {config.model.depth} stride-2 convolutions '
-        f'(config.model.depth) need a multiple of {stride}')
+      f'config.image_size is {config.image_size}, but {config.model.depth} stride-2 convolutions '
+      f'(config.model.depth) need a multiple of {stride}'
+    )
 
 
 class Parts(NamedTuple):
@@ -142,6 +165,7 @@ class Parts(NamedTuple):
     mask: of ab, aa and bb, [B, H, W, 1] in [0, 1].
     raw: images of ab, aa and bb that are painted through their masks.
   """
+
   common: streams.Streams
   separate: streams.Streams
   without: streams.Streams
@@ -152,13 +176,14 @@ class Parts(NamedTuple):
 class ContentTransfer(base.Method):
   """The five networks and the two players; see the module's docstring."""
 
-  abilities = frozenset({'exemplar', 'source_mask', 'exemplar_mask', 'remove', 'segment',
-                         'interpolate'})
+  abilities = frozenset(
+    {'exemplar', 'source_mask', 'exemplar_mask', 'remove', 'segment', 'interpolate'}
+  )
   mask_meanings = {
-      'source': 'Coloured: where the source changes. What is erased stays as it is, pixel for '
-                'pixel.',
-      'exemplar': 'Coloured: what is taken from the exemplar. Its code is one for the whole face: '
-                  'erasing takes less of it, not a part.',
+    'source': 'Coloured: where the source changes. What is erased stays as it is, pixel for '
+    'pixel.',
+    'exemplar': 'Coloured: what is taken from the exemplar. Its code is one for the whole face: '
+    'erasing takes less of it, not a part.',
   }
 
   def __init__(self, config: ml_collections.ConfigDict):
@@ -166,29 +191,34 @@ class ContentTransfer(base.Method):
     check(config, self.switches)
     model = config.model
     self.weights = config.weights
-    self.norms = {name: reconstruction.BY_NAME[norm] for name, norm in config.norms.items()}
+    self.norms = {
+      name: reconstruction.BY_NAME[norm] for name, norm in config.norms.items()
+    }
     self.remat = config.remat
     self.detach_background = model.detach_background
     self.removal_threshold = model.removal_threshold
     self.separate_channels = model.separate_channels
 
     dtype = jnp.dtype(config.compute_dtype)
-    common, separate, decoder = widths(model.width, model.depth, model.separate_channels,
-                                       self.switches.common_widths)
+    common, separate, decoder = widths(
+      model.width, model.depth, model.separate_channels, self.switches.common_widths
+    )
     leak = self.switches.decoder_leak
     self.networks = {
-        'common_encoder': encoders.ConvEncoder(common, dtype),
-        'separate_encoder': encoders.ConvEncoder(separate, dtype),
-        'decoder_a': decoders.ConvDecoder(decoder, 3, leak, dtype),
-        'decoder_b': decoders.ConvDecoder(decoder, 4, leak, dtype),
-        'discriminator': discriminators.CodeDiscriminator(model.discriminator_width, dtype),
+      'common_encoder': encoders.ConvEncoder(common, dtype),
+      'separate_encoder': encoders.ConvEncoder(separate, dtype),
+      'decoder_a': decoders.ConvDecoder(decoder, 3, leak, dtype),
+      'decoder_b': decoders.ConvDecoder(decoder, 4, leak, dtype),
+      'discriminator': discriminators.CodeDiscriminator(
+        model.discriminator_width, dtype
+      ),
     }
     clip = 5.0 if self.switches.clip_gradients else 0.0
     self.default_clip_norm = {'autoencoder': clip, 'discriminator': 0.0}
     generator = ('common_encoder', 'separate_encoder', 'decoder_a', 'decoder_b')
     self.players = (
-        base.Player('autoencoder', generator, self.autoencoder_loss),
-        base.Player('discriminator', ('discriminator',), self.discriminator_loss),
+      base.Player('autoencoder', generator, self.autoencoder_loss),
+      base.Player('discriminator', ('discriminator',), self.discriminator_loss),
     )
 
   def init(self, rng, batch):
@@ -223,13 +253,20 @@ class ContentTransfer(base.Method):
     options = streams.statistics(tuple(inputs), statistics)
 
     def apply(params, stats, x):
-      return self.networks[name].apply({'params': params, 'batch_stats': stats}, x, train=True,
-                                       mutable=['batch_stats'], **options)
+      return self.networks[name].apply(
+        {'params': params, 'batch_stats': stats},
+        x,
+        train=True,
+        mutable=['batch_stats'],
+        **options,
+      )
 
     apply = jax.checkpoint(apply) if self.remat else apply
     joined = streams.interleave(*inputs.values())
     joined, updates = apply(params[name], stats[name], joined)
-    outputs = streams.cut(streams.apart(output(joined) if output else joined, tuple(inputs)))
+    outputs = streams.cut(
+      streams.apart(output(joined) if output else joined, tuple(inputs))
+    )
     return outputs, {**stats, name: updates['batch_stats']}
 
   def _exchange(self, params, stats, a, b):
@@ -248,15 +285,25 @@ class ContentTransfer(base.Method):
       separate |= streams.Streams(a=zeros)
 
     without, stats = self._together(
-        'decoder_a', params, stats, output=jnp.tanh,
-        b=_code(common.b, zeros), a=_code(common.a, zeros))
+      'decoder_a',
+      params,
+      stats,
+      output=jnp.tanh,
+      b=_code(common.b, zeros),
+      a=_code(common.a, zeros),
+    )
     # The authors decode (b, b) twice, for the two backgrounds: once is enough, but counts twice in
     # the running averages.
     (mask, raw), stats = self._together(
-        'decoder_b', params, stats, output=split_mask, statistics=('bb', 'ab', 'aa', 'bb'),
-        bb=_code(common.b, separate.b),
-        ab=_code(common.a, separate.b),
-        aa=_code(common.a, separate.a))
+      'decoder_b',
+      params,
+      stats,
+      output=split_mask,
+      statistics=('bb', 'ab', 'aa', 'bb'),
+      bb=_code(common.b, separate.b),
+      ab=_code(common.a, separate.b),
+      aa=_code(common.a, separate.a),
+    )
     return Parts(common, separate, without, mask, raw), stats
 
   def autoencoder_loss(self, params, model_state, batch, rng):
@@ -266,20 +313,25 @@ class ContentTransfer(base.Method):
     parts, stats = self._exchange(params, model_state['batch_stats'], a, b)
     common, separate, without, mask, raw = parts
     z_ab = masks.composite(mask.ab, raw.ab, a)  # eq. 2
-    cycle_common, cycle_separate, stats = self._cycle(params, stats, z_ab, common.a, separate.b)
+    cycle_common, cycle_separate, stats = self._cycle(
+      params, stats, z_ab, common.a, separate.b
+    )
 
     background = lax.stop_gradient(without.b) if self.detach_background else without.b
     recon1, recon2, l2 = self.norms['recon1'], self.norms['recon2'], reconstruction.l2
     losses = {
-        'domain_confusion': self._domain_confusion(params, common),  # eq. 3
-        'recon1_a': recon1(without.a, a),  # eq. 5
-        'recon1_b': recon1(masks.composite(mask.bb, raw.bb, background), b),  # eqs. 6, 7
-        'recon2_a': recon2(masks.composite(mask.aa, raw.aa, a), a),  # eq. 8
-        'recon2_b': recon2(masks.composite(mask.bb, raw.bb, b), b),
-        'cycle': cycle_separate + (cycle_common if self.switches.cycle_common else 0.0),  # eq. 9
-        'mask_l2': l2(mask.aa, 0 * mask.aa) + l2(mask.bb, 0 * mask.bb),
+      'domain_confusion': self._domain_confusion(params, common),  # eq. 3
+      'recon1_a': recon1(without.a, a),  # eq. 5
+      'recon1_b': recon1(masks.composite(mask.bb, raw.bb, background), b),  # eqs. 6, 7
+      'recon2_a': recon2(masks.composite(mask.aa, raw.aa, a), a),  # eq. 8
+      'recon2_b': recon2(masks.composite(mask.bb, raw.bb, b), b),
+      'cycle': cycle_separate
+      + (cycle_common if self.switches.cycle_common else 0.0),  # eq. 9
+      'mask_l2': l2(mask.aa, 0 * mask.aa) + l2(mask.bb, 0 * mask.bb),
     }
-    loss = sum(self.weights[name] * value for name, value in losses.items() if self.weights[name])
+    loss = sum(
+      self.weights[name] * value for name, value in losses.items() if self.weights[name]
+    )
     metrics = dict(losses, cycle_common=cycle_common, **masks.statistics(mask.ab))
     return loss, (metrics, {**model_state, 'batch_stats': stats})
 
@@ -296,23 +348,28 @@ class ContentTransfer(base.Method):
     """Computes eq. 3: both codes are pushed to the same label."""
     target = 1.0 if self.switches.confusion_target == 'with' else 0.0
     logits = self._discriminate(params, a=common.a, b=common.b)
-    return (adversarial.binary_cross_entropy(logits.a, target)
-            + adversarial.binary_cross_entropy(logits.b, target))
+    return adversarial.binary_cross_entropy(
+      logits.a, target
+    ) + adversarial.binary_cross_entropy(logits.b, target)
 
   def _discriminate(self, params, **codes):
     """Returns C's logits of common codes by name."""
     joined = streams.interleave(*codes.values())
-    logits = self.networks['discriminator'].apply({'params': params['discriminator']}, joined)
+    logits = self.networks['discriminator'].apply(
+      {'params': params['discriminator']}, joined
+    )
     return streams.cut(streams.apart(logits, tuple(codes)))
 
   def discriminator_loss(self, params, model_state, batch, rng):
     """Computes equation 4: C tells codes of b (label 1) from codes of a (label 0)."""
     del rng
-    common, stats = self._together('common_encoder', params, model_state['batch_stats'],
-                                   b=batch['b'], a=batch['a'])
+    common, stats = self._together(
+      'common_encoder', params, model_state['batch_stats'], b=batch['b'], a=batch['a']
+    )
     logits = self._discriminate(params, b=common.b, a=common.a)
-    loss = (adversarial.binary_cross_entropy(logits.b, 1.0)
-            + adversarial.binary_cross_entropy(logits.a, 0.0))
+    loss = adversarial.binary_cross_entropy(
+      logits.b, 1.0
+    ) + adversarial.binary_cross_entropy(logits.a, 0.0)
     accuracy = ((logits.b > 0).mean() + (logits.a < 0).mean()) / 2
     return loss, ({'accuracy': accuracy}, {**model_state, 'batch_stats': stats})
 
@@ -320,12 +377,17 @@ class ContentTransfer(base.Method):
 
   def _apply(self, name, params, model_state, x):
     return self.networks[name].apply(
-        {'params': params[name], 'batch_stats': model_state['batch_stats'][name]}, x, train=False)
+      {'params': params[name], 'batch_stats': model_state['batch_stats'][name]},
+      x,
+      train=False,
+    )
 
   def encode(self, params, model_state, common_image, separate_image):
     """Returns (Ec(common_image), Es(separate_image)), each [B, h, w, channels]."""
-    return (self._apply('common_encoder', params, model_state, common_image),
-            self._apply('separate_encoder', params, model_state, separate_image))
+    return (
+      self._apply('common_encoder', params, model_state, common_image),
+      self._apply('separate_encoder', params, model_state, separate_image),
+    )
 
   def decode(self, params, model_state, common, separate):
     """Returns the mask [B, H, W, 1] and the raw image [B, H, W, 3] of two codes (eq. 1)."""
@@ -339,7 +401,9 @@ class ContentTransfer(base.Method):
       separate = self._apply('separate_encoder', params, model_state, image)
     else:
       separate = jnp.zeros((*common.shape[:-1], self.separate_channels), common.dtype)
-    return jnp.tanh(self._apply('decoder_a', params, model_state, _code(common, separate)))
+    return jnp.tanh(
+      self._apply('decoder_a', params, model_state, _code(common, separate))
+    )
 
   def segment(self, params, model_state, image):
     """Returns m(b, b), the soft mask of the content in `image` (section 3, inference)."""
@@ -347,8 +411,17 @@ class ContentTransfer(base.Method):
     mask, _ = self.decode(params, model_state, common, separate)
     return mask
 
-  def translate(self, params, model_state, source, exemplar, *, source_mask=None,
-                exemplar_mask=None, rng=None):
+  def translate(
+    self,
+    params,
+    model_state,
+    source,
+    exemplar,
+    *,
+    source_mask=None,
+    exemplar_mask=None,
+    rng=None,
+  ):
     """Returns z(source, exemplar).
 
     A given source_mask replaces m(a, b). What a given exemplar_mask leaves out of m(b, b) is
@@ -384,7 +457,9 @@ class ContentTransfer(base.Method):
       mask = self.segment(params, model_state, image)
     threshold = self.removal_threshold if threshold is None else threshold
     binary = (mask >= threshold).astype(jnp.float32)
-    removed = masks.composite(binary, self.unmasked_removal(params, model_state, image), image)
+    removed = masks.composite(
+      binary, self.unmasked_removal(params, model_state, image), image
+    )
     return base.Translation(removed, mask, None, {'binary_mask': binary})
 
   def interpolate(self, params, model_state, source, exemplar_1, exemplar_2, weight):
@@ -396,28 +471,37 @@ class ContentTransfer(base.Method):
     separate_2 = self._apply('separate_encoder', params, model_state, exemplar_2)
     separate = (1 - weight) * separate_1 + weight * separate_2
     mask, raw = self.decode(params, model_state, common, separate)
-    return base.Translation(masks.composite(mask, raw, source), mask, None, {'raw': raw})
+    return base.Translation(
+      masks.composite(mask, raw, source), mask, None, {'raw': raw}
+    )
 
 
-def widths(width: int, depth: int, separate: int, rule: str) -> tuple[tuple[int, ...], ...]:
+def widths(
+  width: int, depth: int, separate: int, rule: str
+) -> tuple[tuple[int, ...], ...]:
   """Returns the channels of Ec, Es and the decoders, layer by layer.
 
   At width 32, depth 6, 25 separate channels: Ec 32-64-128-256-487-487, Es 32-64-128-128-128-25,
   decoders 512-256-128-64-32 and the output layer.
   """
-  full = [width * min(2 ** layer, 16) for layer in range(depth)]
+  full = [width * min(2**layer, 16) for layer in range(depth)]
   code = full[-1]
   if rule == 'minus_one_and_two_separate':
     if depth < 2:
-      raise errors.UserError(f'config.model.depth is {depth}, but common_widths={rule!r} needs 2')
+      raise errors.UserError(
+        f'config.model.depth is {depth}, but common_widths={rule!r} needs 2'
+      )
     common = [*full[:-2], full[-2] - separate, code - 2 * separate]
   else:
-    common = [channels - separate if channels == code else channels for channels in full]
+    common = [
+      channels - separate if channels == code else channels for channels in full
+    ]
   if min(common) < 1:
     raise errors.UserError(
-        f'config.model.separate_channels ({separate}) leaves Ec no channels: its widths would be '
-        f'{common}; raise config.model.width or lower separate_channels')
-  separate_widths = [width * min(2 ** layer, 4) for layer in range(depth - 1)]
+      f'config.model.separate_channels ({separate}) leaves Ec no channels: its widths would be '
+      f'{common}; raise config.model.width or lower separate_channels'
+    )
+  separate_widths = [width * min(2**layer, 4) for layer in range(depth - 1)]
   decoder = [width * 2 ** max(depth - 2 - layer, 0) for layer in range(depth - 1)]
   return tuple(common), (*separate_widths, separate), tuple(decoder)
 

@@ -46,23 +46,29 @@ def make(config: ml_collections.ConfigDict) -> 'EgscIt':
 class EgscIt(base.Method):
   """The networks and the players of both stages; what domains share sees them interleaved."""
 
-  extras = (base.Extra('feature_mask', "source's feature mask",
-                       'what the masks of the features let through, the mean over channels'),)
+  extras = (
+    base.Extra(
+      'feature_mask',
+      "source's feature mask",
+      'what the masks of the features let through, the mean over channels',
+    ),
+  )
   mask_meanings = {
-      'source': 'Coloured: what may change. The model itself decides which features it keeps.',
-      'exemplar': 'Coloured: the part of the exemplar whose statistics count.',
+    'source': 'Coloured: what may change. The model itself decides which features it keeps.',
+    'exemplar': 'Coloured: the part of the exemplar whose statistics count.',
   }
 
   def __init__(self, config: ml_collections.ConfigDict):
     model = config.model
     self.model, self.weights, self.remat = model, config.weights, config.remat
     self.switches = base.switches(config, VARIANTS)
-    self.factor = 2 ** model.downsamplings  # of an encoder's image and its features
+    self.factor = 2**model.downsamplings  # of an encoder's image and its features
     settings.check(config, self.switches)
     self.init_from = config.init_from
     self.attributes = tuple(config.data.attributes)
-    self.abilities = frozenset({'exemplar', 'exemplar_mask', 'interpolate', 'reverse',
-                                'source_mask'})
+    self.abilities = frozenset(
+      {'exemplar', 'exemplar_mask', 'interpolate', 'reverse', 'source_mask'}
+    )
     self.dtype = jnp.dtype(config.compute_dtype)
 
     # An ablation needs fewer networks, and maybe no first stage.
@@ -87,12 +93,18 @@ class EgscIt(base.Method):
     norm = None
     if switches.residual_norm == 'instance':
       norm = norms.InstanceNorm
-    encoder = encoders.UnitEncoder(model.width, model.downsamplings, model.blocks, norm, dtype)
+    encoder = encoders.UnitEncoder(
+      model.width, model.downsamplings, model.blocks, norm, dtype
+    )
     shared = layers.Residual(norm, dtype, layers.truncated_normal)
     generator = decoders.UnitGenerator(model.downsamplings, model.blocks, norm, dtype)
     discriminator = discriminators.PatchDiscriminator(
-        model.discriminator_width, model.discriminator_depth, switches.discriminator_twice,
-        switches.discriminator_bounded, dtype)
+      model.discriminator_width,
+      model.discriminator_depth,
+      switches.discriminator_twice,
+      switches.discriminator_bounded,
+      dtype,
+    )
 
     # Those that domains share, and those that each has for itself.
     networks = {'shared_encoder': shared, 'shared_generator': shared}
@@ -100,8 +112,12 @@ class EgscIt(base.Method):
     if self.uses_features:
       own['features'] = encoder
       if self.pretrains:
-        own.update(pretrain_shared_encoder=shared, pretrain_shared_generator=shared,
-                   pretrain_generator=generator, pretrain_discriminator=discriminator)
+        own.update(
+          pretrain_shared_encoder=shared,
+          pretrain_shared_generator=shared,
+          pretrain_generator=generator,
+          pretrain_discriminator=discriminator,
+        )
     for name, network in own.items():
       networks[f'{name}_a'] = networks[f'{name}_b'] = network
     if self.uses_perceptual:
@@ -115,15 +131,33 @@ class EgscIt(base.Method):
     first, start = (), 0
     if self.pretrains:
       start = self.model.pretrain_steps
-      stage = _egsc_it_pretraining.FirstStage(self._apply, self.weights, self.kl, self.gan)
-      first = stage.players(start, labels=self.trains_perceptual, features=self.uses_features)
+      stage = _egsc_it_pretraining.FirstStage(
+        self._apply, self.weights, self.kl, self.gan
+      )
+      first = stage.players(
+        start, labels=self.trains_perceptual, features=self.uses_features
+      )
     every = self.model.discriminator_every
-    generator = ('shared_encoder', 'shared_generator', 'encoder_a', 'encoder_b', 'generator_a',
-                 'generator_b')
-    return (*first,
-            base.Player('discriminator', ('discriminator_a', 'discriminator_b'),
-                        self.discriminator_loss, every=every, phase=start % every, start=start),
-            base.Player('generator', generator, self.generator_loss, start=start))
+    generator = (
+      'shared_encoder',
+      'shared_generator',
+      'encoder_a',
+      'encoder_b',
+      'generator_a',
+      'generator_b',
+    )
+    return (
+      *first,
+      base.Player(
+        'discriminator',
+        ('discriminator_a', 'discriminator_b'),
+        self.discriminator_loss,
+        every=every,
+        phase=start % every,
+        start=start,
+      ),
+      base.Player('generator', generator, self.generator_loss, start=start),
+    )
 
   @property
   def provenance(self) -> dict[str, str]:
@@ -133,12 +167,16 @@ class EgscIt(base.Method):
       subject = 'which domain a picture is of'
       if self.attributes:
         subject = f"this data's {len(self.attributes)} labels"
-      name = (f"of VGG-19's shape, width {self.model.perceptual_width}, trained on {subject} "
-              '(no ImageNet)')
+      name = (
+        f"of VGG-19's shape, width {self.model.perceptual_width}, trained on {subject} "
+        '(no ImageNet)'
+      )
     elif self.uses_perceptual:
       try:
         name = weights_lib.read_vgg19(self.model.perceptual)[1]
-      except errors.UserError:  # training had it; to translate and to measure it is not needed
+      except (
+        errors.UserError
+      ):  # training had it; to translate and to measure it is not needed
         name = f'VGG-19 from {os.path.basename(self.model.perceptual)}, which is not here any more'
     return {'perceptual_network': name}
 
@@ -151,8 +189,9 @@ class EgscIt(base.Method):
     learns_first = self.uses_features or self.trains_perceptual
     if learns_first and not (self.pretrains or self.init_from):
       raise errors.UserError(
-          'config.model.pretrain_steps is 0, so that the networks of the first stage would stay '
-          'untrained; set it, or config.init_from to a run that trained them')
+        'config.model.pretrain_steps is 0, so that the networks of the first stage would stay '
+        'untrained; set it, or config.init_from to a run that trained them'
+      )
     if self.uses_perceptual and not self.trains_perceptual:
       return {'perceptual': weights_lib.read_vgg19(self.model.perceptual)[0]}
     return {}
@@ -173,6 +212,7 @@ class EgscIt(base.Method):
 
   def _apply(self, name, params, *inputs, **options):
     """Returns a network's output, recomputed for its gradient if the config says so."""
+
     def apply(params, *inputs):
       return self.networks[name].apply({'params': params}, *inputs, **options)
 
@@ -192,7 +232,9 @@ class EgscIt(base.Method):
 
   def _encode(self, params, a, b, rng):
     """Returns interleaved latents (mean, and with noise) and contents of a by E_A and b by E_B."""
-    codes = interleave(self._apply('encoder_a', params, a), self._apply('encoder_b', params, b))
+    codes = interleave(
+      self._apply('encoder_a', params, a), self._apply('encoder_b', params, b)
+    )
     mean = self._apply('shared_encoder', params, codes)
     noisy = mean + _egsc_it_pretraining.noise(rng, mean)
     return mean, noisy, self._apply('shared_generator', params, noisy)
@@ -213,8 +255,12 @@ class EgscIt(base.Method):
     if not self.model.adain:
       return content
     return norms.adain(
-        content, style, swapped=self.switches.adain_roles == 'swapped',
-        spread=self.switches.adain_spread, epsilon=self.model.adain_epsilon)
+      content,
+      style,
+      swapped=self.switches.adain_roles == 'swapped',
+      spread=self.switches.adain_spread,
+      epsilon=self.model.adain_epsilon,
+    )
 
   def _style(self, features, weight=None):
     """Returns AdaIN's parameters of features, over the pixels that `weight` says."""
@@ -224,8 +270,9 @@ class EgscIt(base.Method):
 
   def _generate(self, domain, params, content, style):
     """Returns a domain's picture of masked content in a style."""
-    return self._apply(f'generator_{domain}', params,
-                       self._styled(content, style).astype(self.dtype))
+    return self._apply(
+      f'generator_{domain}', params, self._styled(content, style).astype(self.dtype)
+    )
 
   # The second stage.
 
@@ -238,7 +285,8 @@ class EgscIt(base.Method):
     x_ab = self._generate('b', params, self._masked(content_a, f_a), self._style(f_b))
     fakes = {'a': x_ba, 'b': x_ab}
     losses = _egsc_it_pretraining.discriminate(
-        self._apply, self.gan, 'discriminator', params, batch, fakes)
+      self._apply, self.gan, 'discriminator', params, batch, fakes
+    )
     return self.weights.adversarial * sum(losses.values()), (losses, model_state)
 
   def generator_loss(self, params, model_state, batch, rng):
@@ -265,12 +313,12 @@ class EgscIt(base.Method):
     scores_ba = self._apply('discriminator_a', params, x_ba)
     scores_ab = self._apply('discriminator_b', params, x_ab)
     losses = {
-        'adversarial': self.gan(scores_ba, 1) + self.gan(scores_ab, 1),
-        'reconstruction': l1(x_aa, a) + l1(x_bb, b),
-        'kl': 2 * self.kl(mean, noisy),
-        'cycle': l1(x_aba, a) + l1(x_bab, b),
-        'cycle_kl': 2 * self.kl(mean_2, noisy_2),
-        **self._style_losses(params, batch, x_ab, x_ba),
+      'adversarial': self.gan(scores_ba, 1) + self.gan(scores_ab, 1),
+      'reconstruction': l1(x_aa, a) + l1(x_bb, b),
+      'kl': 2 * self.kl(mean, noisy),
+      'cycle': l1(x_aba, a) + l1(x_bab, b),
+      'cycle_kl': 2 * self.kl(mean_2, noisy_2),
+      **self._style_losses(params, batch, x_ab, x_ba),
     }
     weights = {**self.weights, 'colors': self.switches.color_moments}
     loss = sum(weights[name] * value for name, value in losses.items())
@@ -287,7 +335,9 @@ class EgscIt(base.Method):
       frozen = {'perceptual': jax.lax.stop_gradient(params['perceptual'])}
 
       def features(x):
-        return [reconstruction.unit_length(f) for f in self._apply('perceptual', frozen, x)]
+        return [
+          reconstruction.unit_length(f) for f in self._apply('perceptual', frozen, x)
+        ]
 
       # A translation's content is its source's, its style its exemplar's.
       translated, sources = features(interleave(x_ab, x_ba)), features(interleave(a, b))
@@ -300,8 +350,18 @@ class EgscIt(base.Method):
 
   # Inference.
 
-  def translate(self, params, model_state, source, exemplar, *, source_mask=None,
-                exemplar_mask=None, rng=None, reverse=False):
+  def translate(
+    self,
+    params,
+    model_state,
+    source,
+    exemplar,
+    *,
+    source_mask=None,
+    exemplar_mask=None,
+    rng=None,
+    reverse=False,
+  ):
     """Returns x_ab of source and exemplar, or x_ba of a source of b and an exemplar of a.
 
     A given source_mask says which pixels may change (the others are the source's own), a given
@@ -310,14 +370,23 @@ class EgscIt(base.Method):
     """
     domains = 'ba' if reverse else 'ab'
     style = self._exemplar_style(domains[1], params, exemplar, exemplar_mask)
-    return self._translate(domains, params, source, style, source_mask=source_mask,
-                           exemplar_mask=exemplar_mask, rng=rng)
+    return self._translate(
+      domains,
+      params,
+      source,
+      style,
+      source_mask=source_mask,
+      exemplar_mask=exemplar_mask,
+      rng=rng,
+    )
 
   def interpolate(self, params, model_state, source, exemplar_1, exemplar_2, weight):
     """Returns x_ab with AdaIN's parameters (1 - weight) of exemplar_1's + weight of the other's."""
     style_1 = self._exemplar_style('b', params, exemplar_1, None)
     style_2 = self._exemplar_style('b', params, exemplar_2, None)
-    style = jax.tree.map(lambda one, two: (1 - weight) * one + weight * two, style_1, style_2)
+    style = jax.tree.map(
+      lambda one, two: (1 - weight) * one + weight * two, style_1, style_2
+    )
     return self._translate('ab', params, source, style)
 
   def _exemplar_style(self, domain, params, exemplar, mask):
@@ -330,8 +399,17 @@ class EgscIt(base.Method):
       mask = masks.downsample(mask, self.factor)
     return self._style(features, mask)
 
-  def _translate(self, domains, params, source, style, *, source_mask=None, exemplar_mask=None,
-                 rng=None):
+  def _translate(
+    self,
+    domains,
+    params,
+    source,
+    style,
+    *,
+    source_mask=None,
+    exemplar_mask=None,
+    rng=None,
+  ):
     """Returns the translation of a source from the first of `domains` to the second."""
     code = self._apply(f'encoder_{domains[0]}', params, source)
     mean = self._apply('shared_encoder', params, code)
@@ -373,8 +451,9 @@ def _color_distance(images, others):
   other_mean, other_variance = norms.moments(others)
   # The root of a variance of 0 has no finite slope.
   deviation, other_deviation = (jnp.sqrt(v + 1e-4) for v in (variance, other_variance))
-  return (reconstruction.l1(mean, other_mean)
-          + reconstruction.l1(deviation, other_deviation))
+  return reconstruction.l1(mean, other_mean) + reconstruction.l1(
+    deviation, other_deviation
+  )
 
 
 def _twice(style):

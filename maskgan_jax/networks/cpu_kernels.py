@@ -17,8 +17,12 @@ import jax.numpy as jnp
 
 _NHWC = ('NHWC', 'HWIO', 'NHWC')
 _THIN = 4  # channels of an image or a map: too few for products of their own
-_SMALL = 4_500  # numbers in a kernel: with fewer, compiling takes longer than anything saves
-_LARGE = 16  # pixels of a side; which order of products is fastest was measured on two cores
+_SMALL = (
+  4_500  # numbers in a kernel: with fewer, compiling takes longer than anything saves
+)
+_LARGE = (
+  16  # pixels of a side; which order of products is fastest was measured on two cores
+)
 _PORTABLE = contextvars.ContextVar('portable', default=False)
 
 
@@ -32,8 +36,11 @@ def portable() -> Iterator[None]:
     _PORTABLE.reset(token)
 
 
-def by_platform(*arguments: jax.Array, cpu: Callable[..., jax.Array],
-                default: Callable[..., jax.Array]) -> jax.Array:
+def by_platform(
+  *arguments: jax.Array,
+  cpu: Callable[..., jax.Array],
+  default: Callable[..., jax.Array],
+) -> jax.Array:
   """Computes `cpu` of the arguments where a program is compiled for CPUs, else `default`."""
   if _PORTABLE.get():
     return default(*arguments)
@@ -52,6 +59,7 @@ def recomputed(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
   Args:
     function: of x [B, ...] and parameters, to an array [B, ...].
   """
+
   @jax.custom_vjp
   def call(x, *parameters):
     return function(x, *parameters)
@@ -80,15 +88,20 @@ def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
 
 def pad(x: jax.Array, size: int, mode: str) -> jax.Array:
   """Adds `size` pixels on each side of [B, H, W, C]; `mode` is that of jnp.pad."""
-  return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode=mode) if size else x
+  return (
+    jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode=mode) if size else x
+  )
 
 
 # Stride 1.
 
+
 def padded_convolution(x: jax.Array, kernel: jax.Array, mode: str) -> jax.Array:
   """Computes `convolution` after padding by (k - 1) // 2 on each side; `mode` as of jnp.pad."""
+
   def compute(x, kernel):
     return convolution(pad(x, (kernel.shape[0] - 1) // 2, mode), kernel)
+
   return recomputed(compute)(x, kernel)
 
 
@@ -125,7 +138,7 @@ def _output_size(x, kernel):
 def _row_patches(x, kernel):
   """Returns [B, H, W-k+1, k * C]: each pixel with those that follow it in its row."""
   _, width = _output_size(x, kernel)
-  shifted = [x[:, :, j:j + width] for j in range(kernel.shape[0])]
+  shifted = [x[:, :, j : j + width] for j in range(kernel.shape[0])]
   return jnp.concatenate(shifted, axis=-1)
 
 
@@ -137,7 +150,7 @@ def _by_rows(x, kernel):
   total = 0
   for i in range(size):
     row = kernel[i].reshape(size * channels, features)
-    total += product(patches[:, i:i + height], row)
+    total += product(patches[:, i : i + height], row)
   return total
 
 
@@ -146,7 +159,7 @@ def _by_patches(x, kernel):
   size, _, channels, features = kernel.shape
   height, _ = _output_size(x, kernel)
   rows = _row_patches(x, kernel)
-  patches = jnp.concatenate([rows[:, i:i + height] for i in range(size)], axis=-1)
+  patches = jnp.concatenate([rows[:, i : i + height] for i in range(size)], axis=-1)
   return product(patches, kernel.reshape(size * size * channels, features))
 
 
@@ -157,8 +170,12 @@ def _by_taps(x, kernel):
   taps = kernel.transpose(2, 0, 1, 3).reshape(channels, size * size * features)
   shares = product(x, taps)
   row = size * features
-  shares = sum(shares[:, i:i + height, :, i * row:(i + 1) * row] for i in range(size))
-  return sum(shares[:, :, j:j + width, j * features:(j + 1) * features] for j in range(size))
+  shares = sum(
+    shares[:, i : i + height, :, i * row : (i + 1) * row] for i in range(size)
+  )
+  return sum(
+    shares[:, :, j : j + width, j * features : (j + 1) * features] for j in range(size)
+  )
 
 
 def _winograd(x, kernel):
@@ -173,7 +190,7 @@ def _winograd(x, kernel):
   # Columns first: tiles[j][i] is row i, column j of all tiles, then their transform.
   tiles = []
   for j in range(4):
-    column = [x[:, i:i + height - 1:2, j:j + width - 1:2] for i in range(4)]
+    column = [x[:, i : i + height - 1 : 2, j : j + width - 1 : 2] for i in range(4)]
     tiles.append(_of_input(column))
   tiles = [_of_input([column[i] for column in tiles]) for i in range(4)]
 
@@ -201,24 +218,34 @@ def _to_output(m):
 
 # Stride 2.
 
-def conv4x4_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') -> jax.Array:
+
+def conv4x4_stride2(
+  x: jax.Array, kernel: jax.Array, padding: str = 'constant'
+) -> jax.Array:
   """Convolves with 4x4 taps, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even.
 
   `padding` is a mode of jnp.pad: 'constant' (zeros) or 'reflect'.
   """
+
   def compute(x, kernel):
-    return by_platform(pad(x, 1, padding), kernel, cpu=_conv4x4_as_products,
-                       default=_stride2_plain)
+    return by_platform(
+      pad(x, 1, padding), kernel, cpu=_conv4x4_as_products, default=_stride2_plain
+    )
+
   return recomputed(compute)(x, kernel)
 
 
-def conv3x3_stride2(x: jax.Array, kernel: jax.Array, padding: str = 'constant') -> jax.Array:
+def conv3x3_stride2(
+  x: jax.Array, kernel: jax.Array, padding: str = 'constant'
+) -> jax.Array:
   """Convolves with 3x3 taps, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even."""
+
   def as_4x4(x, kernel):  # a fourth row and column of zeros
     return _conv4x4_as_products(x, jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0))))
 
   def compute(x, kernel):
     return by_platform(pad(x, 1, padding), kernel, cpu=as_4x4, default=_stride2_plain)
+
   return recomputed(compute)(x, kernel)
 
 
@@ -239,16 +266,19 @@ def _conv4x4_as_products(x, kernel):
 
   # Three orders of the same sums; which is fastest was measured, with gradients.
   if channels <= _THIN:  # an image
-    patches = jnp.concatenate([blocks[:, i:i + h, j:j + w] for i, j in shifts], axis=-1)
+    patches = jnp.concatenate(
+      [blocks[:, i : i + h, j : j + w] for i, j in shifts], axis=-1
+    )
     return product(patches, taps.reshape(16 * channels, out))
   if h >= _LARGE:
     y = product(blocks, taps.transpose(2, 0, 1, 3).reshape(4 * channels, 4 * out))
     y = y.reshape(batch, h + 1, w + 1, 2, 2, out)
-    return sum(y[:, i:i + h, j:j + w, i, j] for i, j in shifts)
-  return sum(product(blocks[:, i:i + h, j:j + w], taps[i, j]) for i, j in shifts)
+    return sum(y[:, i : i + h, j : j + w, i, j] for i, j in shifts)
+  return sum(product(blocks[:, i : i + h, j : j + w], taps[i, j]) for i, j in shifts)
 
 
 # Transposed, stride 2.
+
 
 def conv4x4_stride2_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Convolves transposed with 4x4 taps, stride 2, padding 1: [B, H, W, C] -> [B, 2H, 2W, O].
@@ -260,8 +290,14 @@ def conv4x4_stride2_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _transposed_plain(x, kernel):
-  return lax.conv_general_dilated(x, kernel[::-1, ::-1], (1, 1), ((2, 2), (2, 2)),
-                                  lhs_dilation=(2, 2), dimension_numbers=_NHWC)
+  return lax.conv_general_dilated(
+    x,
+    kernel[::-1, ::-1],
+    (1, 1),
+    ((2, 2), (2, 2)),
+    lhs_dilation=(2, 2),
+    dimension_numbers=_NHWC,
+  )
 
 
 def _transposed_as_product(x, kernel):
@@ -269,7 +305,9 @@ def _transposed_as_product(x, kernel):
   batch, height, width, _ = x.shape
   out = kernel.shape[-1]
   blocks = (_patches_to_blocks if height >= _LARGE else _pixels_to_blocks)(x, kernel)
-  y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height + 2, 2 * width + 2, out)
+  y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(
+    batch, 2 * height + 2, 2 * width + 2, out
+  )
   return y[:, 1:-1, 1:-1]
 
 
@@ -278,9 +316,13 @@ def _patches_to_blocks(x, kernel):
   batch, height, width, channels = x.shape
   out = kernel.shape[-1]
   padded = pad(x, 1, 'constant')
-  shifted = [padded[:, i:i + height + 1, j:j + width + 1] for i in (0, 1) for j in (0, 1)]
+  shifted = [
+    padded[:, i : i + height + 1, j : j + width + 1] for i in (0, 1) for j in (0, 1)
+  ]
   patches = jnp.concatenate(shifted, axis=-1)
-  taps = kernel.reshape(2, 2, 2, 2, channels, out)[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
+  taps = kernel.reshape(2, 2, 2, 2, channels, out)[::-1, :, ::-1].transpose(
+    0, 2, 4, 1, 3, 5
+  )
   blocks = product(patches, taps.reshape(4 * channels, 4 * out))
   return blocks.reshape(batch, height + 1, width + 1, 2, 2, out)
 
@@ -299,17 +341,25 @@ def _pixels_to_blocks(x, kernel):
   return total
 
 
-def conv3x3_stride2_transposed(x: jax.Array, kernel: jax.Array, padding: int = 0) -> jax.Array:
+def conv3x3_stride2_transposed(
+  x: jax.Array, kernel: jax.Array, padding: int = 0
+) -> jax.Array:
   """Convolves transposed with 3x3 taps, stride 2: [B, H, W, C] -> [B, 2H, 2W, O].
 
   `kernel` is [3, 3, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s, 2j + t) - padding,
   and what lands outside is dropped. `padding` 0 is TensorFlow's 'SAME', 1 is PyTorch's padding=1
   with output_padding=1.
   """
+
   def plain(x, kernel):
     return lax.conv_general_dilated(
-        x, kernel[::-1, ::-1], (1, 1), ((2 - padding, 1 + padding),) * 2, lhs_dilation=(2, 2),
-        dimension_numbers=_NHWC)
+      x,
+      kernel[::-1, ::-1],
+      (1, 1),
+      ((2 - padding, 1 + padding),) * 2,
+      lhs_dilation=(2, 2),
+      dimension_numbers=_NHWC,
+    )
 
   def as_product(x, kernel):
     """Maps pixels to all nine taps, and adds those that land on one phase of the result."""
@@ -317,10 +367,15 @@ def conv3x3_stride2_transposed(x: jax.Array, kernel: jax.Array, padding: int = 0
     out = kernel.shape[-1]
     y = product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * out))
     y = y.reshape(batch, height, width, 3, 3, out)
-    y = jnp.stack(_phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 1, padding), axis=2)
+    y = jnp.stack(
+      _phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 1, padding), axis=2
+    )
     y = y.reshape(batch, 2 * height, width, 3, out)
-    y = jnp.stack(_phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 2, padding), axis=3)
+    y = jnp.stack(
+      _phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 2, padding), axis=3
+    )
     return y.reshape(batch, 2 * height, 2 * width, out)
+
   return by_platform(x, kernel, cpu=as_product, default=plain)
 
 
@@ -341,6 +396,7 @@ def _shifted(x, axis, by):
 
 
 # Upsampling.
+
 
 def upsampled_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Upsamples by 2 (nearest neighbour), pads by 2 (reflection) and convolves with 5x5 taps, in one.
@@ -374,7 +430,7 @@ def _upsampled_convolution(x, kernel):
     pixels = jnp.repeat(pixels, 2, axis=1)
     pixels = jnp.pad(pixels, ((0, 0), (2, 2), (0, 0)), mode=mode)
     size = pixels.shape[1] - 4
-    patches = jnp.concatenate([pixels[:, t:t + size] for t in range(5)], axis=-1)
+    patches = jnp.concatenate([pixels[:, t : t + size] for t in range(5)], axis=-1)
     return product(patches, taps.reshape(5 * channels, features))
 
   top, bottom = x[:, 1] - x[:, 0], x[:, -2] - x[:, -1]
@@ -394,7 +450,11 @@ def _phase_kernels(kernel):
   even = jnp.stack([kernel[0] + kernel[1], kernel[2] + kernel[3], kernel[4]])
   odd = jnp.stack([kernel[0], kernel[1] + kernel[2], kernel[3] + kernel[4]])
   rows = jnp.stack([even, odd])  # [row phase, 3, 5, C, O]
-  even = jnp.stack([rows[:, :, 0] + rows[:, :, 1], rows[:, :, 2] + rows[:, :, 3], rows[:, :, 4]], 2)
-  odd = jnp.stack([rows[:, :, 0], rows[:, :, 1] + rows[:, :, 2], rows[:, :, 3] + rows[:, :, 4]], 2)
+  even = jnp.stack(
+    [rows[:, :, 0] + rows[:, :, 1], rows[:, :, 2] + rows[:, :, 3], rows[:, :, 4]], 2
+  )
+  odd = jnp.stack(
+    [rows[:, :, 0], rows[:, :, 1] + rows[:, :, 2], rows[:, :, 3] + rows[:, :, 4]], 2
+  )
   phases = jnp.stack([even, odd])  # [column phase, row phase, 3, 3, C, O]
   return phases.transpose(2, 3, 4, 1, 0, 5).reshape(3, 3, channels, 4 * features)

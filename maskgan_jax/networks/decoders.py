@@ -19,16 +19,21 @@ class ConvDecoder(nn.Module):
   Attributes:
     leak: negative slope of the activation; 0 is ReLU.
   """
+
   widths: Sequence[int]
   features: int
   leak: float = 0.2
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x, *, train: bool, groups: int = 1, order: Sequence[int] | None = None):
+  def __call__(
+    self, x, *, train: bool, groups: int = 1, order: Sequence[int] | None = None
+  ):
     for width in self.widths:
       x = layers.UpConv(width, self.dtype)(x)
-      x = normalization.BatchNorm(dtype=self.dtype)(x, train=train, groups=groups, order=order)
+      x = normalization.BatchNorm(dtype=self.dtype)(
+        x, train=train, groups=groups, order=order
+      )
       x = jax.nn.leaky_relu(x, self.leak)
     return layers.UpConv(self.features, self.dtype)(x).astype(jnp.float32)
 
@@ -47,6 +52,7 @@ class HighwayDecoder(nn.Module):
     scale: see normalization.HighwayAdaIN.
     output: whether it ends with the 7x7 convolution; else the second of the two makes the image.
   """
+
   mlp: int = 256
   blocks: int = 4
   deviation: str = 'spatial'
@@ -56,8 +62,9 @@ class HighwayDecoder(nn.Module):
 
   @nn.compact
   def __call__(self, content, mask, foreground, background):
-    x = normalization.HighwayAdaIN(self.mlp, self.deviation, self.scale, self.dtype,
-                                   layers.he_normal)(content, mask, foreground, background)
+    x = normalization.HighwayAdaIN(
+      self.mlp, self.deviation, self.scale, self.dtype, layers.he_normal
+    )(content, mask, foreground, background)
     for _ in range(self.blocks):
       x = layers.Residual(normalization.LayerNorm, self.dtype)(x)
     width = x.shape[-1]
@@ -83,6 +90,7 @@ class UnitGenerator(nn.Module):
     blocks: residual blocks.
     norm: see layers.Residual.
   """
+
   upsamplings: int = 2
   blocks: int = 3
   norm: Callable[..., nn.Module] | None = None

@@ -15,6 +15,7 @@ class CodeDiscriminator(nn.Module):
 
   Content transfer, appendix A, whose C is the sigmoid of a logit. [B, ...] -> float32 logits [B].
   """
+
   width: int = 512
   dtype: Any = jnp.float32
 
@@ -33,6 +34,7 @@ class PatchCritic(nn.Module):
   [B, H, W, 3] -> scores [B, H / 2**depth, W / 2**depth, 1], 2x2 of them at 128x128 and depth 6, and
   logits [B, classes], float32.
   """
+
   width: int = 64
   depth: int = 6
   classes: int = 1
@@ -42,13 +44,14 @@ class PatchCritic(nn.Module):
   def __call__(self, x):
     init = nn.initializers.normal(0.02)
     for i in range(self.depth):
-      x = layers.DownConv(self.width * 2 ** i, self.dtype, 'reflect', init)(x)
+      x = layers.DownConv(self.width * 2**i, self.dtype, 'reflect', init)(x)
       x = jax.nn.leaky_relu(x, 0.01)
     scores = layers.Conv(1, 3, self.dtype, kernel_init=init, name='scores')(x)
 
     # A linear layer on the whole map is a convolution as large as the map.
     logits = layers.Linear(self.classes, self.dtype, init, name='classes')(
-        x.reshape(x.shape[0], -1))
+      x.reshape(x.shape[0], -1)
+    )
     return scores.astype(jnp.float32), logits.astype(jnp.float32)
 
 
@@ -64,6 +67,7 @@ class PatchDiscriminator(nn.Module):
       convolution: twice), as in the code; else only after it.
     bounded: whether the scores also go through LeakyReLU 0.2, as in the code.
   """
+
   width: int = 64
   depth: int = 4
   twice: bool = True
@@ -75,11 +79,13 @@ class PatchDiscriminator(nn.Module):
     init = nn.initializers.glorot_uniform()  # TF-slim's default
     leak = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
     for i in range(self.depth):
-      x = layers.DownConv(self.width * 2 ** i, self.dtype, kernel_init=init)(x)
+      x = layers.DownConv(self.width * 2**i, self.dtype, kernel_init=init)(x)
       if self.twice:
         x = leak(x)
       x = normalization.InstanceNorm(self.dtype, leak)(x) if i else leak(x)
-    x = layers.Conv(1, 1, self.dtype, kernel_init=init, name='scores')(x).astype(jnp.float32)
+    x = layers.Conv(1, 1, self.dtype, kernel_init=init, name='scores')(x).astype(
+      jnp.float32
+    )
     return leak(x) if self.bounded else x
 
 
@@ -91,6 +97,7 @@ class PatchGan(nn.Module):
   scores. [B, H, W, 3] -> float32 [B, h, w, 1], 30x30 scores at 256x256. Where a stride-2
   convolution meets an odd side, DownConv rounds up and PyTorch down.
   """
+
   width: int = 64
   layers: int = 3
   dtype: Any = jnp.float32
@@ -100,13 +107,17 @@ class PatchGan(nn.Module):
     init = nn.initializers.normal(0.02)
     leak = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
     for i in range(self.layers + 1):
-      features = self.width * min(2 ** i, 8)
+      features = self.width * min(2**i, 8)
       if i < self.layers:
         x = layers.DownConv(features, self.dtype, kernel_init=init)(x)
       else:
         x = layers.Conv(features, 4, self.dtype, 'constant', init)(x)
-      x = normalization.InstanceNorm(self.dtype, leak, affine=False)(x) if i else leak(x)
-    return layers.Conv(1, 4, self.dtype, 'constant', init, name='scores')(x).astype(jnp.float32)
+      x = (
+        normalization.InstanceNorm(self.dtype, leak, affine=False)(x) if i else leak(x)
+      )
+    return layers.Conv(1, 4, self.dtype, 'constant', init, name='scores')(x).astype(
+      jnp.float32
+    )
 
 
 class Dcgan(nn.Module):
@@ -124,6 +135,7 @@ class Dcgan(nn.Module):
     normalized: whether there is batch normalisation. Without it weights begin as He et al.'s, so
       that scores are neither all 0 nor large.
   """
+
   width: int = 64
   dtype: Any = jnp.float32
   normalized: bool = True

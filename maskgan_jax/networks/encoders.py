@@ -15,14 +15,19 @@ class ConvEncoder(nn.Module):
 
   [B, H, W, C] -> [B, H / 2**n, W / 2**n, widths[-1]] for n widths.
   """
+
   widths: Sequence[int]
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x, *, train: bool, groups: int = 1, order: Sequence[int] | None = None):
+  def __call__(
+    self, x, *, train: bool, groups: int = 1, order: Sequence[int] | None = None
+  ):
     for width in self.widths:
       x = layers.DownConv(width, self.dtype)(x)
-      x = normalization.BatchNorm(dtype=self.dtype)(x, train=train, groups=groups, order=order)
+      x = normalization.BatchNorm(dtype=self.dtype)(
+        x, train=train, groups=groups, order=order
+      )
       x = jax.nn.leaky_relu(x, 0.2)
     return x
 
@@ -39,6 +44,7 @@ class ContentEncoder(nn.Module):
     stem: whether it begins with the 7x7 convolution.
     blocks: residual blocks.
   """
+
   width: int = 64
   blocks: int = 4
   stem: bool = True
@@ -68,6 +74,7 @@ class StyleEncoder(nn.Module):
     stem: whether it begins with a 7x7 convolution.
     heads: names of the heads that share the stem and the first two strided convolutions.
   """
+
   width: int = 64
   code: int = 8
   stem: bool = True
@@ -103,6 +110,7 @@ class StyleEncoder(nn.Module):
 
 class StyleHead(nn.Module):
   """The last two strided convolutions of a style encoder, the mean and the linear layer."""
+
   width: int
   code: int
   dtype: Any = jnp.float32
@@ -127,6 +135,7 @@ class UnitEncoder(nn.Module):
     blocks: residual blocks.
     norm: see layers.Residual.
   """
+
   width: int = 64
   downsamplings: int = 2
   blocks: int = 3

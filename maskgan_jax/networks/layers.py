@@ -13,8 +13,12 @@ import jax.numpy as jnp
 
 from maskgan_jax.networks import cpu_kernels
 
-he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')  # PyTorch's kaiming_normal_
-truncated_normal = nn.initializers.truncated_normal(0.02)  # of what lies within 0.04; TensorFlow's
+he_normal = nn.initializers.variance_scaling(
+  2.0, 'fan_in', 'normal'
+)  # PyTorch's kaiming_normal_
+truncated_normal = nn.initializers.truncated_normal(
+  0.02
+)  # of what lies within 0.04; TensorFlow's
 
 
 def uniform_fan_in(fan_in: int):
@@ -23,6 +27,7 @@ def uniform_fan_in(fan_in: int):
 
   def init(key, shape, dtype=jnp.float32):
     return jax.random.uniform(key, shape, dtype, -bound, bound)
+
   return init
 
 
@@ -37,6 +42,7 @@ class DownConv(nn.Module):
     kernel_init: of the kernel, with biases zero; None is PyTorch's default for both.
     size: of the kernel, 4 or 3.
   """
+
   features: int
   dtype: Any = jnp.float32
   padding: str = 'constant'
@@ -45,10 +51,14 @@ class DownConv(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    kernel, bias = _kernel_and_bias(self, (self.size, self.size, x.shape[-1], self.features))
+    kernel, bias = _kernel_and_bias(
+      self, (self.size, self.size, x.shape[-1], self.features)
+    )
     if x.shape[1] % 2 or x.shape[2] % 2:
       x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
-    convolve = cpu_kernels.conv4x4_stride2 if self.size == 4 else cpu_kernels.conv3x3_stride2
+    convolve = (
+      cpu_kernels.conv4x4_stride2 if self.size == 4 else cpu_kernels.conv3x3_stride2
+    )
     x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.padding)
     return x + _row(bias, self.dtype)
 
@@ -58,6 +68,7 @@ class Conv(nn.Module):
 
   It keeps height and width where the kernel is odd; an even kernel makes them smaller by one.
   """
+
   features: int
   size: int = 3
   dtype: Any = jnp.float32
@@ -66,14 +77,18 @@ class Conv(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    kernel, bias = _kernel_and_bias(self, (self.size, self.size, x.shape[-1], self.features))
-    x = cpu_kernels.padded_convolution(x.astype(self.dtype), kernel.astype(self.dtype),
-                                       self.padding)
+    kernel, bias = _kernel_and_bias(
+      self, (self.size, self.size, x.shape[-1], self.features)
+    )
+    x = cpu_kernels.padded_convolution(
+      x.astype(self.dtype), kernel.astype(self.dtype), self.padding
+    )
     return x + _row(bias, self.dtype)
 
 
 class UpsampledConv(nn.Module):
   """Nearest-neighbour upsampling by 2, then a 5x5 convolution with reflection padding and bias."""
+
   features: int
   dtype: Any = jnp.float32
   kernel_init: Any = None
@@ -81,7 +96,9 @@ class UpsampledConv(nn.Module):
   @nn.compact
   def __call__(self, x):
     kernel, bias = _kernel_and_bias(self, (5, 5, x.shape[-1], self.features))
-    x = cpu_kernels.upsampled_convolution(x.astype(self.dtype), kernel.astype(self.dtype))
+    x = cpu_kernels.upsampled_convolution(
+      x.astype(self.dtype), kernel.astype(self.dtype)
+    )
     return x + _row(bias, self.dtype)
 
 
@@ -90,6 +107,7 @@ class UpConv(nn.Module):
 
   PyTorch takes the number of *output* channels as this layer's fan in; so does this.
   """
+
   features: int
   dtype: Any = jnp.float32
 
@@ -98,7 +116,9 @@ class UpConv(nn.Module):
     init = uniform_fan_in(16 * self.features)
     kernel = self.param('kernel', init, (4, 4, x.shape[-1], self.features))
     bias = self.param('bias', init, (self.features,))
-    y = cpu_kernels.conv4x4_stride2_transposed(x.astype(self.dtype), kernel.astype(self.dtype))
+    y = cpu_kernels.conv4x4_stride2_transposed(
+      x.astype(self.dtype), kernel.astype(self.dtype)
+    )
     return y + _row(bias, self.dtype)
 
 
@@ -107,6 +127,7 @@ class UpConv3x3(nn.Module):
 
   Attributes as of DownConv, except for `padding`: see cpu_kernels.conv3x3_stride2_transposed.
   """
+
   features: int
   dtype: Any = jnp.float32
   kernel_init: Any = None
@@ -115,13 +136,15 @@ class UpConv3x3(nn.Module):
   @nn.compact
   def __call__(self, x):
     kernel, bias = _kernel_and_bias(self, (3, 3, x.shape[-1], self.features))
-    x = cpu_kernels.conv3x3_stride2_transposed(x.astype(self.dtype), kernel.astype(self.dtype),
-                                               self.padding)
+    x = cpu_kernels.conv3x3_stride2_transposed(
+      x.astype(self.dtype), kernel.astype(self.dtype), self.padding
+    )
     return x + _row(bias, self.dtype)
 
 
 class Linear(nn.Module):
   """Fully connected layer; `kernel_init` as in DownConv."""
+
   features: int
   dtype: Any = jnp.float32
   kernel_init: Any = None
@@ -130,8 +153,12 @@ class Linear(nn.Module):
   def __call__(self, x):
     default = uniform_fan_in(x.shape[-1])
     bias_init = nn.initializers.zeros if self.kernel_init else default
-    return nn.Dense(self.features, dtype=self.dtype, kernel_init=self.kernel_init or default,
-                    bias_init=bias_init)(x)
+    return nn.Dense(
+      self.features,
+      dtype=self.dtype,
+      kernel_init=self.kernel_init or default,
+      bias_init=bias_init,
+    )(x)
 
 
 class Residual(nn.Module):
@@ -141,6 +168,7 @@ class Residual(nn.Module):
     norm: makes a normalisation layer from a dtype and an activation; None is without.
     kernel_init: of the kernels; biases are zero.
   """
+
   norm: Callable[..., nn.Module] | None
   dtype: Any = jnp.float32
   kernel_init: Any = he_normal

@@ -12,7 +12,9 @@ import numpy as np
 from maskgan_jax.networks import layers, normalization
 
 
-def composite(mask: jax.Array, foreground: jax.Array, background: jax.Array) -> jax.Array:
+def composite(
+  mask: jax.Array, foreground: jax.Array, background: jax.Array
+) -> jax.Array:
   """Blends per pixel: mask * foreground + (1 - mask) * background; mask [B, H, W, 1]."""
   return mask * foreground + (1 - mask) * background
 
@@ -21,9 +23,11 @@ def statistics(mask: jax.Array) -> dict[str, jax.Array]:
   """Returns mean, share of pixels over 0.5 and mean entropy in bits (0: binary, 1: undecided)."""
   m = jnp.clip(mask.astype(jnp.float32), 1e-6, 1 - 1e-6)
   entropy = -(m * jnp.log2(m) + (1 - m) * jnp.log2(1 - m))
-  return {'mask_mean': mask.mean(dtype=jnp.float32),
-          'mask_over_half': (mask > 0.5).mean(dtype=jnp.float32),
-          'mask_entropy': entropy.mean()}
+  return {
+    'mask_mean': mask.mean(dtype=jnp.float32),
+    'mask_over_half': (mask > 0.5).mean(dtype=jnp.float32),
+    'mask_entropy': entropy.mean(),
+  }
 
 
 def upsample(mask: jax.Array, factor: int) -> jax.Array:
@@ -59,15 +63,20 @@ class MaskNetwork(nn.Module):
 
   ICLR appendix 7.1; the last one is the code's. [B, h, w, C] -> [B, h, w, 1] in (0, 1), float32.
   """
+
   depth: int = 6
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, content, *, train: bool, groups: int = 1, order: Sequence[int] | None = None):
+  def __call__(
+    self, content, *, train: bool, groups: int = 1, order: Sequence[int] | None = None
+  ):
     x = content
     for _ in range(self.depth):
       x = layers.Conv(x.shape[-1], 3, self.dtype, kernel_init=layers.he_normal)(x)
-      x = normalization.BatchNorm(dtype=self.dtype)(x, train=train, groups=groups, order=order)
+      x = normalization.BatchNorm(dtype=self.dtype)(
+        x, train=train, groups=groups, order=order
+      )
       x = jax.nn.relu(x)
     x = layers.Conv(1, 1, self.dtype, kernel_init=layers.he_normal)(x)
     return jax.nn.sigmoid(x.astype(jnp.float32))
@@ -79,6 +88,7 @@ class ChannelGate(nn.Module):
   The weights are sigmoid(MLP(mean of the other's content over its pixels)), with tanh between the
   two layers (ICLR section 3.1, appendix 7.1). Two contents [B, h, w, C] -> [B, h, w, C].
   """
+
   dtype: Any = jnp.float32
 
   @nn.compact

@@ -22,12 +22,15 @@ class BatchNorm(nn.Module):
     epsilon: added to the variance.
     dtype: of the result; statistics are always float32.
   """
+
   momentum: float = 0.9
   epsilon: float = 1e-5
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x, *, train: bool, groups: int = 1, order: Sequence[int] | None = None):
+  def __call__(
+    self, x, *, train: bool, groups: int = 1, order: Sequence[int] | None = None
+  ):
     """Normalises [G*B, H, W, C].
 
     Args:
@@ -65,12 +68,15 @@ class BatchNorm(nn.Module):
         self._update(average_var, unbiased[group])
 
     factor = scale.reshape(1, channels) * lax.rsqrt(var + self.epsilon)
-    y = centred * factor.reshape(wide) + bias.reshape((1,) * (grouped.ndim - 1) + (channels,))
+    y = centred * factor.reshape(wide) + bias.reshape(
+      (1,) * (grouped.ndim - 1) + (channels,)
+    )
     return y.reshape(x.shape).astype(self.dtype)
 
   def _update(self, average, value):
-    average.value = (self.momentum * average.value
-                     + (1 - self.momentum) * lax.stop_gradient(value))
+    average.value = self.momentum * average.value + (
+      1 - self.momentum
+    ) * lax.stop_gradient(value)
 
 
 class InstanceNorm(nn.Module):
@@ -81,6 +87,7 @@ class InstanceNorm(nn.Module):
     activation: of the result, or None.
     affine: whether it has a scale and a bias.
   """
+
   dtype: Any = jnp.float32
   activation: Callable[[jax.Array], jax.Array] | None = None
   affine: bool = True
@@ -95,6 +102,7 @@ class LayerNorm(nn.Module):
 
   Attributes as of InstanceNorm.
   """
+
   dtype: Any = jnp.float32
   activation: Callable[[jax.Array], jax.Array] | None = None
 
@@ -106,8 +114,10 @@ class LayerNorm(nn.Module):
 def _normalize(module, x, axes, affine):
   parameters = ()
   if affine:
-    parameters = (module.param('scale', nn.initializers.ones, x.shape[-1:]),
-                  module.param('bias', nn.initializers.zeros, x.shape[-1:]))
+    parameters = (
+      module.param('scale', nn.initializers.ones, x.shape[-1:]),
+      module.param('bias', nn.initializers.zeros, x.shape[-1:]),
+    )
 
   def compute(x, *parameters):
     y = standardized(x, axes)
@@ -115,6 +125,7 @@ def _normalize(module, x, axes, affine):
       scale, bias = (p.reshape(1, 1, 1, -1) for p in parameters)
       y = y * scale + bias
     return (module.activation(y) if module.activation else y).astype(module.dtype)
+
   return cpu_kernels.recomputed(compute)(x, *parameters)
 
 
@@ -147,6 +158,7 @@ class HighwayAdaIN(nn.Module):
     dtype: of the result.
     kernel_init: of the MLPs' kernels; None is PyTorch's default.
   """
+
   width: int
   deviation: str = 'spatial'
   scale: str = 'linear'
@@ -159,11 +171,16 @@ class HighwayAdaIN(nn.Module):
     channels = content.shape[-1]
 
     def affine(name, code):
-      output = StyleMLP(self.width, 2 * channels, kernel_init=self.kernel_init, name=name)(code)
+      output = StyleMLP(
+        self.width, 2 * channels, kernel_init=self.kernel_init, name=name
+      )(code)
       shift, scale = jnp.split(output[:, None, None, :], 2, axis=-1)
       return (jnp.exp(0.5 * scale) if self.scale == 'exp_half' else scale), shift
 
-    foreground, background = affine('foreground', foreground), affine('background', background)
+    foreground, background = (
+      affine('foreground', foreground),
+      affine('background', background),
+    )
 
     # The blend of two affine maps of one array is the affine map of the blends.
     scale = mask * foreground[0] + (1 - mask) * background[0]
@@ -173,6 +190,7 @@ class HighwayAdaIN(nn.Module):
 
 class StyleMLP(nn.Module):
   """Three fully connected layers with LeakyReLU 0.01 between them: [B, S] -> [B, features]."""
+
   width: int
   features: int
   kernel_init: Any = None
@@ -181,11 +199,15 @@ class StyleMLP(nn.Module):
   def __call__(self, code):
     x = code.astype(jnp.float32)
     for _ in range(2):
-      x = jax.nn.leaky_relu(layers.Linear(self.width, kernel_init=self.kernel_init)(x), 0.01)
+      x = jax.nn.leaky_relu(
+        layers.Linear(self.width, kernel_init=self.kernel_init)(x), 0.01
+      )
     return layers.Linear(self.features, kernel_init=self.kernel_init)(x)
 
 
-def normalized(content: jax.Array, deviation: str = 'spatial', epsilon: float = 1e-5) -> jax.Array:
+def normalized(
+  content: jax.Array, deviation: str = 'spatial', epsilon: float = 1e-5
+) -> jax.Array:
   """Computes (c - mu(c)) / sigma(c) over the pixels of each channel of [B, H, W, C], in float32.
 
   `deviation` says what sigma is: 'spatial', the standard deviation over all pixels, its variance
@@ -212,7 +234,9 @@ def _unbiased_deviation(x, axis):
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, var, 1.0)), 0.0)
 
 
-def moments(x: jax.Array, weight: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+def moments(
+  x: jax.Array, weight: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
   """Returns mean and biased variance of each channel over its pixels: float32 [B, C] each.
 
   Args:
@@ -228,8 +252,14 @@ def moments(x: jax.Array, weight: jax.Array | None = None) -> tuple[jax.Array, j
   return mean, (weight * jnp.square(x - mean[:, None, None])).sum((1, 2))
 
 
-def adain(content: jax.Array, style: tuple[jax.Array, jax.Array], *, swapped: bool = False,
-          spread: str = 'deviation', epsilon: float = 1e-5) -> jax.Array:
+def adain(
+  content: jax.Array,
+  style: tuple[jax.Array, jax.Array],
+  *,
+  swapped: bool = False,
+  spread: str = 'deviation',
+  epsilon: float = 1e-5,
+) -> jax.Array:
   """Gives each channel the mean and the spread of the style's: adaptive instance normalisation.
 
     AdaIN(c, gamma, beta) = gamma (c - mu(c)) / delta(c) + beta,  gamma = delta(f), beta = mu(f)

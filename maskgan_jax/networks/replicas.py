@@ -57,7 +57,9 @@ def draw(sample: Callable[[int], jax.Array], rows: int) -> jax.Array:
   if number > 1:
     shape = drawn.shape[1:]
     drawn = drawn.reshape(examples, number, rows // examples, *shape)
-    drawn = lax.dynamic_index_in_dim(drawn, index, 1, keepdims=False).reshape(rows, *shape)
+    drawn = lax.dynamic_index_in_dim(drawn, index, 1, keepdims=False).reshape(
+      rows, *shape
+    )
   return drawn
 
 

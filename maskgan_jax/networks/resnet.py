@@ -23,6 +23,7 @@ class ResnetGenerator(nn.Module):
     blocks: residual blocks, with four times as many channels; CycleGAN's 9 are for images of
       256x256, its 6 for 128x128.
   """
+
   width: int = 64
   blocks: int = 9
   features: int = 3
@@ -42,4 +43,6 @@ class ResnetGenerator(nn.Module):
     for features in (2 * self.width, self.width):
       x = layers.UpConv3x3(features, self.dtype, init, padding=1)(x)
       x = norm(self.dtype, jax.nn.relu)(x)
-    return layers.Conv(self.features, 7, self.dtype, kernel_init=init)(x).astype(jnp.float32)
+    return layers.Conv(self.features, 7, self.dtype, kernel_init=init)(x).astype(
+      jnp.float32
+    )

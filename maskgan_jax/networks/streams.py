@@ -21,6 +21,7 @@ class Stream(NamedTuple):
     place: of this batch among them.
     count: of the batches.
   """
+
   joined: jax.Array
   place: int
   count: int
@@ -46,7 +47,9 @@ def apart(output: Any, names: Sequence[str]) -> Any:
   if isinstance(output, tuple):
     return tuple(apart(array, names) for array in output)
   count = len(names)
-  return Streams(**{name: Stream(output, place, count) for place, name in enumerate(names)})
+  return Streams(
+    **{name: Stream(output, place, count) for place, name in enumerate(names)}
+  )
 
 
 def cut(streams: Any) -> Any:
@@ -71,7 +74,7 @@ def interleave(*streams: Stream | jax.Array) -> jax.Array:
     if step > 1 and len(streams) * step == first.count:  # every second one, say
       return first.joined.reshape(-1, step, *first.joined.shape[1:])[:, first.place]
   if len(runs) == len(streams):
-    grouped = jnp.stack([_alone(stream) for stream, in runs], axis=1)
+    grouped = jnp.stack([_alone(stream) for (stream,) in runs], axis=1)
   elif len(runs) == 1:
     grouped = _piece(runs[0])
   else:
@@ -98,7 +101,9 @@ def _runs(streams):
 
 
 def _is_whole(run):
-  return len(run) == run[0].count and run[0].place == 0  # in order, since no place comes twice
+  return (
+    len(run) == run[0].count and run[0].place == 0
+  )  # in order, since no place comes twice
 
 
 def _grouped(stream):
@@ -119,8 +124,8 @@ def _piece(run):
   first, last = run[0].place, run[-1].place
   step = max(abs(last - first) // max(len(run) - 1, 1), 1)
   if first <= last:
-    return grouped[:, first:last + 1:step]
-  return grouped[:, last:first + 1:step][:, ::-1]
+    return grouped[:, first : last + 1 : step]
+  return grouped[:, last : first + 1 : step][:, ::-1]
 
 
 def apply(function: Callable[..., Any], streams: Mapping[str, Any]) -> Any:
@@ -141,7 +146,9 @@ def apply(function: Callable[..., Any], streams: Mapping[str, Any]) -> Any:
   return apart(function(*arguments), tuple(streams))
 
 
-def statistics(names: Sequence[str], order: Sequence[str] | None = None) -> dict[str, Any]:
+def statistics(
+  names: Sequence[str], order: Sequence[str] | None = None
+) -> dict[str, Any]:
   """Returns the arguments by which normalization.BatchNorm keeps streams apart.
 
   Args:
@@ -153,7 +160,9 @@ def statistics(names: Sequence[str], order: Sequence[str] | None = None) -> dict
   return {'groups': len(names), 'order': tuple(places)}
 
 
-def summed(loss: Callable[..., jax.Array], *pairs: tuple[Stream | jax.Array, ...]) -> jax.Array:
+def summed(
+  loss: Callable[..., jax.Array], *pairs: tuple[Stream | jax.Array, ...]
+) -> jax.Array:
   """Returns the sum of a loss over streams.
 
   Args:

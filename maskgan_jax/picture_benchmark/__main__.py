@@ -41,13 +41,24 @@ from maskgan_jax.picture_benchmark import given as given_pictures
 from maskgan_jax.runs import scores
 
 _NEEDS_A_MODEL = ('speed',)
-_MEASURING = ('back', 'masks', 'validation_masks', 'source_masks', 'output')  # go with --pictures
+_MEASURING = (
+  'back',
+  'masks',
+  'validation_masks',
+  'source_masks',
+  'output',
+)  # go with --pictures
 _FINGERPRINT = 'data_fingerprint'  # a column by which files of this command are known
 
 
-def write(config: ml_collections.ConfigDict, folder: str, *, command: str = '',
-          watch: Callable[[], Callable[[], None]] = lambda: lambda: None,
-          note: Callable[[str], None] = print) -> dict[str, int]:
+def write(
+  config: ml_collections.ConfigDict,
+  folder: str,
+  *,
+  command: str = '',
+  watch: Callable[[], Callable[[], None]] = lambda: lambda: None,
+  note: Callable[[str], None] = print,
+) -> dict[str, int]:
   """Writes the data; see the module's docstring and `benchmark_folders.write`.
 
   `watch` is called once the data are open, and returns a function that is then called often.
@@ -58,8 +69,13 @@ def write(config: ml_collections.ConfigDict, folder: str, *, command: str = '',
   return benchmark_folders.write(data, config, folder, command=command, poll=watch())
 
 
-def measure(config: ml_collections.ConfigDict, folders: given_pictures.Folders, output: str = '',
-            *, note: Callable[[str], None] = print) -> dict[str, float | str]:
+def measure(
+  config: ml_collections.ConfigDict,
+  folders: given_pictures.Folders,
+  output: str = '',
+  *,
+  note: Callable[[str], None] = print,
+) -> dict[str, float | str]:
   """Measures translations in files; see the module's docstring.
 
   Args:
@@ -72,17 +88,27 @@ def measure(config: ml_collections.ConfigDict, folders: given_pictures.Folders, 
   """
   names = [name for name in config.evaluators if name not in _NEEDS_A_MODEL]
   for name in names:
-    evaluators.make(name, config)  # what is wrong with one is reported before any data is made
+    evaluators.make(
+      name, config
+    )  # what is wrong with one is reported before any data is made
   if not names:
-    raise errors.UserError(f'config.evaluators={tuple(config.evaluators)!r} names none that can '
-                           'measure pictures')
+    raise errors.UserError(
+      f'config.evaluators={tuple(config.evaluators)!r} names none that can '
+      'measure pictures'
+    )
   files.check_output(output, [config.data.attributes_file])
   _check_output(output)
   data = _open(config, note)
   given = given_pictures.Given(config, data, folders, benchmark_folders.file_names)
-  results = evaluators.run(given, given.data, names=names, config=config, note=note,
-                           batch_size=config.evaluation_batch_size,
-                           max_pairs=config.evaluation_pairs)
+  results = evaluators.run(
+    given,
+    given.data,
+    names=names,
+    config=config,
+    note=note,
+    batch_size=config.evaluation_batch_size,
+    max_pairs=config.evaluation_pairs,
+  )
   if not results:
     raise errors.UserError('none of config.evaluators has anything to measure here')
   results[_FINGERPRINT] = data.fingerprint
@@ -94,7 +120,9 @@ def measure(config: ml_collections.ConfigDict, folders: given_pictures.Folders, 
   return results
 
 
-def _open(config: ml_collections.ConfigDict, note: Callable[[str], None]) -> pipeline.Data:
+def _open(
+  config: ml_collections.ConfigDict, note: Callable[[str], None]
+) -> pipeline.Data:
   """Opens the config's data, which are read once and not kept; notes what is not used."""
   config = config.copy_and_resolve_references()
   config.data.in_memory = 'never'
@@ -126,8 +154,9 @@ def _check_output(path: str) -> None:
   except (OSError, UnicodeDecodeError) as error:
     raise errors.UserError(f'--output={path} cannot be replaced: {error}') from error
   if _FINGERPRINT not in columns:
-    raise errors.UserError(f'--output={path} is there already, and not of this command; name '
-                           'another file')
+    raise errors.UserError(
+      f'--output={path} is there already, and not of this command; name another file'
+    )
 
 
 def measuring_command(arguments: list[str]) -> str:
@@ -135,8 +164,11 @@ def measuring_command(arguments: list[str]) -> str:
   kept, takes_next = [], False
   for argument in arguments:
     name, equals, _ = argument.lstrip('-').partition('=')
-    if takes_next or (argument.startswith('-') and name.partition('.')[0] == 'config'
-                      and name != 'config.data.data_dir'):
+    if takes_next or (
+      argument.startswith('-')
+      and name.partition('.')[0] == 'config'
+      and name != 'config.data.data_dir'
+    ):
       kept.append(argument)
       takes_next = not takes_next and not equals
   for key in ('accuracy', 'identity'):  # networks of whoever measures
@@ -150,12 +182,18 @@ def define_flags() -> None:
   """Defines the command's flags."""
   run_config.define_flags()
   flags.DEFINE_string('write', '', 'Folder to write the data into; absent or empty.')
-  flags.DEFINE_string('pictures', '', 'Folder of translations to measure, a PNG for each test '
-                      'pair.')
-  flags.DEFINE_string('back', '', "Folder of b's pictures with the attribute taken off.")
+  flags.DEFINE_string(
+    'pictures', '', 'Folder of translations to measure, a PNG for each test pair.'
+  )
+  flags.DEFINE_string(
+    'back', '', "Folder of b's pictures with the attribute taken off."
+  )
   flags.DEFINE_string('masks', '', "Folder of masks of b's attribute, grey PNG.")
-  flags.DEFINE_string('validation_masks', '', 'Folder of the same of the validation pictures of '
-                      'b, to search the threshold.')
+  flags.DEFINE_string(
+    'validation_masks',
+    '',
+    'Folder of the same of the validation pictures of b, to search the threshold.',
+  )
   flags.DEFINE_string('source_masks', '', 'Folder of masks of what was changed in a.')
   flags.DEFINE_string('output', '', 'Where the scores go, NAME.csv.')
 
@@ -164,22 +202,30 @@ def main() -> None:
   """Runs the command: one way or the other."""
   arguments = flags.FLAGS
   if bool(arguments.write) == bool(arguments.pictures):
-    raise errors.UserError('give either --write=DIR, to get the pictures, or --pictures=DIR, to '
-                           'have translations measured; see --help')
+    raise errors.UserError(
+      'give either --write=DIR, to get the pictures, or --pictures=DIR, to '
+      'have translations measured; see --help'
+    )
   for name in _MEASURING if arguments.write else ():
     if arguments[name].value:
       raise errors.UserError(f'--{name} goes with --pictures, not with --write')
   if not arguments.write:
     folders = given_pictures.Folders(
-        arguments.pictures, arguments.back, arguments.masks, arguments.validation_masks,
-        arguments.source_masks)
+      arguments.pictures,
+      arguments.back,
+      arguments.masks,
+      arguments.validation_masks,
+      arguments.source_masks,
+    )
   config = run_config.from_flags()
   note = functools.partial(print, file=sys.stderr, flush=True)
   if arguments.write:
     command = measuring_command(sys.argv[1:])
     counts = write(config, arguments.write, command=command, watch=_watch, note=note)
-    print(f'wrote {sum(counts.values()):,} files into {arguments.write}; README.txt there explains '
-          'them')
+    print(
+      f'wrote {sum(counts.values()):,} files into {arguments.write}; README.txt there explains '
+      'them'
+    )
     return
   results = measure(config, folders, arguments.output, note=note)
   print(evaluators.table(results))
@@ -190,7 +236,8 @@ def main() -> None:
 def _watch() -> Callable[[], None]:
   """Installs signal handlers; the returned poll() raises Preempted, so that files are removed."""
   return cli.watch(
-      'told to stop; nothing was written, and the same command begins anew')[1]
+    'told to stop; nothing was written, and the same command begins anew'
+  )[1]
 
 
 if __name__ == '__main__':

@@ -18,19 +18,28 @@ from maskgan_jax.data import evaluation, images, pictures, pipeline
 _BATCH = 64  # pictures that are in memory at once
 _WIDTH, _INDENT = 90, 18  # letters of the README's lines, and of names of folders in it
 # What a batch holds, and what README.txt says of it.
-_INPUTS = {'a': 'the picture to translate',
-          'b': 'the picture whose attribute it should get, or whose look'}
+_INPUTS = {
+  'a': 'the picture to translate',
+  'b': 'the picture whose attribute it should get, or whose look',
+}
 _ANSWERS = {
-    'truth_ab': "a as it should become: wearing b's attribute, or looking as b does",
-    'truth_ba': 'b without the attribute, or as a, where every picture has some',
-    'a_mask': 'where a has the attribute; may be nowhere',
-    'b_mask': 'where b has it',
-    'truth_ab_mask': 'where truth_ab differs from a'}
+  'truth_ab': "a as it should become: wearing b's attribute, or looking as b does",
+  'truth_ba': 'b without the attribute, or as a, where every picture has some',
+  'a_mask': 'where a has the attribute; may be nowhere',
+  'b_mask': 'where b has it',
+  'truth_ab_mask': 'where truth_ab differs from a',
+}
 _SETS = {'train': 'training', 'validation': 'validation'}
 
 
-def write(data: pipeline.Data, config: ml_collections.ConfigDict, folder: str, *,
-          command: str = '', poll: Callable[[], None] = lambda: None) -> dict[str, int]:
+def write(
+  data: pipeline.Data,
+  config: ml_collections.ConfigDict,
+  folder: str,
+  *,
+  command: str = '',
+  poll: Callable[[], None] = lambda: None,
+) -> dict[str, int]:
   """Writes training and validation pictures, test pairs and their answers; whole or not at all.
 
   Args:
@@ -43,7 +52,9 @@ def write(data: pipeline.Data, config: ml_collections.ConfigDict, folder: str, *
     The number of files by folder within it.
   """
   require_empty(folder)
-  test = data.evaluation('test', batch_size=_BATCH, max_pairs=config.evaluation_pairs or None)
+  test = data.evaluation(
+    'test', batch_size=_BATCH, max_pairs=config.evaluation_pairs or None
+  )
   with files.folder_atomically(folder) as temporary:
     counts = {}
     for name, content in _with_progress(_files(data, config, test), data, test):
@@ -69,11 +80,15 @@ def require_empty(folder: str) -> None:
   except FileNotFoundError:
     return
   except OSError as error:
-    raise errors.UserError(f'cannot write into {folder}: {error.strerror or error}') from error
+    raise errors.UserError(
+      f'cannot write into {folder}: {error.strerror or error}'
+    ) from error
   if names:
     more = f' and {len(names) - 1} more' if len(names) > 1 else ''
-    raise errors.UserError(f'{folder} is not empty: it holds {names[0]}{more}; name a folder that '
-                           'does not exist yet')
+    raise errors.UserError(
+      f'{folder} is not empty: it holds {names[0]}{more}; name a folder that '
+      'does not exist yet'
+    )
 
 
 def file_names(count: int) -> list[str]:
@@ -97,8 +112,13 @@ def _with_progress(named_contents, data, test):
   for split in _SETS:
     total += sum(map(len, data.members(split)))
   second_files = {*_ANSWERS, 'b'}  # of a pair that a/NAME.png has counted
-  with tqdm.tqdm(desc='writing', total=total, unit=' pictures', disable=not sys.stderr.isatty(),
-                 leave=False) as bar:
+  with tqdm.tqdm(
+    desc='writing',
+    total=total,
+    unit=' pictures',
+    disable=not sys.stderr.isatty(),
+    leave=False,
+  ) as bar:
     for name, content in named_contents:
       yield name, content
       bar.update(name.endswith('.png') and os.path.dirname(name) not in second_files)
@@ -117,7 +137,7 @@ def _files(data, config, test) -> Iterator[tuple[str, bytes]]:
   # Test pairs: what a method gets, and the answers that it must not see.
   names, done = file_names(test.num_pairs), 0
   for batch in test:
-    names_of_batch = names[done:done + int(batch['valid'].sum())]
+    names_of_batch = names[done : done + int(batch['valid'].sum())]
     for part in (*_INPUTS, *_ANSWERS):
       # Rows beyond the names are padding, and a missing mask is NaN.
       for name, array in zip(names_of_batch, batch.get(part, ()), strict=False):
@@ -131,7 +151,9 @@ def _files(data, config, test) -> Iterator[tuple[str, bytes]]:
 
 def _rows(folder, names, indices) -> list[tuple[str, Any]]:
   """Returns (FOLDER/NAME, index of the record), as far as there are both."""
-  return [(f'{folder}/{name}', index) for name, index in zip(names, indices, strict=False)]
+  return [
+    (f'{folder}/{name}', index) for name, index in zip(names, indices, strict=False)
+  ]
 
 
 def _set(data, split, folder, indices):
@@ -140,10 +162,11 @@ def _set(data, split, folder, indices):
 
   def read(index):
     return encode(pairs.prepare(records.image(int(index)), int(index)))
+
   names = file_names(len(indices))
   for start in range(0, len(indices), _BATCH):
-    contents = pictures.parallel_map(read, indices[start:start + _BATCH])
-    for name, content in zip(names[start:start + _BATCH], contents, strict=True):
+    contents = pictures.parallel_map(read, indices[start : start + _BATCH])
+    for name, content in zip(names[start : start + _BATCH], contents, strict=True):
       yield f'{folder}/{name}', content
 
 
@@ -162,60 +185,91 @@ def _table(data, config, split, rows: Sequence[tuple[str, Any]]):
   yield f'{split}.csv', text.getvalue().encode()
 
 
-def readme(data: pipeline.Data, counts: dict[str, int], tables: Sequence[str], command: str) -> str:
+def readme(
+  data: pipeline.Data, counts: dict[str, int], tables: Sequence[str], command: str
+) -> str:
   """Returns what README.txt says: what each folder holds, and how translations are measured."""
   height, width = data.image_shape
   lines = [
-      *_description(data), '',
-      _wrapped(f'Pictures are PNG, RGB, {width} wide and {height} high, as methods of this library '
-               'see them; none is mirrored. Masks are grey PNG of the same size: 255 is 1, all of '
-               'the pixel, and 0 none of it.'), '']
+    *_description(data),
+    '',
+    _wrapped(
+      f'Pictures are PNG, RGB, {width} wide and {height} high, as methods of this library '
+      'see them; none is mirrored. Masks are grey PNG of the same size: 255 is 1, all of '
+      'the pixel, and 0 none of it.'
+    ),
+    '',
+  ]
   for split, kind in _SETS.items():
     for domain in 'AB':
       folder = f'{split}{domain}'
       if counts.get(folder):
-        lines.append(_entry(folder, f'{counts[folder]:,} {kind} pictures of domain '
-                            f'{domain.lower()}, unpaired'))
+        lines.append(
+          _entry(
+            folder,
+            f'{counts[folder]:,} {kind} pictures of domain {domain.lower()}, unpaired',
+          )
+        )
   lines += ['', f'{counts["a"]:,} test pairs; files of the same name belong together:']
   lines += [_entry(name, contents) for name, contents in _INPUTS.items()]
-  lines += ['', _wrapped('Their answers, which a method must not see, nor whoever chooses its '
-                         'settings:')]
+  lines += [
+    '',
+    _wrapped(
+      'Their answers, which a method must not see, nor whoever chooses its settings:'
+    ),
+  ]
   for name, contents in _ANSWERS.items():
     if counts.get(name):
       some = '' if counts[name] == counts['a'] else f'; of {counts[name]:,} of them'
       lines.append(_entry(name, contents + some))
   if tables:
-    lines += ['', _wrapped(f'{", ".join(tables)}: the labels of the pictures, 0 or 1. Those of the '
-                           'test are answers, too.')]
+    lines += [
+      '',
+      _wrapped(
+        f'{", ".join(tables)}: the labels of the pictures, 0 or 1. Those of the '
+        'test are answers, too.'
+      ),
+    ]
   lines += ['', 'To take part', '------------', *map(_wrapped, _HOW)]
   if command:
-    lines += ['', f'  {command} --pictures=DIR',
-              f'  {command} --pictures=DIR --back=DIR2 --masks=DIR3 --output=scores.csv']
+    lines += [
+      '',
+      f'  {command} --pictures=DIR',
+      f'  {command} --pictures=DIR --back=DIR2 --masks=DIR3 --output=scores.csv',
+    ]
   return '\n'.join(lines) + '\n'
 
 
 def _description(data: pipeline.Data) -> list[str]:
   """Returns where the data are from, what the domains are, and their fingerprint."""
   described = data.describe()
-  lines = [f'Data: {described["source"]} {described["place"]}'.rstrip(),
-           f'a: {described["a"] or "all"}', f'b: {described["b"] or "all"}']
+  lines = [
+    f'Data: {described["source"]} {described["place"]}'.rstrip(),
+    f'a: {described["a"] or "all"}',
+    f'b: {described["b"] or "all"}',
+  ]
   if (described['test_a'], described['test_b']) != (described['a'], described['b']):
-    lines += [f'a in validation and test: {described["test_a"] or "all"}',
-              f'b in validation and test: {described["test_b"] or "all"}']
-  return [*lines, f'Fingerprint: {data.fingerprint} (scores of another one are of other data)']
+    lines += [
+      f'a in validation and test: {described["test_a"] or "all"}',
+      f'b in validation and test: {described["test_b"] or "all"}',
+    ]
+  return [
+    *lines,
+    f'Fingerprint: {data.fingerprint} (scores of another one are of other data)',
+  ]
 
 
 _HOW = (
-    'Train on trainA and trainB, choose on validationA and validationB, and translate every '
-    'a/NAME.png after b/NAME.png once. Save the translations under the same names: PNG, RGB, of '
-    'the same size. If the method can, also save',
-    '- b/NAME.png with the attribute taken off, or translated after a/NAME.png (--back);',
-    '- where it says that b/NAME.png has the attribute, a grey PNG of which 255 is 1 (--masks), '
-    'and the same of all of validationB (--validation_masks), on which the threshold is found that '
-    'masks are cut at; without these it is 0.5;',
-    '- where it says that it changes a/NAME.png, likewise (--source_masks).',
-    'Every file has to be there, and no other. A method that reads labels of test pictures, or was '
-    'trained on other pictures as well, says so beside its numbers.',
+  'Train on trainA and trainB, choose on validationA and validationB, and translate every '
+  'a/NAME.png after b/NAME.png once. Save the translations under the same names: PNG, RGB, of '
+  'the same size. If the method can, also save',
+  '- b/NAME.png with the attribute taken off, or translated after a/NAME.png (--back);',
+  '- where it says that b/NAME.png has the attribute, a grey PNG of which 255 is 1 (--masks), '
+  'and the same of all of validationB (--validation_masks), on which the threshold is found that '
+  'masks are cut at; without these it is 0.5;',
+  '- where it says that it changes a/NAME.png, likewise (--source_masks).',
+  'Every file has to be there, and no other. A method that reads labels of test pictures, or was '
+  'trained on other pictures as well, says so beside its numbers.',
 )
 
 

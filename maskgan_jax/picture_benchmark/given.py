@@ -32,6 +32,7 @@ class Folders:
     validation_masks: the same of each validation picture of b.
     source_masks: where the method says that it changes a.
   """
+
   pictures: str
   back: str = ''
   masks: str = ''
@@ -40,12 +41,15 @@ class Folders:
 
   def __post_init__(self):
     if self.validation_masks and not self.masks:
-      raise errors.UserError('--validation_masks only serve to cut --masks, which is missing')
+      raise errors.UserError(
+        '--validation_masks only serve to cut --masks, which is missing'
+      )
     for field in dataclasses.fields(self):
       folder = getattr(self, field.name)
       if folder and not os.path.isdir(folder):
-        raise errors.UserError(f'--{field.name}={folder} is not a folder'
-                               f'{images.nearest_path(folder)}')
+        raise errors.UserError(
+          f'--{field.name}={folder} is not a folder{images.nearest_path(folder)}'
+        )
 
 
 class Given:
@@ -56,11 +60,18 @@ class Given:
     data: serves the same pairs as the data it was made of; evaluators must use it.
     abilities: 'reverse', 'segment' and 'source_mask', where there are files.
   """
+
   threshold = None
   step = None
 
-  def __init__(self, config: ml_collections.ConfigDict, data: Any, folders: Folders,
-               names: Callable[[int], Sequence[str]], poll: Callable[[], None] = lambda: None):
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    data: Any,
+    folders: Folders,
+    names: Callable[[int], Sequence[str]],
+    poll: Callable[[], None] = lambda: None,
+  ):
     """Reads every file once; UserError names the first wrong one.
 
     Args:
@@ -71,35 +82,64 @@ class Given:
       poll: is called before each file; may raise to stop.
     """
     self.config = config
-    pairs = data.evaluation('test', batch_size=1, max_pairs=config.evaluation_pairs or None)
+    pairs = data.evaluation(
+      'test', batch_size=1, max_pairs=config.evaluation_pairs or None
+    )
     a, b = data.members('validation')
     place = {int(index): number for number, index in enumerate(b)}
     self._turned = [place[int(index)] for index in evaluation.turned(a, b)]
 
     def opened(field, modes, count, what):
       folder = getattr(folders, field)
-      return _Files(folder, names(count), what, data.image_shape, modes, poll) if folder else None
+      return (
+        _Files(folder, names(count), what, data.image_shape, modes, poll)
+        if folder
+        else None
+      )
+
     tests = pairs.num_pairs, 'test pairs'
     self._pictures = opened('pictures', _PICTURE, *tests)
     self._back = opened('back', _PICTURE, *tests)
-    self._masks = {'test': opened('masks', _MASK, *tests),
-                   'validation': opened('validation_masks', _MASK, len(b),
-                                        'validation pictures of b')}
+    self._masks = {
+      'test': opened('masks', _MASK, *tests),
+      'validation': opened(
+        'validation_masks', _MASK, len(b), 'validation pictures of b'
+      ),
+    }
     self._source_masks = opened('source_masks', _MASK, *tests)
-    abilities = {'reverse': folders.back, 'segment': folders.masks,
-                 'source_mask': folders.source_masks}
+    abilities = {
+      'reverse': folders.back,
+      'segment': folders.masks,
+      'source_mask': folders.source_masks,
+    }
     self.abilities = frozenset(name for name, folder in abilities.items() if folder)
-    self.data = _Watched(data, {'test'} | ({'validation'} if folders.validation_masks else set()))
+    self.data = _Watched(
+      data, {'test'} | ({'validation'} if folders.validation_masks else set())
+    )
 
-  def __call__(self, source: Any, exemplar: Any = None, source_mask: Any = None,
-               exemplar_mask: Any = None, *, reverse: bool = False) -> Translation:
+  def __call__(
+    self,
+    source: Any,
+    exemplar: Any = None,
+    source_mask: Any = None,
+    exemplar_mask: Any = None,
+    *,
+    reverse: bool = False,
+  ) -> Translation:
     """Returns what was made of the a of a batch, or, `reverse`, of its b."""
     split, numbers = self.data.whereabouts('b' if reverse else 'a', source)
     files = self._back if reverse else self._pictures
-    if split != 'test' or files is None or not (
-        exemplar is None and source_mask is None and exemplar_mask is None):
-      raise errors.UserError('only the translations in these folders can be measured, not others')
-    mask = self._source_masks.masks(numbers) if self._source_masks and not reverse else None
+    if (
+      split != 'test'
+      or files is None
+      or not (exemplar is None and source_mask is None and exemplar_mask is None)
+    ):
+      raise errors.UserError(
+        'only the translations in these folders can be measured, not others'
+      )
+    mask = (
+      self._source_masks.masks(numbers) if self._source_masks and not reverse else None
+    )
     return Translation(files.images(numbers), mask)
 
   def segment(self, image: Any) -> np.ndarray:
@@ -120,8 +160,9 @@ class _Watched:
   def __getattr__(self, name):
     return getattr(self._data, name)
 
-  def evaluation(self, split: str, *, batch_size: int, max_pairs: int | None = None
-                 ) -> Iterator[dict[str, np.ndarray]]:
+  def evaluation(
+    self, split: str, *, batch_size: int, max_pairs: int | None = None
+  ) -> Iterator[dict[str, np.ndarray]]:
     """Serves batches as `data.pipeline.Data`; UserError for a split without files."""
     if split not in self._splits:
       raise errors.UserError('there are no --validation_masks, so masks are cut at 0.5')
@@ -133,6 +174,7 @@ class _Watched:
         self._in_use[split] = batch, np.minimum(rows, batches.num_pairs - 1)
         yield batch
       self._in_use.pop(split, None)
+
     return watched()
 
   def whereabouts(self, role: str, images: np.ndarray) -> tuple[str, np.ndarray]:
@@ -140,14 +182,23 @@ class _Watched:
     for split, (batch, numbers) in self._in_use.items():
       if batch[role] is images:
         return split, numbers
-    raise errors.UserError('only the test pairs of these folders can be measured, not others')
+    raise errors.UserError(
+      'only the test pairs of these folders can be measured, not others'
+    )
 
 
 class _Files:
   """The pictures of a folder, by number."""
 
-  def __init__(self, folder: str, names: Sequence[str], subjects: str, shape: tuple[int, int],
-               modes: Sequence[str], poll: Callable[[], None]):
+  def __init__(
+    self,
+    folder: str,
+    names: Sequence[str],
+    subjects: str,
+    shape: tuple[int, int],
+    modes: Sequence[str],
+    poll: Callable[[], None],
+  ):
     """Reads each file once, so that a wrong file is reported before anything is measured.
 
     Args:
@@ -169,47 +220,62 @@ class _Files:
       except errors.UserError as error:
         problems.append(str(error))
     if problems:
-      raise errors.UserError(problems[0] + _others(len(problems), 'file is', 'files are', 'wrong'))
+      raise errors.UserError(
+        problems[0] + _others(len(problems), 'file is', 'files are', 'wrong')
+      )
 
   def _check_names(self, folder, names, subjects):
     try:
       present = {name for name in os.listdir(folder) if not name.startswith('.')}
     except OSError as error:
-      raise errors.UserError(f'{folder} cannot be read: {error.strerror or error}') from error
+      raise errors.UserError(
+        f'{folder} cannot be read: {error.strerror or error}'
+      ) from error
     missing = [name for name in names if name not in present]
     extra = sorted(present - set(names))
     rule = f'there is one file for each of the {len(names):,} {subjects}'
     rule += f', {names[0]} to {names[-1]}' if len(names) else ''
     if missing:
       raise errors.UserError(
-          f'{os.path.join(folder, missing[0])} is missing'
-          f'{_others(len(missing), "file is", "files are", "missing")}; {rule}'
-          + (f'; {extra[0]} is none of them' if extra else ''))
+        f'{os.path.join(folder, missing[0])} is missing'
+        f'{_others(len(missing), "file is", "files are", "missing")}; {rule}'
+        + (f'; {extra[0]} is none of them' if extra else '')
+      )
     if extra:
       raise errors.UserError(
-          f'{os.path.join(folder, extra[0])} should not be there'
-          f'{_others(len(extra), "file is", "files are", "too many")}; {rule}')
+        f'{os.path.join(folder, extra[0])} should not be there'
+        f'{_others(len(extra), "file is", "files are", "too many")}; {rule}'
+      )
 
   def _read(self, path):
     """Returns uint8 [H, W, 3] or [H, W]; UserError for a file of another size or kind."""
     height, width = self._shape
     data = images.read(path)
-    deep = data[24:25] == b'\x10'  # 16 bits a channel: Pillow drops half of them silently
+    deep = (
+      data[24:25] == b'\x10'
+    )  # 16 bits a channel: Pillow drops half of them silently
     try:
       with Image.open(io.BytesIO(data), formats=['PNG']) as image:
         if image.size != (width, height):
-          raise errors.UserError(f'{path} is {image.size[0]} wide and {image.size[1]} high, not '
-                                 f'{width} and {height}')
+          raise errors.UserError(
+            f'{path} is {image.size[0]} wide and {image.size[1]} high, not '
+            f'{width} and {height}'
+          )
         if image.mode not in self._modes or deep:
-          want = ('RGB with 8 bits a channel' if self._modes == _PICTURE else
-                  'grey with 8 bits, or black and white')
+          want = (
+            'RGB with 8 bits a channel'
+            if self._modes == _PICTURE
+            else 'grey with 8 bits, or black and white'
+          )
           raise errors.UserError(f'{path} is of mode {image.mode}; save it as {want}')
         return np.array(image.convert('RGB' if self._modes == _PICTURE else 'L'))
     except errors.UserError:
       raise
     except Image.UnidentifiedImageError as error:
       raise errors.UserError(f'{path} is not a PNG that can be read') from error
-    except Exception as error:  # Pillow's readers raise anything at all on damaged files
+    except (
+      Exception
+    ) as error:  # Pillow's readers raise anything at all on damaged files
       raise errors.UserError(f'{path} is damaged or truncated: {error}') from error
 
   def images(self, numbers: Sequence[int]) -> np.ndarray:

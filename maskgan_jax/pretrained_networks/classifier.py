@@ -22,6 +22,7 @@ class AttributeClassifier(nn.Module):
     width: channels of the first layer; features are 8 * width.
     dtype: of the computation; parameters are float32.
   """
+
   labels: int
   width: int = 16
   dtype: Any = jnp.float32
@@ -31,7 +32,9 @@ class AttributeClassifier(nn.Module):
     """Returns float32 logits [B, labels], and the features [B, 8 * width] before the last layer."""
     x = images
     for factor in _FACTORS:
-      x = layers.DownConv(factor * self.width, self.dtype, kernel_init=layers.he_normal)(x)
+      x = layers.DownConv(
+        factor * self.width, self.dtype, kernel_init=layers.he_normal
+      )(x)
       x = normalization.LayerNorm(self.dtype, _activation)(x)
     features = x.astype(jnp.float32).mean((1, 2))
     return layers.Linear(self.labels)(features), features

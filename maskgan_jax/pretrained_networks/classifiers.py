@@ -30,6 +30,7 @@ class HeldOut:
     all_accuracy: the share of pictures with right answers about every attribute.
     all_commonest: the share of pictures that have the commonest set of attributes.
   """
+
   pictures: int
   accuracy: Mapping[str, float]
   positives: Mapping[str, int]
@@ -38,7 +39,9 @@ class HeldOut:
 
   def commoner(self, name: str) -> float:
     """Returns the accuracy of always answering an attribute's commoner value."""
-    return max(self.positives[name], self.pictures - self.positives[name]) / self.pictures
+    return (
+      max(self.positives[name], self.pictures - self.positives[name]) / self.pictures
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Facts:
     held_out: accuracy on the test split of the same data; None before it is measured.
     domains: predicates of a and b where 'B' is the domain; else ().
   """
+
   attributes: tuple[str, ...]
   width: int
   image_shape: tuple[int, int]
@@ -76,7 +80,9 @@ class Classifier:
     self.facts = facts
     self._params = jax.device_put(dict(params))
     module = module_of(facts.attributes, facts.width)
-    self._apply = jax.jit(lambda params, images: module.apply({'params': params}, scaled(images)))
+    self._apply = jax.jit(
+      lambda params, images: module.apply({'params': params}, scaled(images))
+    )
 
   def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns float32 logits [N, L] and features [N, D] of uint8 images [N, H, W, 3]."""
@@ -90,7 +96,9 @@ class Classifier:
     return np.concatenate(logits)[:count], np.concatenate(features)[:count]
 
 
-def module_of(attributes: tuple[str, ...], width: int) -> classifier.AttributeClassifier:
+def module_of(
+  attributes: tuple[str, ...], width: int
+) -> classifier.AttributeClassifier:
   """Returns the network for these attributes."""
   return classifier.AttributeClassifier(len(attributes), width)
 
@@ -102,8 +110,11 @@ def scaled(images: jax.Array) -> jax.Array:
 
 def write(path: str, params: Mapping[str, Any], facts: Facts) -> None:
   """Writes a classifier, whole or not at all; UserError if `path` exists."""
-  weights.write(path, jax.device_get(params),
-                {'kind': KIND, 'facts': json.dumps(dataclasses.asdict(facts))})
+  weights.write(
+    path,
+    jax.device_get(params),
+    {'kind': KIND, 'facts': json.dumps(dataclasses.asdict(facts))},
+  )
 
 
 def read(path: str) -> Classifier:
@@ -112,14 +123,18 @@ def read(path: str) -> Classifier:
   try:
     facts = _facts(json.loads(metadata['facts']))
   except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-    raise errors.UserError(f'{path} does not say what it classifies; train the classifier again '
-                           'with this version') from error
+    raise errors.UserError(
+      f'{path} does not say what it classifies; train the classifier again '
+      'with this version'
+    ) from error
   images = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
   module = module_of(facts.attributes, facts.width)
   shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x), images)['params']
   leaves = traverse_util.flatten_dict(shapes, sep='.')
   shapes = {name: leaf.shape for name, leaf in leaves.items()}
-  return Classifier(weights.tree(path, arrays, shapes, 'train the classifier again'), facts)
+  return Classifier(
+    weights.tree(path, arrays, shapes, 'train the classifier again'), facts
+  )
 
 
 def _facts(fields: dict[str, Any]) -> Facts:

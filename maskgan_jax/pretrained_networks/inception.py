@@ -17,7 +17,14 @@ import numpy as np
 from maskgan_jax import errors
 from maskgan_jax.networks import layers
 
-TAPS = {'64': 64, '192': 192, '768': 768, '2048': 2048, 'logits': 1008, 'logits_unbiased': 1008}
+TAPS = {
+  '64': 64,
+  '192': 192,
+  '768': 768,
+  '2048': 2048,
+  'logits': 1008,
+  'logits_unbiased': 1008,
+}
 SMALLEST = 75  # pixels of a side; the last blocks then have one
 EPSILON = 1e-3  # added to variances
 
@@ -33,6 +40,7 @@ class InceptionV3(nn.Module):
   Attributes:
     dtype: of the computation and of the features; parameters are float32.
   """
+
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -43,8 +51,10 @@ class InceptionV3(nn.Module):
     before their bias. Under jit an unused one costs nothing.
     """
     if min(images.shape[1:3]) < SMALLEST:
-      raise errors.UserError(f'Inception-v3 takes images of {SMALLEST}x{SMALLEST} pixels and more, '
-                             f'not {images.shape[1]}x{images.shape[2]}')
+      raise errors.UserError(
+        f'Inception-v3 takes images of {SMALLEST}x{SMALLEST} pixels and more, '
+        f'not {images.shape[1]}x{images.shape[2]}'
+      )
     dtype = self.dtype
     taps = {}
     x = images.astype(dtype)
@@ -72,14 +82,18 @@ class InceptionV3(nn.Module):
     x = _BlockE(_average, dtype, name='Mixed_7b')(x)
     x = _BlockE(_maximum, dtype, name='Mixed_7c')(x)
     taps['2048'] = x.mean((1, 2))
-    taps['logits_unbiased'], taps['logits'] = _Head(TAPS['logits'], dtype, name='fc')(taps['2048'])
+    taps['logits_unbiased'], taps['logits'] = _Head(TAPS['logits'], dtype, name='fc')(
+      taps['2048']
+    )
     return {name: taps[name] for name in TAPS}
 
 
 def shapes() -> dict[str, Any]:
   """Returns the tree of the parameters' shapes."""
   images = jax.ShapeDtypeStruct((1, SMALLEST, SMALLEST, 3), jnp.float32)
-  tree = jax.eval_shape(lambda x: InceptionV3().init(jax.random.key(0), x), images)['params']
+  tree = jax.eval_shape(lambda x: InceptionV3().init(jax.random.key(0), x), images)[
+    'params'
+  ]
 
   return jax.tree.map(lambda leaf: leaf.shape, tree)
 
@@ -91,6 +105,7 @@ class _Convolution(nn.Module):
     size: of the kernel, rows and columns.
     padding: 'SAME', with stride 1 only, or 'VALID'.
   """
+
   features: int
   size: tuple[int, int]
   stride: int
@@ -99,25 +114,40 @@ class _Convolution(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    kernel = self.param('kernel', layers.he_normal, (*self.size, x.shape[-1], self.features))
+    kernel = self.param(
+      'kernel', layers.he_normal, (*self.size, x.shape[-1], self.features)
+    )
     scale, bias, mean, variance = (
-        self.param(name, init, (self.features,)).astype(self.dtype).reshape(1, 1, 1, -1)
-        for name, init in (('scale', nn.initializers.ones), ('bias', nn.initializers.zeros),
-                           ('mean', nn.initializers.zeros), ('variance', nn.initializers.ones)))
+      self.param(name, init, (self.features,)).astype(self.dtype).reshape(1, 1, 1, -1)
+      for name, init in (
+        ('scale', nn.initializers.ones),
+        ('bias', nn.initializers.zeros),
+        ('mean', nn.initializers.zeros),
+        ('variance', nn.initializers.ones),
+      )
+    )
     x = lax.conv_general_dilated(
-        x, kernel.astype(self.dtype), (self.stride, self.stride), self.padding,
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'), precision=_EXACT)
+      x,
+      kernel.astype(self.dtype),
+      (self.stride, self.stride),
+      self.padding,
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      precision=_EXACT,
+    )
     return jax.nn.relu((x - mean) * (scale * lax.rsqrt(variance + EPSILON)) + bias)
 
 
 class _Head(nn.Module):
   """Linear layer: [B, C] -> logits before and after their bias, [B, classes] each."""
+
   classes: int
   dtype: Any
 
   @nn.compact
   def __call__(self, x):
-    kernel = self.param('kernel', nn.initializers.lecun_normal(), (x.shape[-1], self.classes))
+    kernel = self.param(
+      'kernel', nn.initializers.lecun_normal(), (x.shape[-1], self.classes)
+    )
     bias = self.param('bias', nn.initializers.zeros, (self.classes,)).astype(self.dtype)
     unbiased = jnp.matmul(x, kernel.astype(self.dtype), precision=_EXACT)
     return unbiased, unbiased + bias.reshape(1, -1)
@@ -135,71 +165,116 @@ class _Block(nn.Module):
     for name, features, rows, columns, *strides in steps:
       stride = strides[0] if strides else 1
       padding = 'VALID' if strides else 'SAME'
-      x = _Convolution(features, (rows, columns), stride, padding, self.dtype, name=name)(x)
+      x = _Convolution(
+        features, (rows, columns), stride, padding, self.dtype, name=name
+      )(x)
     return x
 
 
 class _BlockA(_Block):
   """[B, H, W, C] -> [B, H, W, 224 + pooled]."""
+
   pooled: int
   dtype: Any
 
   @nn.compact
   def __call__(self, x):
-    return jnp.concatenate([
+    return jnp.concatenate(
+      [
         self.chain(x, ('branch1x1', 64, 1, 1)),
         self.chain(x, ('branch5x5_1', 48, 1, 1), ('branch5x5_2', 64, 5, 5)),
-        self.chain(x, ('branch3x3dbl_1', 64, 1, 1), ('branch3x3dbl_2', 96, 3, 3),
-                   ('branch3x3dbl_3', 96, 3, 3)),
-        self.chain(_average(x), ('branch_pool', self.pooled, 1, 1))], axis=-1)
+        self.chain(
+          x,
+          ('branch3x3dbl_1', 64, 1, 1),
+          ('branch3x3dbl_2', 96, 3, 3),
+          ('branch3x3dbl_3', 96, 3, 3),
+        ),
+        self.chain(_average(x), ('branch_pool', self.pooled, 1, 1)),
+      ],
+      axis=-1,
+    )
 
 
 class _BlockB(_Block):
   """[B, H, W, C] -> [B, (H - 1) // 2, (W - 1) // 2, 480 + C]."""
+
   dtype: Any
 
   @nn.compact
   def __call__(self, x):
-    return jnp.concatenate([
+    return jnp.concatenate(
+      [
         self.chain(x, ('branch3x3', 384, 3, 3, 2)),
-        self.chain(x, ('branch3x3dbl_1', 64, 1, 1), ('branch3x3dbl_2', 96, 3, 3),
-                   ('branch3x3dbl_3', 96, 3, 3, 2)),
-        _maximum(x, 2)], axis=-1)
+        self.chain(
+          x,
+          ('branch3x3dbl_1', 64, 1, 1),
+          ('branch3x3dbl_2', 96, 3, 3),
+          ('branch3x3dbl_3', 96, 3, 3, 2),
+        ),
+        _maximum(x, 2),
+      ],
+      axis=-1,
+    )
 
 
 class _BlockC(_Block):
   """[B, H, W, C] -> [B, H, W, 768], with `channels` between the 7x1 and 1x7 convolutions."""
+
   channels: int
   dtype: Any
 
   @nn.compact
   def __call__(self, x):
     channels = self.channels
-    return jnp.concatenate([
+    return jnp.concatenate(
+      [
         self.chain(x, ('branch1x1', 192, 1, 1)),
-        self.chain(x, ('branch7x7_1', channels, 1, 1), ('branch7x7_2', channels, 1, 7),
-                   ('branch7x7_3', 192, 7, 1)),
-        self.chain(x, ('branch7x7dbl_1', channels, 1, 1), ('branch7x7dbl_2', channels, 7, 1),
-                   ('branch7x7dbl_3', channels, 1, 7), ('branch7x7dbl_4', channels, 7, 1),
-                   ('branch7x7dbl_5', 192, 1, 7)),
-        self.chain(_average(x), ('branch_pool', 192, 1, 1))], axis=-1)
+        self.chain(
+          x,
+          ('branch7x7_1', channels, 1, 1),
+          ('branch7x7_2', channels, 1, 7),
+          ('branch7x7_3', 192, 7, 1),
+        ),
+        self.chain(
+          x,
+          ('branch7x7dbl_1', channels, 1, 1),
+          ('branch7x7dbl_2', channels, 7, 1),
+          ('branch7x7dbl_3', channels, 1, 7),
+          ('branch7x7dbl_4', channels, 7, 1),
+          ('branch7x7dbl_5', 192, 1, 7),
+        ),
+        self.chain(_average(x), ('branch_pool', 192, 1, 1)),
+      ],
+      axis=-1,
+    )
 
 
 class _BlockD(_Block):
   """[B, H, W, C] -> [B, (H - 1) // 2, (W - 1) // 2, 512 + C]."""
+
   dtype: Any
 
   @nn.compact
   def __call__(self, x):
-    return jnp.concatenate([
+    return jnp.concatenate(
+      [
         self.chain(x, ('branch3x3_1', 192, 1, 1), ('branch3x3_2', 320, 3, 3, 2)),
-        self.chain(x, ('branch7x7x3_1', 192, 1, 1), ('branch7x7x3_2', 192, 1, 7),
-                   ('branch7x7x3_3', 192, 7, 1), ('branch7x7x3_4', 192, 3, 3, 2)),
-        _maximum(x, 2)], axis=-1)
+        self.chain(
+          x,
+          ('branch7x7x3_1', 192, 1, 1),
+          ('branch7x7x3_2', 192, 1, 7),
+          ('branch7x7x3_3', 192, 7, 1),
+          ('branch7x7x3_4', 192, 3, 3, 2),
+        ),
+        _maximum(x, 2),
+      ],
+      axis=-1,
+    )
 
 
 class _BlockE(_Block):
   """[B, H, W, C] -> [B, H, W, 2048], with `pool` before the last branch."""
+
   pool: Callable[[jax.Array], jax.Array]
   dtype: Any
 
@@ -207,13 +282,17 @@ class _BlockE(_Block):
   def __call__(self, x):
     middle = self.chain(x, ('branch3x3_1', 384, 1, 1))
     double = self.chain(x, ('branch3x3dbl_1', 448, 1, 1), ('branch3x3dbl_2', 384, 3, 3))
-    return jnp.concatenate([
+    return jnp.concatenate(
+      [
         self.chain(x, ('branch1x1', 320, 1, 1)),
         self.chain(middle, ('branch3x3_2a', 384, 1, 3)),
         self.chain(middle, ('branch3x3_2b', 384, 3, 1)),
         self.chain(double, ('branch3x3dbl_3a', 384, 1, 3)),
         self.chain(double, ('branch3x3dbl_3b', 384, 3, 1)),
-        self.chain(self.pool(x), ('branch_pool', 192, 1, 1))], axis=-1)
+        self.chain(self.pool(x), ('branch_pool', 192, 1, 1)),
+      ],
+      axis=-1,
+    )
 
 
 def _maximum(x, stride=1):
@@ -226,8 +305,9 @@ def _maximum(x, stride=1):
 def _average(x):
   """Returns 3x3 means without padding: of four pixels in a corner, of six at an edge."""
   sums = _reduced(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), jnp.add, 1)
-  rows, columns = (3 - (np.arange(size) == 0) - (np.arange(size) == size - 1)
-                   for size in x.shape[1:3])
+  rows, columns = (
+    3 - (np.arange(size) == 0) - (np.arange(size) == size - 1) for size in x.shape[1:3]
+  )
   counts = rows.reshape(1, -1, 1, 1) * columns.reshape(1, 1, -1, 1)
   return sums / counts.astype(x.dtype)
 
@@ -235,7 +315,7 @@ def _average(x):
 def _reduced(x, operation, stride):
   """Reduces 3x3 windows, rows first; lax.reduce_window is eight times slower on CPUs."""
   height, width = (size - 2 for size in x.shape[1:3])
-  first, second, third = (x[:, i:i + height:stride] for i in range(3))
+  first, second, third = (x[:, i : i + height : stride] for i in range(3))
   x = operation(operation(first, second), third)
-  first, second, third = (x[:, :, i:i + width:stride] for i in range(3))
+  first, second, third = (x[:, :, i : i + width : stride] for i in range(3))
   return operation(operation(first, second), third)

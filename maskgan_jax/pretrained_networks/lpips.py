@@ -26,13 +26,16 @@ SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 
 _LAYERS = {  # of each: convolutions, rows of their kernels, channels over `width`
-    'alex': ((1, 11, 1), (1, 5, 3), (1, 3, 6), (1, 3, 4), (1, 3, 4)),
-    'vgg': ((2, 3, 1), (2, 3, 2), (3, 3, 4), (3, 3, 8), (3, 3, 8))}
+  'alex': ((1, 11, 1), (1, 5, 3), (1, 3, 6), (1, 3, 4), (1, 3, 4)),
+  'vgg': ((2, 3, 1), (2, 3, 2), (3, 3, 4), (3, 3, 8), (3, 3, 8)),
+}
 # GPUs and TPUs would otherwise round to ten bits or fewer.
 _EXACT = lax.Precision.HIGHEST
 
 
-def convolutions(net: str, width: int = 64) -> list[dict[str, tuple[int, int, int, int]]]:
+def convolutions(
+  net: str, width: int = 64
+) -> list[dict[str, tuple[int, int, int, int]]]:
   """Returns, for each layer, shapes [rows, columns, in, out] of the kernels before it, by name."""
   result, inputs = [], 3
   for layer, (count, size, factor) in enumerate(_LAYERS[net], 1):
@@ -58,8 +61,10 @@ def require_size(net: str, height: int, width: int) -> None:
     hint = ''
     if able:
       hint = f'; {SMALLEST[able[0]]} are enough for {NETS[able[0]]}'
-    raise errors.UserError(f'LPIPS by {NETS[net]} takes images of at least {SMALLEST[net]} pixels '
-                           f'on either side, not {height}x{width}{hint}')
+    raise errors.UserError(
+      f'LPIPS by {NETS[net]} takes images of at least {SMALLEST[net]} pixels '
+      f'on either side, not {height}x{width}{hint}'
+    )
 
 
 class LPIPS(nn.Module):
@@ -72,20 +77,28 @@ class LPIPS(nn.Module):
     width: channels of the first layer.
     dtype: of the computation and of the result; parameters are float32.
   """
+
   net: str
   width: int = 64
   dtype: Any = jnp.float32
 
   def setup(self):
     if self.net not in NETS:
-      raise errors.UserError(f"LPIPS has no network {self.net!r}; networks: {', '.join(NETS)}")
+      raise errors.UserError(
+        f'LPIPS has no network {self.net!r}; networks: {", ".join(NETS)}'
+      )
     self._convolutions = convolutions(self.net, self.width)
     for i, shapes in enumerate(self._convolutions, 1):
       for name, shape in shapes.items():
         setattr(self, name, _Convolution(shape, self.dtype))
       features = list(shapes.values())[-1][-1]
-      setattr(self, f'linear{i}', self.param(
-          f'linear{i}', nn.initializers.constant(1 / features), (features,), jnp.float32))
+      setattr(
+        self,
+        f'linear{i}',
+        self.param(
+          f'linear{i}', nn.initializers.constant(1 / features), (features,), jnp.float32
+        ),
+      )
 
   def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
     """Returns LPIPS of x and y, each [B, H, W, 3]: [B], 0 for the same picture."""
@@ -98,13 +111,18 @@ class LPIPS(nn.Module):
     maps = self.maps(images.reshape(-1, *images.shape[2:]))
     maps = [unit.reshape(count, -1, *unit.shape[1:]) for unit in maps]
     # Over pairs, sum |u - v|^2 = E sum |u - mean|^2, and there are E (E - 1) / 2 of them.
-    return 2 / (count - 1) * self._sum(
-        ((unit - unit.mean(0, keepdims=True)) ** 2).sum(0) for unit in maps)
+    return (
+      2
+      / (count - 1)
+      * self._sum(((unit - unit.mean(0, keepdims=True)) ** 2).sum(0) for unit in maps)
+    )
 
   def maps(self, images: jax.Array) -> list[jax.Array]:
     """Returns the layers' maps after their ReLU, each pixel's channels divided by their length."""
     require_size(self.net, *images.shape[1:3])
-    shift, scale = (jnp.array(v, self.dtype).reshape(1, 1, 1, 3) for v in (SHIFT, SCALE))
+    shift, scale = (
+      jnp.array(v, self.dtype).reshape(1, 1, 1, 3) for v in (SHIFT, SCALE)
+    )
     x = (images.astype(self.dtype) - shift) / scale
     units = []
     for layer, shapes in enumerate(self._convolutions):
@@ -115,7 +133,7 @@ class LPIPS(nn.Module):
       for name in shapes:
         stride = 4 if self.net == 'alex' and not layer else 1
         x = jax.nn.relu(getattr(self, name)(x, stride))
-      length = jnp.sqrt((x ** 2).sum(-1, keepdims=True))
+      length = jnp.sqrt((x**2).sum(-1, keepdims=True))
       units.append(x / (length + EPSILON))
     return units
 
@@ -134,6 +152,7 @@ class _Convolution(nn.Module):
   Attributes:
     shape: of the kernel.
   """
+
   shape: tuple[int, int, int, int]
   dtype: Any
 
@@ -143,13 +162,21 @@ class _Convolution(nn.Module):
     bias = self.param('bias', nn.initializers.zeros, self.shape[-1:]).astype(self.dtype)
     size = self.shape[0]
     padding = 2 if stride > 1 else size // 2  # AlexNet's first has 2, not 5
-    x = lax.conv_general_dilated(x, kernel, (stride, stride), [(padding, padding)] * 2,
-                                 dimension_numbers=('NHWC', 'HWIO', 'NHWC'), precision=_EXACT)
+    x = lax.conv_general_dilated(
+      x,
+      kernel,
+      (stride, stride),
+      [(padding, padding)] * 2,
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      precision=_EXACT,
+    )
     return x + bias.reshape(1, 1, 1, -1)
 
 
 def _max_pool3(x):
   """Returns 3x3 maxima, stride 2, of whole windows; lax.reduce_window is slow on CPUs."""
   height, width = (size - 2 for size in x.shape[1:3])
-  x = jnp.maximum(jnp.maximum(x[:, :height:2], x[:, 1:height + 1:2]), x[:, 2::2])
-  return jnp.maximum(jnp.maximum(x[:, :, :width:2], x[:, :, 1:width + 1:2]), x[:, :, 2::2])
+  x = jnp.maximum(jnp.maximum(x[:, :height:2], x[:, 1 : height + 1 : 2]), x[:, 2::2])
+  return jnp.maximum(
+    jnp.maximum(x[:, :, :width:2], x[:, :, 1 : width + 1 : 2]), x[:, :, 2::2]
+  )

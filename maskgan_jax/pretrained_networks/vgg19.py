@@ -1,4 +1,6 @@
-"""VGG-19 (Simonyan and Zisserman, 2014, configuration E) up to relu5_1, whose maps losses compare.
+"""VGG-19 (Simonyan and Zisserman, 2014, configuration E) up to relu5_1.
+
+Losses compare its maps.
 """
 
 from typing import Any
@@ -42,6 +44,7 @@ class VGG19(nn.Module):
       (PyTorch's; images are then at least 16 pixels wide and high).
     dtype: of the computation and of the maps; parameters are float32.
   """
+
   width: int = 64
   classes: int = 0
   pool: str = 'SAME'
@@ -49,23 +52,33 @@ class VGG19(nn.Module):
 
   def setup(self):
     if self.pool not in ('SAME', 'VALID'):
-      raise errors.UserError(f"VGG-19's pool is {self.pool!r}; it can be 'SAME' or 'VALID'")
+      raise errors.UserError(
+        f"VGG-19's pool is {self.pool!r}; it can be 'SAME' or 'VALID'"
+      )
     half = nn.initializers.constant(0.5)
     self.input_mean = self.param('input_mean', half, (3,), jnp.float32)
     self.input_scale = self.param('input_scale', half, (3,), jnp.float32)
     for name, (_, features) in channels(self.width).items():
-      setattr(self, name, layers.Conv(features, 3, self.dtype, 'constant', layers.he_normal))
+      setattr(
+        self, name, layers.Conv(features, 3, self.dtype, 'constant', layers.he_normal)
+      )
     if self.classes:
-      self.head = layers.Linear(self.classes, jnp.promote_types(self.dtype, jnp.float32))
+      self.head = layers.Linear(
+        self.classes, jnp.promote_types(self.dtype, jnp.float32)
+      )
 
   def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
     """Returns maps of size H, H/2, H/4, H/8 and H/16, after their ReLU."""
     if self.pool == 'VALID' and min(images.shape[1:3]) < 16:
-      raise errors.UserError(f"VGG-19 with pool 'VALID' takes images of 16x16 pixels and more, not "
-                             f"{images.shape[1]}x{images.shape[2]}; 'SAME' takes any")
+      raise errors.UserError(
+        f"VGG-19 with pool 'VALID' takes images of 16x16 pixels and more, not "
+        f"{images.shape[1]}x{images.shape[2]}; 'SAME' takes any"
+      )
     wide = jnp.promote_types(self.dtype, jnp.float32)
-    mean, scale = (lax.stop_gradient(v).astype(wide).reshape(1, 1, 1, 3)
-                   for v in (self.input_mean, self.input_scale))
+    mean, scale = (
+      lax.stop_gradient(v).astype(wide).reshape(1, 1, 1, 3)
+      for v in (self.input_mean, self.input_scale)
+    )
     x = (((images.astype(wide) + 1) / 2 - mean) / scale).astype(self.dtype)
     taps = []
     for block, count in enumerate(_CONVOLUTIONS, 1):
@@ -106,8 +119,10 @@ def max_pool(x: jax.Array, padding: str) -> jax.Array:
   """
   batch, height, width, features = x.shape
   if padding == 'VALID':
-    x = x[:, :height // 2 * 2, :width // 2 * 2]
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
   elif height % 2 or width % 2:
-    x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), constant_values=-jnp.inf)
+    x = jnp.pad(
+      x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), constant_values=-jnp.inf
+    )
   x = x.reshape(batch, x.shape[1] // 2, 2, x.shape[2] // 2, 2, features)
   return x.max((2, 4))

@@ -10,9 +10,15 @@ ARGUMENTS = ('cyclegan', 'tuned', 'identity', 'attention')
 _EPOCHS = 200  # CycleGAN's; the paper says nothing
 
 
-def default(argument: str, *, size: int, values: Sequence[float], pictures: int = 0,
-            beyond: Sequence[float] = (), more: Sequence[str] = ()
-            ) -> tuple[ml_collections.ConfigDict, set[str]]:
+def default(
+  argument: str,
+  *,
+  size: int,
+  values: Sequence[float],
+  pictures: int = 0,
+  beyond: Sequence[float] = (),
+  more: Sequence[str] = (),
+) -> tuple[ml_collections.ConfigDict, set[str]]:
   """Returns a config of the paper's, and which of the arguments were chosen.
 
   Args:
@@ -27,7 +33,9 @@ def default(argument: str, *, size: int, values: Sequence[float], pictures: int 
   lambdas = {f'lambda_r={value:g}': float(value) for value in (*values, *beyond)}
   chosen = run_config.parse_argument(argument, (*ARGUMENTS, *lambdas, *more))
   config = run_config.default('additional_mask')
-  config.update(image_size=size, batch_size=1, evaluators=('changes',), evaluation_batch_size=8)
+  config.update(
+    image_size=size, batch_size=1, evaluators=('changes',), evaluation_batch_size=8
+  )
   if size <= 64:
     config.update(batch_size=32, evaluation_batch_size=64)
     config.model.update(discriminator='dcgan', blocks=6)
@@ -37,12 +45,21 @@ def default(argument: str, *, size: int, values: Sequence[float], pictures: int 
   named = run_config.exclusive(chosen, tuple(lambdas))
   middle = float(sorted(values)[len(values) // 2])
   config.weights.mask = lambdas.get(named, middle)
-  config.sweep.update(field='weights.mask', over=tuple(float(value) for value in values))
+  config.sweep.update(
+    field='weights.mask', over=tuple(float(value) for value in values)
+  )
 
   # CycleGAN's: trained on parts of 256 pixels of 286 (or as large ones of less), tested on all.
-  config.data.update(a='~B', b='B', load_size=round(286 * size / 256), test_whole=True,
-                     resize='bicubic', own_test=False, test_fraction=0.2,
-                     validation_fraction=0.01)
+  config.data.update(
+    a='~B',
+    b='B',
+    load_size=round(286 * size / 256),
+    test_whole=True,
+    resize='bicubic',
+    own_test=False,
+    test_fraction=0.2,
+    validation_fraction=0.01,
+  )
   for other in ('cyclegan', 'supervised') if named else ():  # they have no lambda_r
     run_config.exclusive(chosen, (named, other))
   _choose(config, chosen)
@@ -75,7 +92,9 @@ def _choose(config: ml_collections.ConfigDict, chosen: Collection[str]) -> None:
     config.sweep.update(field='', over=())
 
 
-def photographs(config: ml_collections.ConfigDict, chosen: Collection[str], name: str) -> None:
+def photographs(
+  config: ml_collections.ConfigDict, chosen: Collection[str], name: str
+) -> None:
   """Sets the data to CycleGAN's pictures: TFDS's, or with 'folder' those below data/NAME."""
   if 'folder' in chosen or 'supervised' in chosen:  # TFDS does not keep pairs together
     config.data.update(source='folder', path=f'data/{name}')
@@ -84,8 +103,9 @@ def photographs(config: ml_collections.ConfigDict, chosen: Collection[str], name
     config.data.update(source='tfds', name=f'cycle_gan/{tfds_name}')
 
 
-def finish(config: ml_collections.ConfigDict, chosen: Collection[str]
-           ) -> ml_collections.ConfigDict:
+def finish(
+  config: ml_collections.ConfigDict, chosen: Collection[str]
+) -> ml_collections.ConfigDict:
   """Lets the rates of 'cyclegan' and 'tuned' fall over the second half; applies 'smoke'.
 
   The half is of the config's own number of steps: with another, set the players' schedule_start.

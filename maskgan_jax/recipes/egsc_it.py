@@ -13,7 +13,27 @@ STAGES = ('first', 'second')
 ARGUMENTS = ('official', 'paper', 'tuned', *ABLATIONS, *STAGES)
 
 # Of Cityscapes' 19 classes in its label maps, and in GTA5's.
-STREET_CLASS_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+STREET_CLASS_IDS = (
+  7,
+  8,
+  11,
+  12,
+  13,
+  17,
+  19,
+  20,
+  21,
+  22,
+  23,
+  24,
+  25,
+  26,
+  27,
+  28,
+  31,
+  32,
+  33,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +50,7 @@ class Experiment:
       stage and five in the second, where it is five steps here. (In the code each of these updates
       has a batch of its own; here the discriminator's is the first of the generator's.)
   """
+
   height: int
   width: int
   downsamplings: int
@@ -48,7 +69,9 @@ GTA5_BDD = Experiment(256, 512, 2, 3, 1e-4, 1e2, 1e4, 24_466)
 CELEBA_GENDER = Experiment(128, 128, 2, 8, 1e-4, 10.0, 5e3, 94_509)
 
 
-def default(experiment: Experiment, chosen: Collection[str]) -> ml_collections.ConfigDict:
+def default(
+  experiment: Experiment, chosen: Collection[str]
+) -> ml_collections.ConfigDict:
   """Returns a config with the authors' sizes, weights, schedule and augmentation.
 
   Of the augmentation one thing is left out on purpose: their flip lands a pixel beside the picture,
@@ -60,13 +83,19 @@ def default(experiment: Experiment, chosen: Collection[str]) -> ml_collections.C
   """
   config = run_config.default('egsc_it')
   config.update(
-      variant=run_config.variant(chosen, 'official'), image_size=experiment.height,
-      batch_size=experiment.batch_size, num_steps=6 * experiment.iterations,
-      checkpoint_every=20_000, sample_every=20_000, evaluators=('similarity',))
+    variant=run_config.variant(chosen, 'official'),
+    image_size=experiment.height,
+    batch_size=experiment.batch_size,
+    num_steps=6 * experiment.iterations,
+    checkpoint_every=20_000,
+    sample_every=20_000,
+    evaluators=('similarity',),
+  )
   if experiment.width != experiment.height:
     config.image_width = experiment.width
-  config.model.update(downsamplings=experiment.downsamplings,
-                      pretrain_steps=experiment.iterations)
+  config.model.update(
+    downsamplings=experiment.downsamplings, pretrain_steps=experiment.iterations
+  )
   config.weights.update(content=experiment.content, style=experiment.style)
   for name, player in config.optimizers.items():
     if name != 'perceptual':
@@ -97,8 +126,12 @@ def _leave_out(config, chosen):
       config.model.color_moments = 0.0  # another layer of the style loss
 
 
-def digits(config: ml_collections.ConfigDict, chosen: Collection[str], name: str,
-           labels: tuple[str, ...]) -> None:
+def digits(
+  config: ml_collections.ConfigDict,
+  chosen: Collection[str],
+  name: str,
+  labels: tuple[str, ...],
+) -> None:
   """Sets the data of a config to coloured digits, and the perceptual network to one that fits.
 
   Args:
@@ -109,8 +142,14 @@ def digits(config: ml_collections.ConfigDict, chosen: Collection[str], name: str
     labels: what the perceptual network learns otherwise.
   """
   source = run_config.exclusive(chosen, ('embedded', 'tfds')) or 'idx'
-  config.data.update(source='colored_digits', name=name, digits=source, a='~Colored', b='Colored',
-                     attributes=labels)
+  config.data.update(
+    source='colored_digits',
+    name=name,
+    digits=source,
+    a='~Colored',
+    b='Colored',
+    attributes=labels,
+  )
   if source == 'idx':
     config.data.path = 'data/mnist'
 
@@ -124,8 +163,11 @@ def digits(config: ml_collections.ConfigDict, chosen: Collection[str], name: str
     config.data.attributes = ()
 
 
-def photographs(config: ml_collections.ConfigDict, chosen: Collection[str],
-                labels: tuple[str, ...] = ()) -> None:
+def photographs(
+  config: ml_collections.ConfigDict,
+  chosen: Collection[str],
+  labels: tuple[str, ...] = (),
+) -> None:
   """Sets the perceptual network to ImageNet's, as the authors', or with 'labels' to our own."""
   config.model.perceptual = 'weights/vgg19.safetensors'
   config.data.attributes = ()
@@ -134,13 +176,16 @@ def photographs(config: ml_collections.ConfigDict, chosen: Collection[str],
     config.data.attributes = labels
 
 
-def street_views(experiment: Experiment, argument: str, name: str) -> ml_collections.ConfigDict:
+def street_views(
+  experiment: Experiment, argument: str, name: str
+) -> ml_collections.ConfigDict:
   """Returns the config of game and real pictures in data/NAME; takes ARGUMENTS and 'labels'."""
   chosen = run_config.parse_argument(argument, (*ARGUMENTS, 'labels'))
   config = default(experiment, chosen)
   photographs(config, chosen)
-  config.data.update(source='folder', path=f'data/{name}', a='~B', b='B', in_memory='never',
-                     workers=8)
+  config.data.update(
+    source='folder', path=f'data/{name}', a='~B', b='B', in_memory='never', workers=8
+  )
   config.update(evaluation_batch_size=8, evaluators=('similarity', 'segmentation'))
   config.segmentation.ids = STREET_CLASS_IDS
   return finish(config, chosen, name)
@@ -152,19 +197,28 @@ def quick(config: ml_collections.ConfigDict) -> None:
   AdaIN is Huang and Belongie's: with the authors' variances and swapped roles so few steps end
   without one of the colours.
   """
-  config.model.update(width=16, discriminator_width=16, perceptual_width=8,
-                      pretrain_steps=min(config.model.pretrain_steps, 1_000),
-                      adain_roles='written', adain_spread='deviation')
-  config.update(num_steps=config.model.pretrain_steps + 3_000, checkpoint_every=1_000,
-                sample_every=1_000)
+  config.model.update(
+    width=16,
+    discriminator_width=16,
+    perceptual_width=8,
+    pretrain_steps=min(config.model.pretrain_steps, 1_000),
+    adain_roles='written',
+    adain_spread='deviation',
+  )
+  config.update(
+    num_steps=config.model.pretrain_steps + 3_000,
+    checkpoint_every=1_000,
+    sample_every=1_000,
+  )
   for name, player in config.optimizers.items():
     player.learning_rate = 4e-4
     if name == 'perceptual':
       player.learning_rate = 1e-3
 
 
-def finish(config: ml_collections.ConfigDict, chosen: Collection[str], name: str
-           ) -> ml_collections.ConfigDict:
+def finish(
+  config: ml_collections.ConfigDict, chosen: Collection[str], name: str
+) -> ml_collections.ConfigDict:
   """Keeps one stage of both if `chosen` says so, and applies 'smoke'.
 
   `:first` trains F_A, F_B and the perceptual network alone, and `:second` takes them from the run
@@ -172,8 +226,10 @@ def finish(config: ml_collections.ConfigDict, chosen: Collection[str], name: str
   """
   length, stage = config.model.pretrain_steps, run_config.exclusive(chosen, STAGES)
   if stage and not length:
-    raise errors.UserError('without masks, AdaIN and perceptual losses nothing is left for a first '
-                           f'stage: leave out {stage!r}')
+    raise errors.UserError(
+      'without masks, AdaIN and perceptual losses nothing is left for a first '
+      f'stage: leave out {stage!r}'
+    )
   if 'first' in chosen:
     config.num_steps = length
   elif 'second' in chosen:

@@ -7,9 +7,9 @@ from maskgan_jax.methods import base
 # The authors' weights by labels: similarity, size, and `model.style_difference`. Their config
 # changed; for hair and smile it also had (1, 1e-4, 0.01) and (0.1, 1e-4, 0.01).
 WEIGHTS = {
-    'hair_smile': (0.1, 1e-4, 0.0),
-    'facial_hair_gender': (0.0, 1e-4, 0.0),
-    'makeup': (0.1, 1e-4, 0.01),
+  'hair_smile': (0.1, 1e-4, 0.0),
+  'facial_hair_gender': (0.0, 1e-4, 0.0),
+  'makeup': (0.1, 1e-4, 0.01),
 }
 
 
@@ -25,8 +25,12 @@ def apply(config: ml_collections.ConfigDict, variant: str, labels: str) -> None:
       not meant for it.
     labels: whose weights the authors' are, one of WEIGHTS.
   """
-  config.update(variant=base.one_of('variant', variant, ('official', 'ijcai', 'iclr')),
-                image_size=128, batch_size=8, num_steps=200_000)
+  config.update(
+    variant=base.one_of('variant', variant, ('official', 'ijcai', 'iclr')),
+    image_size=128,
+    batch_size=8,
+    num_steps=200_000,
+  )
   similarity, size, style_difference = WEIGHTS[labels]
   config.weights.update(similarity=similarity, size=size)
   if variant == 'official':
@@ -37,10 +41,14 @@ def apply(config: ml_collections.ConfigDict, variant: str, labels: str) -> None:
   if variant == 'iclr':
     config.weights.update(similarity=0.1, size=1e-4)
     for player in config.optimizers.values():
-      player.update(schedule='halve_linearly', schedule_start=100_000, schedule_every=10_000)
+      player.update(
+        schedule='halve_linearly', schedule_start=100_000, schedule_every=10_000
+      )
 
 
-def celeba(config: ml_collections.ConfigDict, labels: tuple[str, ...], faces: str = '') -> None:
+def celeba(
+  config: ml_collections.ConfigDict, labels: tuple[str, ...], faces: str = ''
+) -> None:
   """Sets the data of a config to CelebA: any two faces, cropped, and the variant's test set.
 
   The authors test on the first 1,999 rows of the list, the ICLR paper on 2,000 random pictures.
@@ -51,8 +59,16 @@ def celeba(config: ml_collections.ConfigDict, labels: tuple[str, ...], faces: st
     labels: `data.attributes`.
     faces: predicate that selects both domains.
   """
-  config.data.update(source='celeba', path='data/celeba', a=faces, b=faces, attributes=labels,
-                     crop='center:178', flip=True, validation_fraction=0.001)
+  config.data.update(
+    source='celeba',
+    path='data/celeba',
+    a=faces,
+    b=faces,
+    attributes=labels,
+    crop='center:178',
+    flip=True,
+    validation_fraction=0.001,
+  )
   if config.variant == 'official':
     config.data.test_rows = 1_999
   else:

@@ -21,22 +21,31 @@ _LETTERS = 18  # of such a name; more do not fit
 _LINE_HEIGHT = 12  # from one such name to the next
 _LETTER = 6.5  # the width of a letter at the axis, about
 
-_TICK = Markup('<line class="tick" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-               '<text x="{text_x}" y="{text_y:.1f}" class="end">{number}</text>')
+_TICK = Markup(
+  '<line class="tick" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+  '<text x="{text_x}" y="{text_y:.1f}" class="end">{number}</text>'
+)
 _TEXT = Markup('<text x="{:.1f}" y="{}" class="{}">{}</text>')
 _POLYGON = Markup('<polygon class="band" points="{}"/>')
 _POLYLINE = Markup('<polyline class="line" points="{}"/>')
 _CIRCLE = Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>')
-_NAMED_CIRCLE = Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4">'
-                       '<title>{}: {}</title></circle>')
-_LEVEL = Markup('<line class="level {kind}" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                '<text class="{kind}" x="{text_x}" y="{text_y:.1f}">{text}'
-                '<title>{name}: {number}</title></text>')
+_NAMED_CIRCLE = Markup(
+  '<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4"><title>{}: {}</title></circle>'
+)
+_LEVEL = Markup(
+  '<line class="level {kind}" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+  '<text class="{kind}" x="{text_x}" y="{text_y:.1f}">{text}'
+  '<title>{name}: {number}</title></text>'
+)
 _SVG = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
-_FIGURE = Markup('<figure class="chart"><figcaption>{} <small>{}</small></figcaption>{}</figure>')
+_FIGURE = Markup(
+  '<figure class="chart"><figcaption>{} <small>{}</small></figcaption>{}</figure>'
+)
 
 
-def line_chart(steps: Sequence[float], values: Sequence[float | None], title: str) -> Markup:
+def line_chart(
+  steps: Sequence[float], values: Sequence[float | None], title: str
+) -> Markup:
   """Returns a <figure> with a line through the values, and a band from lowest to highest.
 
   Args:
@@ -51,8 +60,12 @@ def line_chart(steps: Sequence[float], values: Sequence[float | None], title: st
   (first, first_value), (last, last_value) = points[0], points[-1]
   width, height = _LINE_SIZE
   right = width - _RIGHT
-  y = _Heights([value for _, value in points], top=_LINE_TOP, bottom=height - _LINE_BOTTOM,
-               may_be_logarithmic=True)
+  y = _Heights(
+    [value for _, value in points],
+    top=_LINE_TOP,
+    bottom=height - _LINE_BOTTOM,
+    may_be_logarithmic=True,
+  )
 
   def x(step):
     share = (step - first) / (last - first) if last > first else 0.5
@@ -70,8 +83,10 @@ def line_chart(steps: Sequence[float], values: Sequence[float | None], title: st
     notes.append(f'{missing} not finite')
   if y.logarithmic:
     notes.append('logarithmic')
-  ends = (f'from {number(first_value)} at step {number(first)} to {number(last_value)} at step '
-          f'{number(last)}')
+  ends = (
+    f'from {number(first_value)} at step {number(first)} to {number(last_value)} at step '
+    f'{number(last)}'
+  )
   svg = _SVG.format(width, height, f'{title}: {ends}', Markup().join(parts))
   return _FIGURE.format(title, '; '.join(notes), svg)
 
@@ -96,9 +111,14 @@ def _draw_line(points, x, y) -> list[Markup]:
   return parts
 
 
-def value_chart(points: Sequence[tuple[Any, float | None]], title: str, axis: str,
-                levels: Sequence[tuple[str, str, float]] = (), *,
-                from_zero: bool = False) -> Markup:
+def value_chart(
+  points: Sequence[tuple[Any, float | None]],
+  title: str,
+  axis: str,
+  levels: Sequence[tuple[str, str, float]] = (),
+  *,
+  from_zero: bool = False,
+) -> Markup:
   """Returns a <figure> with a line through the points and dashed lines at the levels.
 
   Args:
@@ -120,7 +140,9 @@ def value_chart(points: Sequence[tuple[Any, float | None]], title: str, axis: st
 
   # Axes first, so that lines and dots lie on top of them.
   measures = [measure for *_, measure in (*dots, *levels)]
-  y = _Heights(measures, top=_VALUE_TOP, bottom=height - _VALUE_BOTTOM, from_zero=from_zero)
+  y = _Heights(
+    measures, top=_VALUE_TOP, bottom=height - _VALUE_BOTTOM, from_zero=from_zero
+  )
   parts = [y.draw_ticks(right)]
   parts += _draw_values(across, [value for value, _ in points])
   parts.append(_TEXT.format((_LEFT + right) / 2, height - 6, 'middle', axis))
@@ -133,13 +155,16 @@ def value_chart(points: Sequence[tuple[Any, float | None]], title: str, axis: st
   notes = [scale] if scale else []
   if missing := len(points) - len(dots):
     notes.append(f'{missing} without a value')
-  readings = ', '.join(f'{number(measure)} at {spell(value)}' for _, value, measure in dots)
+  readings = ', '.join(
+    f'{number(measure)} at {spell(value)}' for _, value, measure in dots
+  )
   svg = _SVG.format(width, height, f'{title}: {readings}', Markup().join(parts))
   return _FIGURE.format(title, '; '.join(notes), svg)
 
 
-def _dots(across: Sequence[float], points: Sequence[tuple[Any, float | None]]
-          ) -> list[tuple[float, Any, float]]:
+def _dots(
+  across: Sequence[float], points: Sequence[tuple[Any, float | None]]
+) -> list[tuple[float, Any, float]]:
   """Returns (pixels across, value, measure) of points that have a measure, from the left."""
   dots = []
   for x, (value, measure) in zip(across, points, strict=True):
@@ -165,8 +190,9 @@ def _draw_levels(levels, y, right) -> list[Markup]:
   """Returns a line for each level, and its name on the right."""
   parts, names_y = [], _apart([y(measure) for *_, measure in levels])
   for (kind, name, measure), text_y in zip(levels, names_y, strict=True):
-    text = name if len(name) <= _LETTERS else name[:_LETTERS - 1] + '…'
-    parts.append(_LEVEL.format(
+    text = name if len(name) <= _LETTERS else name[: _LETTERS - 1] + '…'
+    parts.append(
+      _LEVEL.format(
         kind=kind,
         left=_LEFT,
         right=right,
@@ -175,7 +201,9 @@ def _draw_levels(levels, y, right) -> list[Markup]:
         text_y=text_y + 3.5,
         text=text,
         name=name,
-        number=number(measure)))
+        number=number(measure),
+      )
+    )
   return parts
 
 
@@ -209,8 +237,15 @@ class _Heights:
     logarithmic: whether it is.
   """
 
-  def __init__(self, values: Sequence[float], *, top: float, bottom: float,
-               from_zero: bool = False, may_be_logarithmic: bool = False):
+  def __init__(
+    self,
+    values: Sequence[float],
+    *,
+    top: float,
+    bottom: float,
+    from_zero: bool = False,
+    may_be_logarithmic: bool = False,
+  ):
     low, high = min(values), max(values)
     if from_zero:
       low = min(low, 0.0)
@@ -236,13 +271,16 @@ class _Heights:
     parts = []
     for tick in self._ticks:
       y = self(tick)
-      parts.append(_TICK.format(
+      parts.append(
+        _TICK.format(
           left=_LEFT,
           right=right,
           y=y,
           text_x=_LEFT - 5,
           text_y=y + 3.5,
-          number=number(tick)))
+          number=number(tick),
+        )
+      )
     return Markup().join(parts)
 
 
@@ -314,15 +352,17 @@ def _powers(low: float, high: float) -> list[float]:
   """Returns powers of ten around the values, three at most between the ends."""
   first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
   every = max(1, math.ceil((last - first) / 4))
-  return [10.0 ** i for i in range(first, last + every, every)]
+  return [10.0**i for i in range(first, last + every, every)]
 
 
-def _buckets(points: list[tuple[float, float]]) -> list[tuple[float, float, float, float]]:
+def _buckets(
+  points: list[tuple[float, float]],
+) -> list[tuple[float, float, float, float]]:
   """Returns (step, mean, lowest, highest) of up to `_POINTS` runs of neighbouring points."""
   size = math.ceil(len(points) / _POINTS)
   buckets = []
   for start in range(0, len(points), size):
-    steps, values = zip(*points[start:start + size], strict=True)
+    steps, values = zip(*points[start : start + size], strict=True)
     mean = math.fsum(values) / len(values)
     buckets.append((sum(steps) / len(steps), mean, min(values), max(values)))
   return buckets

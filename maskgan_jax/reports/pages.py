@@ -40,8 +40,13 @@ def render(template: str, folder: str = _SHARED, **values: Any) -> str:
 def _environment(folder: str) -> jinja2.Environment:
   loader = jinja2.FileSystemLoader([folder, _SHARED])
   environment = jinja2.Environment(
-      loader=loader, autoescape=True, undefined=jinja2.StrictUndefined,
-      trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    loader=loader,
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+  )
   environment.policies['json.dumps_kwargs'] = {'separators': (',', ':')}
 
   def inline(name: str) -> Markup:
@@ -63,6 +68,7 @@ class Picture:
     height: pixels.
     description: the text that its PNG carries, or ''.
   """
+
   uri: str
   width: int
   height: int

@@ -20,6 +20,7 @@ class _Figure:
     nothing: what doing nothing always gets; None where scores.csv says it, or nothing is known.
     verdict: whether the comparison with doing nothing is one of better and worse.
   """
+
   column: str
   unit: str
   sentence: str
@@ -35,35 +36,52 @@ class _Figure:
 
 
 _PLACE = (
-    _Figure('mask_iou', 'overlap',
-            'The mask, which was learnt without ever seeing a true one, and the true region share '
-            '{value} of the area that either covers; 100 % is the same region.', nothing=0),
-    _Figure('ab_changed_iou', 'overlap',
-            'The pixels that the translation changes and those that should change share {value} of '
-            'the area that either covers; 100 % is the same region.', nothing=0),
+  _Figure(
+    'mask_iou',
+    'overlap',
+    'The mask, which was learnt without ever seeing a true one, and the true region share '
+    '{value} of the area that either covers; 100 % is the same region.',
+    nothing=0,
+  ),
+  _Figure(
+    'ab_changed_iou',
+    'overlap',
+    'The pixels that the translation changes and those that should change share {value} of '
+    'the area that either covers; 100 % is the same region.',
+    nothing=0,
+  ),
 )
-_COLOURS = ('the colours are {value} of the way from black to white away from the right answer, '
-            'on average.')
-_LIKENESS = ('Structural likeness (SSIM) to the right answer over the whole picture; 1 is the same '
-             'picture.')
+_COLOURS = (
+  'the colours are {value} of the way from black to white away from the right answer, '
+  'on average.'
+)
+_LIKENESS = (
+  'Structural likeness (SSIM) to the right answer over the whole picture; 1 is the same '
+  'picture.'
+)
 _THING = (
-    _Figure('transfer_error_inside', 'off', f'Where something has to change, {_COLOURS}'),
-    _Figure('ab_error_inside', 'off', f'Where something has to change, {_COLOURS}'),
-    _Figure('ab_accuracy', 'right',
-            'A classifier finds what was asked for in {value} of the translations.'),
-    _Figure('transfer_ssim', 'likeness', _LIKENESS, percent=False),
-    _Figure('ab_ssim', 'likeness', _LIKENESS, percent=False),
+  _Figure('transfer_error_inside', 'off', f'Where something has to change, {_COLOURS}'),
+  _Figure('ab_error_inside', 'off', f'Where something has to change, {_COLOURS}'),
+  _Figure(
+    'ab_accuracy',
+    'right',
+    'A classifier finds what was asked for in {value} of the translations.',
+  ),
+  _Figure('transfer_ssim', 'likeness', _LIKENESS, percent=False),
+  _Figure('ab_ssim', 'likeness', _LIKENESS, percent=False),
 )
-_REST_OF_PICTURE = (f'Everywhere else, {_COLOURS} Doing nothing is nearly perfect here: the nearer '
-                    'to it, the better.')
+_REST_OF_PICTURE = (
+  f'Everywhere else, {_COLOURS} Doing nothing is nearly perfect here: the nearer '
+  'to it, the better.'
+)
 _REST = (
-    _Figure('transfer_error_outside', 'off', _REST_OF_PICTURE, verdict=False),
-    _Figure('ab_error_outside', 'off', _REST_OF_PICTURE, verdict=False),
+  _Figure('transfer_error_outside', 'off', _REST_OF_PICTURE, verdict=False),
+  _Figure('ab_error_outside', 'off', _REST_OF_PICTURE, verdict=False),
 )
 _QUESTIONS = (  # each with its measures; the first one that was measured answers it
-    ('Is it the right place?', _PLACE),
-    ('Is it the right thing?', _THING),
-    ('Is the rest untouched?', _REST),
+  ('Is it the right place?', _PLACE),
+  ('Is it the right thing?', _THING),
+  ('Is the rest untouched?', _REST),
 )
 
 
@@ -80,6 +98,7 @@ class Answer:
     verdict: 'better' or 'worse' than doing nothing, or ''.
     column: of scores.csv.
   """
+
   question: str
   value: str
   unit: str
@@ -107,10 +126,15 @@ def _answer(question: str, figure: _Figure, row: Mapping[str, Any]) -> Answer:
   verdict = ''
   if figure.verdict and measures.is_number(nothing):
     verdict = comparison(figure.column, value, nothing)
-  return Answer(question, figure.text(value), figure.unit,
-                figure.sentence.format(value=figure.text(value)),
-                figure.text(nothing) if measures.is_number(nothing) else '', verdict,
-                figure.column)
+  return Answer(
+    question,
+    figure.text(value),
+    figure.unit,
+    figure.sentence.format(value=figure.text(value)),
+    figure.text(nothing) if measures.is_number(nothing) else '',
+    verdict,
+    figure.column,
+  )
 
 
 def comparison(name: str, value: float, nothing: float) -> str:

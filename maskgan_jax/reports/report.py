@@ -18,15 +18,16 @@ FILE_NAME = 'report.html'
 _SAMPLES = 6  # kinds of sample pictures at most
 _CHARTS = 60  # at most; the page stays light
 _GROUPS = (  # (heading, what a metric's name contains), the first that fits; the rest are folded
-    ('Masks', ('mask',)),
-    ('Losses', ('loss', 'penalty', 'generator', 'critic', 'discriminator')),
+  ('Masks', ('mask',)),
+  ('Losses', ('loss', 'penalty', 'generator', 'critic', 'discriminator')),
 )
 _COLUMNS = (
-    "source: the picture to change. exemplar: the picture whose attribute it shall get. exemplar's "
-    "mask: what is taken from the exemplar; white is certain. source's mask: where it goes in the "
-    'source. translation: the source with what was taken. truth: the right answer, which training '
-    'never sees. exemplar, removed: the exemplar without the attribute. truth of removal: the '
-    'right answer to that.')
+  "source: the picture to change. exemplar: the picture whose attribute it shall get. exemplar's "
+  "mask: what is taken from the exemplar; white is certain. source's mask: where it goes in the "
+  'source. translation: the source with what was taken. truth: the right answer, which training '
+  'never sees. exemplar, removed: the exemplar without the attribute. truth of removal: the '
+  'right answer to that.'
+)
 
 
 def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) -> str:
@@ -53,18 +54,19 @@ def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) ->
   unmeasured = facts.pop('unmeasured', ())
 
   page = pages.render(
-      'report.html',
-      name=str(config.get('name') or os.path.basename(os.path.abspath(workdir))),
-      lead=_lead(config, metrics),
-      samples=_samples(workdir, captions),
-      answers=questions.answers(splits[0]['newest']) if splits else [],
-      splits=splits,
-      no_scores=[] if splits else _no_scores(workdir, config, unmeasured),
-      figures=_figures(workdir),
-      curves=_curves(metrics),
-      command=command,
-      facts={name: _fact(value) for name, value in facts.items()},
-      config=config_text)
+    'report.html',
+    name=str(config.get('name') or os.path.basename(os.path.abspath(workdir))),
+    lead=_lead(config, metrics),
+    samples=_samples(workdir, captions),
+    answers=questions.answers(splits[0]['newest']) if splits else [],
+    splits=splits,
+    no_scores=[] if splits else _no_scores(workdir, config, unmeasured),
+    figures=_figures(workdir),
+    curves=_curves(metrics),
+    command=command,
+    facts={name: _fact(value) for name, value in facts.items()},
+    config=config_text,
+  )
   path = os.path.join(workdir, FILE_NAME)
   files.write_atomically(path, page)
   return path
@@ -88,9 +90,14 @@ def _lead(config: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
   if isinstance(data, dict) and data.get('source'):
     a, b = data.get('a') or 'a', data.get('b') or 'b'
     negation = ' (~ is "without")' if '~' in f'{a}{b}' else ''
-    parts.append(f'data {data.get("name") or data["source"]}: from {a} to {b}{negation}')
+    parts.append(
+      f'data {data.get("name") or data["source"]}: from {a} to {b}{negation}'
+    )
   if 'image_size' in config:
-    height, width = config['image_size'], config.get('image_width') or config['image_size']
+    height, width = (
+      config['image_size'],
+      config.get('image_width') or config['image_size'],
+    )
     order = '' if height == width else ' (height x width)'
     parts.append(f'{height} x {width} pixels{order}')
   if metrics:
@@ -103,7 +110,10 @@ def _lead(config: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
 
 # Pictures.
 
-def _samples(workdir: str | os.PathLike, captions: Mapping[str, str]) -> list[dict[str, Any]]:
+
+def _samples(
+  workdir: str | os.PathLike, captions: Mapping[str, str]
+) -> list[dict[str, Any]]:
   """Returns the sample pictures by kind (names differ in the step): the newest and some earlier."""
   # The longest number in a file's name is the step; the rest of the name is the kind.
   kinds: dict[str, list[tuple[int, str]]] = {}
@@ -117,9 +127,12 @@ def _samples(workdir: str | os.PathLike, captions: Mapping[str, str]) -> list[di
     *earlier, newest = sorted(drawn)
     if earlier:  # the first one and the one in the middle show the course
       earlier = sorted({earlier[0], earlier[len(earlier) // 2]})
-    samples.append({
+    samples.append(
+      {
         'newest': _picture(kind, *newest, captions),
-        'earlier': [_picture(kind, *sample, captions) for sample in earlier]})
+        'earlier': [_picture(kind, *sample, captions) for sample in earlier],
+      }
+    )
   return samples
 
 
@@ -137,8 +150,9 @@ def _pngs(workdir: str | os.PathLike, folder: str) -> list[str]:
   return sorted(filter(os.path.isfile, glob.glob(pattern)))
 
 
-def _picture(kind: str, step: int | None, path: str, captions: Mapping[str, str]
-             ) -> dict[str, Any]:
+def _picture(
+  kind: str, step: int | None, path: str, captions: Mapping[str, str]
+) -> dict[str, Any]:
   """Returns what the page shows of a picture: `title`, `caption`, `picture`, or why it cannot."""
   try:
     picture = pages.picture(path)
@@ -153,6 +167,7 @@ def _picture(kind: str, step: int | None, path: str, captions: Mapping[str, str]
 
 # Scores.
 
+
 def _splits(rows: list[scores.Row]) -> list[dict[str, Any]]:
   """Returns what there is to say of each split, test first."""
   rows_of: dict[str, list[scores.Row]] = {}
@@ -164,7 +179,8 @@ def _splits(rows: list[scores.Row]) -> list[dict[str, Any]]:
     newest = rows_of[name][-1]
     pairs = newest.get('pairs')
     lines = [_line(newest, measure) for measure in measures.ordered(newest)]
-    splits.append({
+    splits.append(
+      {
         'name': name,
         'step': charts.number(newest['step']),
         'pairs': charts.number(pairs) if measures.is_number(pairs) else '',
@@ -172,7 +188,9 @@ def _splits(rows: list[scores.Row]) -> list[dict[str, Any]]:
         'notes': _notes(newest),
         'lines': lines,
         'compared': any(line['nothing'] for line in lines),
-        'course': _course(rows_of[name])})
+        'course': _course(rows_of[name]),
+      }
+    )
   return splits
 
 
@@ -195,12 +213,13 @@ def _line(row: scores.Row, name: str) -> dict[str, str]:
   if baseline and measures.is_number(row[name]) and measures.is_number(row[baseline]):
     verdict = questions.comparison(name, row[name], row[baseline])
   return {
-      'title': _title(name),
-      'column': measures.label(name),
-      'meaning': meaning.strip(),
-      'value': _value(row, name),
-      'verdict': verdict,
-      'nothing': _value(row, baseline) if baseline else ''}
+    'title': _title(name),
+    'column': measures.label(name),
+    'meaning': meaning.strip(),
+    'value': _value(row, name),
+    'verdict': verdict,
+    'nothing': _value(row, baseline) if baseline else '',
+  }
 
 
 def _title(name: str) -> str:
@@ -209,7 +228,9 @@ def _title(name: str) -> str:
   entry = measures.quantity(measure)
   if entry is None:
     return name
-  words = entry.title or entry.name.replace('_', ' ')  # no unit: values are as in scores.csv
+  words = entry.title or entry.name.replace(
+    '_', ' '
+  )  # no unit: values are as in scores.csv
   if measure.threshold:
     words += f' cut at {measure.threshold}'
   if measure.reference == measures.TRUTH:
@@ -230,13 +251,17 @@ def _course(rows: Sequence[scores.Row]) -> list[Markup]:
   """Returns charts of measures over training; none of a single row, which is not a course."""
   if len(rows) < 2:
     return []
-  drawn = [name for name in measures.ordered(rows[-1])
-           if name != 'mask_threshold' and measures.better(name)]
+  drawn = [
+    name
+    for name in measures.ordered(rows[-1])
+    if name != 'mask_threshold' and measures.better(name)
+  ]
   return [_chart(rows, name, _title(name)) for name in drawn[:_CHARTS]]
 
 
-def _no_scores(workdir: str | os.PathLike, config: Mapping[str, Any],
-               unmeasured: Iterable[str]) -> list[tuple[str, str]]:
+def _no_scores(
+  workdir: str | os.PathLike, config: Mapping[str, Any], unmeasured: Iterable[str]
+) -> list[tuple[str, str]]:
   """Returns why there are no scores: (sentence, command that makes some, or '')."""
   if unmeasured:
     return [(f'No scores: {reason}', '') for reason in unmeasured]
@@ -246,10 +271,13 @@ def _no_scores(workdir: str | os.PathLike, config: Mapping[str, Any],
   if not glob.glob(checkpoints):
     return [('No scores yet: there is no checkpoint to measure.', '')]
   folder = shlex.quote(os.fspath(workdir))
-  return [('No scores yet.', f'python -m maskgan_jax.evaluate --workdir={folder} --once')]
+  return [
+    ('No scores yet.', f'python -m maskgan_jax.evaluate --workdir={folder} --once')
+  ]
 
 
 # Curves.
+
 
 def _curves(metrics: list[dict[str, Any]]) -> dict[str, Any]:
   """Returns charts of the numbers in metrics.jsonl: by heading, those folded, how many are left."""
@@ -263,9 +291,10 @@ def _curves(metrics: list[dict[str, Any]]) -> dict[str, Any]:
   for name in list(names)[:_CHARTS]:
     groups.get(_group(name), folded).append(_chart(metrics, name))
   return {
-      'groups': {heading: drawn for heading, drawn in groups.items() if drawn},
-      'folded': folded,
-      'left': max(0, len(names) - _CHARTS)}
+    'groups': {heading: drawn for heading, drawn in groups.items() if drawn},
+    'folded': folded,
+    'left': max(0, len(names) - _CHARTS),
+  }
 
 
 def _group(metric: str) -> str:

@@ -37,43 +37,70 @@ class Checkpoints:
     read_only: for a reader of a folder that a training run may be writing to at the same time.
   """
 
-  def __init__(self, workdir: str | os.PathLike, *, keep_last: int = 2, keep_best: int = 1,
-               best_metric: str = '', best_mode: str = 'max',
-               identity: resumption.Identity | None = None, read_only: bool = False):
+  def __init__(
+    self,
+    workdir: str | os.PathLike,
+    *,
+    keep_last: int = 2,
+    keep_best: int = 1,
+    best_metric: str = '',
+    best_mode: str = 'max',
+    identity: resumption.Identity | None = None,
+    read_only: bool = False,
+  ):
     import orbax.checkpoint as ocp  # here: half a second that --help need not wait for
 
     if keep_last < 1 or keep_best < 0 or best_mode not in ('max', 'min'):
-      raise errors.UserError(f'keep_last={keep_last} must be at least 1, keep_best={keep_best} at '
-                             f"least 0, best_mode={best_mode!r} 'max' or 'min'")
+      raise errors.UserError(
+        f'keep_last={keep_last} must be at least 1, keep_best={keep_best} at '
+        f"least 0, best_mode={best_mode!r} 'max' or 'min'"
+      )
     self._ocp = ocp
     self._folder = _absolute(workdir) / 'checkpoints'
     self._identity = identity
     self._read_only = read_only
     self._best_metric = best_metric
     self._sign = 1 if best_mode == 'max' else -1
-    self._scores: dict[int, dict[str, float | None]] = {}  # of steps that may not be on disk yet
-    self._past: set[int] = set()  # steps of this run: written here, or up to the restored one
+    self._scores: dict[
+      int, dict[str, float | None]
+    ] = {}  # of steps that may not be on disk yet
+    self._past: set[int] = (
+      set()
+    )  # steps of this run: written here, or up to the restored one
     self._writing = -1  # the step whose files Orbax's threads are writing
     self._failed = self._closed = False
     orbax_noise.silence()
     if read_only:  # Orbax warns if it has to change one of these
-      options = ocp.CheckpointManagerOptions(read_only=True, create=False, save_interval_steps=0)
+      options = ocp.CheckpointManagerOptions(
+        read_only=True, create=False, save_interval_steps=0
+      )
     else:
       options = ocp.CheckpointManagerOptions(
-          cleanup_tmp_directories=True,
-          # Orbax calls this back on one process, between the last file and the final name.
-          async_options=ocp.options.AsyncOptions(post_finalization_callback=self._write_checksums),
-          preservation_policy=_Keep(keep_last, keep_best, self._ranked))
+        cleanup_tmp_directories=True,
+        # Orbax calls this back on one process, between the last file and the final name.
+        async_options=ocp.options.AsyncOptions(
+          post_finalization_callback=self._write_checksums
+        ),
+        preservation_policy=_Keep(keep_last, keep_best, self._ranked),
+      )
     try:
       self._manager = ocp.CheckpointManager(self._folder, options=options)
     except OSError as error:
-      raise errors.UserError(f'cannot use {self._folder}: {error.strerror or error}') from error
+      raise errors.UserError(
+        f'cannot use {self._folder}: {error.strerror or error}'
+      ) from error
     if not read_only:
       for step in self._manager.all_steps():
         self._rank(step)  # reads the scores now: not in the middle of a save
 
-  def save(self, step: int, model: PyTree, training: PyTree, *,
-           scores: Mapping[str, float] | None = None) -> None:
+  def save(
+    self,
+    step: int,
+    model: PyTree,
+    training: PyTree,
+    *,
+    scores: Mapping[str, float] | None = None,
+  ) -> None:
     """Starts saving and returns when the arrays may be donated; the writing goes on behind.
 
     A step that is already there stays as it is if this object wrote or restored it. Steps of
@@ -105,17 +132,21 @@ class Checkpoints:
     except OSError as error:
       raise self._write_error(error) from error
     if not saved:
-      raise RuntimeError(f'Orbax declined to save step {step}; it has {self._manager.all_steps()}')
+      raise RuntimeError(
+        f'Orbax declined to save step {step}; it has {self._manager.all_steps()}'
+      )
     self._past.add(step)
 
-  def _contents(self, model: PyTree, training: PyTree, scores: Mapping[str, float | None]):
+  def _contents(
+    self, model: PyTree, training: PyTree, scores: Mapping[str, float | None]
+  ):
     """Returns the items of a step, as Orbax takes them."""
     trees = {'model': model, 'training': training}
     notes = {
-        'arrays': {item: _describe(tree) for item, tree in trees.items()},
-        'identity': self._identity.notes() if self._identity else None,
-        'maskgan_jax': maskgan_jax.__version__,
-        'scores': scores,
+      'arrays': {item: _describe(tree) for item, tree in trees.items()},
+      'identity': self._identity.notes() if self._identity else None,
+      'maskgan_jax': maskgan_jax.__version__,
+      'scores': scores,
     }
     items = {_NOTES: self._ocp.args.JsonSave(notes)}
     for item, tree in trees.items():
@@ -138,8 +169,9 @@ class Checkpoints:
     ranked = self._ranked(self.steps())
     return ranked[-1] if ranked else None
 
-  def restore(self, model: PyTree, training: PyTree, *,
-              step: int | None = None) -> tuple[int, PyTree, PyTree]:
+  def restore(
+    self, model: PyTree, training: PyTree, *, step: int | None = None
+  ) -> tuple[int, PyTree, PyTree]:
     """Returns (step, model, training), placed as the arguments say.
 
     Args:
@@ -155,7 +187,9 @@ class Checkpoints:
     self._past = {other for other in self._manager.all_steps() if other <= step}
     return step, trees['model'], trees['training']
 
-  def restore_model(self, model: PyTree, *, step: int | None = None) -> tuple[int, PyTree]:
+  def restore_model(
+    self, model: PyTree, *, step: int | None = None
+  ) -> tuple[int, PyTree]:
     """Returns (step, model) as `restore` does, without reading what only training needs."""
     step, trees = self._restore({'model': model}, step)
     return step, trees['model']
@@ -184,14 +218,18 @@ class Checkpoints:
   def __exit__(self, *_):
     self.close()
 
-  def _restore(self, targets: dict[str, PyTree], step: int | None) -> tuple[int, dict[str, PyTree]]:
+  def _restore(
+    self, targets: dict[str, PyTree], step: int | None
+  ) -> tuple[int, dict[str, PyTree]]:
     self.wait()
     steps = self.steps()
     if not steps:
       raise errors.UserError(f'no checkpoint in {self._folder}')
     if step is not None and step not in steps:
-      raise errors.UserError(f'no checkpoint of step {step} in {self._folder}; there are '
-                             f'{", ".join(map(str, steps))}')
+      raise errors.UserError(
+        f'no checkpoint of step {step} in {self._folder}; there are '
+        f'{", ".join(map(str, steps))}'
+      )
     targets = jax.tree.map(_abstract, targets)
     reasons = []
     candidates = steps[::-1] if step is None else [step]
@@ -199,19 +237,29 @@ class Checkpoints:
       trees, reason = self._try(candidate, targets)
       if trees is not None:
         if reasons and self._ocp.multihost.process_index() == 0:
-          logging.error('CHECKPOINT DOES NOT RESTORE: %s in %s; GOING ON FROM STEP %d INSTEAD',
-                        '; '.join(reasons), self._folder, candidate)
+          logging.error(
+            'CHECKPOINT DOES NOT RESTORE: %s in %s; GOING ON FROM STEP %d INSTEAD',
+            '; '.join(reasons),
+            self._folder,
+            candidate,
+          )
         return candidate, trees
       reasons.append(f'step {candidate} ({reason})')
     if step is not None and len(steps) > 1:
       steps.remove(step)
-      raise errors.UserError(f'the checkpoint {self._folder / str(step)} cannot be restored: '
-                             f'{reasons[0]}; move that folder away, and the run is at step '
-                             f'{max(steps)}')
-    raise errors.UserError(f'no checkpoint in {self._folder} can be restored: '
-                           f'{"; ".join(reasons)}; move that folder away to begin anew')
+      raise errors.UserError(
+        f'the checkpoint {self._folder / str(step)} cannot be restored: '
+        f'{reasons[0]}; move that folder away, and the run is at step '
+        f'{max(steps)}'
+      )
+    raise errors.UserError(
+      f'no checkpoint in {self._folder} can be restored: '
+      f'{"; ".join(reasons)}; move that folder away to begin anew'
+    )
 
-  def _try(self, step: int, targets: dict[str, PyTree]) -> tuple[dict[str, PyTree] | None, str]:
+  def _try(
+    self, step: int, targets: dict[str, PyTree]
+  ) -> tuple[dict[str, PyTree] | None, str]:
     """Returns (trees, '') or (None, why not), the same in every process."""
     # One process checks for all: those that restore would wait for one that does not.
     reason = ''
@@ -224,7 +272,9 @@ class Checkpoints:
       trees = self._read(step, targets)
     except errors.UserError:
       raise
-    except Exception as error:  # an older or newer Orbax's format, a disk that fails while reading
+    except (
+      Exception
+    ) as error:  # an older or newer Orbax's format, a disk that fails while reading
       if errors.out_of_memory(error):  # the file is not to blame
         raise
       reason = _one_line(error)
@@ -243,7 +293,9 @@ class Checkpoints:
     for item, target in targets.items():
       if jax.tree.leaves(target):
         items[item] = self._ocp.args.StandardRestore(target)
-    return targets | dict(self._manager.restore(step, args=self._ocp.args.Composite(**items)))
+    return targets | dict(
+      self._manager.restore(step, args=self._ocp.args.Composite(**items))
+    )
 
   def _notes(self, step: int) -> dict[str, Any]:
     """Reads what is known of a step without its arrays."""
@@ -252,7 +304,9 @@ class Checkpoints:
 
   def _write_checksums(self) -> None:
     """Writes `files.json` into the folder of the step that is about to be committed."""
-    folder = self._folder / str(self._writing)  # its name where Orbax commits without renaming
+    folder = self._folder / str(
+      self._writing
+    )  # its name where Orbax commits without renaming
     for path in self._folder.glob(f'{self._writing}.orbax-checkpoint-tmp*'):
       folder = path
     checksums.write(folder)
@@ -264,7 +318,9 @@ class Checkpoints:
     if (scores := self._scores.get(step)) is None:
       try:
         scores = self._notes(step)['scores']
-      except Exception:  # a broken step has no score; restoring it will say what is wrong
+      except (
+        Exception
+      ):  # a broken step has no score; restoring it will say what is wrong
         scores = {}
       if not self._read_only:
         self._scores[step] = scores
@@ -287,7 +343,9 @@ class Checkpoints:
         source, number = self._folder / str(step), 1
         while (target := self._folder / f'{step}.set_aside.{number}').exists():
           number += 1
-        logging.warning("%s is not of this run's past: renamed to %s", source, target.name)
+        logging.warning(
+          "%s is not of this run's past: renamed to %s", source, target.name
+        )
         try:
           source.rename(target)
         except OSError as error:
@@ -306,9 +364,14 @@ class Checkpoints:
     if not is_systems and not re.match('[A-Z_]+: ', str(error)):
       raise error
     whole = max(self._manager.all_steps(), default=None)
-    kept = 'there is no older one' if whole is None else f'the newest whole one is step {whole}'
-    return errors.UserError(f'cannot write a checkpoint to {self._folder}: {_one_line(error)}; '
-                            f'{kept}')
+    kept = (
+      'there is no older one'
+      if whole is None
+      else f'the newest whole one is step {whole}'
+    )
+    return errors.UserError(
+      f'cannot write a checkpoint to {self._folder}: {_one_line(error)}; {kept}'
+    )
 
 
 class _UnfitError(Exception):
@@ -318,15 +381,17 @@ class _UnfitError(Exception):
 class _Keep:
   """Says which steps stay, as Orbax asks it: the last few, and the few with the best scores."""
 
-  def __init__(self, last: int, best: int, ranked: Callable[[Iterable[int]], list[int]]):
+  def __init__(
+    self, last: int, best: int, ranked: Callable[[Iterable[int]], list[int]]
+  ):
     self._last, self._best, self._ranked = last, best, ranked
 
   def should_preserve(self, checkpoints, *, context) -> list[bool]:
     del context
     steps = sorted(info.step for info in checkpoints)
     ranked = self._ranked(steps)
-    best = ranked[max(0, len(ranked) - self._best):]
-    kept = {*steps[-self._last:], *best}
+    best = ranked[max(0, len(ranked) - self._best) :]
+    kept = {*steps[-self._last :], *best}
     return [info.step in kept for info in checkpoints]
 
 
@@ -337,7 +402,9 @@ def _absolute(path: str | os.PathLike) -> epath.Path:
 
 def _abstract(leaf):
   if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct)):
-    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(
+      jax.local_devices()[0]
+    )
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
   return leaf
 
@@ -350,7 +417,9 @@ def _describe(tree: PyTree) -> dict[str, list]:
     name = jax.tree_util.keystr(path, simple=True, separator='/')
     described[name] = [list(leaf.shape), leaf.dtype.name]
     if 0 in leaf.shape:
-      raise ValueError(f'cannot save {name}: an array of shape {leaf.shape} has no elements')
+      raise ValueError(
+        f'cannot save {name}: an array of shape {leaf.shape} has no elements'
+      )
   return described
 
 
@@ -359,8 +428,10 @@ def _compare(saved: dict[str, list], wanted: dict[str, list]) -> None:
   differences = []
   for name in sorted({*wanted, *saved}):
     if wanted.get(name) != saved.get(name):
-      differences.append(f'{name} is {_spelt(saved.get(name))}, the program wants '
-                         f'{_spelt(wanted.get(name))}')
+      differences.append(
+        f'{name} is {_spelt(saved.get(name))}, the program wants '
+        f'{_spelt(wanted.get(name))}'
+      )
   if differences:
     more = f' and {len(differences) - 3} more' if len(differences) > 3 else ''
     raise _UnfitError(f'it holds other arrays: {", ".join(differences[:3])}{more}')
@@ -376,6 +447,7 @@ def _all_agree(yes: bool) -> bool:
   if jax.process_count() == 1:
     return yes
   from jax.experimental import multihost_utils
+
   return bool(np.all(multihost_utils.process_allgather(np.asarray(yes))))
 
 
@@ -385,9 +457,14 @@ def _finite(score) -> float | None:
 
 def _one_line(error: Exception) -> str:
   """Returns the meaning of an error, without TensorStore's pages of specification."""
-  reason = re.search('No space left on device|Disk quota exceeded|File too large|'
-                     'Read-only file system|Permission denied|Input/output error', str(error))
+  reason = re.search(
+    'No space left on device|Disk quota exceeded|File too large|'
+    'Read-only file system|Permission denied|Input/output error',
+    str(error),
+  )
   if reason:
     return reason[0]
   text = (str(error).strip() or type(error).__name__).splitlines()[0]
-  return text if len(text) <= 160 or isinstance(error, _UnfitError) else text[:157] + '...'
+  return (
+    text if len(text) <= 160 or isinstance(error, _UnfitError) else text[:157] + '...'
+  )

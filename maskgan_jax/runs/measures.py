@@ -17,23 +17,37 @@ from typing import Any
 
 # What is done to a picture, or which pictures are measured, with its heading, in printed order.
 TASKS = {
-    'transfer': 'transfer', 'removal': 'removal', 'ab': 'a to b', 'ba': 'b to a',
-    'erased': 'erased', 'segmentation': 'classes', 'a': 'real a', 'b': 'real b', '': ''}
+  'transfer': 'transfer',
+  'removal': 'removal',
+  'ab': 'a to b',
+  'ba': 'b to a',
+  'erased': 'erased',
+  'segmentation': 'classes',
+  'a': 'real a',
+  'b': 'real b',
+  '': '',
+}
 DIRECTIONS = ('ab', 'ba')
 DO_NOTHING, TRUTH, SOURCE = 'do_nothing', 'truth', 'source'  # references
-BLANK, EXEMPLAR, SILHOUETTE = 'blank', 'exemplar', 'silhouette'  # what no model is needed for
+BLANK, EXEMPLAR, SILHOUETTE = (
+  'blank',
+  'exemplar',
+  'silhouette',
+)  # what no model is needed for
 VALUE, DEVIATION, SETTINGS = 'value', 'std', 'settings'  # parts
 NOT_MEASURES = ('step', 'split', 'time', 'pairs_asked')  # columns of scores.csv
 
 _COLUMN = re.compile(
-    r'(?P<reference>do_nothing_|truth_|blank_|exemplar_(?=ab_|ba_)|silhouette_)?'
-    r'(?P<task>transfer_|removal_|ab_|ba_|erased_|segmentation_|a_|b_)?'
-    r'(?P<source>(?<=segmentation_)source_)?'
-    r'(?P<quantity>[^@\[]+?)'
-    r'(?:_(?P<number>\d+))?'
-    r'(?:@(?P<threshold>[^\[]+?))?'
-    r'(?:\[(?P<group>.*)\])?'
-    r'(?:_(?P<part>std))?', re.DOTALL)
+  r'(?P<reference>do_nothing_|truth_|blank_|exemplar_(?=ab_|ba_)|silhouette_)?'
+  r'(?P<task>transfer_|removal_|ab_|ba_|erased_|segmentation_|a_|b_)?'
+  r'(?P<source>(?<=segmentation_)source_)?'
+  r'(?P<quantity>[^@\[]+?)'
+  r'(?:_(?P<number>\d+))?'
+  r'(?:@(?P<threshold>[^\[]+?))?'
+  r'(?:\[(?P<group>.*)\])?'
+  r'(?:_(?P<part>std))?',
+  re.DOTALL,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +65,7 @@ class Measure:
     group: the pictures or the attribute that alone count; '' for all.
     part: `VALUE`, `DEVIATION`, or `SETTINGS` for the text that says how an evaluator was set.
   """
+
   quantity: str
   task: str = ''
   reference: str = ''
@@ -84,13 +99,22 @@ class Measure:
     match = _COLUMN.fullmatch(column)
     if match is None:
       return cls(column)
-    words = {name: (text or '').removesuffix('_') for name, text in match.groupdict().items()}
+    words = {
+      name: (text or '').removesuffix('_') for name, text in match.groupdict().items()
+    }
     reference = words['reference'] or words['source']
     task = words['task']
     if reference == DO_NOTHING and not task:
       task = 'transfer'
-    measure = cls(match['quantity'], task, reference, words['number'], match['threshold'] or '',
-                  match['group'] or '', words['part'] or VALUE)
+    measure = cls(
+      match['quantity'],
+      task,
+      reference,
+      words['number'],
+      match['threshold'] or '',
+      match['group'] or '',
+      words['part'] or VALUE,
+    )
     # What is spelled otherwise than its parts say, such as 'ab_x[]', is a name of its own.
     return measure if measure.column == column else cls(column)
 
@@ -129,6 +153,7 @@ class Quantity:
     at_threshold: a sentence on the quantity with a mask cut at a fixed value; '' if there is none.
     nothing: what doing nothing always gets; None if that is measured, or has no meaning.
   """
+
   name: str
   tasks: tuple[str, ...]
   meaning: str
@@ -151,14 +176,22 @@ class Quantity:
     return f'{100 * value if self.unit == "%" else value:,.{self.digits}f}'
 
 
-PAIRS = Quantity('pairs', ('',), meaning='How many pictures of each kind were measured.', digits=0)
+PAIRS = Quantity(
+  'pairs', ('',), meaning='How many pictures of each kind were measured.', digits=0
+)
 
-_quantities: dict[str, tuple[float, list[Quantity]]] = {'': (1000, [PAIRS])}  # by evaluator
+_quantities: dict[str, tuple[float, list[Quantity]]] = {
+  '': (1000, [PAIRS])
+}  # by evaluator
 _writers: dict[str, str] = {}  # text column -> evaluator
 
 
-def declare(evaluator: str, quantities: Iterable[Quantity], texts: Iterable[str] = (),
-            order: float = 500) -> None:
+def declare(
+  evaluator: str,
+  quantities: Iterable[Quantity],
+  texts: Iterable[str] = (),
+  order: float = 500,
+) -> None:
   """Makes an evaluator's measures known.
 
   Args:
@@ -201,8 +234,11 @@ def ordered(row: Mapping[str, Any]) -> list[str]:
   """Returns the names of a row's measures, well-known ones first, without their companions."""
   companions = {baseline(row, name) for name in row}
   companions.update(Measure.parse(name).deviation.column for name in row)
-  names = [name for name in row if name not in companions and name not in NOT_MEASURES
-           and is_number(row[name])]
+  names = [
+    name
+    for name in row
+    if name not in companions and name not in NOT_MEASURES and is_number(row[name])
+  ]
   declared = _declared()
   ranks = {}
   for name in names:

@@ -46,6 +46,7 @@ def _tensorboard(workdir: str) -> Tracker | None:
   if importlib.util.find_spec('tensorboardX') is None:
     return None
   from maskgan_jax.runs import tensorboard
+
   return tensorboard.TensorBoard(workdir)
 
 
@@ -72,7 +73,9 @@ class MetricWriter:
       os.makedirs(workdir, exist_ok=True)
       _drop_half_a_line(self._path)
     except OSError as error:
-      raise errors.UserError(f'cannot write {self._path}: {error.strerror or error}') from error
+      raise errors.UserError(
+        f'cannot write {self._path}: {error.strerror or error}'
+      ) from error
     self._start_trackers(os.fspath(workdir))
 
   def write_scalars(self, step: int, scalars: Mapping[str, Any]) -> None:
@@ -131,7 +134,9 @@ class MetricWriter:
           file.write(line[written:])  # raises what cut the first one short
     except OSError as error:
       if error.errno in _FULL:
-        raise errors.UserError(f'cannot write {self._path}: {error.strerror}') from error
+        raise errors.UserError(
+          f'cannot write {self._path}: {error.strerror}'
+        ) from error
       logging.warning('metrics of step %d are lost: %s', step, error)
       with contextlib.suppress(OSError):
         _drop_half_a_line(self._path)

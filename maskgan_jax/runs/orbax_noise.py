@@ -21,7 +21,10 @@ def silence_abandoned_writes() -> None:
 
 def _without_orbax(record: python_logging.LogRecord) -> bool:
   """Returns whether a message is to be logged; Orbax raises what it logs with a traceback, too."""
-  return 'orbax/checkpoint/' not in record.pathname or logging.get_verbosity() >= logging.INFO
+  return (
+    'orbax/checkpoint/' not in record.pathname
+    or logging.get_verbosity() >= logging.INFO
+  )
 
 
 def _ignore_late_writes() -> None:
@@ -29,7 +32,10 @@ def _ignore_late_writes() -> None:
   previous = sys.unraisablehook
 
   def hook(unraisable):
-    if unraisable.object is not None or str(unraisable.exc_value) != 'Event loop is closed':
+    if (
+      unraisable.object is not None
+      or str(unraisable.exc_value) != 'Event loop is closed'
+    ):
       previous(unraisable)
 
   sys.unraisablehook = hook

@@ -29,14 +29,21 @@ def to_uint8(image: Any) -> np.ndarray:
   if image.ndim == 2:
     image = image[..., None]
   if image.ndim != 3 or image.shape[-1] not in (1, 3):
-    raise ValueError(f'an image is [H, W, 3], [H, W, 1] or [H, W], not {list(image.shape)}')
+    raise ValueError(
+      f'an image is [H, W, 3], [H, W, 1] or [H, W], not {list(image.shape)}'
+    )
   image = images.to_uint8(image)
   return np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
 
 
-def grid(rows: Sequence[Sequence[Any]], *, column_names: Sequence[str],
-         row_names: Sequence[str] | None = None, title: str = '',
-         scale: int | None = None) -> np.ndarray:
+def grid(
+  rows: Sequence[Sequence[Any]],
+  *,
+  column_names: Sequence[str],
+  row_names: Sequence[str] | None = None,
+  title: str = '',
+  scale: int | None = None,
+) -> np.ndarray:
   """Returns a uint8 [H, W, 3] picture of images in rows and columns, with their names.
 
   The font has the letters of English only. Others are written without their accents, or as \\u and
@@ -50,7 +57,9 @@ def grid(rows: Sequence[Sequence[Any]], *, column_names: Sequence[str],
     title: a line above everything.
     scale: by how much pixels are enlarged; None makes cells of about 112 pixels.
   """
-  cells = [[None if image is None else to_uint8(image) for image in row] for row in rows]
+  cells = [
+    [None if image is None else to_uint8(image) for image in row] for row in rows
+  ]
   for row in cells:
     if len(row) != len(column_names):
       widths = [len(row) for row in rows]
@@ -63,8 +72,9 @@ def grid(rows: Sequence[Sequence[Any]], *, column_names: Sequence[str],
   return sheet.drawn(cells)
 
 
-def _cell_shape(cells: Sequence[Sequence[np.ndarray | None]], scale: int | None
-                ) -> tuple[int, int]:
+def _cell_shape(
+  cells: Sequence[Sequence[np.ndarray | None]], scale: int | None
+) -> tuple[int, int]:
   """Returns height and width that each image is enlarged to, pixels."""
   images_of_all_rows = itertools.chain.from_iterable(cells)
   shapes = [image.shape for image in images_of_all_rows if image is not None]
@@ -79,11 +89,18 @@ def _cell_shape(cells: Sequence[Sequence[np.ndarray | None]], scale: int | None
 class _Sheet:
   """Measures a grid's title, headings and names, and draws them around its images."""
 
-  def __init__(self, cell: tuple[int, int], column_names: Sequence[str],
-               row_names: Sequence[str], title: str):
+  def __init__(
+    self,
+    cell: tuple[int, int],
+    column_names: Sequence[str],
+    row_names: Sequence[str],
+    title: str,
+  ):
     self._cell = cell
     self._text, self._large = (ImageFont.load_default(size) for size in (_TEXT, _TITLE))
-    self._headings = [_wrap(_writable(name), self._text, cell[1]) for name in column_names]
+    self._headings = [
+      _wrap(_writable(name), self._text, cell[1]) for name in column_names
+    ]
     self._names = [_wrap(_writable(name), self._text, _NAMES) for name in row_names]
 
     # Names of rows stand on the left of the images, if there are any.
@@ -97,7 +114,9 @@ class _Sheet:
     heading_top = _MARGIN
     if self._title:
       heading_top += _size(self._title, self._large)[1] + _GAP
-    self._top = heading_top + max(_size(heading, self._text)[1] for heading in self._headings)
+    self._top = heading_top + max(
+      _size(heading, self._text)[1] for heading in self._headings
+    )
     if self._top > heading_top:
       self._top += _GAP
     self._height = self._top + len(row_names) * (cell[0] + _GAP) - _GAP + _MARGIN
@@ -110,12 +129,14 @@ class _Sheet:
     high, wide = self._cell
     for column, heading in enumerate(self._headings):
       middle = self._left + column * (wide + _GAP) + wide / 2
-      draw.multiline_text((middle, self._top - _GAP), heading, _INK, self._text, 'md', 4,
-                          'center')
+      draw.multiline_text(
+        (middle, self._top - _GAP), heading, _INK, self._text, 'md', 4, 'center'
+      )
     for row, (name, images_of_row) in enumerate(zip(self._names, cells, strict=True)):
       y = self._top + row * (high + _GAP)
-      draw.multiline_text((self._left - _GAP, y + high / 2), name, _INK, self._text, 'rm', 4,
-                          'right')
+      draw.multiline_text(
+        (self._left - _GAP, y + high / 2), name, _INK, self._text, 'rm', 4, 'right'
+      )
       for column, image in enumerate(images_of_row):
         if image is None:
           continue
@@ -168,9 +189,14 @@ def _writable(text: str) -> str:
   return written
 
 
-def transfer_grid(sources: Sequence[Any], exemplars: Sequence[Any],
-                  results: Sequence[Sequence[Any]], *, title: str = '',
-                  scale: int | None = None) -> np.ndarray:
+def transfer_grid(
+  sources: Sequence[Any],
+  exemplars: Sequence[Any],
+  results: Sequence[Sequence[Any]],
+  *,
+  title: str = '',
+  scale: int | None = None,
+) -> np.ndarray:
   """Returns a grid with the sources on top and the exemplars on the left.
 
   Args:
@@ -185,8 +211,13 @@ def transfer_grid(sources: Sequence[Any], exemplars: Sequence[Any],
   rows = [[None, *sources]]
   for exemplar, row in zip(exemplars, results, strict=True):
     rows.append([exemplar, *row])
-  return grid(rows, column_names=['', *numbered('source', len(sources))],
-              row_names=['', *numbered('exemplar', len(exemplars))], title=title, scale=scale)
+  return grid(
+    rows,
+    column_names=['', *numbered('source', len(sources))],
+    row_names=['', *numbered('exemplar', len(exemplars))],
+    title=title,
+    scale=scale,
+  )
 
 
 def numbered(name: str, count: int) -> list[str]:
@@ -194,8 +225,9 @@ def numbered(name: str, count: int) -> list[str]:
   return [f'{name} {number}' for number in range(1, count + 1)]
 
 
-def overlay(image: Any, mask: Any, colour: Sequence[int] = (255, 32, 96),
-            strength: float = 0.6) -> np.ndarray:
+def overlay(
+  image: Any, mask: Any, colour: Sequence[int] = (255, 32, 96), strength: float = 0.6
+) -> np.ndarray:
   """Returns the image, uint8 [H, W, 3], tinted with `colour` as much as the mask says."""
   image = to_uint8(image).astype(np.float32)
   mask = np.asarray(mask)
@@ -203,15 +235,21 @@ def overlay(image: Any, mask: Any, colour: Sequence[int] = (255, 32, 96),
   mask = mask.astype(np.float32) / most
   weight = strength * np.clip(np.nan_to_num(mask.reshape(*mask.shape[:2], 1)), 0, 1)
   if weight.shape[:2] != image.shape[:2]:
-    raise ValueError(f'a mask {list(mask.shape)} does not fit an image {list(image.shape)}')
-  return np.rint(image + weight * (np.asarray(colour, np.float32) - image)).astype(np.uint8)
+    raise ValueError(
+      f'a mask {list(mask.shape)} does not fit an image {list(image.shape)}'
+    )
+  return np.rint(image + weight * (np.asarray(colour, np.float32) - image)).astype(
+    np.uint8
+  )
 
 
 def _enlarge(image: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
   """Repeats pixels, so that they stay visible as pixels."""
   height, width = image.shape[:2]
   if cell[0] % height or cell[1] % width:
-    raise ValueError(f'an image {height}x{width} does not divide a cell {cell[0]}x{cell[1]}')
+    raise ValueError(
+      f'an image {height}x{width} does not divide a cell {cell[0]}x{cell[1]}'
+    )
   return image.repeat(cell[0] // height, 0).repeat(cell[1] // width, 1)
 
 

@@ -25,6 +25,7 @@ class Identity:
     counts: pictures by split and domain.
     accepts_changed_data: whether training may go on though the data have changed.
   """
+
   config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   data: str = ''
@@ -36,9 +37,10 @@ class Identity:
   def of(cls, config: ml_collections.ConfigDict, data=None) -> 'Identity':
     """Returns the identity of a config and its `pipeline.Data`; without data, of weights alone."""
     identity = cls(
-        config=_as_stored(run_config.fixed(config)),
-        defaults=_as_stored(run_config.fixed(run_config.default(config.method))),
-        accepts_changed_data=config.accept_changed_data)
+      config=_as_stored(run_config.fixed(config)),
+      defaults=_as_stored(run_config.fixed(run_config.default(config.method))),
+      accepts_changed_data=config.accept_changed_data,
+    )
     if data is None:
       return identity
 
@@ -47,11 +49,17 @@ class Identity:
       for domain in 'ab':
         counts[f'{split} {domain}'] = numbers[domain]
     return dataclasses.replace(
-        identity, data=data.identity, files=data.fingerprint, counts=counts)
+      identity, data=data.identity, files=data.fingerprint, counts=counts
+    )
 
   def notes(self) -> dict[str, Any]:
     """Returns what a checkpoint keeps of it, JSON-able."""
-    return {'config': self.config, 'data': self.data, 'files': self.files, 'counts': self.counts}
+    return {
+      'config': self.config,
+      'data': self.data,
+      'files': self.files,
+      'counts': self.counts,
+    }
 
   def check(self, notes: Mapping[str, Any], place: str | os.PathLike) -> None:
     """Raises a UserError if the checkpoint at `place`, with these notes, is of another run.
@@ -61,30 +69,38 @@ class Identity:
     """
     if 'files' not in notes:
       raise errors.UserError(
-          f'{place} is of an earlier version of maskgan_jax, whose runs can be translated with and '
-          'measured, but not resumed; train in another --workdir')
+        f'{place} is of an earlier version of maskgan_jax, whose runs can be translated with and '
+        'measured, but not resumed; train in another --workdir'
+      )
     if not notes['data']:
       workdir = os.path.dirname(os.path.dirname(place))
       raise errors.UserError(
-          f'{place} holds weights that no training left; begin with them in another --workdir, '
-          f'with --config.init_from={workdir} and their groups in config.init_groups')
+        f'{place} holds weights that no training left; begin with them in another --workdir, '
+        f'with --config.init_from={workdir} and their groups in config.init_groups'
+      )
     changed_keys = run_config.differences(
-        {**self.defaults, **notes['config']}, {**self.defaults, **self.config})
+      {**self.defaults, **notes['config']}, {**self.defaults, **self.config}
+    )
     if changed_keys:
-      raise errors.UserError(f'{place} is of another config ({changed_keys}); train in another '
-                             '--workdir, or with the config of that checkpoint')
+      raise errors.UserError(
+        f'{place} is of another config ({changed_keys}); train in another '
+        '--workdir, or with the config of that checkpoint'
+      )
     if notes['data'] != self.data:
       self._refuse_or_say(_changes(notes['counts'], self.counts), place)
     elif notes['files'] != self.files:
-      _say('files of pictures or masks have changed since this checkpoint, under the same names; '
-           'training goes on with what they are now')
+      _say(
+        'files of pictures or masks have changed since this checkpoint, under the same names; '
+        'training goes on with what they are now'
+      )
 
   def _refuse_or_say(self, changes: str, place: str | os.PathLike) -> None:
     text = f'the data have changed since {place} was saved: {changes}'
     if not self.accepts_changed_data:
       raise errors.UserError(
-          f'{text}. Put them back as they were, train in another --workdir, or go on with what '
-          'they are now: --config.accept_changed_data=True')
+        f'{text}. Put them back as they were, train in another --workdir, or go on with what '
+        'they are now: --config.accept_changed_data=True'
+      )
     _say(f'{text}; training goes on with what they are now')
 
 

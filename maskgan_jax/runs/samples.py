@@ -15,6 +15,7 @@ from maskgan_jax.runs import pictures
 
 class _Column(NamedTuple):
   """A column of the grid: its heading, what it shows, and its pictures or None."""
+
   name: str
   meaning: str
   pictures: Any
@@ -22,6 +23,7 @@ class _Column(NamedTuple):
 
 class _Results(NamedTuple):
   """What a method makes of a batch; None for what it cannot do."""
+
   translation: base.Translation
   removed: Any  # the exemplars without what is transferred
   back: base.Translation | None
@@ -42,8 +44,9 @@ class Sampler:
   def __init__(self, method: base.Method, data: Any, config: ml_collections.ConfigDict):
     self._method = method
     self._name = config.name
-    batches = data.evaluation('validation', batch_size=config.sample_pairs,
-                              max_pairs=config.sample_pairs)
+    batches = data.evaluation(
+      'validation', batch_size=config.sample_pairs, max_pairs=config.sample_pairs
+    )
     self.batch = next(iter(batches), None)
     self._compute = jax.jit(self._results)
 
@@ -52,7 +55,9 @@ class Sampler:
     method, abilities = self._method, self._method.abilities
     guided = 'exemplar' in abilities
     a, b = (image.astype(np.float32) / 127.5 - 1 for image in (a, b))
-    translation = method.translate(params, model_state, a, b if guided else None, rng=rng)
+    translation = method.translate(
+      params, model_state, a, b if guided else None, rng=rng
+    )
     removed = back = None
     if guided and 'remove' in abilities:
       # Masks of a young run are soft, and no threshold was searched yet: take the middle.
@@ -62,14 +67,17 @@ class Sampler:
       back = method.translate(params, model_state, b, exemplar, rng=rng, reverse=True)
     return _Results(translation, removed, back)
 
-  def write(self, step: int, params: base.Params, model_state: base.ModelState,
-            workdir: str) -> None:
+  def write(
+    self, step: int, params: base.Params, model_state: base.ModelState, workdir: str
+  ) -> None:
     """Writes samples/<step>.png, if there are validation pairs."""
     if self.batch is None:
       return
     valid = self.batch['valid']
     batch = {name: np.asarray(value)[valid] for name, value in self.batch.items()}
-    results = self._compute(params, model_state, batch['a'], batch['b'], jax.random.key(0))
+    results = self._compute(
+      params, model_state, batch['a'], batch['b'], jax.random.key(0)
+    )
     guided = 'exemplar' in self._method.abilities
     make_columns = _guided_columns if guided else _lone_columns
 
@@ -82,55 +90,79 @@ class Sampler:
     title = f'{self._name}, step {step:,}, validation pairs'
     if not all(np.isfinite(column.pictures).all() for column in columns):
       title += '; black stands for NaN and infinite values'
-    rows = [list(row) for row in zip(*(column.pictures for column in columns), strict=True)]
-    drawn = pictures.grid(rows, column_names=[column.name for column in columns], title=title)
+    rows = [
+      list(row) for row in zip(*(column.pictures for column in columns), strict=True)
+    ]
+    drawn = pictures.grid(
+      rows, column_names=[column.name for column in columns], title=title
+    )
     description = ' '.join(f'{column.name}: {column.meaning}.' for column in columns)
     images.save_png(path(workdir, step), drawn, description=description)
 
 
-def _guided_columns(extras: tuple[base.Extra, ...], batch: dict[str, np.ndarray],
-                    results: _Results) -> Iterator[_Column]:
+def _guided_columns(
+  extras: tuple[base.Extra, ...], batch: dict[str, np.ndarray], results: _Results
+) -> Iterator[_Column]:
   """Yields the columns of a method that exemplars guide."""
   translation, removed, back = results
   yield _Column('source', 'the picture to change', batch['a'])
   yield _Column('exemplar', 'the picture to take from', batch['b'])
-  yield _Column("exemplar's mask", 'what is taken from the exemplar; white is certain',
-                translation.exemplar_mask)
+  yield _Column(
+    "exemplar's mask",
+    'what is taken from the exemplar; white is certain',
+    translation.exemplar_mask,
+  )
   yield _Column("source's mask", 'where it goes in the source', translation.source_mask)
   yield from _extra_columns(extras, translation)
   yield _Column('translation', 'the source after the exemplar', translation.image)
-  yield _Column('truth', 'the right answer, which training never sees', batch.get('truth_ab'))
+  yield _Column(
+    'truth', 'the right answer, which training never sees', batch.get('truth_ab')
+  )
   if removed is not None:
-    yield _Column('exemplar, removed', 'the exemplar without what is transferred', removed)
+    yield _Column(
+      'exemplar, removed', 'the exemplar without what is transferred', removed
+    )
     yield _Column('truth of removal', 'the right answer to that', batch.get('truth_ba'))
   if back is not None:
     yield _Column('the other way', 'the exemplar after the source', back.image)
     yield _Column('its truth', 'the right answer to that', batch.get('truth_ba'))
 
 
-def _lone_columns(extras: tuple[base.Extra, ...], batch: dict[str, np.ndarray],
-                  results: _Results) -> Iterator[_Column]:
+def _lone_columns(
+  extras: tuple[base.Extra, ...], batch: dict[str, np.ndarray], results: _Results
+) -> Iterator[_Column]:
   """Yields the columns of a method without exemplars, so that none is shown."""
   translation, _, back = results
   yield _Column('source', 'the picture to change', batch['a'])
-  yield _Column("source's mask", 'where it changes; white is most', translation.source_mask)
+  yield _Column(
+    "source's mask", 'where it changes; white is most', translation.source_mask
+  )
   yield from _extra_columns(extras, translation)
-  yield _Column('translation', 'the source as the model would have it in the other domain',
-                translation.image)
-  yield _Column('truth', 'the right answer, which training never sees', batch.get('truth_ab'))
+  yield _Column(
+    'translation',
+    'the source as the model would have it in the other domain',
+    translation.image,
+  )
+  yield _Column(
+    'truth', 'the right answer, which training never sees', batch.get('truth_ab')
+  )
   if back is not None:
     yield _Column('source, the other way', 'a picture of the other domain', batch['b'])
     for extra in extras:
       if extra.shows_change:
-        yield _Column(f'its {extra.title}', 'the same for that picture',
-                      back.extras.get(extra.name))
-    yield _Column('the other way',
-                  'that picture as the model would have it in the domain of the source',
-                  back.image)
+        yield _Column(
+          f'its {extra.title}', 'the same for that picture', back.extras.get(extra.name)
+        )
+    yield _Column(
+      'the other way',
+      'that picture as the model would have it in the domain of the source',
+      back.image,
+    )
     yield _Column('its truth', 'the right answer to that', batch.get('truth_ba'))
 
 
-def _extra_columns(extras: tuple[base.Extra, ...], translation: base.Translation
-                   ) -> Iterator[_Column]:
+def _extra_columns(
+  extras: tuple[base.Extra, ...], translation: base.Translation
+) -> Iterator[_Column]:
   for extra in extras:
     yield _Column(extra.title, extra.meaning, translation.extras.get(extra.name))

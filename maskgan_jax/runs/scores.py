@@ -54,15 +54,22 @@ def read_file(path: str | os.PathLike) -> list[Row]:
   except FileNotFoundError:
     return []
   except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise errors.UserError(f'{path} is damaged ({error}); delete it and measure again with python '
-                           '-m maskgan_jax.evaluate') from error
+    raise errors.UserError(
+      f'{path} is damaged ({error}); delete it and measure again with python '
+      '-m maskgan_jax.evaluate'
+    ) from error
   return [row for row in rows if isinstance(row.get('step'), int) and 'split' in row]
 
 
-def latest(workdir: str | os.PathLike, *, split: str = '', step: int | None = None) -> Row | None:
+def latest(
+  workdir: str | os.PathLike, *, split: str = '', step: int | None = None
+) -> Row | None:
   """Returns the row of the highest step (or of `step`) for the split ('' for any), or None."""
-  rows = [row for row in read(workdir)
-          if split in ('', row['split']) and step in (None, row['step'])]
+  rows = [
+    row
+    for row in read(workdir)
+    if split in ('', row['split']) and step in (None, row['step'])
+  ]
   return max(rows, key=lambda row: row['step'], default=None)
 
 
@@ -89,6 +96,7 @@ def _locked(folder: str | os.PathLike):
   """Keeps other processes from appending meanwhile, where the system has such locks."""
   try:
     import fcntl
+
     handle = os.open(folder, os.O_RDONLY)
   except (ImportError, OSError):
     yield

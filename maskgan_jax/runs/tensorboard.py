@@ -23,10 +23,13 @@ class TensorBoard(metric_writers.Tracker):
     folder = os.path.join(workdir, 'tensorboard')
     os.makedirs(folder, exist_ok=True)
     # tensorboardX names files by the second: a resumed run may start within the same one.
-    self._file = event_file_writer.EventsWriter(os.path.join(folder, 'events'),
-                                                f'.{time.time_ns()}')
+    self._file = event_file_writer.EventsWriter(
+      os.path.join(folder, 'events'), f'.{time.time_ns()}'
+    )
     self._file.flush()
-    self._close = weakref.finalize(self, self._file.close)  # also of a training that fails
+    self._close = weakref.finalize(
+      self, self._file.close
+    )  # also of a training that fails
 
   def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
     for name, value in scalars.items():

@@ -25,15 +25,19 @@ def parameters(method: base.Method, config: ml_collections.ConfigDict) -> base.P
   """
   groups = method.pretrained()
   if config.init_groups and not config.init_from:
-    raise errors.UserError('config.init_groups is set, but config.init_from names no run')
+    raise errors.UserError(
+      'config.init_groups is set, but config.init_from names no run'
+    )
   if config.init_from:
     groups = {**groups, **_of_run(method, config)}
   model = base.abstract_model(method, config)['params']
   for name, params in groups.items():
     if name not in model:
-      raise errors.UserError(f'config.init_groups: this model has no parameter group {name!r}'
-                             f'{errors.nearest(name, model)}; it has '
-                             f'{", ".join(sorted(model))}')
+      raise errors.UserError(
+        f'config.init_groups: this model has no parameter group {name!r}'
+        f'{errors.nearest(name, model)}; it has '
+        f'{", ".join(sorted(model))}'
+      )
     _check_shapes(name, params, model[name], config.init_from)
   return groups
 
@@ -47,17 +51,24 @@ def _of_run(method: base.Method, config: ml_collections.ConfigDict) -> base.Para
   params = {**model['params'], **model['ema_params']}
   names = config.init_groups or method.groups_of_earlier_stages
   if not names:
-    raise errors.UserError(f'config.init_from is set, and {config.method} has no earlier stages: '
-                           'name in config.init_groups what to take; groups: '
-                           f'{", ".join(sorted(params))}')
+    raise errors.UserError(
+      f'config.init_from is set, and {config.method} has no earlier stages: '
+      'name in config.init_groups what to take; groups: '
+      f'{", ".join(sorted(params))}'
+    )
   for name in names:
     if name not in params:
-      raise errors.UserError(f'{path}, which config.init_from names, has no parameter group '
-                             f'{name!r}{errors.nearest(name, params)}; groups: '
-                             f'{", ".join(sorted(params))}')
+      raise errors.UserError(
+        f'{path}, which config.init_from names, has no parameter group '
+        f'{name!r}{errors.nearest(name, params)}; groups: '
+        f'{", ".join(sorted(params))}'
+      )
   if jax.process_index() == 0:
     unfinished = f', of {other.num_steps}' if step < other.num_steps else ''
-    print(f'beginning with {", ".join(names)} of {path}, step {step}{unfinished}', flush=True)
+    print(
+      f'beginning with {", ".join(names)} of {path}, step {step}{unfinished}',
+      flush=True,
+    )
   return jax.tree.map(np.asarray, {name: params[name] for name in names})
 
 
@@ -74,9 +85,11 @@ def _check_shapes(group: str, params: Any, model: Any, init_from: str) -> None:
   origin = f' ({init_from})' if init_from else ''
   for key in sorted({*shapes, *model_shapes}):
     if shapes.get(key) != model_shapes.get(key):
-      raise errors.UserError(f'parameters {group}/{key} to begin with{origin} are '
-                             f'{_spelt(shapes.get(key))}, the model wants '
-                             f'{_spelt(model_shapes.get(key))}: config.model must be the same')
+      raise errors.UserError(
+        f'parameters {group}/{key} to begin with{origin} are '
+        f'{_spelt(shapes.get(key))}, the model wants '
+        f'{_spelt(model_shapes.get(key))}: config.model must be the same'
+      )
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -26,11 +26,20 @@ from maskgan_jax import config as run_config
 from maskgan_jax.sweep import plan as sweep_plans
 
 
-def sweep(config: ml_collections.ConfigDict, workdir: str, *, field: str,
-          values: Sequence[Any] = (), runs: Sequence[str] = (), baselines: Sequence[str] = (),
-          train: bool = True, pairs: int = 6, distributed: bool = False,
-          poll: Callable[[], None] = lambda: None,
-          note: Callable[[str], None] = print) -> list[Any]:
+def sweep(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  *,
+  field: str,
+  values: Sequence[Any] = (),
+  runs: Sequence[str] = (),
+  baselines: Sequence[str] = (),
+  train: bool = True,
+  pairs: int = 6,
+  distributed: bool = False,
+  poll: Callable[[], None] = lambda: None,
+  note: Callable[[str], None] = print,
+) -> list[Any]:
   """Trains what is missing, measures what is not measured, and draws; see the module's docstring.
 
   Args:
@@ -49,25 +58,34 @@ def sweep(config: ml_collections.ConfigDict, workdir: str, *, field: str,
     The `page.Run`s that were drawn; empty in any process but the first.
   """
   from maskgan_jax.training import parallel
+
   parallel.initialize_processes(distributed)
   import jax
 
   from maskgan_jax.sweep import results as sweep_results
+
   # Whatever can be wrong with any of the runs is found before the first is trained.
   planned = sweep_plans.plan(config, workdir, field, values, runs, baselines)
   if train:
     _train([run for run in planned if run.own], field, poll, note)
   if jax.process_index():
     return []
-  results = sweep_results.collect(_in_order(planned), field, pairs=pairs, poll=poll, note=note)
+  results = sweep_results.collect(
+    _in_order(planned), field, pairs=pairs, poll=poll, note=note
+  )
   results.write(workdir, field, config)
   return results.runs
 
 
-def _train(planned: Sequence[sweep_plans.Planned], field: str, poll: Callable[[], None],
-           note: Callable[[str], None]) -> None:
+def _train(
+  planned: Sequence[sweep_plans.Planned],
+  field: str,
+  poll: Callable[[], None],
+  note: Callable[[str], None],
+) -> None:
   """Trains the runs that are not done; goes on without one that computes NaN."""
   from maskgan_jax import experiment
+
   for run in planned:
     _check(run)
 
@@ -81,8 +99,10 @@ def _train(planned: Sequence[sweep_plans.Planned], field: str, poll: Callable[[]
       continue
     if not checked_weight and _weighs_nothing(planned, field):
       one, other, *_ = planned
-      note(f'warning: {field} does nothing here: the losses are the same with {one.label} and '
-           f'with {other.label}; see config.variant and the switches of config.model')
+      note(
+        f'warning: {field} does nothing here: the losses are the same with {one.label} and '
+        f'with {other.label}; see config.variant and the switches of config.model'
+      )
     checked_weight = True
     note(f'{heading}: training in {run.workdir}')
     try:
@@ -95,13 +115,16 @@ def _check(run: sweep_plans.Planned) -> None:
   """Raises UserError for what training would only find when the runs before this one are done."""
   from maskgan_jax import evaluators, methods
   from maskgan_jax.training import parallel, train_step
+
   config = run.config
   parallel.Parallel(config.parallel).check_batch(config.batch_size, config.accumulate)
   train_step.make_optimizers(methods.make(config), config)
   for name in config.evaluators:
     evaluators.make(name, config)
   if os.path.exists(run.workdir) and not os.path.isdir(run.workdir):
-    raise errors.UserError(f'{run.workdir} is a file, where a run is to be trained; move it away')
+    raise errors.UserError(
+      f'{run.workdir} is a file, where a run is to be trained; move it away'
+    )
 
 
 def _weighs_nothing(runs: Sequence[sweep_plans.Planned], field: str) -> bool:
@@ -109,6 +132,7 @@ def _weighs_nothing(runs: Sequence[sweep_plans.Planned], field: str) -> bool:
   if not field.startswith('weights.') or len(runs) < 2:
     return False
   from maskgan_jax.training import train_step
+
   one, other = (train_step.losses_text(run.config) for run in runs[:2])
   return one == other
 
@@ -118,6 +142,7 @@ def _is_done(run: sweep_plans.Planned) -> bool:
   from maskgan_jax.reports import report
   from maskgan_jax.sweep import results as sweep_results
   from maskgan_jax.translator import Translator
+
   newest = sweep_results.newest_step(run.workdir)
   if newest is None or newest < run.config.num_steps:
     return False
@@ -139,15 +164,33 @@ def _in_order(planned: Sequence[sweep_plans.Planned]) -> list[sweep_plans.Planne
 
 def define_flags() -> None:
   """Defines the command's flags; --config and --config.key=value come from maskgan_jax/config."""
-  flags.DEFINE_string('workdir', '', 'Folder of the sweep, which holds the runs of its values.')
-  flags.DEFINE_string('field', '', 'Key of the config that is varied, e.g. weights.mask; by '
-                      'default config.sweep.field.')
-  flags.DEFINE_string('values', None, 'Its values with commas between; by default '
-                      'config.sweep.over, or none where there are --runs.')
-  flags.DEFINE_list('runs', [], 'Folders of runs to take as they are, with commas between; each '
-                    'has a value of the field in its config.')
-  flags.DEFINE_list('baseline', [], 'Folders of other runs that are to stand beside, by name.')
-  flags.DEFINE_bool('train', True, 'Train what is missing; --notrain takes what is there.')
+  flags.DEFINE_string(
+    'workdir', '', 'Folder of the sweep, which holds the runs of its values.'
+  )
+  flags.DEFINE_string(
+    'field',
+    '',
+    'Key of the config that is varied, e.g. weights.mask; by '
+    'default config.sweep.field.',
+  )
+  flags.DEFINE_string(
+    'values',
+    None,
+    'Its values with commas between; by default '
+    'config.sweep.over, or none where there are --runs.',
+  )
+  flags.DEFINE_list(
+    'runs',
+    [],
+    'Folders of runs to take as they are, with commas between; each '
+    'has a value of the field in its config.',
+  )
+  flags.DEFINE_list(
+    'baseline', [], 'Folders of other runs that are to stand beside, by name.'
+  )
+  flags.DEFINE_bool(
+    'train', True, 'Train what is missing; --notrain takes what is there.'
+  )
   flags.DEFINE_integer('pairs', 6, 'Rows of the figure.', lower_bound=1)
   flags.DEFINE_bool('distributed', False, "As the train command's.")
 
@@ -157,25 +200,38 @@ def main() -> None:
   arguments = flags.FLAGS
   cli.require('workdir')
   if '://' in arguments.workdir:
-    raise errors.UserError(f'--workdir={arguments.workdir} is not a folder of this file system; '
-                           'mount the bucket and name its folder')
+    raise errors.UserError(
+      f'--workdir={arguments.workdir} is not a folder of this file system; '
+      'mount the bucket and name its folder'
+    )
 
   # The flags of the command come before the keys of the config.
   config = _config(arguments)
   field = (arguments.field or config.sweep.field).removeprefix('config.')
   if not field:
-    raise errors.UserError('no key to vary: add --field=weights.mask, say, or set '
-                           'config.sweep.field')
+    raise errors.UserError(
+      'no key to vary: add --field=weights.mask, say, or set config.sweep.field'
+    )
   values = _values(arguments, config)
   if not values and not arguments.runs:
-    raise errors.UserError(f'no values for {field}: add --values=0.01,1,10, say, or set '
-                           'config.sweep.over')
+    raise errors.UserError(
+      f'no values for {field}: add --values=0.01,1,10, say, or set config.sweep.over'
+    )
 
   _, poll = cli.watch('stopped; the same command goes on with what is missing')
-  sweep(config, arguments.workdir, field=field, values=values, runs=arguments.runs,
-        baselines=arguments.baseline, train=arguments.train, pairs=arguments.pairs,
-        distributed=arguments.distributed, poll=poll,
-        note=lambda line: print(line, flush=True))
+  sweep(
+    config,
+    arguments.workdir,
+    field=field,
+    values=values,
+    runs=arguments.runs,
+    baselines=arguments.baseline,
+    train=arguments.train,
+    pairs=arguments.pairs,
+    distributed=arguments.distributed,
+    poll=poll,
+    note=lambda line: print(line, flush=True),
+  )
 
 
 def _config(arguments: flags.FlagValues) -> ml_collections.ConfigDict:
@@ -186,11 +242,15 @@ def _config(arguments: flags.FlagValues) -> ml_collections.ConfigDict:
   config.name = os.path.basename(os.path.abspath(arguments.workdir))
   config.command = shlex.join(['python', '-m', 'maskgan_jax.sweep', *sys.argv[1:]])
   if arguments.values is not None:
-    raise errors.UserError('--values are trained, which needs a --config; --runs alone does not')
+    raise errors.UserError(
+      '--values are trained, which needs a --config; --runs alone does not'
+    )
   return config
 
 
-def _values(arguments: flags.FlagValues, config: ml_collections.ConfigDict) -> Sequence[Any]:
+def _values(
+  arguments: flags.FlagValues, config: ml_collections.ConfigDict
+) -> Sequence[Any]:
   """Returns the values to train, none where only runs are taken."""
   if arguments.values is not None:
     return arguments.values.split(',') if arguments.values.strip() else ()

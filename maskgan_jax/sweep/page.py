@@ -25,16 +25,17 @@ TITLES = {'ab': 'From a to b', 'ba': 'From b to a', '': 'Measures'}
 
 # Of the evaluator 'changes', after 'ab_' or 'ba_': measure -> (title, heading in the terminal).
 _CHANGES = {
-    'changed_share': ('Share of the pixels that are changed', 'changed share'),
-    'error': ('Error to the true answer', 'error'),
-    'changed_iou': ('IoU of the changed pixels with those that truly change', 'IoU'),
-    'error_inside': ('Error where something truly changes', 'error inside'),
-    'error_outside': ('Error elsewhere', 'error outside'),
+  'changed_share': ('Share of the pixels that are changed', 'changed share'),
+  'error': ('Error to the true answer', 'error'),
+  'changed_iou': ('IoU of the changed pixels with those that truly change', 'IoU'),
+  'error_inside': ('Error where something truly changes', 'error inside'),
+  'error_outside': ('Error elsewhere', 'error outside'),
 }
 MEANINGS = (  # of the figure's columns
-    'mask: what is added to the input, grey means no change; or, for a method that adds nothing, '
-    'where it is changed. output: the translation. truth: the right answer, which training never '
-    'sees.')
+  'mask: what is added to the input, grey means no change; or, for a method that adds nothing, '
+  'where it is changed. output: the translation. truth: the right answer, which training never '
+  'sees.'
+)
 _TRUTH = 'truth_'
 _IN_TABLE = 3  # of them in the terminal; the rest is on the page
 _OTHERS = 6  # measures that are shown where nothing measured changes
@@ -52,6 +53,7 @@ class Run:
     step: of the checkpoint.
     row: what scores.csv has for the step; {} if nothing.
   """
+
   label: str
   value: Any
   workdir: str
@@ -59,9 +61,15 @@ class Run:
   row: Mapping[str, Any]
 
 
-def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translation],
-           direction: str, *, title: str = '', exemplar: bool = False, change: str = ''
-           ) -> np.ndarray:
+def figure(
+  batch: Mapping[str, np.ndarray],
+  translations: Mapping[str, Translation],
+  direction: str,
+  *,
+  title: str = '',
+  exemplar: bool = False,
+  change: str = '',
+) -> np.ndarray:
   """Returns the paper's Figures 4 and 6: a row a picture, a column for what each run makes of it.
 
   Columns: input, (exemplar,) the runs' masks, the runs' outputs, the truth if there is one. The
@@ -81,7 +89,9 @@ def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translati
     columns['exemplar'] = batch[direction[1]]
 
   # What is added where any run adds something, else where the source is changed.
-  changes = {label: translation.extras.get(change) for label, translation in translations.items()}
+  changes = {
+    label: translation.extras.get(change) for label, translation in translations.items()
+  }
   adds = any(mask is not None for mask in changes.values())
   for label, translation in translations.items():
     mask = changes[label] if adds else translation.source_mask
@@ -91,8 +101,9 @@ def figure(batch: Mapping[str, np.ndarray], translations: Mapping[str, Translati
     columns[f'output, {label}'] = translation.image
   if f'truth_{direction}' in batch:
     columns['truth'] = batch[f'truth_{direction}']
-  return pictures.grid(list(zip(*columns.values(), strict=True)), column_names=list(columns),
-                       title=title)
+  return pictures.grid(
+    list(zip(*columns.values(), strict=True)), column_names=list(columns), title=title
+  )
 
 
 def write_csv(workdir: str, runs: Sequence[Run]) -> str:
@@ -131,7 +142,9 @@ def table(runs: Sequence[Run], field: str) -> str:
   return '\n\n'.join(parts)
 
 
-def _columns(runs: Sequence[Run], field: str, names: Iterable[str]) -> dict[str, list[str]]:
+def _columns(
+  runs: Sequence[Run], field: str, names: Iterable[str]
+) -> dict[str, list[str]]:
   """Returns the cells of a table by their heading, each measure with what it is compared with."""
   columns = {field: [run.label for run in runs]}
   companions = ((_truth, 'of the truth'), (measures.baseline, 'do nothing'))
@@ -146,6 +159,7 @@ def _columns(runs: Sequence[Run], field: str, names: Iterable[str]) -> dict[str,
         columns[heading] = [_number(cell) for cell in cells]
   return columns
 
+
 def _aligned(columns: Mapping[str, Sequence[str]]) -> list[str]:
   """Returns the lines of a table, columns as wide as they need to be."""
   padded = []
@@ -155,8 +169,16 @@ def _aligned(columns: Mapping[str, Sequence[str]]) -> list[str]:
   return ['  '.join(line) for line in zip(*padded, strict=True)]
 
 
-def write_page(workdir: str, runs: Sequence[Run], *, name: str, field: str, method: str,
-               command: str, notes: Sequence[str] = ()) -> str:
+def write_page(
+  workdir: str,
+  runs: Sequence[Run],
+  *,
+  name: str,
+  field: str,
+  method: str,
+  command: str,
+  notes: Sequence[str] = (),
+) -> str:
   """Writes sweep.html, one page that needs no network: curves, table, the figures of `workdir`.
 
   Args:
@@ -169,16 +191,17 @@ def write_page(workdir: str, runs: Sequence[Run], *, name: str, field: str, meth
     notes: what a reader has to know, a sentence each.
   """
   page = pages.render(
-      'sweep.html',
-      pages.templates_of(__file__),
-      name=name,
-      lead=_lead(runs, field, method),
-      notes=notes,
-      sections=_sections(workdir, runs, field),
-      measured=bool(_shown(runs)),
-      field=field,
-      command=command,
-      runs=runs)
+    'sweep.html',
+    pages.templates_of(__file__),
+    name=name,
+    lead=_lead(runs, field, method),
+    notes=notes,
+    sections=_sections(workdir, runs, field),
+    measured=bool(_shown(runs)),
+    field=field,
+    command=command,
+    runs=runs,
+  )
   path = os.path.join(workdir, PAGE)
   files.write_atomically(path, page)
   return path
@@ -192,12 +215,15 @@ def _sections(workdir: str, runs: Sequence[Run], field: str) -> list[dict[str, A
     names = shown.get(direction, [])
     picture = _picture(workdir, direction)
     if names or picture:
-      sections.append({
+      sections.append(
+        {
           'title': TITLES[direction],
           'picture': picture,
           'charts': [_chart(runs, name, field) for name in names],
           'headings': [_title(name) for name in names],
-          'lines': _lines(runs, names)})
+          'lines': _lines(runs, names),
+        }
+      )
   return sections
 
 
@@ -264,7 +290,9 @@ def _truth(row: Mapping[str, Any], name: str) -> str:
   return _TRUTH + name if _TRUTH + name in row else ''
 
 
-def _level(runs: Sequence[Run], name: str, companion: Callable[..., str]) -> float | None:
+def _level(
+  runs: Sequence[Run], name: str, companion: Callable[..., str]
+) -> float | None:
   """Returns that column of the first run that has it: it does not depend on the model."""
   for run in runs:
     if column := companion(run.row, name):
@@ -274,8 +302,10 @@ def _level(runs: Sequence[Run], name: str, companion: Callable[..., str]) -> flo
 
 def _chart(runs: Sequence[Run], name: str, field: str) -> Markup:
   """Returns the curve of a measure, with the levels to compare it with."""
-  levels = [('truth', 'the truth', _level(runs, name, _truth)),
-            ('nothing', 'doing nothing', _level(runs, name, measures.baseline))]
+  levels = [
+    ('truth', 'the truth', _level(runs, name, _truth)),
+    ('nothing', 'doing nothing', _level(runs, name, measures.baseline)),
+  ]
   points = []
   for run in runs:
     if run.value is None:
@@ -283,8 +313,9 @@ def _chart(runs: Sequence[Run], name: str, field: str) -> Markup:
     else:
       points.append((run.value, run.row.get(name)))
   levels = [level for level in levels if level[2] is not None]
-  return charts.value_chart(points, _title(name), field, levels,
-                            from_zero=name[3:] in _CHANGES)
+  return charts.value_chart(
+    points, _title(name), field, levels, from_zero=name[3:] in _CHANGES
+  )
 
 
 def _lines(runs: Sequence[Run], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -13,7 +13,12 @@ from maskgan_jax import errors, methods
 from maskgan_jax.reports import charts
 
 _WORDS = {'true': True, '1': True, 'false': False, '0': False}
-_KINDS = {bool: 'true or false', int: 'a whole number', float: 'a finite number', str: 'a word'}
+_KINDS = {
+  bool: 'true or false',
+  int: 'a whole number',
+  float: 'a finite number',
+  str: 'a word',
+}
 _KEYS_SHOWN = 6  # of those in which runs differ
 
 
@@ -28,6 +33,7 @@ class Planned:
     config: its config.
     own: it is in the sweep's folder, and is trained if need be.
   """
+
   label: str
   value: Any
   workdir: str
@@ -43,8 +49,10 @@ def parse_value(text: str, like: Any, field: str) -> Any:
   text = text.strip()
   kind = _kind(text) if like is None else type(like)
   if kind not in _KINDS:
-    raise errors.UserError(f'config.{field} is a {kind.__name__}; one of its parts, a number, a '
-                           'word, true or false can be varied')
+    raise errors.UserError(
+      f'config.{field} is a {kind.__name__}; one of its parts, a number, a '
+      'word, true or false can be varied'
+    )
   try:
     if kind is bool:
       return _WORDS[text.lower()]
@@ -53,8 +61,10 @@ def parse_value(text: str, like: Any, field: str) -> Any:
       return value
   except (KeyError, ValueError):
     pass
-  raise errors.UserError(f'{text!r} is not a value for config.{field}, which is {like!r}: it must '
-                         f'be {_KINDS[kind]}')
+  raise errors.UserError(
+    f'{text!r} is not a value for config.{field}, which is {like!r}: it must '
+    f'be {_KINDS[kind]}'
+  )
 
 
 def _kind(text: str) -> type:
@@ -75,12 +85,22 @@ def _get(config: ml_collections.ConfigDict, field: str) -> Any:
     return leaves[field]
   inside = [key for key in leaves if key.startswith(field + '.')]
   if inside:
-    raise errors.UserError(f'config.{field} is a group of keys; choose one: {", ".join(inside)}')
-  raise errors.UserError(f'the config has no key {field!r}{errors.nearest(field, leaves)}')
+    raise errors.UserError(
+      f'config.{field} is a group of keys; choose one: {", ".join(inside)}'
+    )
+  raise errors.UserError(
+    f'the config has no key {field!r}{errors.nearest(field, leaves)}'
+  )
 
 
-def plan(config: ml_collections.ConfigDict, workdir: str, field: str, values: Sequence[Any],
-         runs: Sequence[str], baselines: Sequence[str]) -> list[Planned]:
+def plan(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  field: str,
+  values: Sequence[Any],
+  runs: Sequence[str],
+  baselines: Sequence[str],
+) -> list[Planned]:
   """Returns the runs of a sweep, in the order of training; UserError for a mistake in any."""
   planned = []
   if values:
@@ -96,12 +116,16 @@ def plan(config: ml_collections.ConfigDict, workdir: str, field: str, values: Se
   return planned
 
 
-def _to_train(config: ml_collections.ConfigDict, workdir: str, field: str, value: Any) -> Planned:
+def _to_train(
+  config: ml_collections.ConfigDict, workdir: str, field: str, value: Any
+) -> Planned:
   """Returns the run of a value, which has a folder in the sweep's."""
   label = charts.spell(value)
   if os.sep in label:
-    raise errors.UserError(f'{label!r} is not a name for a folder; train it with the train '
-                           'command and give its folder in --runs')
+    raise errors.UserError(
+      f'{label!r} is not a name for a folder; train it with the train '
+      'command and give its folder in --runs'
+    )
   # The config, the method and what the folder holds already have to agree with the value.
   changed = config.copy_and_resolve_references()
   run_config.set_key(changed, field, value)
@@ -119,12 +143,15 @@ def _to_take(folder: str, field: str) -> Planned:
   leaves = dict(run_config.flatten(stored))
   value = leaves.get(field)
   if value is None and field in leaves:
-    raise errors.UserError(f'the run {folder} leaves config.{field} to its variant, so it has no '
-                           'value to stand at; make it a --baseline')
+    raise errors.UserError(
+      f'the run {folder} leaves config.{field} to its variant, so it has no '
+      'value to stand at; make it a --baseline'
+    )
   if value is None:
     hint = errors.nearest(field, leaves)
-    raise errors.UserError(f'the run {folder} has no config.{field}{hint}; a run without it is a '
-                           '--baseline')
+    raise errors.UserError(
+      f'the run {folder} has no config.{field}{hint}; a run without it is a --baseline'
+    )
   return Planned(charts.spell(value), value, folder, stored, own=False)
 
 
@@ -146,15 +173,18 @@ def _check_together(planned: Sequence[Planned]) -> None:
   height, width = _size(first.config)
   for run in planned:
     if run.value is not None and run.value in workdir_of:
-      raise errors.UserError(f'the value {run.label} comes twice: {workdir_of[run.value]} and '
-                             f'{run.workdir}')
+      raise errors.UserError(
+        f'the value {run.label} comes twice: {workdir_of[run.value]} and {run.workdir}'
+      )
     if run.value is not None:
       workdir_of[run.value] = run.workdir
     other_height, other_width = _size(run.config)
     if (other_height, other_width) != (height, width):
-      raise errors.UserError(f'{first.workdir} is of {height}x{width} pixels and {run.workdir} of '
-                             f'{other_height}x{other_width}; only runs of one size are drawn '
-                             'together')
+      raise errors.UserError(
+        f'{first.workdir} is of {height}x{width} pixels and {run.workdir} of '
+        f'{other_height}x{other_width}; only runs of one size are drawn '
+        'together'
+      )
 
 
 def _size(config: ml_collections.ConfigDict) -> tuple[int, int]:
@@ -174,8 +204,9 @@ def differences(planned: Sequence[Planned], field: str) -> list[str]:
   return [f'the runs differ in more than {field}: {shown}{more}']
 
 
-def _other_causes(one: ml_collections.ConfigDict, other: ml_collections.ConfigDict,
-                  field: str) -> list[str]:
+def _other_causes(
+  one: ml_collections.ConfigDict, other: ml_collections.ConfigDict, field: str
+) -> list[str]:
   """Returns the keys without the field that differ and that training depends on."""
   if one.method != other.method:
     return ['method']
@@ -188,6 +219,8 @@ def _other_causes(one: ml_collections.ConfigDict, other: ml_collections.ConfigDi
     changed = one.copy_and_resolve_references()
     with changed.unlocked(), changed.ignore_type():
       run_config.set_key(changed, key, other_values[key])
-    if key == 'num_steps' or run_config.fingerprint(changed) != run_config.fingerprint(one):
+    if key == 'num_steps' or run_config.fingerprint(changed) != run_config.fingerprint(
+      one
+    ):
       keys.append(key)
   return keys

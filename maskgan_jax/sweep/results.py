@@ -16,7 +16,11 @@ from maskgan_jax.sweep import page as sweep_page
 from maskgan_jax.sweep import plan as sweep_plans
 from maskgan_jax.translator import Translator
 
-_OF_THE_DATA = ('pairs', 'truth_', 'do_nothing_')  # columns in which no model has a part
+_OF_THE_DATA = (
+  'pairs',
+  'truth_',
+  'do_nothing_',
+)  # columns in which no model has a part
 
 
 class Results:
@@ -39,7 +43,8 @@ class Results:
     self.batch: dict[str, np.ndarray] | None = None
     self.split = ''
     self.translations: dict[str, dict[str, Any]] = {
-        direction: {} for direction in sweep_page.FIGURES}
+      direction: {} for direction in sweep_page.FIGURES
+    }
     self.guided = False
     self.change = ''
     self.notes: list[str] = []
@@ -50,12 +55,21 @@ class Results:
     self.notes.append(line)
     self.say(line)
 
-  def add(self, planned: sweep_plans.Planned, translator: Translator, row: Mapping[str, Any],
-          translations: Mapping[str, Any]) -> None:
+  def add(
+    self,
+    planned: sweep_plans.Planned,
+    translator: Translator,
+    row: Mapping[str, Any],
+    translations: Mapping[str, Any],
+  ) -> None:
     """Takes in a run, its scores, and its translations of the batch by direction."""
     if translator.step < planned.config.num_steps:
-      self.remark(f'{planned.label} is at step {translator.step} of {planned.config.num_steps}')
-    run = sweep_page.Run(planned.label, planned.value, planned.workdir, translator.step, row)
+      self.remark(
+        f'{planned.label} is at step {translator.step} of {planned.config.num_steps}'
+      )
+    run = sweep_page.Run(
+      planned.label, planned.value, planned.workdir, translator.step, row
+    )
     self.runs.append(run)
 
     # Two values with the same parameters show that the field does nothing.
@@ -72,10 +86,11 @@ class Results:
     workdirs = {run.workdir for run in self.runs}
     opened = [run for run in planned if run.workdir in workdirs]
     for line in (
-        *sweep_plans.differences(opened, field),
-        *self._alike(field),
-        *_unmeasured(self.runs),
-        *other_pictures(self.runs)):
+      *sweep_plans.differences(opened, field),
+      *self._alike(field),
+      *_unmeasured(self.runs),
+      *other_pictures(self.runs),
+    ):
       self.remark(line)
 
   def _alike(self, field: str) -> list[str]:
@@ -83,8 +98,10 @@ class Results:
     lines = []
     for labels in self._labels_by_parameters.values():
       if len(labels) > 1:
-        lines.append(f'{field} had no effect on training: the runs of {", ".join(labels)} have '
-                     'the same parameters, bit for bit')
+        lines.append(
+          f'{field} had no effect on training: the runs of {", ".join(labels)} have '
+          'the same parameters, bit for bit'
+        )
     return lines
 
   def write(self, workdir: str, field: str, config: ml_collections.ConfigDict) -> None:
@@ -93,30 +110,44 @@ class Results:
       path = os.path.join(workdir, sweep_page.FIGURES[direction])
       if translations:
         figure = sweep_page.figure(
-            self.batch, translations, direction, exemplar=self.guided, change=self.change,
-            title=f'{config.name}: {field}, {self.split} pictures')
-        images.save_png(path, figure, description=f'Columns by {field}. {sweep_page.MEANINGS}')
+          self.batch,
+          translations,
+          direction,
+          exemplar=self.guided,
+          change=self.change,
+          title=f'{config.name}: {field}, {self.split} pictures',
+        )
+        images.save_png(
+          path, figure, description=f'Columns by {field}. {sweep_page.MEANINGS}'
+        )
       elif os.path.exists(path):
         os.remove(path)  # of an earlier sweep; the page would show it
 
     # The page comes last: it shows the figures.
     csv_path = sweep_page.write_csv(workdir, self.runs)
     page_path = sweep_page.write_page(
-        workdir,
-        self.runs,
-        name=config.name,
-        field=field,
-        method=config.method,
-        command=config.command,
-        notes=self.notes)
+      workdir,
+      self.runs,
+      name=config.name,
+      field=field,
+      method=config.method,
+      command=config.command,
+      notes=self.notes,
+    )
     figure_path = os.path.join(workdir, sweep_page.FIGURES['ab'])
     files_line = f'Figure: {figure_path}. Numbers: {csv_path}. Page: {page_path}'
     table = sweep_page.table(self.runs, field)
     self.say('\n' + (f'{table}\n\n{files_line}' if table else files_line))
 
 
-def collect(planned: Sequence[sweep_plans.Planned], field: str, *, pairs: int,
-            poll: Callable[[], None], note: Callable[[str], None]) -> Results:
+def collect(
+  planned: Sequence[sweep_plans.Planned],
+  field: str,
+  *,
+  pairs: int,
+  poll: Callable[[], None],
+  note: Callable[[str], None],
+) -> Results:
   """Opens every run that has a checkpoint, and measures it if need be.
 
   Args:
@@ -147,7 +178,9 @@ def collect(planned: Sequence[sweep_plans.Planned], field: str, *, pairs: int,
   if not results.runs and failures:
     raise failures[0]
   if not results.runs:
-    raise errors.UserError('no run of this sweep has a checkpoint: there is nothing to draw')
+    raise errors.UserError(
+      'no run of this sweep has a checkpoint: there is nothing to draw'
+    )
   results.compare(planned, field)
   return results
 
@@ -160,8 +193,9 @@ def newest_step(workdir: str) -> int | None:
     return saved.latest()
 
 
-def _open(run: sweep_plans.Planned, data: '_Data', poll, note
-          ) -> tuple[Translator, dict[str, Any]]:
+def _open(
+  run: sweep_plans.Planned, data: '_Data', poll, note
+) -> tuple[Translator, dict[str, Any]]:
   """Returns the newest model and its row of scores.csv, which is measured unless it is there."""
   translator = Translator.from_workdir(run.workdir)
   last = {'split': evaluators.SPLIT, 'step': translator.step}
@@ -173,13 +207,22 @@ def _open(run: sweep_plans.Planned, data: '_Data', poll, note
       reasons.append(line)
       note(line)
 
-    evaluators.measure(translator, data.of(run.config), run.config, run.workdir, translator.step,
-                       poll=poll, note=remember)
+    evaluators.measure(
+      translator,
+      data.of(run.config),
+      run.config,
+      run.workdir,
+      translator.step,
+      poll=poll,
+      note=remember,
+    )
     report.write(run.workdir, {'unmeasured': reasons})
   return translator, scores.latest(run.workdir, **last) or {}
 
 
-def _translate(translator: Translator, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _translate(
+  translator: Translator, batch: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
   """Returns what a model makes of the pictures in each direction that it can translate in."""
   # Every method translates from a to b.
   directions = ['ab']
@@ -201,21 +244,29 @@ class _Data:
 
   def of(self, config: ml_collections.ConfigDict) -> pipeline.Data:
     """Returns the data of a config."""
-    key = (config.data.to_json(sort_keys=True), config.image_size, config.image_width, config.seed)
+    key = (
+      config.data.to_json(sort_keys=True),
+      config.image_size,
+      config.image_width,
+      config.seed,
+    )
     if key not in self._opened:
       self._opened[key] = pipeline.make(config)
     return self._opened[key]
 
 
-def first_pictures(data: pipeline.Data, pairs: int
-                   ) -> tuple[dict[str, np.ndarray] | None, str]:
+def first_pictures(
+  data: pipeline.Data, pairs: int
+) -> tuple[dict[str, np.ndarray] | None, str]:
   """Returns the first pairs of the test split, else of validation, and the name of the split.
 
   (None, '') if both are empty.
   """
   for split in ('test', 'validation'):
     try:
-      batch = next(iter(data.evaluation(split, batch_size=pairs, max_pairs=pairs)), None)
+      batch = next(
+        iter(data.evaluation(split, batch_size=pairs, max_pairs=pairs)), None
+      )
     except errors.UserError:
       continue
     if batch is not None:
@@ -229,12 +280,17 @@ def _unmeasured(runs: Sequence[sweep_page.Run]) -> list[str]:
   measured = {name for run in runs for name in run.row}
   lines = []
   for run in runs:
-    missing = [name for name in ('ab_changed_share', 'ab_error')
-               if name in measured and name not in run.row]
+    missing = [
+      name
+      for name in ('ab_changed_share', 'ab_error')
+      if name in measured and name not in run.row
+    ]
     if missing:
-      lines.append(f'{run.workdir} has no {" and no ".join(missing)}; python -m '
-                   f'maskgan_jax.evaluate --workdir={run.workdir} --once --again '
-                   '--config.evaluators=changes measures it')
+      lines.append(
+        f'{run.workdir} has no {" and no ".join(missing)}; python -m '
+        f'maskgan_jax.evaluate --workdir={run.workdir} --once --again '
+        '--config.evaluators=changes measures it'
+      )
   return lines
 
 
@@ -247,8 +303,10 @@ def other_pictures(runs: Sequence[sweep_page.Run]) -> list[str]:
   for run in runs[1:]:
     for name in first.row:
       if name.startswith(_OF_THE_DATA) and _differ(first.row[name], run.row.get(name)):
-        lines.append(f'{run.workdir} was measured on other pictures than {first.workdir}: its '
-                     f'{name} is {run.row[name]:.4g}, not {first.row[name]:.4g}')
+        lines.append(
+          f'{run.workdir} was measured on other pictures than {first.workdir}: its '
+          f'{name} is {run.row[name]:.4g}, not {first.row[name]:.4g}'
+        )
         break
   return lines
 

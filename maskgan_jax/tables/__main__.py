@@ -39,18 +39,39 @@ FORMATS = ('markdown', 'csv', 'latex', 'cells')
 
 def define_flags() -> None:
   """The command's flags."""
-  flags.DEFINE_list('table', [], "Tables, e.g. egsc_it/2, with commas between; 'all' for all.")
+  flags.DEFINE_list(
+    'table', [], "Tables, e.g. egsc_it/2, with commas between; 'all' for all."
+  )
   flags.DEFINE_bool('list', False, 'Name the tables there are.')
-  flags.DEFINE_string('workdir', 'runs', 'The folder below which runs are, and are trained.')
-  flags.DEFINE_enum('format', 'markdown', FORMATS, 'How tables are printed; csv: '
-                    'all cells in full, cells: those of ours, rounded, as in docs/cells.csv.')
+  flags.DEFINE_string(
+    'workdir', 'runs', 'The folder below which runs are, and are trained.'
+  )
+  flags.DEFINE_enum(
+    'format',
+    'markdown',
+    FORMATS,
+    'How tables are printed; csv: '
+    'all cells in full, cells: those of ours, rounded, as in docs/cells.csv.',
+  )
   flags.DEFINE_string('add', '', "Arguments added to every config's, e.g. quick.")
-  flags.DEFINE_multi_string('override', [], 'KEY=VALUE for the configs of all cells, e.g. '
-                            'data.path=data/celeba; may be given several times.')
-  flags.DEFINE_multi_string('other', [], "NAME=FILE: another program's row, FILE of "
-                            'picture_benchmark --output; may be given several times.')
-  flags.DEFINE_list('seeds', [], 'Seeds that count, with commas between; by default all there are, '
-                    'and 0 is trained.')
+  flags.DEFINE_multi_string(
+    'override',
+    [],
+    'KEY=VALUE for the configs of all cells, e.g. '
+    'data.path=data/celeba; may be given several times.',
+  )
+  flags.DEFINE_multi_string(
+    'other',
+    [],
+    "NAME=FILE: another program's row, FILE of "
+    'picture_benchmark --output; may be given several times.',
+  )
+  flags.DEFINE_list(
+    'seeds',
+    [],
+    'Seeds that count, with commas between; by default all there are, '
+    'and 0 is trained.',
+  )
   flags.DEFINE_bool('train', False, 'Train what is missing first.')
   flags.DEFINE_bool('evaluate', True, 'Measure what is there and was not measured.')
   flags.DEFINE_bool('again', False, 'Measure everything again.')
@@ -75,9 +96,16 @@ def main() -> None:
   reporter = Reporter(poll, lambda line: print(line, file=sys.stderr, flush=True))
   for name in names:
     request = filling.Request(
-        add=arguments.add, overrides=overrides, seeds=seeds, train=arguments.train,
-        evaluate=arguments.evaluate, again=arguments.again, strict=len(names) == 1, others=others,
-        command=_command(name, arguments))
+      add=arguments.add,
+      overrides=overrides,
+      seeds=seeds,
+      train=arguments.train,
+      evaluate=arguments.evaluate,
+      again=arguments.again,
+      strict=len(names) == 1,
+      others=others,
+      command=_command(name, arguments),
+    )
     try:
       with contextlib.redirect_stdout(sys.stderr):
         tables.append(filling.fill(name, arguments.workdir, request, reporter))
@@ -100,7 +128,9 @@ def _formatted(tables: Sequence, name: str) -> str:
 def _names(texts: Sequence[str]) -> list[str]:
   """Returns the tables that are asked for; UserError for unknown ones."""
   if not texts:
-    raise errors.UserError('name a table: --table=egsc_it/2, say; --list names them all')
+    raise errors.UserError(
+      'name a table: --table=egsc_it/2, say; --list names them all'
+    )
   names = papers.names() if 'all' in texts else list(dict.fromkeys(filter(None, texts)))
   for name in names:
     papers.get(name)  # a misspelt one is reported before anything is trained
@@ -110,11 +140,17 @@ def _names(texts: Sequence[str]) -> list[str]:
 def _check_workdir(arguments: Any) -> None:
   workdir = arguments.workdir
   if '://' in workdir:
-    raise errors.UserError(f'--workdir={workdir} is not a folder of this file system; mount the '
-                           'bucket and name its folder')
+    raise errors.UserError(
+      f'--workdir={workdir} is not a folder of this file system; mount the '
+      'bucket and name its folder'
+    )
   if not workdir or os.path.exists(workdir) and not os.path.isdir(workdir):
     raise errors.UserError(f'--workdir={workdir} is not a folder')
-  if not os.path.isdir(workdir) and not arguments.train and flags.FLAGS['workdir'].present:
+  if (
+    not os.path.isdir(workdir)
+    and not arguments.train
+    and flags.FLAGS['workdir'].present
+  ):
     raise errors.UserError(f'there is no folder {workdir}; --train makes it')
 
 
@@ -131,8 +167,9 @@ def _check_used(names: Sequence[str], add: str, overrides: Mapping[str, str]) ->
     raise errors.UserError(refusals[0].partition(': ')[2])
   for key in overrides if keys else ():
     if key not in keys:
-      raise errors.UserError(f'--override={key}=...: no config has that key'
-                             f'{errors.nearest(key, keys)}')
+      raise errors.UserError(
+        f'--override={key}=...: no config has that key{errors.nearest(key, keys)}'
+      )
 
 
 def _command(name: str, arguments: Any) -> str:
@@ -142,8 +179,17 @@ def _command(name: str, arguments: Any) -> str:
     options.append(f'--add={arguments.add}')
   if arguments.seeds:
     options.append(f'--seeds={",".join(arguments.seeds)}')
-  return shlex.join(['python', '-m', 'maskgan_jax.tables', f'--table={name}',
-                     f'--workdir={arguments.workdir}', '--train', *options])
+  return shlex.join(
+    [
+      'python',
+      '-m',
+      'maskgan_jax.tables',
+      f'--table={name}',
+      f'--workdir={arguments.workdir}',
+      '--train',
+      *options,
+    ]
+  )
 
 
 def _overrides(texts: Sequence[str]) -> dict[str, str]:
@@ -157,8 +203,9 @@ def _overrides(texts: Sequence[str]) -> dict[str, str]:
     if key == 'seed':
       raise errors.UserError(f'--override={text}: seeds are given with --seeds={value}')
     if overrides.setdefault(key, value) != value:
-      raise errors.UserError(f'--override={key} is given twice, as {overrides[key]!r} and '
-                             f'{value!r}')
+      raise errors.UserError(
+        f'--override={key} is given twice, as {overrides[key]!r} and {value!r}'
+      )
   return overrides
 
 
@@ -168,8 +215,9 @@ def _others(texts: Sequence[str]) -> dict[str, str]:
   for text in texts:
     name, _, path = text.partition('=')
     if not name or not os.path.isfile(path):
-      raise errors.UserError(f'--other={text} is not NAME=FILE, a file of picture_benchmark '
-                             '--output')
+      raise errors.UserError(
+        f'--other={text} is not NAME=FILE, a file of picture_benchmark --output'
+      )
     others[name] = path
   return others
 
@@ -179,10 +227,14 @@ def _seeds(texts: Sequence[str]) -> tuple[int, ...]:
   try:
     seeds = tuple(dict.fromkeys(int(text) for text in texts))
   except ValueError as error:
-    raise errors.UserError(f'--seeds={",".join(texts)} are not whole numbers') from error
+    raise errors.UserError(
+      f'--seeds={",".join(texts)} are not whole numbers'
+    ) from error
   for seed in seeds:
-    if not 0 <= seed < 2 ** 31:
-      raise errors.UserError(f'--seeds={",".join(texts)}: {seed} is not from 0 to 2147483647')
+    if not 0 <= seed < 2**31:
+      raise errors.UserError(
+        f'--seeds={",".join(texts)}: {seed} is not from 0 to 2147483647'
+      )
   return seeds
 
 

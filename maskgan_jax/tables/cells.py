@@ -23,6 +23,7 @@ class Cell:
     best: of those with the best `best_metric` of their config; None where it names none.
     reason: why `last` is None; '' where nothing of ours is meant to stand here.
   """
+
   printed: base.Printed | None
   config_path: str = ''
   resolved_path: str = ''
@@ -51,6 +52,7 @@ class Filled:
     command: what prints and trains it.
     notes: lines about its runs.
   """
+
   name: str
   table: base.Table
   cells: Sequence[Sequence[Cell]]

@@ -11,11 +11,43 @@ from maskgan_jax.tables.formats import one_line
 from maskgan_jax.tables.papers import base
 
 FULL_COLUMNS = (
-    'table', 'row', 'column', 'measure', 'paper', 'paper_deviation', 'last', 'last_spread',
-    'last_deviation', 'last_steps', 'best', 'best_spread', 'best_deviation', 'best_steps', 'seeds',
-    'n_real', 'n_generated', 'provenance', 'scores', 'config', 'runs', 'not_run')
-CELL_COLUMNS = ('table', 'row', 'column', 'paper', 'paper_std', 'ours', 'ours_std', 'seeds',
-                'seeds_std', 'gap', 'reason', 'config')
+  'table',
+  'row',
+  'column',
+  'measure',
+  'paper',
+  'paper_deviation',
+  'last',
+  'last_spread',
+  'last_deviation',
+  'last_steps',
+  'best',
+  'best_spread',
+  'best_deviation',
+  'best_steps',
+  'seeds',
+  'n_real',
+  'n_generated',
+  'provenance',
+  'scores',
+  'config',
+  'runs',
+  'not_run',
+)
+CELL_COLUMNS = (
+  'table',
+  'row',
+  'column',
+  'paper',
+  'paper_std',
+  'ours',
+  'ours_std',
+  'seeds',
+  'seeds_std',
+  'gap',
+  'reason',
+  'config',
+)
 
 
 def full(tables: Sequence[Filled]) -> str:
@@ -52,12 +84,18 @@ def _text(columns: Sequence[str], records: Sequence[dict[str, Any]]) -> str:
   return text.getvalue()
 
 
-def _full_record(filled: Filled, row: base.Row, column: base.Column, cell: Cell) -> dict[str, Any]:
+def _full_record(
+  filled: Filled, row: base.Row, column: base.Column, cell: Cell
+) -> dict[str, Any]:
   record = {
-      'table': filled.name, 'row': row.name, 'column': column.name,
-      'measure': plans.measure_of(row, column) if row.ours else '',
-      'scores': filled.row_name if cell.config_path else '',
-      'config': cell.resolved_path, 'not_run': cell.reason}
+    'table': filled.name,
+    'row': row.name,
+    'column': column.name,
+    'measure': plans.measure_of(row, column) if row.ours else '',
+    'scores': filled.row_name if cell.config_path else '',
+    'config': cell.resolved_path,
+    'not_run': cell.reason,
+  }
   if cell.reason == NOT_TRAINED and filled.table.needs:
     record['not_run'] += f'; needs {filled.table.needs}'
   if cell.printed:
@@ -78,12 +116,20 @@ def _full_record(filled: Filled, row: base.Row, column: base.Column, cell: Cell)
   return record
 
 
-def _cell_record(filled: Filled, row: base.Row, column: base.Column, cell: Cell) -> dict[str, Any]:
-  record = {'table': filled.name, 'row': row.name, 'column': column.name,
-            'config': cell.resolved_path, 'reason': _reason(filled, cell)}
+def _cell_record(
+  filled: Filled, row: base.Row, column: base.Column, cell: Cell
+) -> dict[str, Any]:
+  record = {
+    'table': filled.name,
+    'row': row.name,
+    'column': column.name,
+    'config': cell.resolved_path,
+    'reason': _reason(filled, cell),
+  }
 
   def rounded(value):
     return value if isinstance(value, str) else f'{value:.{column.digits}f}'
+
   if cell.printed:
     record['paper'] = rounded(cell.printed.mean)
     if cell.printed.deviation is not None:

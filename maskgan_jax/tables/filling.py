@@ -30,6 +30,7 @@ class Request:
     others: name -> scores file of picture_benchmark: rows below the table's.
     command: what stands below the table.
   """
+
   add: str = ''
   overrides: Mapping[str, str] = dataclasses.field(default_factory=dict)
   seeds: tuple[int, ...] = ()
@@ -41,8 +42,12 @@ class Request:
   command: str = ''
 
 
-def fill(name: str, workdir: str, request: Request | None = None,
-         reporter: Reporter | None = None) -> Filled:
+def fill(
+  name: str,
+  workdir: str,
+  request: Request | None = None,
+  reporter: Reporter | None = None,
+) -> Filled:
   """Fills the table `name` from the runs below `workdir`; see `__main__`."""
   table = FilledTable(name, workdir, request or Request(), reporter or Reporter())
   if table.request.train:
@@ -64,20 +69,25 @@ class FilledTable:
   def __init__(self, name: str, workdir: str, request: Request, reporter: Reporter):
     self.name, self.workdir, self.request = name, workdir, request
     self.table = papers.get(name)
-    self.plans = plans.plan(self.table, request.add, request.overrides, request.strict,
-                            reporter.note)
+    self.plans = plans.plan(
+      self.table, request.add, request.overrides, request.strict, reporter.note
+    )
     self.row_name = plans.row_name(self.table, request.overrides)
     self._reporter = reporter
     self._runs: dict[str, list[Run]] | None = None
-    self._settings = {path: self._settings_of(plan) for path, plan in self.plans.items()}
+    self._settings = {
+      path: self._settings_of(plan) for path, plan in self.plans.items()
+    }
     self._reasons: dict[str, str] = {}  # folder of a run -> why it measured nothing
 
   def _settings_of(self, plan: plans.Plan) -> dict[str, str]:
     """Returns what rows of scores.csv must say of the settings of the table's evaluators."""
     if plan.config is None:
       return {}
-    return {measures.settings_column(name): evaluators.protocol(name, plan.config)
-            for name in self.table.evaluators}
+    return {
+      measures.settings_column(name): evaluators.protocol(name, plan.config)
+      for name in self.table.evaluators
+    }
 
   @property
   def runs(self) -> dict[str, list[Run]]:
@@ -85,7 +95,9 @@ class FilledTable:
     if self._runs is None:
       seeds = self.request.seeds
       self._runs = {}
-      for path, runs in measured.find(self.workdir, self.plans, self._reporter.note).items():
+      for path, runs in measured.find(
+        self.workdir, self.plans, self._reporter.note
+      ).items():
         self._runs[path] = [run for run in runs if not seeds or run.seed in seeds]
     return self._runs
 
@@ -94,17 +106,30 @@ class FilledTable:
     unfinished = self._unfinished()
     for number, (folder, (plan, seed)) in enumerate(unfinished.items(), 1):
       self._reporter.poll()
-      self._reporter.note(f'training {number} of {len(unfinished)}: {plan.resolved_path}, seed '
-                          f'{seed}, in {folder}')
+      self._reporter.note(
+        f'training {number} of {len(unfinished)}: {plan.resolved_path}, seed '
+        f'{seed}, in {folder}'
+      )
       config = plan.config.copy_and_resolve_references()
       with config.unlocked():
         config.seed = seed
-        config.command = shlex.join([
-            'python', '-m', 'maskgan_jax.train', f'--config={plan.resolved_path}',
-            f'--workdir={folder}', f'--config.seed={seed}'])
+        config.command = shlex.join(
+          [
+            'python',
+            '-m',
+            'maskgan_jax.train',
+            f'--config={plan.resolved_path}',
+            f'--workdir={folder}',
+            f'--config.seed={seed}',
+          ]
+        )
       try:
-        experiment.train(config, folder, poll=self._reporter.poll, row_name=self.row_name)
-      except errors.NotFiniteError as error:  # earlier checkpoints may be measured all the same
+        experiment.train(
+          config, folder, poll=self._reporter.poll, row_name=self.row_name
+        )
+      except (
+        errors.NotFiniteError
+      ) as error:  # earlier checkpoints may be measured all the same
         self._reasons[folder] = str(error)
         self._reporter.note(f'going on without {folder}: {error}')
     self._runs = None
@@ -123,7 +148,9 @@ class FilledTable:
       methods.make(plan.config)
       folders = {run.seed: run.workdir for run in runs[path]}
       for seed in self.request.seeds or (0,):
-        folder = folders.get(seed) or plans.folder(self.workdir, plan.resolved_path, seed)
+        folder = folders.get(seed) or plans.folder(
+          self.workdir, plan.resolved_path, seed
+        )
         if measured.furthest(folder) < plan.config.num_steps:
           unfinished[folder] = plan, seed
     return unfinished
@@ -144,8 +171,11 @@ class FilledTable:
     best = measured.best_step(run, self.row_name)
     if best in steps:
       wanted_steps.add(best)
-    todo = [step for step in sorted(wanted_steps)
-            if self.request.again or self._lacking(run, path, step)]
+    todo = [
+      step
+      for step in sorted(wanted_steps)
+      if self.request.again or self._lacking(run, path, step)
+    ]
     if not todo:
       return
 
@@ -155,14 +185,20 @@ class FilledTable:
     def remember(line):
       lines.append(line)
       self._reporter.note(line)
-    self._measure_steps(run, path, todo, dataclasses.replace(self._reporter, note=remember))
+
+    self._measure_steps(
+      run, path, todo, dataclasses.replace(self._reporter, note=remember)
+    )
     lacking = self._lacking(run, path, todo[-1])
     if lacking and run.workdir not in self._reasons:
       reasons = [line for line in lines if 'measures nothing' in line]
       self._reasons[run.workdir] = '; '.join(reasons) or (
-          f'{", ".join(lacking)}: none of its evaluators measures it')
+        f'{", ".join(lacking)}: none of its evaluators measures it'
+      )
 
-  def _measure_steps(self, run: Run, path: str, steps: Sequence[int], reporter: Reporter) -> None:
+  def _measure_steps(
+    self, run: Run, path: str, steps: Sequence[int], reporter: Reporter
+  ) -> None:
     config = self.plans[path].config.copy_and_resolve_references()
     data = translator = None
     for step in steps:
@@ -175,8 +211,16 @@ class FilledTable:
         self._reasons[run.workdir] = str(error)
         return
       try:
-        evaluators.measure(translator, data, config, run.workdir, step, poll=reporter.poll,
-                           note=reporter.note, row_name=self.row_name)
+        evaluators.measure(
+          translator,
+          data,
+          config,
+          run.workdir,
+          step,
+          poll=reporter.poll,
+          note=reporter.note,
+          row_name=self.row_name,
+        )
       except errors.NotFiniteError as error:
         self._reasons[run.workdir] = str(error)
         self._reporter.note(f'step {step} is left out: {error}')
@@ -198,7 +242,9 @@ class FilledTable:
       row, row_cells = row_of_others(table, name, file)
       table = dataclasses.replace(table, rows=(*table.rows, row))
       cells.append(row_cells)
-    return Filled(self.name, table, cells, self.row_name, self.request.command, self._notes())
+    return Filled(
+      self.name, table, cells, self.row_name, self.request.command, self._notes()
+    )
 
   def cells(self) -> list[list[Cell]]:
     """Returns the cells by row and column."""
@@ -209,11 +255,15 @@ class FilledTable:
       rows.append([self._cell(row, column, value) for column, value in columns])
     return rows
 
-  def _cell(self, row: base.Row, column: base.Column, printed: base.Printed | None) -> Cell:
+  def _cell(
+    self, row: base.Row, column: base.Column, printed: base.Printed | None
+  ) -> Cell:
     measure = plans.measure_of(row, column)
     if plans.is_constant(measure):
       constant = float(measure[1:]) * column.scale
-      return Cell(printed, last=measured.Value(constant, None, None, (), (), None, None, ()))
+      return Cell(
+        printed, last=measured.Value(constant, None, None, (), (), None, None, ())
+      )
     path = plans.config_path(row, column)
     if path not in self.plans:
       return Cell(printed, reason=row.why_not if row.ours else '')
@@ -231,16 +281,25 @@ class FilledTable:
     last = self._value(newest, cell, measure, column.scale)
     best = self._value(best_steps, cell, measure, column.scale)
     if last is None:
-      reasons = [self._reasons[run.workdir] for run in runs if run.workdir in self._reasons]
+      reasons = [
+        self._reasons[run.workdir] for run in runs if run.workdir in self._reasons
+      ]
       return dataclasses.replace(cell, reason=reasons[0] if reasons else NOT_MEASURED)
     return dataclasses.replace(cell, last=last, best=best)
 
-  def _value(self, checkpoints_of_runs: Sequence[tuple[Run, int | None]], cell: Cell, measure: str,
-             scale: float) -> measured.Value | None:
+  def _value(
+    self,
+    checkpoints_of_runs: Sequence[tuple[Run, int | None]],
+    cell: Cell,
+    measure: str,
+    scale: float,
+  ) -> measured.Value | None:
     """Returns a measure's value over (run, step)s; None is the newest step."""
     settings = self._settings[cell.config_path]
-    rows = [(run, measured.row_of(run, step, self.row_name, settings))
-            for run, step in checkpoints_of_runs]
+    rows = [
+      (run, measured.row_of(run, step, self.row_name, settings))
+      for run, step in checkpoints_of_runs
+    ]
     return measured.value(rows, measure, scale, self.table.evaluators)
 
   def _notes(self) -> list[str]:
@@ -254,15 +313,21 @@ class FilledTable:
     for path, runs in self.runs.items():
       lacking = sorted(set(self.request.seeds) - {run.seed for run in runs})
       if runs and lacking:
-        notes.append(f'{self.plans[path].resolved_path}: there is no run of seed '
-                     f'{", ".join(map(str, lacking))}')
+        notes.append(
+          f'{self.plans[path].resolved_path}: there is no run of seed '
+          f'{", ".join(map(str, lacking))}'
+        )
     if 'smoke' in self.request.add.split(','):
-      notes.append('SMOKE: a few steps on a few pictures, which shows that it runs; no number '
-                   'above says anything')
+      notes.append(
+        'SMOKE: a few steps on a few pictures, which shows that it runs; no number '
+        'above says anything'
+      )
     return list(dict.fromkeys(notes))
 
 
-def row_of_others(table: base.Table, name: str, path: str) -> tuple[base.Row, list[Cell]]:
+def row_of_others(
+  table: base.Table, name: str, path: str
+) -> tuple[base.Row, list[Cell]]:
   """Returns a row and its cells from another program's scores, written by picture_benchmark.
 
   Raises:
@@ -272,10 +337,13 @@ def row_of_others(table: base.Table, name: str, path: str) -> tuple[base.Row, li
   run = Run(path, 0, None, 0, 0)
   cells = []
   for column in table.columns:
-    value = measured.value([(run, row) for row in rows[-1:]], column.measure, column.scale,
-                           table.evaluators)
+    value = measured.value(
+      [(run, row) for row in rows[-1:]], column.measure, column.scale, table.evaluators
+    )
     cells.append(Cell(None, last=value))
   if not any(cell.last for cell in cells):
-    raise errors.UserError(f'{path} has no measure of this table; make it with python -m '
-                           f'maskgan_jax.picture_benchmark --output={path}')
+    raise errors.UserError(
+      f'{path} has no measure of this table; make it with python -m '
+      f'maskgan_jax.picture_benchmark --output={path}'
+    )
   return base.Row(name, ours=True, config=base.OTHER), cells

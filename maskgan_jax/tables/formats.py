@@ -18,9 +18,12 @@ NOT_RUN = 'not run'
 def markdown(filled: Filled) -> str:
   """Returns the table with its protocol, what was not run and why, and where numbers are from."""
   columns = filled.table.columns
-  lines = [f'### {filled.name}: {filled.table.title}', '',
-           f'| | | {" | ".join(_escape_markdown(column.name) for column in columns)} |',
-           f'|---|---|{"---|" * len(columns)}']
+  lines = [
+    f'### {filled.name}: {filled.table.title}',
+    '',
+    f'| | | {" | ".join(_escape_markdown(column.name) for column in columns)} |',
+    f'|---|---|{"---|" * len(columns)}',
+  ]
   for row, whose, texts in _lines(filled):
     lines.append(f'| {_escape_markdown(row)} | {whose} | {" | ".join(texts)} |')
   lines += ['', *(f'- {line}' for line in _remarks(filled))]
@@ -30,10 +33,14 @@ def markdown(filled: Filled) -> str:
 def latex(filled: Filled) -> str:
   """Returns a LaTeX `tabular` for the package booktabs; remarks are comments above it."""
   columns = filled.table.columns
-  lines = [f'% {filled.name}: {one_line(filled.table.title)}',
-           *(f'% {one_line(line)}' for line in _remarks(filled)),
-           f'\\begin{{tabular}}{{ll{"r" * len(columns)}}}', '\\toprule',
-           f' & & {" & ".join(_escape_latex(column.name) for column in columns)} \\\\', '\\midrule']
+  lines = [
+    f'% {filled.name}: {one_line(filled.table.title)}',
+    *(f'% {one_line(line)}' for line in _remarks(filled)),
+    f'\\begin{{tabular}}{{ll{"r" * len(columns)}}}',
+    '\\toprule',
+    f' & & {" & ".join(_escape_latex(column.name) for column in columns)} \\\\',
+    '\\midrule',
+  ]
   for row, whose, texts in _lines(filled):
     cells = ' & '.join(_escape_latex(text) for text in texts)
     lines.append(f'{_escape_latex(row)} & {whose} & {cells} \\\\')
@@ -131,7 +138,9 @@ def _missing(filled: Filled) -> dict[str, list[str]]:
 def _configs(filled: Filled) -> Iterator[str]:
   """Yields 'ROW `CONFIG`, `CONFIG`' of the rows that this project runs."""
   for row, cells in zip(filled.table.rows, filled.cells, strict=True):
-    paths = dict.fromkeys(f'`{cell.resolved_path}`' for cell in cells if cell.resolved_path)
+    paths = dict.fromkeys(
+      f'`{cell.resolved_path}`' for cell in cells if cell.resolved_path
+    )
     if paths:
       yield f'{row.name} {", ".join(paths)}'
 
@@ -157,9 +166,15 @@ def _escape_markdown(text):
   return one_line(text).replace('|', '\\|')
 
 
-_LATEX = {'\\': r'\textbackslash{}', '^': r'\^{}', '~': r'\textasciitilde{}', '±': r'$\pm$',
-          '→': r'$\to$', 'λ': r'$\lambda$',
-          **{character: f'\\{character}' for character in '&%$#_{}'}}
+_LATEX = {
+  '\\': r'\textbackslash{}',
+  '^': r'\^{}',
+  '~': r'\textasciitilde{}',
+  '±': r'$\pm$',
+  '→': r'$\to$',
+  'λ': r'$\lambda$',
+  **{character: f'\\{character}' for character in '&%$#_{}'},
+}
 
 
 def _escape_latex(text):

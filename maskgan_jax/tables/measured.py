@@ -34,6 +34,7 @@ class Run:
     planned_steps: what the table's config trains.
     planned_pairs: the table's `evaluation_pairs`.
   """
+
   workdir: str
   seed: int
   config: ml_collections.ConfigDict | None
@@ -56,6 +57,7 @@ class Value:
     generated: the number of translations.
     provenance: texts that stand beside the numbers.
   """
+
   mean: float
   deviation: float | None
   spread: float | None
@@ -66,11 +68,15 @@ class Value:
   provenance: tuple[str, ...]
 
 
-def find(root: str, plans: Mapping[str, Plan],
-         note: Callable[[str], None] = print) -> dict[str, list[Run]]:
+def find(
+  root: str, plans: Mapping[str, Plan], note: Callable[[str], None] = print
+) -> dict[str, list[Run]]:
   """Returns the runs below `root` of each planned config, by seed; of equal ones the furthest."""
-  training_keys = {path: _training_key(plan.config) for path, plan in plans.items()
-                   if plan.config is not None}
+  training_keys = {
+    path: _training_key(plan.config)
+    for path, plan in plans.items()
+    if plan.config is not None
+  }
   runs: dict[str, dict[int, Run]] = {path: {} for path in plans}
   for file in _config_files(root):
     workdir = os.path.dirname(file)
@@ -82,17 +88,25 @@ def find(root: str, plans: Mapping[str, Plan],
       continue
     except (AttributeError, KeyError, TypeError, ValueError) as error:
       reason = ' '.join(str(error).split())[:200]
-      note(f'left out: {file} is damaged: {reason}; restore it or train in another folder')
+      note(
+        f'left out: {file} is damaged: {reason}; restore it or train in another folder'
+      )
       continue
     for path, planned_key in training_keys.items():
       if planned_key == training_key:
         planned = plans[path].config
-        run = Run(workdir, config.seed, config, planned.num_steps, planned.evaluation_pairs)
+        run = Run(
+          workdir, config.seed, config, planned.num_steps, planned.evaluation_pairs
+        )
         _keep_furthest(runs[path], run, note)
-  return {path: [by_seed[seed] for seed in sorted(by_seed)] for path, by_seed in runs.items()}
+  return {
+    path: [by_seed[seed] for seed in sorted(by_seed)] for path, by_seed in runs.items()
+  }
 
 
-def _keep_furthest(by_seed: dict[int, Run], run: Run, note: Callable[[str], None]) -> None:
+def _keep_furthest(
+  by_seed: dict[int, Run], run: Run, note: Callable[[str], None]
+) -> None:
   """Adds a run to those of its config, unless one of the same seed is further."""
   other = by_seed.get(run.seed)
   if other is None:
@@ -102,7 +116,9 @@ def _keep_furthest(by_seed: dict[int, Run], run: Run, note: Callable[[str], None
   if furthest(run.workdir) > furthest(other.workdir):
     longer, shorter = run, other
   by_seed[run.seed] = longer
-  note(f'{shorter.workdir} does not count: {longer.workdir} has the same config and seed')
+  note(
+    f'{shorter.workdir} does not count: {longer.workdir} has the same config and seed'
+  )
 
 
 def _config_files(root: str) -> Iterator[str]:
@@ -131,16 +147,22 @@ def furthest(workdir: str) -> int:
 def best_step(run: Run, row_name: str) -> int | None:
   """Returns the measured step with the best `best_metric`, of test pictures; None without one."""
   metric = run.config.best_metric
-  rows = [row for row in scores.read(run.workdir)
-          if row['split'] in (row_name, 'test') and measures.is_number(row.get(metric))]
+  rows = [
+    row
+    for row in scores.read(run.workdir)
+    if row['split'] in (row_name, 'test') and measures.is_number(row.get(metric))
+  ]
   if not metric or not rows:
     return None
   sign = 1 if run.config.best_mode == 'max' else -1
-  return max(rows, key=lambda row: (sign * row[metric], row['split'] == row_name))['step']
+  return max(rows, key=lambda row: (sign * row[metric], row['split'] == row_name))[
+    'step'
+  ]
 
 
-def row_of(run: Run, step: int | None, row_name: str, settings: Mapping[str, str] | None = None
-           ) -> scores.Row | None:
+def row_of(
+  run: Run, step: int | None, row_name: str, settings: Mapping[str, str] | None = None
+) -> scores.Row | None:
   """Returns a run's row of scores.csv; None if there is none, or it was measured otherwise.
 
   Args:
@@ -165,8 +187,12 @@ def row_of(run: Run, step: int | None, row_name: str, settings: Mapping[str, str
   return row
 
 
-def value(rows: Sequence[tuple[Run, scores.Row]], column: str, scale: float,
-          evaluators: Sequence[str]) -> Value | None:
+def value(
+  rows: Sequence[tuple[Run, scores.Row]],
+  column: str,
+  scale: float,
+  evaluators: Sequence[str],
+) -> Value | None:
   """Returns the value of a column over the rows that have it; None if none has.
 
   Args:
@@ -177,7 +203,9 @@ def value(rows: Sequence[tuple[Run, scores.Row]], column: str, scale: float,
   Raises:
     UserError: if the rows were not measured alike.
   """
-  rows = [(run, row) for run, row in rows if row and measures.is_number(row.get(column))]
+  rows = [
+    (run, row) for run, row in rows if row and measures.is_number(row.get(column))
+  ]
   if not rows:
     return None
   texts = [_texts(row, evaluators) for _, row in rows]
@@ -186,8 +214,11 @@ def value(rows: Sequence[tuple[Run, scores.Row]], column: str, scale: float,
   # The mean over seeds, and what each of them has as its deviation over pictures.
   measure = measures.Measure.parse(column)
   numbers = [row[column] * scale for _, row in rows]
-  spreads = [row[measure.deviation.column] * scale for _, row in rows
-             if measures.is_number(row.get(measure.deviation.column))]
+  spreads = [
+    row[measure.deviation.column] * scale
+    for _, row in rows
+    if measures.is_number(row.get(measure.deviation.column))
+  ]
   deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
   spread = statistics.fmean(spreads) if len(spreads) == len(numbers) else None
 
@@ -195,12 +226,15 @@ def value(rows: Sequence[tuple[Run, scores.Row]], column: str, scale: float,
   translations = measures.Measure('translations', measure.task).column
   real = measures.Measure('real_pictures', measure.task).column
   return Value(
-      statistics.fmean(numbers), deviation, spread,
-      runs=tuple(run.workdir for run, _ in rows),
-      steps=tuple(row['step'] for _, row in rows),
-      real=_count(first_row.get(real)),
-      generated=_count(first_row.get(translations, first_row.get('pairs'))),
-      provenance=texts[0])
+    statistics.fmean(numbers),
+    deviation,
+    spread,
+    runs=tuple(run.workdir for run, _ in rows),
+    steps=tuple(row['step'] for _, row in rows),
+    real=_count(first_row.get(real)),
+    generated=_count(first_row.get(translations, first_row.get('pairs'))),
+    provenance=texts[0],
+  )
 
 
 def _texts(row: scores.Row, evaluators: Sequence[str]) -> tuple[str, ...]:
@@ -214,7 +248,9 @@ def _texts(row: scores.Row, evaluators: Sequence[str]) -> tuple[str, ...]:
   return tuple(texts)
 
 
-def _check_alike(rows: Sequence[tuple[Run, scores.Row]], texts: Sequence[tuple[str, ...]]) -> None:
+def _check_alike(
+  rows: Sequence[tuple[Run, scores.Row]], texts: Sequence[tuple[str, ...]]
+) -> None:
   """Raises UserError if rows were measured by different networks, settings or pairs."""
   protocols = []
   for (_, row), row_texts in zip(rows, texts, strict=True):
@@ -226,8 +262,9 @@ def _check_alike(rows: Sequence[tuple[Run, scores.Row]], texts: Sequence[tuple[s
     if protocol != protocols[0]:
       difference = sorted(protocols[0] ^ protocol)[0]
       raise errors.UserError(
-          f'{rows[0][0].workdir} and {run.workdir} were not measured alike ({difference}), so they '
-          'have no mean; measure both again: add --again')
+        f'{rows[0][0].workdir} and {run.workdir} were not measured alike ({difference}), so they '
+        'have no mean; measure both again: add --again'
+      )
 
 
 def _count(number: Any) -> int | None:

@@ -14,8 +14,14 @@ from maskgan_jax.tables.papers import base
 
 # Groups of the config that say how something is measured; what lies elsewhere is a matter of
 # training, or of where things are.
-_MEASURING = (*(f'{group}.' for group in run_config.evaluator_groups()), 'evaluation_pairs',
-              'data.apart', 'data.erase', 'data.mask', 'data.transfer')
+_MEASURING = (
+  *(f'{group}.' for group in run_config.evaluator_groups()),
+  'evaluation_pairs',
+  'data.apart',
+  'data.erase',
+  'data.mask',
+  'data.transfer',
+)
 _PLACES = ('distribution.cache', 'data.masks_path')
 
 
@@ -29,6 +35,7 @@ class Plan:
     config: with the table's settings and the overrides; None where there is none.
     reason: why `config` is None.
   """
+
   config_path: str
   resolved_path: str
   config: ml_collections.ConfigDict | None
@@ -53,8 +60,13 @@ def is_constant(measure: str) -> bool:
   return measure.startswith('=')
 
 
-def plan(table: base.Table, add: str = '', overrides: Mapping[str, str] | None = None,
-         strict: bool = True, note: Callable[[str], None] = print) -> dict[str, Plan]:
+def plan(
+  table: base.Table,
+  add: str = '',
+  overrides: Mapping[str, str] | None = None,
+  strict: bool = True,
+  note: Callable[[str], None] = print,
+) -> dict[str, Plan]:
   """Returns the configs of a table, by the cells' own spelling of them.
 
   Args:
@@ -84,7 +96,9 @@ def plan(table: base.Table, add: str = '', overrides: Mapping[str, str] | None =
     _apply(config, table, resolved_path, overrides)
     plans[path] = Plan(path, resolved_path, config)
   if plans and not some_take_it:
-    note(f'no config of this table takes --add={add}, so they are taken as they are: {refusal}')
+    note(
+      f'no config of this table takes --add={add}, so they are taken as they are: {refusal}'
+    )
   if strict:
     _check_used(plans, overrides)
   return plans
@@ -104,6 +118,7 @@ def _read(path: str, add: str) -> tuple[str, ml_collections.ConfigDict]:
   It is read from the working folder, or from beside the package if this is not the repository.
   """
   import maskgan_jax
+
   path, _, argument = path.partition(':')
   argument = ','.join(filter(None, (argument, add)))
   if argument:
@@ -143,8 +158,9 @@ def _check_used(plans: Mapping[str, Plan], overrides: Mapping[str, str]) -> None
       keys.update(key for key, _ in run_config.flatten(planned.config))
   for key in overrides if plans else ():
     if key not in keys:
-      raise errors.UserError(f'no config of this table has a key {key!r}'
-                             f'{errors.nearest(key, keys)}')
+      raise errors.UserError(
+        f'no config of this table has a key {key!r}{errors.nearest(key, keys)}'
+      )
 
 
 def row_name(table: base.Table, overrides: Mapping[str, str] | None = None) -> str:

@@ -9,12 +9,12 @@ from maskgan_jax.networks import replicas
 
 
 def compute(
-    player: base.Player,
-    params: base.Params,
-    model_state: base.ModelState,
-    batch: base.Batch,
-    rng: jax.Array,
-    accumulate: int,
+  player: base.Player,
+  params: base.Params,
+  model_state: base.ModelState,
+  batch: base.Batch,
+  rng: jax.Array,
+  accumulate: int,
 ) -> tuple[jax.Array, base.Metrics, base.ModelState, base.Params]:
   """Returns loss, metrics, model state and gradients of the groups that a player owns.
 
@@ -26,14 +26,17 @@ def compute(
   def loss_of(owned, model_state, batch, rng):
     all_params = {**params, **owned}
     return player.loss(all_params, model_state, batch, rng)
+
   grad_of = jax.value_and_grad(loss_of, has_aux=True)
 
   if accumulate == 1:
     (loss, (metrics, model_state)), grads = grad_of(owned, model_state, batch, rng)
   else:
+
     def compute_one(model_state, micro_batch):
       (loss, (metrics, after)), grads = grad_of(owned, model_state, micro_batch, rng)
       return after, (loss, metrics, grads)
+
     model_state, sums = _accumulate(compute_one, model_state, batch, accumulate)
     loss, metrics, grads = jax.tree.map(lambda total: total / accumulate, sums)
 

@@ -30,8 +30,13 @@ class Log:
   metrics never lets the device wait.
   """
 
-  def __init__(self, setup: setup_lib.Setup, writer: metric_writers.MetricWriter,
-               progress: progress_lib.Progress, newest: Callable[[], int | None]):
+  def __init__(
+    self,
+    setup: setup_lib.Setup,
+    writer: metric_writers.MetricWriter,
+    progress: progress_lib.Progress,
+    newest: Callable[[], int | None],
+  ):
     """Begins a log; `newest` returns the step of the newest checkpoint."""
     self._setup = setup
     self._writer = writer
@@ -123,8 +128,9 @@ class Log:
       if name.endswith('mask_mean') and collapsed and not self._warned_of_mask:
         self._warned_of_mask = True
         self._progress.say(
-            f'warning: step {step}: {name} is {value:.2g}: the mask has collapsed to all '
-            f'{round(value)}; look at the samples, and at the weights of the losses that size it')
+          f'warning: step {step}: {name} is {value:.2g}: the mask has collapsed to all '
+          f'{round(value)}; look at the samples, and at the weights of the losses that size it'
+        )
 
   def _give_up(self, step: int, scalars: dict[str, float]) -> None:
     """Raises NotFiniteError, and leaves the last metrics in the run's folder."""
@@ -137,13 +143,17 @@ class Log:
       dump = {'step': step, 'seed': self._setup.config.seed, 'metrics': metrics}
       files.write_atomically(path, json.dumps(dump, indent=2) + '\n')
     raise errors.NotFiniteError(
-        f'losses or gradients were not finite {int(scalars["skipped_in_a_row"])} times in a row up '
-        f'to step {step}; the newest checkpoint is {self._newest() or "none"}. In another '
-        '--workdir, lower config.optimizers.*.learning_rate or use compute_dtype=float32; details '
-        f'in {path}', ())
+      f'losses or gradients were not finite {int(scalars["skipped_in_a_row"])} times in a row up '
+      f'to step {step}; the newest checkpoint is {self._newest() or "none"}. In another '
+      '--workdir, lower config.optimizers.*.learning_rate or use compute_dtype=float32; details '
+      f'in {path}',
+      (),
+    )
 
 
-def _means(names: tuple[str, ...], values: np.ndarray, played: np.ndarray) -> dict[str, float]:
+def _means(
+  names: tuple[str, ...], values: np.ndarray, played: np.ndarray
+) -> dict[str, float]:
   """Returns each metric's mean over the steps, [steps, metrics], in which its player played.
 
   A player who never played has no metrics. The NaN of a step that was skipped says nothing

@@ -24,6 +24,7 @@ from maskgan_jax.training import stopping, tasks, train_step
 @dataclasses.dataclass(frozen=True)
 class Trained:
   """What a training leaves in memory: this process' copies of the arrays that translate."""
+
   step: int
   method: base.Method
   params: base.Params
@@ -32,8 +33,12 @@ class Trained:
   stop_requested: bool = False  # a signal arrived during the last step
 
 
-def train(config: ml_collections.ConfigDict, workdir: str, *,
-          make_evaluate: tasks.MakeEvaluate | None = None) -> Trained:
+def train(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  *,
+  make_evaluate: tasks.MakeEvaluate | None = None,
+) -> Trained:
   """Trains a config in `workdir`, or resumes what is there.
 
   Args:
@@ -58,8 +63,11 @@ def train(config: ml_collections.ConfigDict, workdir: str, *,
     stop.close()
 
 
-def _run(setup: setup_lib.Setup, stop: stopping.StopRequest,
-         make_evaluate: tasks.MakeEvaluate | None) -> train_step.TrainState:
+def _run(
+  setup: setup_lib.Setup,
+  stop: stopping.StopRequest,
+  make_evaluate: tasks.MakeEvaluate | None,
+) -> train_step.TrainState:
   """Resumes or begins, and iterates to the end; returns the last state."""
   store = setup.open_checkpoints()
   progress = progress_lib.Progress(setup.config.num_steps, enabled=setup.is_main)
@@ -80,36 +88,53 @@ def _run(setup: setup_lib.Setup, stop: stopping.StopRequest,
 def _check_stride(config: ml_collections.ConfigDict, first: int) -> None:
   """Raises UserError unless all that happens at some step happens between two dispatches."""
   stride = config.steps_per_dispatch
-  names = ('num_steps', 'log_every', 'checkpoint_every', 'sample_every', 'evaluate_every')
+  names = (
+    'num_steps',
+    'log_every',
+    'checkpoint_every',
+    'sample_every',
+    'evaluate_every',
+  )
   numbers = {f'config.{name}': config[name] for name in names}
   numbers['the checkpoint to resume from'] = first
   for name, number in numbers.items():
     if number % stride:
-      raise errors.UserError(f'config.steps_per_dispatch is {stride}, which does not divide '
-                             f'{name}, {number}')
+      raise errors.UserError(
+        f'config.steps_per_dispatch is {stride}, which does not divide {name}, {number}'
+      )
 
 
-def _write_config(setup: setup_lib.Setup, first: int, progress: progress_lib.Progress) -> None:
+def _write_config(
+  setup: setup_lib.Setup, first: int, progress: progress_lib.Progress
+) -> None:
   """Writes the run's config, and says what another `num_steps` than before changes."""
   if first and os.path.exists(os.path.join(setup.workdir, run_config.FILE_NAME)):
     before = run_config.load(setup.workdir)
-    train_step.say_changed_rates(setup.method, before, setup.config, first, progress.say)
+    train_step.say_changed_rates(
+      setup.method, before, setup.config, first, progress.say
+    )
   run_config.save(setup.config, setup.workdir)
 
 
 class _Training:
   """One process' part of a training."""
 
-  def __init__(self, setup: setup_lib.Setup, store: checkpoints.Checkpoints,
-               stop: stopping.StopRequest, progress: progress_lib.Progress,
-               measure: tasks.Measure):
+  def __init__(
+    self,
+    setup: setup_lib.Setup,
+    store: checkpoints.Checkpoints,
+    stop: stopping.StopRequest,
+    progress: progress_lib.Progress,
+    measure: tasks.Measure,
+  ):
     self.setup = setup
     self.store = store
     self.stop = stop
     self.progress = progress
     self.programs = setup.parallel.compile(setup.step, setup.config.steps_per_dispatch)
     self.writer = metric_writers.MetricWriter(
-        setup.workdir, process_index=jax.process_index())
+      setup.workdir, process_index=jax.process_index()
+    )
     self.log = log_lib.Log(setup, self.writer, progress, store.latest)
     self.sample = tasks.Sample(setup, stop)
     self.measure = measure
@@ -161,7 +186,9 @@ class _Training:
     if first == 0:
       self.writer.write_hparams(dict(run_config.flatten(self.setup.config)))
       self.writer.write_texts(0, {'parameters': _overview(state.params)})
-    elif self.sample.due(first) and not os.path.exists(samples.path(self.setup.workdir, first)):
+    elif self.sample.due(first) and not os.path.exists(
+      samples.path(self.setup.workdir, first)
+    ):
       # A stop cut this picture short, where several processes saved a few steps later.
       with contextlib.suppress(errors.Preempted):
         self.sample.run(first, state)
@@ -169,11 +196,12 @@ class _Training:
   def _batches(self, first: int) -> Iterator[dict[str, Any]]:
     """Returns this process' batches, from step `first` on."""
     return self.setup.data.train(
-        batch_size=self.setup.config.batch_size,
-        draws=self.setup.step.turns.draws,
-        start_step=first,
-        process_index=jax.process_index(),
-        process_count=jax.process_count())
+      batch_size=self.setup.config.batch_size,
+      draws=self.setup.step.turns.draws,
+      start_step=first,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
 
   def _take(self, batches, step, state):
     """Returns the next batch on the devices; saves before an error of the data."""
@@ -193,12 +221,15 @@ class _Training:
       if self.stop.unsaved:
         self.save.run_and_wait(step, state)
         self.stop.all_is_saved(step)
-      self.progress.say('compiling, once for this config, machine and stage of the training')
+      self.progress.say(
+        'compiling, once for this config, machine and stage of the training'
+      )
       config = self.setup.config
       end = min(step + self.setup.step.turns.cycle, config.num_steps)
 
       def compile_all():
         self.programs.compile(range(step, end), state, batch, config.seed)
+
       # A signal does not drop it: other processes count on this one to go on.
       self.stop.hearing(compile_all, drop=False)
 
@@ -225,8 +256,10 @@ class _Training:
   def _leave(self, step: int, state: train_step.TrainState) -> NoReturn:
     """Saves this step and raises Preempted."""
     self.save.run_and_wait(step, state)
-    raise errors.Preempted(f'stopped at step {step}: saved in {self.setup.workdir}; the same '
-                           'command goes on from there')
+    raise errors.Preempted(
+      f'stopped at step {step}: saved in {self.setup.workdir}; the same '
+      'command goes on from there'
+    )
 
   def _save_and_raise(self, error, step, state, *, of_feed: bool = False) -> NoReturn:
     """Saves this step and raises the error again; a UserError then says how to go on."""
@@ -236,12 +269,16 @@ class _Training:
 
     remedy = 'once that is mended, the same command goes on'
     if of_feed:
-      remedy += '; if a picture is added or removed, with --config.accept_changed_data=True'
-    raise errors.UserError(f'{error}. All {step} steps are saved in {self.setup.workdir}: '
-                           f'{remedy}') from error
+      remedy += (
+        '; if a picture is added or removed, with --config.accept_changed_data=True'
+      )
+    raise errors.UserError(
+      f'{error}. All {step} steps are saved in {self.setup.workdir}: {remedy}'
+    ) from error
 
 
 def _overview(params: base.Params) -> str:
   """Returns a table of the parameters."""
   from clu import parameter_overview
+
   return parameter_overview.get_parameter_overview(params, include_stats=False)

@@ -20,6 +20,7 @@ Schedule = Callable[[jax.Array], jax.Array]
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
   """An optax transformation without learning rate, and learning_rate(step)."""
+
   transform: optax.GradientTransformation
   learning_rate: Schedule
 
@@ -27,7 +28,9 @@ class Optimizer:
     """Returns the transformation's state for these parameters."""
     return self.transform.init(params)
 
-  def update(self, grads: Any, state: Any, params: Any, step: jax.Array) -> tuple[Any, Any]:
+  def update(
+    self, grads: Any, state: Any, params: Any, step: jax.Array
+  ) -> tuple[Any, Any]:
     """Returns new params and state; `step` counts from the start of the player."""
     updates, state = self.transform.update(grads, state, params)
     rate = self.learning_rate(step)
@@ -35,7 +38,9 @@ class Optimizer:
     return params, state
 
 
-def make(config: ml_collections.ConfigDict, *, num_steps: int, clip_norm: float) -> Optimizer:
+def make(
+  config: ml_collections.ConfigDict, *, num_steps: int, clip_norm: float
+) -> Optimizer:
   """Returns the optimizer of a player's part of the config.
 
   Args:
@@ -44,8 +49,10 @@ def make(config: ml_collections.ConfigDict, *, num_steps: int, clip_norm: float)
     clip_norm: the method's default of the largest gradient norm; 0 does not clip.
   """
   if config.name not in OPTIMIZERS:
-    raise errors.UserError(f'unknown optimizer {config.name!r}'
-                           f'{errors.nearest(config.name, OPTIMIZERS)}; adam and sgd exist')
+    raise errors.UserError(
+      f'unknown optimizer {config.name!r}'
+      f'{errors.nearest(config.name, OPTIMIZERS)}; adam and sgd exist'
+    )
   if config.clip_norm is not None:
     clip_norm = config.clip_norm
 
@@ -70,8 +77,10 @@ def schedule(config: ml_collections.ConfigDict, num_steps: int) -> Schedule:
   kind, start = config.schedule, config.schedule_start
   rate = config.learning_rate
   if kind not in SCHEDULES:
-    raise errors.UserError(f'unknown learning-rate schedule {kind!r}'
-                           f'{errors.nearest(kind, SCHEDULES)}; known: {", ".join(SCHEDULES)}')
+    raise errors.UserError(
+      f'unknown learning-rate schedule {kind!r}'
+      f'{errors.nearest(kind, SCHEDULES)}; known: {", ".join(SCHEDULES)}'
+    )
   if kind == 'constant':
     return lambda step: jnp.float32(rate)
   if kind in ('halve', 'halve_linearly'):
@@ -84,6 +93,7 @@ def schedule(config: ml_collections.ConfigDict, num_steps: int) -> Schedule:
   def falling(step):
     progress = jnp.clip((step - start) / span, 0, 1)
     return rate * (1 - progress) ** power
+
   return falling
 
 
@@ -93,8 +103,9 @@ def _halving(config: ml_collections.ConfigDict) -> Schedule:
   start = config.schedule_start
   every = config.schedule_every
   if every < 1:
-    raise errors.UserError(f'schedule {config.schedule!r} needs schedule_every: the steps '
-                           'between halvings')
+    raise errors.UserError(
+      f'schedule {config.schedule!r} needs schedule_every: the steps between halvings'
+    )
 
   def linearly(step):
     since = jnp.maximum(step - start, 0)
@@ -105,4 +116,5 @@ def _halving(config: ml_collections.ConfigDict) -> Schedule:
     since = jnp.maximum(step - start, 0)
     halvings = jnp.where(step < start, 0, 1 + since // every)
     return rate * 0.5 ** halvings.astype(jnp.float32)
+
   return linearly if config.schedule == 'halve_linearly' else at_once

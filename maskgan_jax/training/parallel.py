@@ -41,8 +41,10 @@ def initialize_processes(detect: bool = False) -> None:
     jax.distributed.initialize(coordinator, int(count), int(index))
   elif any(values):
     missing = [name for name in _VARIABLES if not os.environ.get(name)]
-    raise errors.UserError(f'{", ".join(missing)} must be set too: the three together say '
-                           'which of how many processes this is')
+    raise errors.UserError(
+      f'{", ".join(missing)} must be set too: the three together say '
+      'which of how many processes this is'
+    )
   elif detect:
     jax.distributed.initialize()
 
@@ -69,6 +71,7 @@ def leave_processes(seconds: float) -> None:
   def leave():
     with contextlib.suppress(Exception):  # raised for processes that are gone
       jax.distributed.shutdown()
+
   thread = threading.Thread(target=leave, daemon=True)
   thread.start()
   thread.join(seconds)
@@ -86,18 +89,25 @@ class Parallel:
 
   def __init__(self, mode: str = 'jit', devices: Any = None):
     if mode not in MODES:
-      raise errors.UserError(f'config.parallel is {mode!r}{errors.nearest(mode, MODES)}; '
-                             'choose jit or pmap')
+      raise errors.UserError(
+        f'config.parallel is {mode!r}{errors.nearest(mode, MODES)}; choose jit or pmap'
+      )
     if mode == 'pmap' and jax.process_count() > 1:
-      raise errors.UserError("config.parallel='pmap' runs in one process; use 'jit' for several")
+      raise errors.UserError(
+        "config.parallel='pmap' runs in one process; use 'jit' for several"
+      )
     self.mode = mode
 
     # All devices of all processes along one axis; a batch is split along it.
     if devices is None:
       devices = jax.devices()
     self.devices = list(devices)
-    self.mesh = jax.make_mesh((len(self.devices),), (DATA_AXIS,),
-                              axis_types=(AxisType.Auto,), devices=self.devices)
+    self.mesh = jax.make_mesh(
+      (len(self.devices),),
+      (DATA_AXIS,),
+      axis_types=(AxisType.Auto,),
+      devices=self.devices,
+    )
     self.replicated = NamedSharding(self.mesh, PartitionSpec())
     self._any = jax.jit(jnp.any, out_shardings=self.replicated)
 
@@ -110,8 +120,10 @@ class Parallel:
     divisor = f'{len(self.devices)} devices'
     if accumulate > 1:
       divisor += f' x {accumulate} micro-batches'
-    raise errors.UserError(f'config.batch_size ({batch_size}) must be divisible by {divisor}; '
-                           f'use a multiple of {unit}')
+    raise errors.UserError(
+      f'config.batch_size ({batch_size}) must be divisible by {divisor}; '
+      f'use a multiple of {unit}'
+    )
 
   def any(self, flag: bool) -> jax.Array:
     """Returns whether the flag is true in any process, without waiting for the answer.
@@ -145,11 +157,15 @@ class Parallel:
     """
     options = None
     if self.devices[0].platform == 'cpu':
-      options = {'xla_backend_optimization_level': 0, 'xla_llvm_disable_expensive_passes': True}
+      options = {
+        'xla_backend_optimization_level': 0,
+        'xla_llvm_disable_expensive_passes': True,
+      }
     return jax.jit(init, out_shardings=self.replicated, compiler_options=options)()
 
-  def feed(self, batch: dict[str, np.ndarray], draws: int = 1, steps: int = 1
-           ) -> dict[str, jax.Array]:
+  def feed(
+    self, batch: dict[str, np.ndarray], draws: int = 1, steps: int = 1
+  ) -> dict[str, jax.Array]:
     """Returns this process' part of a batch as arrays that the compiled step takes."""
     axis = _example_axis(draws, steps)
     sharding = self.batch_sharding(draws, steps)
@@ -164,7 +180,11 @@ class Parallel:
   def _per_device(self, value: np.ndarray, axis: int) -> np.ndarray:
     """Splits an axis over the devices; the axis of devices comes first."""
     count = len(self.devices)
-    before, examples, after = value.shape[:axis], value.shape[axis], value.shape[axis + 1:]
+    before, examples, after = (
+      value.shape[:axis],
+      value.shape[axis],
+      value.shape[axis + 1 :],
+    )
     split = value.reshape(*before, count, examples // count, *after)
     return np.moveaxis(split, axis, 0)
 
@@ -181,10 +201,17 @@ class Parallel:
     # Both donate the state: its memory is the next state's.
     if self.mode == 'jit':
       shardings = (self.replicated, self.batch_sharding(draws, steps), None)
-      return jax.jit(step, in_shardings=shardings, out_shardings=self.replicated,
-                     donate_argnums=0)
-    return jax.pmap(step, axis_name=DATA_AXIS, in_axes=(None, 0, None), out_axes=None,
-                    devices=self.devices, donate_argnums=0)
+      return jax.jit(
+        step, in_shardings=shardings, out_shardings=self.replicated, donate_argnums=0
+      )
+    return jax.pmap(
+      step,
+      axis_name=DATA_AXIS,
+      in_axes=(None, 0, None),
+      out_axes=None,
+      devices=self.devices,
+      donate_argnums=0,
+    )
 
 
 class Programs:
@@ -238,12 +265,14 @@ class Programs:
       # The turn is fixed while tracing: nothing is compiled for those who do not play.
       def step(state, batch, seed):
         return self._step(state, batch, seed, turn)
+
       function = step if self._steps == 1 else _scanned(step)
       self._by_turn[turn] = self._parallel.jit(function, self._draws, self._steps)
     return self._by_turn[turn]
 
-  def __call__(self, state: Any, batch: Any, seed: Any, at: int | None = None
-               ) -> tuple[Any, train_step.Metrics]:
+  def __call__(
+    self, state: Any, batch: Any, seed: Any, at: int | None = None
+  ) -> tuple[Any, train_step.Metrics]:
     """Returns state and metrics after step `at`, which must be the state's own number."""
     return self.program(at)(state, batch, seed)
 
@@ -259,17 +288,22 @@ def _scanned(step: Callable[..., Any]) -> Callable[..., Any]:
   A host cannot dispatch small steps as fast as a device finishes them; on the device they
   then follow each other at once.
   """
+
   def steps(state, batches, seed):
     def one(state, batch):
       return step(state, batch, seed)
+
     return jax.lax.scan(one, state, batches)
+
   return steps
 
 
 def local_copy(tree: Any) -> Any:
   """Returns this process' copy of replicated arrays, usable without the other processes."""
+
   def local(leaf):
     if isinstance(leaf, jax.Array):
       return leaf.addressable_data(0)
     return leaf
+
   return jax.tree.map(local, tree)

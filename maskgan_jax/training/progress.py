@@ -20,8 +20,13 @@ class Progress:
     self._began = time.monotonic()
     self._first = step
     if self._enabled and sys.stderr.isatty():
-      self._bar = tqdm.tqdm(total=self._total, initial=step, unit='step', desc='training',
-                            dynamic_ncols=True)
+      self._bar = tqdm.tqdm(
+        total=self._total,
+        initial=step,
+        unit='step',
+        desc='training',
+        dynamic_ncols=True,
+      )
 
   def update(self, step: int) -> None:
     """Moves the bar to `step`."""

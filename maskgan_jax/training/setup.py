@@ -33,6 +33,7 @@ class Setup:
     parallel: the devices.
     from_elsewhere: returns parameters of another run or of a file; reads them once.
   """
+
   config: ml_collections.ConfigDict
   workdir: str
   method: base.Method
@@ -59,13 +60,19 @@ class Setup:
     """Returns the checkpoints of the run."""
     config = self.config
     return checkpoints.Checkpoints(
-        self.workdir, keep_last=config.keep_last, keep_best=config.keep_best,
-        best_metric=config.best_metric, best_mode=config.best_mode,
-        identity=resumption.Identity.of(config, self.data))
+      self.workdir,
+      keep_last=config.keep_last,
+      keep_best=config.keep_best,
+      best_metric=config.best_metric,
+      best_mode=config.best_mode,
+      identity=resumption.Identity.of(config, self.data),
+    )
 
   def trains_alone(self) -> contextlib.AbstractContextManager:
     """Holds the folder: a second training in it fails with UserError."""
-    return files.held(self.workdir, 'trains') if self.is_main else contextlib.nullcontext()
+    return (
+      files.held(self.workdir, 'trains') if self.is_main else contextlib.nullcontext()
+    )
 
 
 def prepare(config: ml_collections.ConfigDict, workdir: str) -> Setup:
@@ -98,12 +105,18 @@ def first_state(setup: Setup, store: checkpoints.Checkpoints) -> train_step.Trai
 
   # The checkpoint is read onto the devices, as arrays of these shapes.
   def abstract(leaf):
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=setup.parallel.replicated)
+    return jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=setup.parallel.replicated
+    )
+
   expected = jax.tree.map(abstract, jax.eval_shape(setup.fresh_state))
   step, model, training = store.restore(*expected.items())
   if setup.is_main:
     is_done = step >= setup.config.num_steps
-    print(f'{step} steps are done already' if is_done else f'resuming at step {step}', flush=True)
+    print(
+      f'{step} steps are done already' if is_done else f'resuming at step {step}',
+      flush=True,
+    )
 
   # Arrays that the checkpoint reader still owns may not be donated: these are copies.
   return setup.parallel.replicate(train_step.TrainState(**model, **training))

@@ -12,7 +12,9 @@ import jax
 
 from maskgan_jax import errors, files
 
-_LAG = 2  # steps after which processes read their agreement: none waits for the newest step
+_LAG = (
+  2  # steps after which processes read their agreement: none waits for the newest step
+)
 _POLL_SECONDS = 0.1
 
 
@@ -39,7 +41,10 @@ class StopRequest:
     self._earlier_handlers = {}
     # Notebooks and tests may train in another thread, where signals cannot be handled.
     if threading.current_thread() is threading.main_thread():
-      for number, handler in ((signal.SIGINT, self._interrupt), (signal.SIGTERM, self._terminate)):
+      for number, handler in (
+        (signal.SIGINT, self._interrupt),
+        (signal.SIGTERM, self._terminate),
+      ):
         self._earlier_handlers[number] = signal.signal(number, handler)
 
   def _terminate(self, *_):
@@ -56,8 +61,10 @@ class StopRequest:
   def all_is_saved(self, step: int) -> None:
     """Notes that a checkpoint has everything up to `step`."""
     self.unsaved = False
-    self._message = (f'stopped; all {step} steps so far are saved, and the same command goes on '
-                     'from there')
+    self._message = (
+      f'stopped; all {step} steps so far are saved, and the same command goes on '
+      'from there'
+    )
 
   def reached(self, any_process: Callable[[bool], jax.Array]) -> bool:
     """Returns whether every process must save and stop; ask once after every step.
@@ -91,6 +98,7 @@ class StopRequest:
         outcome['value'] = function()
       except BaseException as error:
         outcome['error'] = error
+
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     while thread.is_alive():
@@ -106,6 +114,8 @@ class StopRequest:
     for number, handler in self._earlier_handlers.items():
       signal.signal(number, handler)
     earlier = self._earlier_handlers.get(signal.SIGTERM)
-    if self.requested and callable(earlier):  # the handler of a sweep, say, with more to train
+    if self.requested and callable(
+      earlier
+    ):  # the handler of a sweep, say, with more to train
       earlier(signal.SIGTERM, None)
     self._earlier_handlers = {}

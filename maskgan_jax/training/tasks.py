@@ -49,14 +49,19 @@ class Sample:
 
     def draw():
       self._sampler.write(step, params, model_state, self._workdir)
+
     self._stop.hearing(draw)
 
 
 class Measure:
   """Measures the model every `evaluate_every` steps."""
 
-  def __init__(self, setup: setup_lib.Setup, stop: stopping.StopRequest,
-               make_evaluate: MakeEvaluate | None):
+  def __init__(
+    self,
+    setup: setup_lib.Setup,
+    stop: stopping.StopRequest,
+    make_evaluate: MakeEvaluate | None,
+  ):
     self._config = setup.config
     self._stop = stop
     self._evaluate = None
@@ -75,6 +80,7 @@ class Measure:
 
     def measure():
       return self._evaluate(step, params, model_state)
+
     return self._stop.hearing(measure)
 
 
@@ -92,8 +98,12 @@ class Save:
     is_measured = _reaches(step, config.evaluate_every)
     return is_last or is_measured or _reaches(step, config.checkpoint_every)
 
-  def run(self, step: int, state: train_step.TrainState,
-          scores: dict[str, float] | None = None) -> bool:
+  def run(
+    self,
+    step: int,
+    state: train_step.TrainState,
+    scores: dict[str, float] | None = None,
+  ) -> bool:
     """Begins to save a step; returns whether it is finite, else it is not saved.
 
     If skipping fails, a state that is not finite must not become the newest checkpoint.

@@ -35,6 +35,7 @@ class TrainState:
     skipped: non-finite iterations so far.
     skipped_in_a_row: those since the last finite one.
   """
+
   step: jax.Array
   params: base.Params
   opt_state: dict[str, Any]
@@ -50,15 +51,15 @@ class TrainState:
   def items(self) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns a checkpoint's two items: what translates, and what only training needs."""
     model = {
-        'params': self.params,
-        'model_state': self.model_state,
-        'ema_params': self.ema_params,
+      'params': self.params,
+      'model_state': self.model_state,
+      'ema_params': self.ema_params,
     }
     training = {
-        'step': self.step,
-        'opt_state': self.opt_state,
-        'skipped': self.skipped,
-        'skipped_in_a_row': self.skipped_in_a_row,
+      'step': self.step,
+      'opt_state': self.opt_state,
+      'skipped': self.skipped,
+      'skipped_in_a_row': self.skipped_in_a_row,
     }
     return model, training
 
@@ -72,34 +73,44 @@ class Metrics(NamedTuple):
     values: float32, 0 where the metric's player did not play.
     played: bool, whether the metric's player played.
   """
+
   values: jax.Array
   played: jax.Array
 
 
 class _Learned(NamedTuple):
   """What players change when they play."""
+
   params: base.Params
   opt_state: dict[str, Any]
   model_state: base.ModelState
 
 
-def make_optimizers(method: base.Method, config: ml_collections.ConfigDict
-                    ) -> dict[str, optimizers_lib.Optimizer]:
+def make_optimizers(
+  method: base.Method, config: ml_collections.ConfigDict
+) -> dict[str, optimizers_lib.Optimizer]:
   """Returns each player's optimizer, from `config.optimizers`."""
   optimizers = {}
   for player in method.players:
     if player.name not in config.optimizers:
-      raise errors.UserError(f'config.optimizers has no entry for player {player.name!r}')
+      raise errors.UserError(
+        f'config.optimizers has no entry for player {player.name!r}'
+      )
     optimizers[player.name] = optimizers_lib.make(
-        config.optimizers[player.name],
-        num_steps=(player.end or config.num_steps) - player.start,
-        clip_norm=method.default_clip_norm.get(player.name, 0.0))
+      config.optimizers[player.name],
+      num_steps=(player.end or config.num_steps) - player.start,
+      clip_norm=method.default_clip_norm.get(player.name, 0.0),
+    )
   return optimizers
 
 
-def say_changed_rates(method: base.Method, before: ml_collections.ConfigDict,
-                      now: ml_collections.ConfigDict, step: int,
-                      say: Callable[[str], None]) -> None:
+def say_changed_rates(
+  method: base.Method,
+  before: ml_collections.ConfigDict,
+  now: ml_collections.ConfigDict,
+  step: int,
+  say: Callable[[str], None],
+) -> None:
   """Says whose learning rate at `step`, where a run resumes, another `num_steps` moves."""
   earlier = make_optimizers(method, before)
   later = make_optimizers(method, now)
@@ -109,22 +120,25 @@ def say_changed_rates(method: base.Method, before: ml_collections.ConfigDict,
     old_rate = float(earlier[player.name].learning_rate(count))
     new_rate = float(later[player.name].learning_rate(count))
     if old_rate != new_rate:
-      say(f'num_steps was {before.num_steps} and is {now.num_steps}: the schedule of '
-          f'config.optimizers.{player.name} ends with it, so that its learning rate at step '
-          f'{step} is {new_rate:.3g} instead of {old_rate:.3g}')
+      say(
+        f'num_steps was {before.num_steps} and is {now.num_steps}: the schedule of '
+        f'config.optimizers.{player.name} ends with it, so that its learning rate at step '
+        f'{step} is {new_rate:.3g} instead of {old_rate:.3g}'
+      )
 
 
-def init_state(method: base.Method, optimizers: Optimizers,
-               config: ml_collections.ConfigDict) -> TrainState:
+def init_state(
+  method: base.Method, optimizers: Optimizers, config: ml_collections.ConfigDict
+) -> TrainState:
   """Returns a fresh state; jit this with `out_shardings` to create it on its devices."""
   # Networks take their shapes from an example.
   image = jnp.zeros((2, *base.image_shape(config), 3))
   labels = jnp.zeros((2, len(config.data.attributes)))
   example = {
-      'a': image,
-      'b': image,
-      'a_attributes': labels,
-      'b_attributes': labels,
+    'a': image,
+    'b': image,
+    'a_attributes': labels,
+    'b_attributes': labels,
   }
   rng = jax.random.key(config.seed)
   params, model_state = method.init(rng, example)
@@ -138,17 +152,19 @@ def init_state(method: base.Method, optimizers: Optimizers,
   if config.ema_decay:
     ema_params = jax.tree.map(jnp.array, params)
   return TrainState(
-      step=jnp.int32(0),
-      params=params,
-      opt_state=opt_state,
-      model_state=model_state,
-      ema_params=ema_params,
-      skipped=jnp.int32(0),
-      skipped_in_a_row=jnp.int32(0))
+    step=jnp.int32(0),
+    params=params,
+    opt_state=opt_state,
+    model_state=model_state,
+    ema_params=ema_params,
+    skipped=jnp.int32(0),
+    skipped_in_a_row=jnp.int32(0),
+  )
 
 
-def abstract_batch(config: ml_collections.ConfigDict, draws: int
-                   ) -> dict[str, jax.ShapeDtypeStruct]:
+def abstract_batch(
+  config: ml_collections.ConfigDict, draws: int
+) -> dict[str, jax.ShapeDtypeStruct]:
   """Returns the shapes that the data pipeline gives to a step."""
   leading = [config.batch_size]
   if draws > 1:
@@ -187,20 +203,22 @@ def losses_text(config: ml_collections.ConfigDict) -> str:
   return '\n'.join(texts)
 
 
-def make_step(method: base.Method, optimizers: Optimizers,
-              config: ml_collections.ConfigDict) -> 'Step':
+def make_step(
+  method: base.Method, optimizers: Optimizers, config: ml_collections.ConfigDict
+) -> 'Step':
   """Returns the iteration of a method's players.
 
   Nothing is computed; each player's turn is traced once, for the names of its metrics.
   """
   turns = Turns(method.players, config.num_steps)
   step = Step(
-      players=method.players,
-      optimizers=optimizers,
-      turns=turns,
-      accumulate=config.accumulate,
-      ema_decay=config.ema_decay,
-      metric_names=())
+    players=method.players,
+    optimizers=optimizers,
+    turns=turns,
+    accumulate=config.accumulate,
+    ema_decay=config.ema_decay,
+    metric_names=(),
+  )
 
   # Shapes are enough to find out which metrics there are.
   state = jax.eval_shape(lambda: init_state(method, optimizers, config))
@@ -223,6 +241,7 @@ class Step:
     ema_decay: of the moving average of parameters; 0 is off.
     metric_names: names of the metrics, in their order.
   """
+
   players: tuple[base.Player, ...]
   optimizers: Optimizers
   turns: Turns
@@ -230,8 +249,13 @@ class Step:
   ema_decay: float
   metric_names: tuple[str, ...]
 
-  def __call__(self, state: TrainState, batch: base.Batch, seed: jax.Array,
-               turn: Turn | None = None) -> tuple[TrainState, Metrics]:
+  def __call__(
+    self,
+    state: TrainState,
+    batch: base.Batch,
+    seed: jax.Array,
+    turn: Turn | None = None,
+  ) -> tuple[TrainState, Metrics]:
     """Returns the next state and the metrics of the step.
 
     If a loss, gradient or parameter is not finite, the whole iteration is undone, except
@@ -326,7 +350,8 @@ class Step:
       rng = jax.random.fold_in(key, index)
       rng = jax.random.fold_in(rng, repeat)
       loss, metrics, model_state, grads = gradients.compute(
-          player, params, model_state, fresh, rng, self.accumulate)
+        player, params, model_state, fresh, rng, self.accumulate
+      )
       norm = optax.tree.norm(grads)
       finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
 
@@ -338,10 +363,10 @@ class Step:
       params = {**params, **owned}
 
     metrics = {
-        **metrics,
-        'loss': loss,
-        'gradient_norm': norm,
-        'learning_rate': optimizer.learning_rate(step),
+      **metrics,
+      'loss': loss,
+      'gradient_norm': norm,
+      'learning_rate': optimizer.learning_rate(step),
     }
     metrics = {f'{player.name}/{name}': value for name, value in metrics.items()}
     opt_states = {**opt_states, player.name: opt_state}
@@ -372,11 +397,12 @@ class Step:
 
     params, opt_state, model_state, ema_params = kept
     next_state = TrainState(
-        step=state.step + 1,
-        params=params,
-        opt_state=opt_state,
-        model_state=model_state,
-        ema_params=ema_params,
-        skipped=state.skipped + bad,
-        skipped_in_a_row=in_a_row)
+      step=state.step + 1,
+      params=params,
+      opt_state=opt_state,
+      model_state=model_state,
+      ema_params=ema_params,
+      skipped=state.skipped + bad,
+      skipped_in_a_row=in_a_row,
+    )
     return next_state, Metrics(values, played)

@@ -35,37 +35,71 @@ from maskgan_jax.translate import Edits, remove, translate
 def define_flags() -> None:
   """Defines the command's flags."""
   flags.DEFINE_string('workdir', '', 'Folder of a trained run.')
-  flags.DEFINE_string('pretrained', '', 'In its place: a model that comes with the package, such '
-                      'as content_transfer_avatars, or a folder that Translator.save wrote.')
+  flags.DEFINE_string(
+    'pretrained',
+    '',
+    'In its place: a model that comes with the package, such '
+    'as content_transfer_avatars, or a folder that Translator.save wrote.',
+  )
   flags.DEFINE_string('source', '', 'Picture to change, or a folder of them.')
-  flags.DEFINE_string('exemplar', '', 'Picture to take from, or a folder of them; for methods that '
-                      'are guided by exemplars.')
+  flags.DEFINE_string(
+    'exemplar',
+    '',
+    'Picture to take from, or a folder of them; for methods that '
+    'are guided by exemplars.',
+  )
   flags.DEFINE_string('output', '', 'A .png file, or a folder (see above).')
   flags.DEFINE_string(
-      'source_mask', '', 'Where to change the source; replaces the predicted mask (for the '
-      'additional mask it is the most that a pixel may change). A picture, white is 1; or a '
-      'folder with one of the same name for each source.')
-  flags.DEFINE_string('exemplar_mask', '', 'What to take from the exemplar; replaces the predicted '
-                      'mask. A picture or a folder.')
+    'source_mask',
+    '',
+    'Where to change the source; replaces the predicted mask (for the '
+    'additional mask it is the most that a pixel may change). A picture, white is 1; or a '
+    'folder with one of the same name for each source.',
+  )
+  flags.DEFINE_string(
+    'exemplar_mask',
+    '',
+    'What to take from the exemplar; replaces the predicted '
+    'mask. A picture or a folder.',
+  )
   flags.DEFINE_multi_string(
-      'erase_source', [], 'y0,x0,y1,x1: a rectangle, in pixels of the source, that does not '
-      'change; may be given several times. LOMIT still draws it, in the source\'s style.')
+    'erase_source',
+    [],
+    'y0,x0,y1,x1: a rectangle, in pixels of the source, that does not '
+    "change; may be given several times. LOMIT still draws it, in the source's style.",
+  )
   flags.DEFINE_multi_string(
-      'erase_exemplar', [], 'y0,x0,y1,x1: a rectangle of the exemplar to take nothing from; may '
-      'be given several times. If nothing is left, LOMIT puts a style of nothing, often grey, '
-      'into the source.')
-  flags.DEFINE_bool('save_masks', False,
-                    'Also write <result>_source_mask.png, <result>_exemplar_mask.png and what else '
-                    'the method shows: EGSC-IT <result>_feature_mask.png, what its masks let '
-                    'through on average; the additional mask <result>_added_mask.png, what is '
-                    'added, grey being nothing.')
-  flags.DEFINE_bool('remove', False,
-                    'Remove from the sources what the model transfers; needs no exemplar.')
-  flags.DEFINE_bool('reverse', False, 'The sources are of domain b and the exemplars, if any, of '
-                    'a, for methods that tell the two directions apart.')
-  flags.DEFINE_bool('grid', False,
-                    'One picture: a row for each source and a column for each exemplar, or one '
-                    'column where there are none.')
+    'erase_exemplar',
+    [],
+    'y0,x0,y1,x1: a rectangle of the exemplar to take nothing from; may '
+    'be given several times. If nothing is left, LOMIT puts a style of nothing, often grey, '
+    'into the source.',
+  )
+  flags.DEFINE_bool(
+    'save_masks',
+    False,
+    'Also write <result>_source_mask.png, <result>_exemplar_mask.png and what else '
+    'the method shows: EGSC-IT <result>_feature_mask.png, what its masks let '
+    'through on average; the additional mask <result>_added_mask.png, what is '
+    'added, grey being nothing.',
+  )
+  flags.DEFINE_bool(
+    'remove',
+    False,
+    'Remove from the sources what the model transfers; needs no exemplar.',
+  )
+  flags.DEFINE_bool(
+    'reverse',
+    False,
+    'The sources are of domain b and the exemplars, if any, of '
+    'a, for methods that tell the two directions apart.',
+  )
+  flags.DEFINE_bool(
+    'grid',
+    False,
+    'One picture: a row for each source and a column for each exemplar, or one '
+    'column where there are none.',
+  )
   flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
 
 
@@ -82,11 +116,20 @@ def main() -> None:
   exemplar_edits = Edits(values.exemplar_mask, values.erase_exemplar)
   options = {'save_masks': values.save_masks, 'grid': values.grid, 'note': _note}
   if values.remove:
-    written = remove(translator, values.source, values.output, edits=source_edits, **options)
+    written = remove(
+      translator, values.source, values.output, edits=source_edits, **options
+    )
   else:
-    written = translate(translator, values.source, values.exemplar, values.output,
-                        source_edits=source_edits, exemplar_edits=exemplar_edits,
-                        reverse=values.reverse, **options)
+    written = translate(
+      translator,
+      values.source,
+      values.exemplar,
+      values.output,
+      source_edits=source_edits,
+      exemplar_edits=exemplar_edits,
+      reverse=values.reverse,
+      **options,
+    )
   others = f' and {len(written) - 1} more' if len(written) > 1 else ''
   print(f'wrote {written[0]}{others}')
 

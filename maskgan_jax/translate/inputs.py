@@ -25,6 +25,7 @@ class Edits:
       to the model.
     erase: rectangles 'y0,x0,y1,x1' that are cut out of the mask, in pixels of the given picture.
   """
+
   mask: str = ''
   erase: Sequence[str] = ()
 
@@ -40,6 +41,7 @@ class Picture:
     mask: given mask, float32 [H, W, 1], or None.
     keep: 0 in erased rectangles, 1 elsewhere, float32 [H, W, 1]; None without rectangles.
   """
+
   name: str
   path: str
   fitted: Fitted
@@ -52,8 +54,15 @@ class Picture:
     return self.fitted.image
 
 
-def load(translator: Translator, path: str, edits: Edits, *, flag: str,
-         note: Callable[[str], None], apart: Sequence[str] = ()) -> list[Picture]:
+def load(
+  translator: Translator,
+  path: str,
+  edits: Edits,
+  *,
+  flag: str,
+  note: Callable[[str], None],
+  apart: Sequence[str] = (),
+) -> list[Picture]:
   """Loads a picture, or the pictures of a folder, with their masks.
 
   Args:
@@ -84,8 +93,10 @@ def load(translator: Translator, path: str, edits: Edits, *, flag: str,
     loaded = _with_masks(loaded, edits.mask, flag, translator.config.data.max_pixels)
     _note_dark_masks(loaded, flag, note)
   if edits.erase:
-    loaded = [dataclasses.replace(picture, keep=_kept(picture, edits.erase))
-              for picture in loaded]
+    loaded = [
+      dataclasses.replace(picture, keep=_kept(picture, edits.erase))
+      for picture in loaded
+    ]
   return loaded
 
 
@@ -111,8 +122,9 @@ def _note_remarks(pictures: Sequence[Picture], note: Callable[[str], None]) -> N
       note(remarks[0])
 
 
-def _with_masks(pictures: Sequence[Picture], path: str, flag: str, max_pixels: int
-                ) -> list[Picture]:
+def _with_masks(
+  pictures: Sequence[Picture], path: str, flag: str, max_pixels: int
+) -> list[Picture]:
   """Returns the pictures with their masks: one file for all, or files of a folder by name."""
   masks_by_stem = file_records.list_by_stem(path) if os.path.isdir(path) else {}
   masked = []
@@ -123,25 +135,32 @@ def _with_masks(pictures: Sequence[Picture], path: str, flag: str, max_pixels: i
   return masked
 
 
-def _note_dark_masks(pictures: Sequence[Picture], flag: str, note: Callable[[str], None]) -> None:
+def _note_dark_masks(
+  pictures: Sequence[Picture], flag: str, note: Callable[[str], None]
+) -> None:
   """Notes given masks that are not empty, but nearly black."""
   dark = [picture for picture in pictures if 0 < picture.mask.max() < _DARK]
   if dark:
     others = f' and {len(dark) - 1} more' if len(dark) > 1 else ''
-    note(f'--{flag}: the mask of {dark[0].path}{others} is nearly black, at most '
-         f'{255 * dark[0].mask.max():.0f} of 255, and will do almost nothing; white is 1')
+    note(
+      f'--{flag}: the mask of {dark[0].path}{others} is nearly black, at most '
+      f'{255 * dark[0].mask.max():.0f} of 255, and will do almost nothing; white is 1'
+    )
 
 
-def _mask_file(picture: Picture, path: str, masks_by_stem: Mapping[str, Sequence[str]],
-               flag: str) -> str:
+def _mask_file(
+  picture: Picture, path: str, masks_by_stem: Mapping[str, Sequence[str]], flag: str
+) -> str:
   """Returns the file of a picture's mask."""
   if not os.path.isdir(path):
     return path
   stem = pathlib.PurePath(picture.path).stem
   candidates = masks_by_stem.get(stem, ())
   if len(candidates) != 1:
-    raise errors.UserError(f'--{flag}={path} holds {len(candidates) or "no"} masks for '
-                           f'{picture.path}; it needs one called {stem}.png')
+    raise errors.UserError(
+      f'--{flag}={path} holds {len(candidates) or "no"} masks for '
+      f'{picture.path}; it needs one called {stem}.png'
+    )
   return candidates[0]
 
 
@@ -153,9 +172,13 @@ def _kept(picture: Picture, rectangles: Sequence[str]) -> np.ndarray:
     try:
       top, left, bottom, right = map(int, text.split(','))
     except ValueError as error:
-      raise errors.UserError(f'rectangle {text!r} is not y0,x0,y1,x1 in whole pixels') from error
+      raise errors.UserError(
+        f'rectangle {text!r} is not y0,x0,y1,x1 in whole pixels'
+      ) from error
     if not (0 <= top < bottom and 0 <= left < right and top < height and left < width):
-      raise errors.UserError(f'rectangle {text} (y0,x0,y1,x1) has nothing of {picture.path}, which '
-                             f'is {height} high and {width} wide')
+      raise errors.UserError(
+        f'rectangle {text} (y0,x0,y1,x1) has nothing of {picture.path}, which '
+        f'is {height} high and {width} wide'
+      )
     keep[top:bottom, left:right] = 0
   return picture.fitted.transform.fit(keep, picture.path)[..., None]

@@ -18,13 +18,24 @@ from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pictures translated at once
 _NO_EDITS = Edits()
-_Pair = tuple[Picture, Picture | None]  # a source, and an exemplar if the method takes one
+_Pair = tuple[
+  Picture, Picture | None
+]  # a source, and an exemplar if the method takes one
 
 
-def translate(translator: Translator, source: str, exemplar: str, output: str, *,
-              source_edits: Edits = _NO_EDITS, exemplar_edits: Edits = _NO_EDITS,
-              save_masks: bool = False, grid: bool = False, reverse: bool = False,
-              note: Callable[[str], None] = print) -> list[str]:
+def translate(
+  translator: Translator,
+  source: str,
+  exemplar: str,
+  output: str,
+  *,
+  source_edits: Edits = _NO_EDITS,
+  exemplar_edits: Edits = _NO_EDITS,
+  save_masks: bool = False,
+  grid: bool = False,
+  reverse: bool = False,
+  note: Callable[[str], None] = print,
+) -> list[str]:
   """Translates every source after every exemplar's example, or alone; returns the files written.
 
   Args:
@@ -44,7 +55,9 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
   load = functools.partial(inputs.load, translator, note=note, apart=[*paths, output])
   sources = load(source, source_edits, flag='source_mask')
-  exemplars = load(exemplar, exemplar_edits, flag='exemplar_mask') if exemplar else [None]
+  exemplars = (
+    load(exemplar, exemplar_edits, flag='exemplar_mask') if exemplar else [None]
+  )
   pairs = list(itertools.product(sources, exemplars))
 
   # Nothing is computed before all files are known to be free.
@@ -62,13 +75,23 @@ def translate(translator: Translator, source: str, exemplar: str, output: str, *
   return _write_each(stems, results)
 
 
-def remove(translator: Translator, source: str, output: str, *, edits: Edits = _NO_EDITS,
-           save_masks: bool = False, grid: bool = False,
-           note: Callable[[str], None] = print) -> list[str]:
+def remove(
+  translator: Translator,
+  source: str,
+  output: str,
+  *,
+  edits: Edits = _NO_EDITS,
+  save_masks: bool = False,
+  grid: bool = False,
+  note: Callable[[str], None] = print,
+) -> list[str]:
   """Removes from every source what the method transfers; arguments are those of `translate`."""
-  sources = inputs.load(translator, source, edits, flag='source_mask', note=note,
-                        apart=[edits.mask, output])
-  names = ['grid__removed'] if grid else [f'{picture.name}__removed' for picture in sources]
+  sources = inputs.load(
+    translator, source, edits, flag='source_mask', note=note, apart=[edits.mask, output]
+  )
+  names = (
+    ['grid__removed'] if grid else [f'{picture.name}__removed' for picture in sources]
+  )
   several = os.path.isdir(source) and not grid
   stems = images.png_stems(output, names, several)
   masks = ('source_mask',) if save_masks or grid else ()  # a grid has a column for it
@@ -82,8 +105,11 @@ def remove(translator: Translator, source: str, output: str, *, edits: Edits = _
   rows = []
   for picture, result in zip(sources, results, strict=True):
     rows.append([picture.image, result[_suffix('source_mask')], result['']])
-  drawn = pictures.grid(rows, column_names=['source', 'mask', 'removed'],
-                        row_names=_labels(sources, 'row', note))
+  drawn = pictures.grid(
+    rows,
+    column_names=['source', 'mask', 'removed'],
+    row_names=_labels(sources, 'row', note),
+  )
   images.save_png(f'{stems[0]}.png', drawn)
   return [f'{stems[0]}.png']
 
@@ -92,18 +118,28 @@ def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None
   """Raises UserError unless there is an exemplar exactly if the method takes one."""
   if 'exemplar' in translator.abilities:
     if not exemplar:
-      raise errors.UserError(f'{translator.config.method} needs an exemplar; add --exemplar')
+      raise errors.UserError(
+        f'{translator.config.method} needs an exemplar; add --exemplar'
+      )
     return
-  for flag, value in (('exemplar', exemplar), ('exemplar_mask', edits.mask),
-                      ('erase_exemplar', edits.erase)):
+  for flag, value in (
+    ('exemplar', exemplar),
+    ('exemplar_mask', edits.mask),
+    ('erase_exemplar', edits.erase),
+  ):
     if value:
-      raise errors.UserError(f'{translator.config.method} takes no exemplar; leave out --{flag}')
+      raise errors.UserError(
+        f'{translator.config.method} takes no exemplar; leave out --{flag}'
+      )
 
 
-def _check_outputs(stems: Sequence[str], suffixes: Sequence[str], input_paths: Sequence[str]
-                   ) -> None:
+def _check_outputs(
+  stems: Sequence[str], suffixes: Sequence[str], input_paths: Sequence[str]
+) -> None:
   """Raises UserError if a result would replace another result, or one of the inputs."""
-  outputs = [f'{stem}{suffix}.png' for stem, suffix in itertools.product(stems, suffixes)]
+  outputs = [
+    f'{stem}{suffix}.png' for stem, suffix in itertools.product(stems, suffixes)
+  ]
   counts = collections.Counter(outputs)
   for path in outputs:
     if counts[path] > 1:
@@ -129,11 +165,12 @@ def _pair_name(source: Picture, exemplar: Picture | None) -> str:
   return f'{source.name}__{exemplar.name if exemplar else "translated"}'
 
 
-def _each(pairs: Sequence[_Pair], compute: Callable[[Sequence[_Pair]], Mapping[str, np.ndarray]]
-          ) -> Iterator[dict[str, np.ndarray]]:
+def _each(
+  pairs: Sequence[_Pair], compute: Callable[[Sequence[_Pair]], Mapping[str, np.ndarray]]
+) -> Iterator[dict[str, np.ndarray]]:
   """Computes in chunks; yields the arrays of each pair by suffix."""
   for start in range(0, len(pairs), _CHUNK):
-    chunk = pairs[start:start + _CHUNK]
+    chunk = pairs[start : start + _CHUNK]
     try:
       batches = compute(chunk)
     except errors.NotFiniteError as error:
@@ -142,8 +179,9 @@ def _each(pairs: Sequence[_Pair], compute: Callable[[Sequence[_Pair]], Mapping[s
       yield {suffix: batch[number] for suffix, batch in batches.items()}
 
 
-def _translated(translator: Translator, masks: Sequence[str], reverse: bool,
-                pairs: Sequence[_Pair]) -> dict[str, np.ndarray]:
+def _translated(
+  translator: Translator, masks: Sequence[str], reverse: bool, pairs: Sequence[_Pair]
+) -> dict[str, np.ndarray]:
   """Translates pairs; returns the images and these masks by suffix."""
   translation = _translate_pairs(translator, pairs, reverse)
   batches = {'': translation.image}
@@ -153,8 +191,9 @@ def _translated(translator: Translator, masks: Sequence[str], reverse: bool,
   return batches
 
 
-def _removed(translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair]
-             ) -> dict[str, np.ndarray]:
+def _removed(
+  translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair]
+) -> dict[str, np.ndarray]:
   """Removes from the pairs' sources; returns the images and these masks by suffix."""
   sources = [source for source, _ in pairs]
   image = np.stack([source.image for source in sources])
@@ -166,7 +205,9 @@ def _removed(translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair
   return batches
 
 
-def _translate_pairs(translator: Translator, pairs: Sequence[_Pair], reverse: bool) -> Translation:
+def _translate_pairs(
+  translator: Translator, pairs: Sequence[_Pair], reverse: bool
+) -> Translation:
   """Translates pairs with the user's edits of the masks."""
   sources, exemplars = zip(*pairs, strict=True)
   source = np.stack([picture.image for picture in sources])
@@ -174,15 +215,22 @@ def _translate_pairs(translator: Translator, pairs: Sequence[_Pair], reverse: bo
   exemplar = exemplar_mask = None
   if exemplars[0]:
     exemplar = np.stack([picture.image for picture in exemplars])
-    exemplar_mask = _edited(exemplars, lambda: _predicted(
-        translator, call(source, exemplar), 'exemplar_mask'))
+    exemplar_mask = _edited(
+      exemplars, lambda: _predicted(translator, call(source, exemplar), 'exemplar_mask')
+    )
   # The source's mask is predicted from what is taken of the exemplar.
-  source_mask = _edited(sources, lambda: _predicted(
-      translator, call(source, exemplar, exemplar_mask=exemplar_mask), 'source_mask'))
+  source_mask = _edited(
+    sources,
+    lambda: _predicted(
+      translator, call(source, exemplar, exemplar_mask=exemplar_mask), 'source_mask'
+    ),
+  )
   return call(source, exemplar, source_mask, exemplar_mask)
 
 
-def _edited(side: Sequence[Picture], predict: Callable[[], np.ndarray]) -> np.ndarray | None:
+def _edited(
+  side: Sequence[Picture], predict: Callable[[], np.ndarray]
+) -> np.ndarray | None:
   """Returns given or predicted masks without the erased parts; None leaves them to the model."""
   is_given = side[0].mask is not None
   is_erased = side[0].keep is not None
@@ -194,7 +242,9 @@ def _edited(side: Sequence[Picture], predict: Callable[[], np.ndarray]) -> np.nd
   return mask * np.stack([picture.keep for picture in side])
 
 
-def _predicted(translator: Translator, translation: Translation, name: str) -> np.ndarray:
+def _predicted(
+  translator: Translator, translation: Translation, name: str
+) -> np.ndarray:
   """Returns the predicted mask; where a method predicts none, all of the picture."""
   if name not in translator.abilities:
     raise errors.UserError(f'{translator.config.method} has no {name} to erase from')
@@ -204,7 +254,9 @@ def _predicted(translator: Translator, translation: Translation, name: str) -> n
   return mask
 
 
-def _write_each(stems: Sequence[str], results: Iterable[Mapping[str, np.ndarray]]) -> list[str]:
+def _write_each(
+  stems: Sequence[str], results: Iterable[Mapping[str, np.ndarray]]
+) -> list[str]:
   """Writes each result's pictures as they come; returns their paths."""
   written = []
   for stem, result in zip(stems, results, strict=True):
@@ -214,9 +266,13 @@ def _write_each(stems: Sequence[str], results: Iterable[Mapping[str, np.ndarray]
   return written
 
 
-def _write_grids(stem: str, sources: Sequence[Picture], exemplars: Sequence[Picture | None],
-                 results: Sequence[Mapping[str, np.ndarray]], note: Callable[[str], None]
-                 ) -> list[str]:
+def _write_grids(
+  stem: str,
+  sources: Sequence[Picture],
+  exemplars: Sequence[Picture | None],
+  results: Sequence[Mapping[str, np.ndarray]],
+  note: Callable[[str], None],
+) -> list[str]:
   """Writes a grid for each suffix; returns their paths."""
   written = []
   for suffix in results[0]:
@@ -233,22 +289,30 @@ def _ignore(line: str) -> None:
   """Drops a note."""
 
 
-def _drawn(sources: Sequence[Picture], exemplars: Sequence[Picture | None],
-           results: Sequence[np.ndarray], title: str, note: Callable[[str], None]) -> np.ndarray:
+def _drawn(
+  sources: Sequence[Picture],
+  exemplars: Sequence[Picture | None],
+  results: Sequence[np.ndarray],
+  title: str,
+  note: Callable[[str], None],
+) -> np.ndarray:
   """Returns a grid: sources on the left, exemplars on top, results row by row."""
   count = len(exemplars)
   rows = []
   for number, source in enumerate(sources):
-    rows.append([source.image, *results[number * count:(number + 1) * count]])
+    rows.append([source.image, *results[number * count : (number + 1) * count]])
   names = _labels(sources, 'row', note)
   if exemplars == [None]:
     return pictures.grid(rows, column_names=['source', title], row_names=names)
   rows.insert(0, [None, *(exemplar.image for exemplar in exemplars)])
-  return pictures.grid(rows, row_names=['', *names],
-                       column_names=['', *_labels(exemplars, 'column', note)])
+  return pictures.grid(
+    rows, row_names=['', *names], column_names=['', *_labels(exemplars, 'column', note)]
+  )
 
 
-def _labels(side: Sequence[Picture], kind: str, note: Callable[[str], None]) -> list[str]:
+def _labels(
+  side: Sequence[Picture], kind: str, note: Callable[[str], None]
+) -> list[str]:
   """Returns names that a grid can write, and notes what replaced ones stand for."""
   labels, legend = pictures.labels([picture.name for picture in side], kind)
   if legend:

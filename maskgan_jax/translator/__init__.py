@@ -51,9 +51,16 @@ class Translator:
       the validation split; None before that.
   """
 
-  def __init__(self, method: base.Method, params: base.Params, model_state: base.ModelState,
-               config: ml_collections.ConfigDict, step: int | None = None, *,
-               threshold: float | None = None):
+  def __init__(
+    self,
+    method: base.Method,
+    params: base.Params,
+    model_state: base.ModelState,
+    config: ml_collections.ConfigDict,
+    step: int | None = None,
+    *,
+    threshold: float | None = None,
+  ):
     self.method = method
     self.config = config
     self.step = step
@@ -63,8 +70,13 @@ class Translator:
     self._calls = functions(method, checked=True)
 
   @classmethod
-  def from_workdir(cls, path: str | os.PathLike, step: int | None = None, *,
-                   like: 'Translator | None' = None) -> 'Translator':
+  def from_workdir(
+    cls,
+    path: str | os.PathLike,
+    step: int | None = None,
+    *,
+    like: 'Translator | None' = None,
+  ) -> 'Translator':
     """Opens a run's newest good checkpoint, or that of `step`, on this machine's devices.
 
     The averaged parameters are used where the run has them.
@@ -85,7 +97,9 @@ class Translator:
     threshold = _stored_threshold(scores.read(path), step)
     if like:
       return like.at(params, model['model_state'], step, threshold=threshold)
-    translator = cls(method, params, model['model_state'], config, step, threshold=threshold)
+    translator = cls(
+      method, params, model['model_state'], config, step, threshold=threshold
+    )
     translator.origin = path
     return translator
 
@@ -103,16 +117,29 @@ class Translator:
     method = methods.make(config)
     shapes = base.abstract_model(method, config)
     variables, step, threshold = pretrained.read(folder, config, shapes)
-    translator = cls(method, variables['params'], variables['model_state'], config, step,
-                     threshold=threshold)
+    translator = cls(
+      method,
+      variables['params'],
+      variables['model_state'],
+      config,
+      step,
+      threshold=threshold,
+    )
     translator.origin = os.fspath(name)
     if missing := translator._missing_weight(translator._variables):
-      raise errors.UserError(f'{folder} lacks weights that {config.method} needs ({missing}); '
-                             'write it again')
+      raise errors.UserError(
+        f'{folder} lacks weights that {config.method} needs ({missing}); write it again'
+      )
     return translator
 
-  def save(self, folder: str | os.PathLike, *, half: bool = False, card: str = '',
-           examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
+  def save(
+    self,
+    folder: str | os.PathLike,
+    *,
+    half: bool = False,
+    card: str = '',
+    examples: Mapping[str, Sequence[np.ndarray]] | None = None,
+  ) -> None:
     """Writes the weights that translating needs as a folder for `from_pretrained`.
 
     Args:
@@ -123,14 +150,30 @@ class Translator:
     Raises:
       UserError: the folder has a model already, or cannot be written.
     """
+
     def works(*variables):
       return not self._missing_weight(variables)
-    variables = pretrained.needed(*jax.device_get(self._variables), works)
-    pretrained.write(folder, variables, self.config, step=self.step, threshold=self.threshold,
-                     half=half, card=card, examples=examples)
 
-  def at(self, params: base.Params, model_state: base.ModelState, step: int | None = None, *,
-         threshold: float | None = None) -> 'Translator':
+    variables = pretrained.needed(*jax.device_get(self._variables), works)
+    pretrained.write(
+      folder,
+      variables,
+      self.config,
+      step=self.step,
+      threshold=self.threshold,
+      half=half,
+      card=card,
+      examples=examples,
+    )
+
+  def at(
+    self,
+    params: base.Params,
+    model_state: base.ModelState,
+    step: int | None = None,
+    *,
+    threshold: float | None = None,
+  ) -> 'Translator':
     """Returns the same model with other weights, which shares the compiled programs."""
     other = copy.copy(self)
     other.step, other.threshold = step, threshold
@@ -155,8 +198,9 @@ class Translator:
     """Crops and resizes pictures for the model."""
     return transforms.Transform.of(self.config)
 
-  def fit(self, picture: Any, *, name: str = '', max_pixels: int | None = None
-          ) -> fitting.Fitted:
+  def fit(
+    self, picture: Any, *, name: str = '', max_pixels: int | None = None
+  ) -> fitting.Fitted:
     """Returns a user's picture as the model takes it, cropped and resized as the run's own.
 
     A picture that has the model's resolution already stays as it is.
@@ -173,8 +217,15 @@ class Translator:
       max_pixels = self.config.data.max_pixels
     return fitting.fit(picture, self.transform, name=name, max_pixels=max_pixels)
 
-  def __call__(self, source: Any, exemplar: Any = None, source_mask: Any = None,
-               exemplar_mask: Any = None, *, reverse: bool = False) -> Translation:
+  def __call__(
+    self,
+    source: Any,
+    exemplar: Any = None,
+    source_mask: Any = None,
+    exemplar_mask: Any = None,
+    *,
+    reverse: bool = False,
+  ) -> Translation:
     """Translates the source after the exemplar's example, or without an exemplar.
 
     Args:
@@ -192,14 +243,18 @@ class Translator:
       self._require('exemplar')
       images['exemplar'] = exemplar
     elif 'exemplar' in self.abilities:
-      raise errors.UserError(f'{self.config.method} needs an exemplar: call t(source, exemplar)')
+      raise errors.UserError(
+        f'{self.config.method} needs an exemplar: call t(source, exemplar)'
+      )
     masks = {'source_mask': source_mask, 'exemplar_mask': exemplar_mask}
     for name, mask in masks.items():
       if mask is not None:
         self._require(name)
     return self._run('translate_back' if reverse else 'translate', images, masks)
 
-  def remove(self, image: Any, mask: Any = None, threshold: float | None = None) -> Translation:
+  def remove(
+    self, image: Any, mask: Any = None, threshold: float | None = None
+  ) -> Translation:
     """Removes from an image what the method transfers.
 
     Args:
@@ -209,7 +264,9 @@ class Translator:
         last evaluation, or else the method's.
     """
     self._require('remove')
-    threshold = arguments.check_threshold(self.threshold if threshold is None else threshold)
+    threshold = arguments.check_threshold(
+      self.threshold if threshold is None else threshold
+    )
     return self._run('remove', {'image': image}, {'mask': mask}, threshold=threshold)
 
   def segment(self, image: Any, threshold: float | str | None = None) -> np.ndarray:
@@ -227,22 +284,34 @@ class Translator:
     mask = self._run('segment', {'image': image}, {})
     return mask if threshold is None else mask > threshold
 
-  def interpolate(self, source: Any, exemplar_1: Any, exemplar_2: Any, n: int) -> Translation:
+  def interpolate(
+    self, source: Any, exemplar_1: Any, exemplar_2: Any, n: int
+  ) -> Translation:
     """Translates along the line between two exemplars: n frames on a new leading axis."""
     self._require('interpolate')
     if n < 2:
-      raise errors.UserError(f'an interpolation of {n} frames has no two ends; take n >= 2')
+      raise errors.UserError(
+        f'an interpolation of {n} frames has no two ends; take n >= 2'
+      )
     images = {'source': source, 'exemplar_1': exemplar_1, 'exemplar_2': exemplar_2}
-    frames = [self._run('interpolate', images, {}, weight=np.float32(weight))
-              for weight in np.linspace(0, 1, n)]
+    frames = [
+      self._run('interpolate', images, {}, weight=np.float32(weight))
+      for weight in np.linspace(0, 1, n)
+    ]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *frames)
 
   def swap(self, image: Any, exemplar: Any) -> Translation:
     """Removes the image's content, then adds the exemplar's."""
     return self(self.remove(image).image, exemplar)
 
-  def export(self, path: str | os.PathLike, *, what: str = 'translate', masks: bool = False,
-             reverse: bool = False) -> tuple[list[str], list[str]]:
+  def export(
+    self,
+    path: str | os.PathLike,
+    *,
+    what: str = 'translate',
+    masks: bool = False,
+    reverse: bool = False,
+  ) -> tuple[list[str], list[str]]:
     """Writes one function of the model as a file that runs without this package.
 
     NAME.onnx is ONNX and needs jax2onnx. Any other name is a blob for CPU, CUDA and TPU:
@@ -267,8 +336,12 @@ class Translator:
       self._require('reverse')
     self._try(what, reverse)
     variables = jax.device_get(self._variables)
-    exported = exporting.Exported(functions(self.method), variables, self.method, self.config)
-    return exported.write(path, what=what, masks=masks, reverse=reverse, threshold=self.threshold)
+    exported = exporting.Exported(
+      functions(self.method), variables, self.method, self.config
+    )
+    return exported.write(
+      path, what=what, masks=masks, reverse=reverse, threshold=self.threshold
+    )
 
   def _try(self, what: str, reverse: bool) -> None:
     """Raises NotFiniteError if the weights give NaN for a picture of noise."""
@@ -284,8 +357,10 @@ class Translator:
 
   def _require(self, ability: str) -> None:
     if ability not in self.abilities:
-      raise errors.UserError(f'{self.config.method} cannot do {ability!r}; it can do '
-                             f'{", ".join(sorted(self.abilities)) or "nothing but translate"}')
+      raise errors.UserError(
+        f'{self.config.method} cannot do {ability!r}; it can do '
+        f'{", ".join(sorted(self.abilities)) or "nothing but translate"}'
+      )
 
   def _missing_weight(self, variables: Any) -> str:
     """Traces every function of the method; returns the error of a missing weight, or ''."""
@@ -302,12 +377,16 @@ class Translator:
       traced.append(('interpolate', [image] * 3, {'weight': 0.5}))
     try:
       for name, images, numbers in traced:
-        jax.eval_shape(functools.partial(self._calls[name], **numbers), variables, *images)
+        jax.eval_shape(
+          functools.partial(self._calls[name], **numbers), variables, *images
+        )
     except (KeyError, flax.errors.FlaxError) as error:
       return str(error).splitlines()[0][:100]
     return ''
 
-  def _run(self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any) -> Any:
+  def _run(
+    self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any
+  ) -> Any:
     """Checks the arguments and computes in chunks; returns NumPy arrays."""
     arrays, single = self._checked(images, masks)
     count = _common_length(arrays)
@@ -321,7 +400,9 @@ class Translator:
       rows = np.minimum(np.arange(start, start + size), count - 1)
       chunk = {role: x[np.minimum(rows, len(x) - 1)] for role, x in arrays.items()}
       started = self._calls[name](self._variables, **chunk, **numbers)
-      if running is not None:  # the device works on the next chunk while this one travels
+      if (
+        running is not None
+      ):  # the device works on the next chunk while this one travels
         chunks.append(jax.device_get(running))
       running = started
     chunks.append(jax.device_get(running))
@@ -333,8 +414,9 @@ class Translator:
       return jax.tree.map(lambda x: x[0], result)
     return result
 
-  def _checked(self, images: dict[str, Any], masks: dict[str, Any]
-               ) -> tuple[dict[str, np.ndarray], bool]:
+  def _checked(
+    self, images: dict[str, Any], masks: dict[str, Any]
+  ) -> tuple[dict[str, np.ndarray], bool]:
     """Returns all arrays with a batch axis, and whether no image had one."""
     shape = base.image_shape(self.config)
     arrays, single = {}, True
@@ -351,20 +433,24 @@ class Translator:
     """Raises NotFiniteError for these examples of `count`."""
     step = '' if self.step is None else f' at step {self.step}'
     raise errors.NotFiniteError(
-        f'{self.origin or "the model"}{step} computes NaN or infinite values for {len(examples)} '
-        f'of {count} pictures: its weights are too large or damaged; use another checkpoint',
-        examples.tolist())
+      f'{self.origin or "the model"}{step} computes NaN or infinite values for {len(examples)} '
+      f'of {count} pictures: its weights are too large or damaged; use another checkpoint',
+      examples.tolist(),
+    )
 
 
-def in_sequence(translators: Sequence[Translator], source: Any,
-                exemplars: Sequence[Any]) -> list[Translation]:
+def in_sequence(
+  translators: Sequence[Translator], source: Any, exemplars: Sequence[Any]
+) -> list[Translation]:
   """Applies several models one after another, each with its exemplar.
 
   Returns each step's translation; the last image has everything.
   """
   if not translators or len(translators) != len(exemplars):
-    raise errors.UserError(f'{len(translators)} translators and {len(exemplars)} exemplars; give '
-                           'one exemplar for each translator')
+    raise errors.UserError(
+      f'{len(translators)} translators and {len(exemplars)} exemplars; give '
+      'one exemplar for each translator'
+    )
   results = []
   for translator, exemplar in zip(translators, exemplars, strict=True):
     results.append(translator(source, exemplar))
@@ -378,7 +464,9 @@ def _common_length(arrays: dict[str, np.ndarray]) -> int:
   count = max(counts.values())
   if set(counts.values()) - {1, count}:
     lengths = ', '.join(f'{number} in {role}' for role, number in counts.items())
-    raise errors.UserError(f'batches do not fit together: {lengths}; give equally many, or one')
+    raise errors.UserError(
+      f'batches do not fit together: {lengths}; give equally many, or one'
+    )
   return count
 
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from maskgan_jax import errors
 
-_TOLERANCE = 1e-3  # by which a float image may leave [-1, 1], a mask [0, 1]: resizing overshoots
+_TOLERANCE = (
+  1e-3  # by which a float image may leave [-1, 1], a mask [0, 1]: resizing overshoots
+)
 
 
 def check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
@@ -20,19 +22,26 @@ def check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
       hint = '; channels come last'
     elif array.ndim in (3, 4) and array.shape[-1] == 4:
       hint = '; drop the alpha channel'
-    raise errors.UserError(f'{role} has shape {list(array.shape)}, images are [height, width, 3] '
-                           f'or [batch, height, width, 3]{hint}')
+    raise errors.UserError(
+      f'{role} has shape {list(array.shape)}, images are [height, width, 3] '
+      f'or [batch, height, width, 3]{hint}'
+    )
   if array.shape[-3:-1] != shape:
-    raise errors.UserError(f'{role} is {array.shape[-3]}x{array.shape[-2]} pixels, the model was '
-                           f'trained at {shape[0]}x{shape[1]}; resize it first: Translator.fit')
+    raise errors.UserError(
+      f'{role} is {array.shape[-3]}x{array.shape[-2]} pixels, the model was '
+      f'trained at {shape[0]}x{shape[1]}; resize it first: Translator.fit'
+    )
   if not len(array):
     raise errors.UserError(f'{role} holds no image')
   if array.dtype == np.uint8:
     return array
   if not jnp.issubdtype(array.dtype, jnp.floating):
-    raise errors.UserError(f'{role} is of type {array.dtype}; images are uint8, or float in '
-                           '[-1, 1]')
-  return _check_range(role, array, -1, 'images of floats lie in [-1, 1], bytes are uint8')
+    raise errors.UserError(
+      f'{role} is of type {array.dtype}; images are uint8, or float in [-1, 1]'
+    )
+  return _check_range(
+    role, array, -1, 'images of floats lie in [-1, 1], bytes are uint8'
+  )
 
 
 def check_mask(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
@@ -44,20 +53,29 @@ def check_mask(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
   if mask.ndim == 2:
     mask = mask[None]
   if mask.ndim != 3 or not mask.size or not _proportional(mask.shape[1:], shape):
-    are = 'square' if shape[0] == shape[1] else f'{shape[0]}x{shape[1]} or in that proportion'
-    raise errors.UserError(f'{role} has shape {given_shape}; masks are {are}, like the images: '
-                           '[height, width], [batch, height, width] or [batch, height, width, 1]')
+    are = (
+      'square'
+      if shape[0] == shape[1]
+      else f'{shape[0]}x{shape[1]} or in that proportion'
+    )
+    raise errors.UserError(
+      f'{role} has shape {given_shape}; masks are {are}, like the images: '
+      '[height, width], [batch, height, width] or [batch, height, width, 1]'
+    )
   if mask.dtype == np.uint8:
     if mask.max() == 1:  # as 1/255 it would do nothing, without a word
-      raise errors.UserError(f'{role} is uint8 and holds only 0 and 1; use bool, or 255 for 1')
+      raise errors.UserError(
+        f'{role} is uint8 and holds only 0 and 1; use bool, or 255 for 1'
+      )
     mask = mask / np.float32(255)
   elif mask.dtype == bool:
     mask = mask.astype(np.float32)
   elif jnp.issubdtype(mask.dtype, jnp.floating):
     mask = np.clip(_check_range(role, mask, 0, 'masks of floats lie in [0, 1]'), 0, 1)
   else:
-    raise errors.UserError(f'{role} is of type {mask.dtype}; masks are bool, uint8, or float in '
-                           '[0, 1]')
+    raise errors.UserError(
+      f'{role} is of type {mask.dtype}; masks are bool, uint8, or float in [0, 1]'
+    )
   if mask.shape[1:] != shape:
     mask = np.asarray(jax.image.resize(mask, (len(mask), *shape), 'bilinear'))
   return mask[..., None]
@@ -73,8 +91,9 @@ def _array(role: str, value: Any) -> np.ndarray:
   try:
     return np.asarray(value)
   except ValueError as error:
-    raise errors.UserError(f'{role}: pictures of different sizes make no batch; resize them '
-                           'first') from error
+    raise errors.UserError(
+      f'{role}: pictures of different sizes make no batch; resize them first'
+    ) from error
 
 
 def _check_range(role: str, array: np.ndarray, low: float, rule: str) -> np.ndarray:
@@ -82,7 +101,9 @@ def _check_range(role: str, array: np.ndarray, low: float, rule: str) -> np.ndar
   if not np.isfinite(array).all():
     raise errors.UserError(f'{role} holds NaN or infinite values')
   if array.min() < low - _TOLERANCE or array.max() > 1 + _TOLERANCE:
-    raise errors.UserError(f'{role} has values from {array.min():g} to {array.max():g}; {rule}')
+    raise errors.UserError(
+      f'{role} has values from {array.min():g} to {array.max():g}; {rule}'
+    )
   return array
 
 

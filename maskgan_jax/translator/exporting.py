@@ -23,14 +23,17 @@ from maskgan_jax.networks import cpu_kernels
 
 WHAT = ('translate', 'remove', 'segment')
 # jax2onnx requires an older Orbax than this package, so its imports are installed by name.
-INSTALL = ('pip install onnx onnxruntime onnx-ir equinox einops dm-pix && '
-           'pip install --no-deps jax2onnx')
+INSTALL = (
+  'pip install onnx onnxruntime onnx-ir equinox einops dm-pix && '
+  'pip install --no-deps jax2onnx'
+)
 _OPSET = 21  # the newest that ONNX Runtime 1.20 has
 
 
 @dataclasses.dataclass(frozen=True)
 class _Input:
   """An input of a graph, with the attributes that jax2onnx reads."""
+
   name: str
   shape: tuple[Any, ...]  # the first axis, of the batch, is a name
   dtype: Any
@@ -43,8 +46,9 @@ class _Input:
 def check(what: str) -> None:
   """Raises UserError unless the function of this name can be exported."""
   if what not in WHAT:
-    raise errors.UserError(f'what is {what!r}{errors.nearest(what, WHAT)}; choose one of '
-                           f'{", ".join(WHAT)}')
+    raise errors.UserError(
+      f'what is {what!r}{errors.nearest(what, WHAT)}; choose one of {", ".join(WHAT)}'
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +61,21 @@ class Exported:
     method: the model's method.
     config: the run's.
   """
+
   calls: Mapping[str, Callable[..., Any]]
   variables: Any
   method: base.Method
   config: ml_collections.ConfigDict
 
-  def write(self, path: str | os.PathLike, *, what: str = 'translate', masks: bool = False,
-            reverse: bool = False, threshold: float | None = None
-            ) -> tuple[list[str], list[str]]:
+  def write(
+    self,
+    path: str | os.PathLike,
+    *,
+    what: str = 'translate',
+    masks: bool = False,
+    reverse: bool = False,
+    threshold: float | None = None,
+  ) -> tuple[list[str], list[str]]:
     """Writes the file, whole or not at all; see `Translator.export`.
 
     Args:
@@ -78,7 +89,9 @@ class Exported:
     """
     mask_names = self._mask_names(what) if masks else []
     if masks and not mask_names:
-      raise errors.UserError(f'{what} of {self.config.method} takes no mask; leave masks out')
+      raise errors.UserError(
+        f'{what} of {self.config.method} takes no mask; leave masks out'
+      )
     image_names = ['source']
     if what == 'translate' and 'exemplar' in self.method.abilities:
       image_names.append('exemplar')
@@ -109,14 +122,15 @@ class Exported:
       names.append('exemplar_mask')
     return names
 
-  def _translation(self, image_names: Sequence[str], mask_names: Sequence[str], reverse: bool
-                   ) -> Callable[..., dict[str, Any]]:
+  def _translation(
+    self, image_names: Sequence[str], mask_names: Sequence[str], reverse: bool
+  ) -> Callable[..., dict[str, Any]]:
     """Returns a function from images and masks to the translation and its masks by name."""
     call = self.calls['translate_back' if reverse else 'translate']
 
     def translate(*arrays):
-      images = arrays[:len(image_names)]
-      given = dict(zip(mask_names, arrays[len(image_names):], strict=True))
+      images = arrays[: len(image_names)]
+      given = dict(zip(mask_names, arrays[len(image_names) :], strict=True))
       masks = {}
       # The exemplar's mask comes first: the source's is predicted from what is taken. Runtimes
       # merge computations that repeat.
@@ -127,6 +141,7 @@ class Exported:
       result = call(self.variables, *images, **masks)
       outputs = {'image': result.image, **result.masks}
       return {name: output for name, output in outputs.items() if output is not None}
+
     return translate
 
   def _removal(self, threshold: float | None) -> Callable[..., dict[str, Any]]:
@@ -139,6 +154,7 @@ class Exported:
         mask = _given_or_predicted(mask, call(source).source_mask)
       result = call(source, mask)
       return {'image': result.image, 'source_mask': result.source_mask}
+
     return remove
 
   def _segmentation(self, source: jax.Array) -> dict[str, jax.Array]:
@@ -159,11 +175,15 @@ def _blob(function, inputs) -> tuple[bytes, list[str]]:
   """Returns a jax.export blob and the names of its outputs."""
   batch = jax.export.symbolic_shape('b')
   shapes = [jax.ShapeDtypeStruct((*batch, *i.shape[1:]), i.dtype) for i in inputs]
-  exported = jax.export.export(jax.jit(function), platforms=('cpu', 'cuda', 'tpu'))(*shapes)
+  exported = jax.export.export(jax.jit(function), platforms=('cpu', 'cuda', 'tpu'))(
+    *shapes
+  )
   try:
     data = bytes(exported.serialize())
   except ImportError as error:
-    raise errors.UserError('exporting needs flatbuffers: pip install flatbuffers') from error
+    raise errors.UserError(
+      'exporting needs flatbuffers: pip install flatbuffers'
+    ) from error
   return data, _outputs(function, inputs)
 
 
@@ -181,7 +201,9 @@ def _onnx(function, inputs) -> tuple[bytes, list[str]]:
     import onnx
   except ImportError as error:
     raise errors.UserError(f'writing ONNX needs {error.name}: {INSTALL}') from error
-  logging.getLogger('onnx_ir').setLevel(logging.ERROR)  # it warns of types that are not used
+  logging.getLogger('onnx_ir').setLevel(
+    logging.ERROR
+  )  # it warns of types that are not used
   input_names = [each.name for each in inputs]
   with cpu_kernels.portable():
     names = _outputs(function, inputs)
@@ -191,15 +213,24 @@ def _onnx(function, inputs) -> tuple[bytes, list[str]]:
     def ordered(*arrays):
       results = function(*arrays)
       return tuple(results[name] for name in names)
+
     try:
       with warnings.catch_warnings():  # its where() asks for float64, and gets float32
         warnings.filterwarnings('ignore', 'Explicitly requested dtype float64')
-        model = jax2onnx.to_onnx(ordered, inputs, model_name='maskgan_jax', opset=_OPSET,
-                                 return_mode='proto', input_names=input_names,
-                                 output_names=outputs)
+        model = jax2onnx.to_onnx(
+          ordered,
+          inputs,
+          model_name='maskgan_jax',
+          opset=_OPSET,
+          return_mode='proto',
+          input_names=input_names,
+          output_names=outputs,
+        )
     except NotImplementedError as error:
       reason = ' '.join(str(error).split())
-      raise errors.UserError(f'jax2onnx cannot write this model as ONNX ({reason}); leave out '
-                             '.onnx to write a jax.export blob') from error
+      raise errors.UserError(
+        f'jax2onnx cannot write this model as ONNX ({reason}); leave out '
+        '.onnx to write a jax.export blob'
+      ) from error
   onnx.checker.check_model(model)
   return model.SerializeToString(), outputs

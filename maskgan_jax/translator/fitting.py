@@ -25,6 +25,7 @@ class Fitted:
     transform: cropped and resized the picture; with `size` it says which part `image` shows.
     remarks: what may surprise about the picture: of its crop, and of its levels; '' if nothing.
   """
+
   image: np.ndarray
   name: str
   size: tuple[int, int]
@@ -51,20 +52,29 @@ class Fitted:
     height, width = self.size
     tall, wide = mask.shape
     if abs(wide * height / tall - width) > 1:
-      raise errors.UserError(f'{name} is {tall}x{wide} (height x width), which does not fit '
-                             f'{self.name}, {height}x{width}')
+      raise errors.UserError(
+        f'{name} is {tall}x{wide} (height x width), which does not fit '
+        f'{self.name}, {height}x{width}'
+      )
     if mask.shape != self.size:
       mask = resize_mask(mask, height, width)
     return self.transform.fit(mask, name)[..., None]
 
 
-def fit(picture: Any, transform: Transform, *, name: str = '',
-        max_pixels: int = images.MAX_PIXELS) -> Fitted:
+def fit(
+  picture: Any,
+  transform: Transform,
+  *,
+  name: str = '',
+  max_pixels: int = images.MAX_PIXELS,
+) -> Fitted:
   """Returns a picture as the model takes it; see `Translator.fit`."""
   name = name or _name_of(picture)
   image = _decoded(picture, name, max_pixels)
   fitted = transform.fit(image, name)
-  return Fitted(fitted, name, image.shape[:2], transform, transform.remarks(image, name))
+  return Fitted(
+    fitted, name, image.shape[:2], transform, transform.remarks(image, name)
+  )
 
 
 def _name_of(picture: Any) -> str:
@@ -85,9 +95,12 @@ def _decoded(picture: Any, name: str, max_pixels: int) -> np.ndarray:
   is_picture = array.ndim == 2 or array.ndim == 3 and array.shape[-1] in (1, 3, 4)
   if array.dtype != np.uint8 or not is_picture or not array.size:
     raise errors.UserError(
-        f'{name} is an array of {array.dtype} {list(array.shape)}; a picture is a path, the bytes '
-        'of a file, a Pillow image, or a uint8 array [height, width, 3]')
+      f'{name} is an array of {array.dtype} {list(array.shape)}; a picture is a path, the bytes '
+      'of a file, a Pillow image, or a uint8 array [height, width, 3]'
+    )
   if array.shape[-1] == 3 and array.ndim == 3:
     return array
   grey = array.ndim == 3 and array.shape[-1] == 1
-  return images.from_pillow(Image.fromarray(array[..., 0] if grey else array), name=name)
+  return images.from_pillow(
+    Image.fromarray(array[..., 0] if grey else array), name=name
+  )

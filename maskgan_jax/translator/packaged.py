@@ -26,11 +26,21 @@ KIND = 'translator'
 WEIGHTS = 'model.safetensors'
 CARD = 'README.md'
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_HOMES = (os.path.join(os.path.dirname(_PACKAGE), 'pretrained'),  # of a clone
-          os.path.join(_PACKAGE, 'pretrained'))  # of a wheel
+_HOMES = (
+  os.path.join(os.path.dirname(_PACKAGE), 'pretrained'),  # of a clone
+  os.path.join(_PACKAGE, 'pretrained'),
+)  # of a wheel
 # Paths on the machine that trained, which say nothing about the model.
-_MACHINE = ('command', 'init_from', 'data.path', 'data.data_dir', 'data.attributes_file',
-            'data.masks_path', 'data.labels_path', 'distribution.cache')
+_MACHINE = (
+  'command',
+  'init_from',
+  'data.path',
+  'data.data_dir',
+  'data.attributes_file',
+  'data.masks_path',
+  'data.labels_path',
+  'distribution.cache',
+)
 
 
 def names() -> list[str]:
@@ -38,8 +48,11 @@ def names() -> list[str]:
   home = _home()
   if not home:
     return []
-  return sorted(name for name in os.listdir(home)
-                if os.path.isfile(os.path.join(home, name, WEIGHTS)))
+  return sorted(
+    name
+    for name in os.listdir(home)
+    if os.path.isfile(os.path.join(home, name, WEIGHTS))
+  )
 
 
 def find(name: str | os.PathLike) -> str:
@@ -54,18 +67,29 @@ def find(name: str | os.PathLike) -> str:
     return os.path.join(home, name)
   if os.path.isfile(os.path.join(name, WEIGHTS)):
     if not os.path.isfile(os.path.join(name, run_config.FILE_NAME)):
-      raise errors.UserError(f'{name} has {WEIGHTS} and no {run_config.FILE_NAME}, which says '
-                             'what they are of; copy it from where the weights come from')
+      raise errors.UserError(
+        f'{name} has {WEIGHTS} and no {run_config.FILE_NAME}, which says '
+        'what they are of; copy it from where the weights come from'
+      )
     return name
   choices = names()
-  raise errors.UserError(f'there is no pretrained model {name!r}{errors.nearest(name, choices)}; '
-                         f'there are {", ".join(choices) or "none"}, and folders with {WEIGHTS}')
+  raise errors.UserError(
+    f'there is no pretrained model {name!r}{errors.nearest(name, choices)}; '
+    f'there are {", ".join(choices) or "none"}, and folders with {WEIGHTS}'
+  )
 
 
-def write(folder: str | os.PathLike, variables: Mapping[str, Any],
-          config: ml_collections.ConfigDict, *, step: int | None, threshold: float | None,
-          half: bool = False, card: str = '',
-          examples: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
+def write(
+  folder: str | os.PathLike,
+  variables: Mapping[str, Any],
+  config: ml_collections.ConfigDict,
+  *,
+  step: int | None,
+  threshold: float | None,
+  half: bool = False,
+  card: str = '',
+  examples: Mapping[str, Sequence[np.ndarray]] | None = None,
+) -> None:
   """Writes a model's folder, the weights last.
 
   Args:
@@ -103,8 +127,9 @@ def write(folder: str | os.PathLike, variables: Mapping[str, Any],
   weights.write(path, variables, {'kind': KIND, 'facts': facts}, dtype)
 
 
-def read(folder: str, config: ml_collections.ConfigDict, shapes: Mapping[str, Any]
-         ) -> tuple[dict[str, Any], int | None, float | None]:
+def read(
+  folder: str, config: ml_collections.ConfigDict, shapes: Mapping[str, Any]
+) -> tuple[dict[str, Any], int | None, float | None]:
   """Reads a model's folder.
 
   Args:
@@ -125,31 +150,45 @@ def read(folder: str, config: ml_collections.ConfigDict, shapes: Mapping[str, An
 
   # Whole networks may be absent, but not parts of one.
   groups = set(map(group, arrays))
-  expected = {name: leaf.shape for name, leaf in weights.flat(shapes) if group(name) in groups}
+  expected = {
+    name: leaf.shape for name, leaf in weights.flat(shapes) if group(name) in groups
+  }
   variables = weights.tree(path, arrays, expected, 'write it again')
   params = variables.get('params', {})
-  model_state = {name: {} for name in shapes['model_state']} | variables.get('model_state', {})
+  model_state = {name: {} for name in shapes['model_state']} | variables.get(
+    'model_state', {}
+  )
   try:
     facts = json.loads(metadata['facts'])
     step, threshold = facts['step'], facts['threshold']
     if not (step is None or isinstance(step, int)) or not (
-        threshold is None or 0 <= threshold <= 1):
+      threshold is None or 0 <= threshold <= 1
+    ):
       raise ValueError('step or threshold')
   except (KeyError, TypeError, ValueError, RecursionError) as error:
-    raise errors.UserError(f'{path}: its facts are damaged ({error}); write it again') from error
+    raise errors.UserError(
+      f'{path}: its facts are damaged ({error}); write it again'
+    ) from error
   return {'params': params, 'model_state': model_state}, step, threshold
 
 
-def needed(params: Mapping[str, Any], model_state: Mapping[str, Any],
-           works: Callable[[Any, Any], bool]) -> dict[str, Any]:
+def needed(
+  params: Mapping[str, Any],
+  model_state: Mapping[str, Any],
+  works: Callable[[Any, Any], bool],
+) -> dict[str, Any]:
   """Returns 'params' and 'model_state' without the networks that `works` does not need."""
-  flat = traverse_util.flatten_dict({'params': params, 'model_state': model_state},
-                                    keep_empty_nodes=True, sep='.')
+  flat = traverse_util.flatten_dict(
+    {'params': params, 'model_state': model_state}, keep_empty_nodes=True, sep='.'
+  )
 
   def whole(flat):
     tree = traverse_util.unflatten_dict(flat, sep='.')
     kinds = {name: {} for name in model_state}
-    return {'params': tree.get('params', {}), 'model_state': kinds | tree.get('model_state', {})}
+    return {
+      'params': tree.get('params', {}),
+      'model_state': kinds | tree.get('model_state', {}),
+    }
 
   for left_out in sorted(set(map(group, flat))):
     rest = {name: leaf for name, leaf in flat.items() if group(name) != left_out}

@@ -47,19 +47,45 @@ from maskgan_jax.user_study import answers as study_answers
 from maskgan_jax.user_study import page as study_pages
 from maskgan_jax.user_study import plan as study_plans
 
-_FLAGS = {'make': ('workdirs', 'names', 'pairs', 'seed', 'questions', 'what', 'title', 'with_truth',
-                   'reverse'), 'read': ('key',)}
+_FLAGS = {
+  'make': (
+    'workdirs',
+    'names',
+    'pairs',
+    'seed',
+    'questions',
+    'what',
+    'title',
+    'with_truth',
+    'reverse',
+  ),
+  'read': ('key',),
+}
 _NAME = re.compile(r'[\w.+() =-]{1,40}')
 _BATCH = 64
 _SECONDS = 6  # that an answer takes, roughly
-_NOT_PICTURES = ('data_dir', 'num_train', 'flip', 'in_memory', 'prefetch', 'workers',
-                 'zoom_probability', 'zoom_least', 'attributes', 'mask', 'erase', 'apart',
-                 'masks_path', 'labels_path')  # keys of config.data that change no picture
+_NOT_PICTURES = (
+  'data_dir',
+  'num_train',
+  'flip',
+  'in_memory',
+  'prefetch',
+  'workers',
+  'zoom_probability',
+  'zoom_least',
+  'attributes',
+  'mask',
+  'erase',
+  'apart',
+  'masks_path',
+  'labels_path',
+)  # keys of config.data that change no picture
 
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
   """A run that takes part: its name in the results, its folder, and its model."""
+
   name: str
   workdir: str
   translator: Translator
@@ -70,10 +96,20 @@ class _Run:
     return 'exemplar' in self.translator.abilities
 
 
-def make(workdirs: Sequence[str], output: str, *, names: Sequence[str] = (), pairs: int = 30,
-         seed: int = 0, questions: Sequence[str] = (), what: str = study_plans.WHAT,
-         title: str = 'Which picture?', with_truth: bool = False, reverse: bool = False,
-         note: Callable[[str], None] = print) -> tuple[str, str]:
+def make(
+  workdirs: Sequence[str],
+  output: str,
+  *,
+  names: Sequence[str] = (),
+  pairs: int = 30,
+  seed: int = 0,
+  questions: Sequence[str] = (),
+  what: str = study_plans.WHAT,
+  title: str = 'Which picture?',
+  with_truth: bool = False,
+  reverse: bool = False,
+  note: Callable[[str], None] = print,
+) -> tuple[str, str]:
   """Writes the page and its key; see the module's docstring.
 
   Args:
@@ -96,18 +132,28 @@ def make(workdirs: Sequence[str], output: str, *, names: Sequence[str] = (), pai
   names = _names(workdirs, names)
   _check_questions(questions)
   runs = _open(workdirs, names, reverse)
-  questions = _questions(questions, any(run.guided for run in runs), len(runs) + with_truth)
+  questions = _questions(
+    questions, any(run.guided for run in runs), len(runs) + with_truth
+  )
   for line in _other_data(runs):
     note(line)
 
   # The same pairs go through every run; the true answers may compete with them.
-  pictures = _pictures(runs[0].translator.config, pairs, 'ba' if reverse else 'ab', note)
+  pictures = _pictures(
+    runs[0].translator.config, pairs, 'ba' if reverse else 'ab', note
+  )
   results = _translations(runs, pictures)
   if with_truth:
     results[study_plans.TRUTH] = _truth(runs[0], pictures)
   study = study_plans.plan(
-      {'source': pictures.source, 'target': pictures.target}, results, questions,
-      seed=seed, title=title, what=what, made=_made(runs, pictures))
+    {'source': pictures.source, 'target': pictures.target},
+    results,
+    questions,
+    seed=seed,
+    title=title,
+    what=what,
+    made=_made(runs, pictures),
+  )
   _write(study, output, key_path, note)
   return output, key_path
 
@@ -123,15 +169,21 @@ def _key_path(output: str) -> str:
 def _names(workdirs: Sequence[str], names: Sequence[str]) -> list[str]:
   """Returns a name for each run; raises UserError unless names tell the runs apart."""
   if names and len(names) != len(workdirs):
-    raise errors.UserError(f'{len(names)} --names for {len(workdirs)} --workdirs; give as many')
+    raise errors.UserError(
+      f'{len(names)} --names for {len(workdirs)} --workdirs; give as many'
+    )
   names = list(names) or [os.path.basename(os.path.abspath(path)) for path in workdirs]
   for name in names:
     if names.count(name) > 1:
-      raise errors.UserError(f'two methods are called {name!r}; tell them apart with --names')
+      raise errors.UserError(
+        f'two methods are called {name!r}; tell them apart with --names'
+      )
     if not _NAME.fullmatch(name) or name in (study_plans.REAL, study_plans.TRUTH):
-      raise errors.UserError(f'a method cannot be called {name!r}; give --names of letters, '
-                             f'digits and . + - = ( ), not {study_plans.REAL} or '
-                             f'{study_plans.TRUTH}')
+      raise errors.UserError(
+        f'a method cannot be called {name!r}; give --names of letters, '
+        f'digits and . + - = ( ), not {study_plans.REAL} or '
+        f'{study_plans.TRUTH}'
+      )
   return names
 
 
@@ -143,8 +195,10 @@ def _open(workdirs: Sequence[str], names: Sequence[str], reverse: bool) -> list[
     sizes.append((config.image_size, config.image_width or config.image_size))
     if sizes[-1] != sizes[0]:
       (height, width), (other_height, other_width) = sizes[0], sizes[-1]
-      raise errors.UserError(f'{workdirs[0]} is of {height}x{width} pixels and {workdir} of '
-                             f'{other_height}x{other_width}; only runs of one size are compared')
+      raise errors.UserError(
+        f'{workdirs[0]} is of {height}x{width} pixels and {workdir} of '
+        f'{other_height}x{other_width}; only runs of one size are compared'
+      )
   runs = []
   for name, workdir in zip(names, workdirs, strict=True):
     translator = Translator.from_workdir(workdir)
@@ -158,9 +212,11 @@ def _check_questions(questions: Sequence[str]) -> None:
   """Raises UserError for the name of a question that there is not."""
   for question in questions:
     if question not in study_plans.QUESTIONS:
-      raise errors.UserError(f'unknown question {question!r}'
-                             f'{errors.nearest(question, study_plans.QUESTIONS)}; questions: '
-                             f'{", ".join(study_plans.QUESTIONS)}')
+      raise errors.UserError(
+        f'unknown question {question!r}'
+        f'{errors.nearest(question, study_plans.QUESTIONS)}; questions: '
+        f'{", ".join(study_plans.QUESTIONS)}'
+      )
 
 
 def _questions(asked: Sequence[str], guided: bool, methods: int) -> list[str]:
@@ -176,7 +232,9 @@ def _questions(asked: Sequence[str], guided: bool, methods: int) -> list[str]:
       raise errors.UserError(f'the question {name} {impossible[name]}')
     if asked.count(name) > 1:
       raise errors.UserError(f'the question {name} is in --questions twice')
-  return list(asked) or [name for name in study_plans.QUESTIONS if name not in impossible]
+  return list(asked) or [
+    name for name in study_plans.QUESTIONS if name not in impossible
+  ]
 
 
 def _other_data(runs: Sequence[_Run]) -> list[str]:
@@ -189,9 +247,11 @@ def _other_data(runs: Sequence[_Run]) -> list[str]:
       if key not in _NOT_PICTURES and key in other and first[key] != other[key]:
         keys.append(key)
     if keys:
-      lines.append(f'{run.workdir} has another config.data.{", ".join(keys)} than '
-                   f'{runs[0].workdir}, whose test pictures are shown; make sure that it does the '
-                   'same and was not trained on them')
+      lines.append(
+        f'{run.workdir} has another config.data.{", ".join(keys)} than '
+        f'{runs[0].workdir}, whose test pictures are shown; make sure that it does the '
+        'same and was not trained on them'
+      )
   return lines
 
 
@@ -207,6 +267,7 @@ class _Pictures:
     split: 'test', or 'validation' where that is empty.
     direction: 'ab' or 'ba'.
   """
+
   source: np.ndarray
   target: np.ndarray
   truth: np.ndarray | None
@@ -214,8 +275,12 @@ class _Pictures:
   direction: str
 
 
-def _pictures(config: ml_collections.ConfigDict, pairs: int, direction: str,
-              note: Callable[[str], None]) -> _Pictures:
+def _pictures(
+  config: ml_collections.ConfigDict,
+  pairs: int,
+  direction: str,
+  note: Callable[[str], None],
+) -> _Pictures:
   """Returns the pictures of the first pairs of a config's data."""
   data = pipeline.make(config)
   split, sizes = 'test', {'batch_size': _BATCH, 'max_pairs': 2 * pairs}
@@ -236,25 +301,30 @@ def _pictures(config: ml_collections.ConfigDict, pairs: int, direction: str,
         parts.setdefault(name, []).append(batch[name][batch['valid']])
   source, target, *truth = (np.concatenate(arrays) for arrays in parts.values())
   count = min(pairs, batches.num_pairs)
-  return _Pictures(source[:count], target, truth[0][:count] if truth else None, split, direction)
+  return _Pictures(
+    source[:count], target, truth[0][:count] if truth else None, split, direction
+  )
 
 
 def _truth(run: _Run, pictures: _Pictures) -> np.ndarray:
   """Returns the true answers; raises UserError if the data have none."""
   if pictures.truth is None:
-    raise errors.UserError(f'--with_truth: the data of {run.workdir} has no true answers')
+    raise errors.UserError(
+      f'--with_truth: the data of {run.workdir} has no true answers'
+    )
   return pictures.truth
 
 
 def _translations(runs: Sequence[_Run], pictures: _Pictures) -> dict[str, np.ndarray]:
   """Returns what each run makes of the pairs, by its name."""
-  exemplars = pictures.target[:len(pictures.source)]
+  exemplars = pictures.target[: len(pictures.source)]
   translations = {}
   for run in runs:
     result = run.translator(
-        pictures.source,
-        exemplars if run.guided else None,
-        reverse=pictures.direction == 'ba')
+      pictures.source,
+      exemplars if run.guided else None,
+      reverse=pictures.direction == 'ba',
+    )
     translations[run.name] = result.image
   return translations
 
@@ -263,22 +333,27 @@ def _made(runs: Sequence[_Run], pictures: _Pictures) -> dict[str, Any]:
   """Returns how a study was made, for its key."""
   described = []
   for run in runs:
-    described.append({
+    described.append(
+      {
         'name': run.name,
         'workdir': run.workdir,
         'method': run.translator.config.method,
-        'step': run.translator.step})
+        'step': run.translator.step,
+      }
+    )
   data = runs[0].translator.config.data
   source = ' '.join(filter(None, (data.source, data.name, data.path)))
   return {
-      'split': pictures.split,
-      'direction': pictures.direction,
-      'data': f'{source}, a: {data.a or "all"}, b: {data.b or "all"}',
-      'runs': described}
+    'split': pictures.split,
+    'direction': pictures.direction,
+    'data': f'{source}, a: {data.a or "all"}, b: {data.b or "all"}',
+    'runs': described,
+  }
 
 
-def _write(study: study_plans.Study, output: str, key_path: str, note: Callable[[str], None]
-           ) -> None:
+def _write(
+  study: study_plans.Study, output: str, key_path: str, note: Callable[[str], None]
+) -> None:
   """Writes the key, then the page, and says how long an answer to it takes."""
   # The key first: a page without it would be worthless.
   _check_key(key_path, study.id)
@@ -286,9 +361,11 @@ def _write(study: study_plans.Study, output: str, key_path: str, note: Callable[
   files.write_atomically(output, study_pages.page(study))
   trials = len(study.page['trials'])
   minutes = max(1, round(trials * _SECONDS / 60))
-  note(f'{output}: {trials} answers, about {minutes} minutes; '
-       f'{os.path.getsize(output) / 1e6:.2g} MB. Send it to participants, but keep {key_path}, '
-       'which says whose picture is whose')
+  note(
+    f'{output}: {trials} answers, about {minutes} minutes; '
+    f'{os.path.getsize(output) / 1e6:.2g} MB. Send it to participants, but keep {key_path}, '
+    'which says whose picture is whose'
+  )
 
 
 def _check_key(path: str, study: str) -> None:
@@ -299,15 +376,23 @@ def _check_key(path: str, study: str) -> None:
   except FileNotFoundError:
     return
   except (OSError, ValueError, KeyError, TypeError) as error:
-    raise errors.UserError(f'{path} is there already, and not the key of a study; choose another '
-                           '--output') from error
+    raise errors.UserError(
+      f'{path} is there already, and not the key of a study; choose another --output'
+    ) from error
   if other != study:
-    raise errors.UserError(f'{path} is the key of another study, {other}, whose answers could not '
-                           'be read without it; choose another --output, or delete it')
+    raise errors.UserError(
+      f'{path} is the key of another study, {other}, whose answers could not '
+      'be read without it; choose another --output, or delete it'
+    )
 
 
-def read(key_path: str, paths: Sequence[str], output: str = '', *,
-         note: Callable[[str], None] = print) -> list[study_answers.Row]:
+def read(
+  key_path: str,
+  paths: Sequence[str],
+  output: str = '',
+  *,
+  note: Callable[[str], None] = print,
+) -> list[study_answers.Row]:
   """Reads answers, prints and writes what they say; see the module's docstring."""
   extension = os.path.splitext(output)[1]
   files.check_output(output, [key_path, *paths])
@@ -315,8 +400,9 @@ def read(key_path: str, paths: Sequence[str], output: str = '', *,
     raise errors.UserError(f'--output={output}: results are written as .md or .csv')
   key = study_answers.read_key(key_path)
   if not paths:
-    raise errors.UserError('give the files of answers: ... read --key=study.key.json '
-                           'answers/*.json')
+    raise errors.UserError(
+      'give the files of answers: ... read --key=study.key.json answers/*.json'
+    )
   answers, refused = study_answers.read_answers(key, paths)
   for line in refused:
     note(line)
@@ -334,19 +420,34 @@ def read(key_path: str, paths: Sequence[str], output: str = '', *,
 
 def define_flags() -> None:
   """Defines the command's flags."""
-  flags.DEFINE_string('output', '', 'make: the page, NAME.html. read: a report, .md or .csv.')
-  flags.DEFINE_list('workdirs', [], 'make: folders of trained runs, with commas between; the test '
-                    "pictures are the first one's.")
-  flags.DEFINE_list('names', [], 'make: what the runs are called in the results; by default as '
-                    'their folders.')
+  flags.DEFINE_string(
+    'output', '', 'make: the page, NAME.html. read: a report, .md or .csv.'
+  )
+  flags.DEFINE_list(
+    'workdirs',
+    [],
+    'make: folders of trained runs, with commas between; the test '
+    "pictures are the first one's.",
+  )
+  flags.DEFINE_list(
+    'names',
+    [],
+    'make: what the runs are called in the results; by default as their folders.',
+  )
   flags.DEFINE_integer('pairs', 30, 'make: pairs of the test split.', lower_bound=1)
   flags.DEFINE_integer('seed', 0, 'make: of the orders.')
   flags.DEFINE_list('questions', [], 'make: some of those above, in their order.')
-  flags.DEFINE_string('what', study_plans.WHAT, "make: what is transferred, e.g. 'the glasses'.")
-  flags.DEFINE_string('title', 'Which picture?', 'make: heading of the page, which participants '
-                      'see.')
-  flags.DEFINE_bool('with_truth', False, 'make: the true answers, where the data has them, are one '
-                    'more method.')
+  flags.DEFINE_string(
+    'what', study_plans.WHAT, "make: what is transferred, e.g. 'the glasses'."
+  )
+  flags.DEFINE_string(
+    'title', 'Which picture?', 'make: heading of the page, which participants see.'
+  )
+  flags.DEFINE_bool(
+    'with_truth',
+    False,
+    'make: the true answers, where the data has them, are one more method.',
+  )
   flags.DEFINE_bool('reverse', False, 'make: from domain b to a.')
   flags.DEFINE_string('key', '', 'read: the key that make wrote.')
 
@@ -369,10 +470,22 @@ def main(arguments: list[str]) -> None:
     return
   cli.require('workdirs', 'output')
   if paths:
-    raise errors.UserError(f'unexpected argument {paths[0]!r}; runs are given as --workdirs')
-  make(values.workdirs, values.output, names=values.names, pairs=values.pairs, seed=values.seed,
-       questions=values.questions, what=values.what, title=values.title,
-       with_truth=values.with_truth, reverse=values.reverse, note=warn)
+    raise errors.UserError(
+      f'unexpected argument {paths[0]!r}; runs are given as --workdirs'
+    )
+  make(
+    values.workdirs,
+    values.output,
+    names=values.names,
+    pairs=values.pairs,
+    seed=values.seed,
+    questions=values.questions,
+    what=values.what,
+    title=values.title,
+    with_truth=values.with_truth,
+    reverse=values.reverse,
+    note=warn,
+  )
 
 
 def _check_flags(verb: str) -> None:

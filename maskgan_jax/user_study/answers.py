@@ -28,6 +28,7 @@ class Answers:
     participant: name or code.
     chosen: the method of the picture that was chosen, by trial.
   """
+
   path: str
   participant: str
   chosen: Mapping[str, str]
@@ -46,6 +47,7 @@ class Row:
     wilson: 95 % interval of the share, as if answers were independent.
     clustered: 95 % interval by bootstrap over participants; None with only one.
   """
+
   question: str
   method: str
   chosen: int
@@ -66,7 +68,9 @@ def read_key(path: str) -> dict[str, Any]:
     key = _load(path)
     _check_key(key)
   except (AttributeError, KeyError, TypeError) as error:
-    raise errors.UserError(f'{path} is not the key of a study: it is damaged') from error
+    raise errors.UserError(
+      f'{path} is not the key of a study: it is damaged'
+    ) from error
   except ValueError as error:
     raise errors.UserError(f'{path} is not the key of a study: {error}') from error
   return key
@@ -79,7 +83,9 @@ def _check_key(key: Any) -> None:
   if key.get('format') != KEY_FORMAT:
     raise ValueError('it is something else')
   if key['version'] != VERSION:
-    raise ValueError(f'it is of version {key["version"]!r}, this program reads {VERSION}')
+    raise ValueError(
+      f'it is of version {key["version"]!r}, this program reads {VERSION}'
+    )
   # Every trial asks a question of the key, and its choices are names.
   for trial in key['trials'].values():
     texts = [trial['question'], *trial['choices'].values()]
@@ -94,7 +100,9 @@ def _check_key(key: Any) -> None:
   _ = key['study'], list(key['methods']), _made(key)  # what reports say
 
 
-def read_answers(key: Mapping[str, Any], paths: Sequence[str]) -> tuple[list[Answers], list[str]]:
+def read_answers(
+  key: Mapping[str, Any], paths: Sequence[str]
+) -> tuple[list[Answers], list[str]]:
   """Returns what can be counted, and a sentence for each file that is left out."""
   counted, refused = [], []
   path_of: dict[str, str] = {}  # by participant, however the name is spelled
@@ -103,8 +111,9 @@ def read_answers(key: Mapping[str, Any], paths: Sequence[str]) -> tuple[list[Ans
       answers = _answers(key, path)
       who = answers.participant.casefold()
       if who in path_of:
-        raise ValueError(f'its participant, {answers.participant!r}, is also that of '
-                         f'{path_of[who]}')
+        raise ValueError(
+          f'its participant, {answers.participant!r}, is also that of {path_of[who]}'
+        )
     except (errors.UserError, ValueError) as error:
       refused.append(f'{path} is left out: {error}')
       continue
@@ -119,18 +128,25 @@ def _answers(key: Mapping[str, Any], path: str) -> Answers:
   if not isinstance(content, dict) or content.get('format') != ANSWERS_FORMAT:
     raise ValueError('it holds no answers of a study')
   if content.get('version') != VERSION:
-    raise ValueError(f'it is of version {_short(content.get("version"))}, this program reads '
-                     f'{VERSION}')
+    raise ValueError(
+      f'it is of version {_short(content.get("version"))}, this program reads {VERSION}'
+    )
   if content.get('study') != key['study']:
-    raise ValueError(f'it answers another study, {_short(content.get("study"))}, not '
-                     f'{key["study"]!r}')
+    raise ValueError(
+      f'it answers another study, {_short(content.get("study"))}, not {key["study"]!r}'
+    )
 
   # Names are compared without regard to case and spaces.
   participant = content.get('participant')
-  if not isinstance(participant, str) or not participant.strip() or len(participant) > 200:
+  if (
+    not isinstance(participant, str)
+    or not participant.strip()
+    or len(participant) > 200
+  ):
     raise ValueError('it does not say whose answers it holds')
-  return Answers(path, ' '.join(participant.split()),
-                 _chosen(content.get('answers'), key['trials']))
+  return Answers(
+    path, ' '.join(participant.split()), _chosen(content.get('answers'), key['trials'])
+  )
 
 
 def _chosen(pictures: Any, trials: Mapping[str, Any]) -> dict[str, str]:
@@ -145,8 +161,9 @@ def _chosen(pictures: Any, trials: Mapping[str, Any]) -> dict[str, str]:
       continue
     picture = pictures[name]
     if not isinstance(picture, str) or picture not in trial['choices']:
-      raise ValueError(f'it is damaged: in {name} it chooses {_short(picture)}, which was not '
-                       'shown')
+      raise ValueError(
+        f'it is damaged: in {name} it chooses {_short(picture)}, which was not shown'
+      )
     chosen[name] = trial['choices'][picture]
   if len(chosen) < len(trials):
     raise ValueError(f'it is incomplete: {len(chosen)} of {len(trials)} answers')
@@ -165,7 +182,9 @@ def _load(path: str) -> Any:
   try:
     return json.loads(data.decode('utf-8-sig'))
   except (ValueError, RecursionError) as error:
-    raise ValueError(f'it is not JSON, or damaged ({str(error).splitlines()[0][:80]})') from error
+    raise ValueError(
+      f'it is not JSON, or damaged ({str(error).splitlines()[0][:80]})'
+    ) from error
 
 
 def _short(value: Any) -> str:
@@ -182,14 +201,20 @@ def rows(key: Mapping[str, Any], answers: Sequence[Answers]) -> list[Row]:
       if trial['question'] == question:
         choices_of[name] = list(trial['choices'].values())
     for method in key['methods']:
-      offered = {name: choices for name, choices in choices_of.items() if method in choices}
+      offered = {
+        name: choices for name, choices in choices_of.items() if method in choices
+      }
       if offered:  # not where there are fewer pairs than methods, shown by turns
         result.append(_row(question, method, offered, answers))
   return result
 
 
-def _row(question: str, method: str, offered: Mapping[str, Sequence[str]],
-         answers: Sequence[Answers]) -> Row:
+def _row(
+  question: str,
+  method: str,
+  offered: Mapping[str, Sequence[str]],
+  answers: Sequence[Answers],
+) -> Row:
   """Returns how often a method was chosen; `offered` are the choices of its trials, by name."""
   counts = []  # by participant
   for participant in answers:
@@ -202,13 +227,14 @@ def _row(question: str, method: str, offered: Mapping[str, Sequence[str]],
   # A coin with as many sides as there are choices, on average over the trials.
   chances = [1 / len(choices) for choices in offered.values()]
   return Row(
-      question,
-      method,
-      chosen,
-      shown,
-      chance=float(np.mean(chances)),
-      wilson=wilson(chosen, shown),
-      clustered=clustered)
+    question,
+    method,
+    chosen,
+    shown,
+    chance=float(np.mean(chances)),
+    wilson=wilson(chosen, shown),
+    clustered=clustered,
+  )
 
 
 def wilson(chosen: int, shown: int) -> tuple[float, float]:
@@ -220,18 +246,31 @@ def wilson(chosen: int, shown: int) -> tuple[float, float]:
 def bootstrap(shares: np.ndarray) -> tuple[float, float]:
   """Returns the 95 % percentile interval of the mean over participants' shares, [P]."""
   result = stats.bootstrap(
-      (shares,),
-      np.mean,
-      n_resamples=_RESAMPLES,
-      confidence_level=_CONFIDENCE,
-      method='percentile',
-      rng=np.random.default_rng(0))
+    (shares,),
+    np.mean,
+    n_resamples=_RESAMPLES,
+    confidence_level=_CONFIDENCE,
+    method='percentile',
+    rng=np.random.default_rng(0),
+  )
   low, high = result.confidence_interval
   return float(low), float(high)
 
 
-_COLUMNS = ('question', 'method', 'chosen', 'shown', 'percent', 'wilson_low', 'wilson_high',
-            'participants_low', 'participants_high', 'chance', 'participants', 'study')
+_COLUMNS = (
+  'question',
+  'method',
+  'chosen',
+  'shown',
+  'percent',
+  'wilson_low',
+  'wilson_high',
+  'participants_low',
+  'participants_high',
+  'chance',
+  'participants',
+  'study',
+)
 
 
 def as_csv(key: Mapping[str, Any], results: Iterable[Row], participants: int) -> str:
@@ -242,18 +281,35 @@ def as_csv(key: Mapping[str, Any], results: Iterable[Row], participants: int) ->
   for row in results:
     shares = (row.share, *row.wilson, *(row.clustered or (None, None)), row.chance)
     percents = ['' if share is None else f'{100 * share:.2f}' for share in shares]
-    writer.writerow([row.question, row.method, row.chosen, row.shown, *percents, participants,
-                     key['study']])
+    writer.writerow(
+      [
+        row.question,
+        row.method,
+        row.chosen,
+        row.shown,
+        *percents,
+        participants,
+        key['study'],
+      ]
+    )
   return text.getvalue()
 
 
-def as_markdown(key: Mapping[str, Any], results: Sequence[Row], participants: int,
-                refused: Sequence[str]) -> str:
+def as_markdown(
+  key: Mapping[str, Any],
+  results: Sequence[Row],
+  participants: int,
+  refused: Sequence[str],
+) -> str:
   """Returns the report: how the study was made, a table, and how to read it."""
   people = f'{participants} participant{"s" * (participants != 1)}'
   # Heading, how the study was made, results, questions, notes, and what is left out.
-  lines = [f'# {key.get("title") or "User study"}', '',
-           f'Study `{key["study"]}`: {people}, {len(key["trials"])} answers each.', '']
+  lines = [
+    f'# {key.get("title") or "User study"}',
+    '',
+    f'Study `{key["study"]}`: {people}, {len(key["trials"])} answers each.',
+    '',
+  ]
   lines += [f'- {line}' for line in _made(key)]
   lines += ['', table(results), '', 'What was asked:', '']
   for name, question in key['questions'].items():
@@ -269,11 +325,12 @@ def as_markdown(key: Mapping[str, Any], results: Sequence[Row], participants: in
 def table(results: Sequence[Row]) -> str:
   """Returns a Markdown table whose source is as easy to read."""
   columns = {
-      'question': [row.question for row in results],
-      'method': [row.method for row in results],
-      'chosen': [f'{row.chosen} of {row.shown}' for row in results],
-      '%': [f'{100 * row.share:.1f}' for row in results],
-      '95 % (Wilson)': [_interval(row.wilson) for row in results]}
+    'question': [row.question for row in results],
+    'method': [row.method for row in results],
+    'chosen': [f'{row.chosen} of {row.shown}' for row in results],
+    '%': [f'{100 * row.share:.1f}' for row in results],
+    '95 % (Wilson)': [_interval(row.wilson) for row in results],
+  }
   if any(row.clustered for row in results):
     columns['95 % (participants)'] = [_interval(row.clustered) for row in results]
   columns['chance, %'] = [f'{100 * row.chance:.1f}' for row in results]
@@ -303,10 +360,14 @@ def _made(key: Mapping[str, Any]) -> list[str]:
   """Returns where the pictures come from, as far as the key says."""
   lines = []
   for run in key.get('runs', ()):
-    lines.append(f'`{run["name"]}`: {run["method"]}, step {run["step"]:,}, {run["workdir"]}')
+    lines.append(
+      f'`{run["name"]}`: {run["method"]}, step {run["step"]:,}, {run["workdir"]}'
+    )
   if 'pairs' in key:
-    lines.append(f'{key["pairs"]} pairs of the {key.get("split", "test")} split of '
-                 f'{key.get("data", "the data")}; orders drawn from seed {key.get("seed")}')
+    lines.append(
+      f'{key["pairs"]} pairs of the {key.get("split", "test")} split of '
+      f'{key.get("data", "the data")}; orders drawn from seed {key.get("seed")}'
+    )
   return lines
 
 
@@ -314,16 +375,24 @@ def _notes(key: Mapping[str, Any], participants: int) -> list[str]:
   """Returns how to read the table, a sentence or two each."""
   over_participants = '; with one participant, nothing can be said of others.'
   if participants > 1:
-    over_participants = (': the interval over participants draws whole participants again, '
-                         f'{_RESAMPLES:,} times.')
-  notes = ['A share is of the times that the method was shown. Wilson\'s interval takes answers '
-           'as independent, but answers of one person are alike, so it is too narrow'
-           f'{over_participants}']
+    over_participants = (
+      ': the interval over participants draws whole participants again, '
+      f'{_RESAMPLES:,} times.'
+    )
+  notes = [
+    "A share is of the times that the method was shown. Wilson's interval takes answers "
+    'as independent, but answers of one person are alike, so it is too narrow'
+    f'{over_participants}'
+  ]
   if 1 < participants < _FEW:
-    notes.append(f'With {participants} participants that one is too narrow as well, and it has no '
-                 'width where all of them say the same.')
+    notes.append(
+      f'With {participants} participants that one is too narrow as well, and it has no '
+      'width where all of them say the same.'
+    )
   if any(REAL in trial['choices'].values() for trial in key['trials'].values()):
-    notes.append('realism: each picture of a method stood beside a real one, and the share is how '
-                 'often it was taken for the more realistic; at 50 % they cannot be told apart.')
+    notes.append(
+      'realism: each picture of a method stood beside a real one, and the share is how '
+      'often it was taken for the more realistic; at 50 % they cannot be told apart.'
+    )
   notes.append('No interval says what other pairs of pictures would have given.')
   return notes

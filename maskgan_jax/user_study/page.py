@@ -8,7 +8,9 @@ from PIL import Image
 from maskgan_jax.reports import pages
 from maskgan_jax.user_study.plan import Study
 
-_PNG_BYTES = 8_000_000  # of all pictures; more become JPEGs, all of them, so that none is betrayed
+_PNG_BYTES = (
+  8_000_000  # of all pictures; more become JPEGs, all of them, so that none is betrayed
+)
 _JPEG_QUALITY = 95
 _SMALL = 96  # pixels; lower pictures are enlarged pixel by pixel, others smoothly
 
@@ -20,13 +22,14 @@ def page(study: Study) -> str:
     pictures = {name: _encoded(image, 'jpeg') for name, image in study.pictures.items()}
   height, width = next(iter(study.pictures.values())).shape[:2]
   return pages.render(
-      'study.html',
-      pages.templates_of(__file__),
-      title=study.page['title'],
-      width=width,
-      height=height,
-      rendering='pixelated' if height < _SMALL else 'auto',
-      study={**study.page, 'pictures': pictures})
+    'study.html',
+    pages.templates_of(__file__),
+    title=study.page['title'],
+    width=width,
+    height=height,
+    rendering='pixelated' if height < _SMALL else 'auto',
+    study={**study.page, 'pictures': pictures},
+  )
 
 
 def _encoded(image: np.ndarray, form: str) -> str:

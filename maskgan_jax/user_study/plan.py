@@ -12,8 +12,15 @@ from typing import Any
 
 import numpy as np
 
-REAL, TRUTH = 'real', 'truth'  # beside the methods: a picture of the data, a true answer
-KEY_FORMAT, ANSWERS_FORMAT, VERSION = 'maskgan_jax study key', 'maskgan_jax study answers', 1
+REAL, TRUTH = (
+  'real',
+  'truth',
+)  # beside the methods: a picture of the data, a true answer
+KEY_FORMAT, ANSWERS_FORMAT, VERSION = (
+  'maskgan_jax study key',
+  'maskgan_jax study answers',
+  1,
+)
 _EXAMPLES = 4  # real pictures shown beside `closer`
 _BYTES = 6  # of an opaque name
 
@@ -28,6 +35,7 @@ class Question:
     paper: where it comes from.
     against: whether each choice is between one method's picture and a real one.
   """
+
   text: str
   shows: tuple[str, ...]
   paper: str
@@ -36,19 +44,38 @@ class Question:
 
 # The first shows real pictures unannounced: asked later, participants would know some of them.
 QUESTIONS = {
-    'realism': Question('Which picture looks more realistic?', (),
-                        'LOMIT (ICLR 2019 submission), Figure 7a', against=True),
-    'style': Question('Which picture has better applied the style of the example to the source?',
-                      ('source', 'exemplar'), 'LOMIT (ICLR 2019 submission), Figure 7b, Q1'),
-    'background': Question('Which picture has better kept the background of the source unchanged?',
-                           ('source',), 'LOMIT (ICLR 2019 submission), Figure 7b, Q2'),
-    'closer': Question('Which picture looks more as if it were one of the real pictures?',
-                       ('examples',), 'content transfer (ICLR 2020), Table 4 (1)'),
-    'transfer': Question('Which picture has better taken over {what} of the example?',
-                         ('exemplar',), 'content transfer (ICLR 2020), Table 4 (2)'),
-    'identity': Question('Which picture better preserves the features of the source, so that it '
-                         'is still the same one?', ('source',),
-                         'content transfer (ICLR 2020), Table 4 (3)'),
+  'realism': Question(
+    'Which picture looks more realistic?',
+    (),
+    'LOMIT (ICLR 2019 submission), Figure 7a',
+    against=True,
+  ),
+  'style': Question(
+    'Which picture has better applied the style of the example to the source?',
+    ('source', 'exemplar'),
+    'LOMIT (ICLR 2019 submission), Figure 7b, Q1',
+  ),
+  'background': Question(
+    'Which picture has better kept the background of the source unchanged?',
+    ('source',),
+    'LOMIT (ICLR 2019 submission), Figure 7b, Q2',
+  ),
+  'closer': Question(
+    'Which picture looks more as if it were one of the real pictures?',
+    ('examples',),
+    'content transfer (ICLR 2020), Table 4 (1)',
+  ),
+  'transfer': Question(
+    'Which picture has better taken over {what} of the example?',
+    ('exemplar',),
+    'content transfer (ICLR 2020), Table 4 (2)',
+  ),
+  'identity': Question(
+    'Which picture better preserves the features of the source, so that it '
+    'is still the same one?',
+    ('source',),
+    'content transfer (ICLR 2020), Table 4 (3)',
+  ),
 }
 WHAT = 'the special part'
 _CAPTIONS = {'source': 'Source', 'exemplar': 'Example', 'examples': 'Real'}
@@ -64,15 +91,23 @@ class Study:
     key: what the organiser keeps: which picture is whose.
     pictures: uint8 [H, W, 3] by opaque name, sorted by it.
   """
+
   id: str
   page: dict[str, Any]
   key: dict[str, Any]
   pictures: dict[str, np.ndarray]
 
 
-def plan(pictures: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray],
-         questions: Sequence[str], *, seed: int = 0, title: str = '', what: str = WHAT,
-         made: Mapping[str, Any] | None = None) -> Study:
+def plan(
+  pictures: Mapping[str, np.ndarray],
+  results: Mapping[str, np.ndarray],
+  questions: Sequence[str],
+  *,
+  seed: int = 0,
+  title: str = '',
+  what: str = WHAT,
+  made: Mapping[str, Any] | None = None,
+) -> Study:
   """Returns the study of some pairs: each question once for each pair.
 
   `realism` shows each pair with one method only, by turns, so that all come equally often.
@@ -90,7 +125,9 @@ def plan(pictures: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray],
   # All orders and all opaque names come from the secret.
   settings = repr((seed, title, what, tuple(questions), tuple(results)))
   secret = _digest(settings, [*pictures.values(), *results.values()])
-  pairs = _Pairs(len(pictures['source']), len(pictures['target']), list(results), secret)
+  pairs = _Pairs(
+    len(pictures['source']), len(pictures['target']), list(results), secret
+  )
 
   # The page gets names of pictures, the key also whose they are.
   trials, key_trials = [], {}
@@ -101,14 +138,31 @@ def plan(pictures: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray],
 
   asked = {}
   for name in questions:
-    asked[name] = {'text': _text(QUESTIONS[name], len(results), what),
-                   'paper': QUESTIONS[name].paper}
+    asked[name] = {
+      'text': _text(QUESTIONS[name], len(results), what),
+      'paper': QUESTIONS[name].paper,
+    }
   identity = pairs.name('study')
-  page = {'study': identity, 'format': ANSWERS_FORMAT, 'version': VERSION, 'title': title,
-          'questions': [question['text'] for question in asked.values()], 'trials': trials}
-  key = {'format': KEY_FORMAT, 'version': VERSION, 'study': identity, 'title': title, 'seed': seed,
-         'pairs': pairs.count, **(made or {}), 'methods': list(results),
-         'questions': asked, 'trials': key_trials}
+  page = {
+    'study': identity,
+    'format': ANSWERS_FORMAT,
+    'version': VERSION,
+    'title': title,
+    'questions': [question['text'] for question in asked.values()],
+    'trials': trials,
+  }
+  key = {
+    'format': KEY_FORMAT,
+    'version': VERSION,
+    'study': identity,
+    'title': title,
+    'seed': seed,
+    'pairs': pairs.count,
+    **(made or {}),
+    'methods': list(results),
+    'questions': asked,
+    'trials': key_trials,
+  }
   return Study(identity, page, key, _used(trials, pairs, pictures, results))
 
 
@@ -128,12 +182,17 @@ def _text(question: Question, methods: int, what: str) -> str:
   return text.format(what=what)
 
 
-def _used(trials: Iterable[Mapping[str, Any]], pairs: '_Pairs',
-          pictures: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray]
-          ) -> dict[str, np.ndarray]:
+def _used(
+  trials: Iterable[Mapping[str, Any]],
+  pairs: '_Pairs',
+  pictures: Mapping[str, np.ndarray],
+  results: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
   """Returns the pictures that the trials show, sorted by their opaque names."""
   image_of = {}  # by opaque name
-  roles = dict(pictures) | {(method, 'result'): images for method, images in results.items()}
+  roles = dict(pictures) | {
+    (method, 'result'): images for method, images in results.items()
+  }
   for role, images in roles.items():
     for index, image in enumerate(images):
       image_of[pairs.picture(role, index)] = image
@@ -154,6 +213,7 @@ class _Trial:
     shown: [caption, name of a picture] of what stands above the choices.
     choices: the method of each picture, by its name, in the order in which they are shown.
   """
+
   id: str
   pair: int
   shown: list[list[str]]
@@ -205,7 +265,9 @@ class _Pairs:
       shown = []
       for role in QUESTIONS[question].shows:
         shown += [[_CAPTIONS[role], name] for name in self._shown(role, pair)]
-      trials.append(_Trial(self.name('trial', question, pair), pair, shown, choices[pair]))
+      trials.append(
+        _Trial(self.name('trial', question, pair), pair, shown, choices[pair])
+      )
     return trials
 
   def _between_methods(self, rng: np.random.Generator) -> list[dict[str, str]]:
@@ -213,7 +275,9 @@ class _Pairs:
     choices = []
     for pair, order in enumerate(orders(rng, self.count, len(self._methods))):
       methods = [self._methods[m] for m in order]
-      choices.append({self.picture((method, 'result'), pair): method for method in methods})
+      choices.append(
+        {self.picture((method, 'result'), pair): method for method in methods}
+      )
     return choices
 
   def _against_real(self, rng: np.random.Generator) -> list[dict[str, str]]:
@@ -225,8 +289,10 @@ class _Pairs:
       pairs = [int(pair) for pair in np.flatnonzero(turns == m)]
       for pair, order in zip(pairs, orders(rng, len(pairs), 2), strict=True):
         real = self._other_targets(pair)[0]
-        two = [(self.picture((method, 'result'), pair), method),
-               (self.picture('target', real), REAL)]
+        two = [
+          (self.picture((method, 'result'), pair), method),
+          (self.picture('target', real), REAL),
+        ]
         choices[pair] = dict(two[i] for i in order)
     return choices
 

@@ -13,7 +13,13 @@ from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluators, methods
 from maskgan_jax.data import predicates
 from maskgan_jax.tables import papers as paper_tables
-from maskgan_jax.tables.papers import additional_mask, base, content_transfer, egsc_it, lomit
+from maskgan_jax.tables.papers import (
+  additional_mask,
+  base,
+  content_transfer,
+  egsc_it,
+  lomit,
+)
 
 PAPERS = ('additional_mask', 'content_transfer', 'egsc_it', 'lomit')
 NAMES = [name for name in paper_tables.names() if name.startswith(PAPERS)]

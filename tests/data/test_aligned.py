@@ -10,7 +10,13 @@ import pytest
 
 from helpers import data_samples
 from helpers.data_samples import domains, open_source
-from helpers.numbered_records import assert_same, make_data, NumberedRecords, numbers_of, take
+from helpers.numbered_records import (
+  assert_same,
+  make_data,
+  NumberedRecords,
+  numbers_of,
+  take,
+)
 from maskgan_jax import errors
 from maskgan_jax.data import images, order
 from maskgan_jax.data.records import name_fraction, SPLITS

@@ -4,7 +4,13 @@ import itertools
 
 import numpy as np
 
-from helpers.numbered_records import assert_same, make_data, NumberedRecords, numbers_of, take
+from helpers.numbered_records import (
+  assert_same,
+  make_data,
+  NumberedRecords,
+  numbers_of,
+  take,
+)
 from maskgan_jax.data import order
 from maskgan_jax.data.records import SPLITS
 

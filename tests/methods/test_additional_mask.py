@@ -16,7 +16,13 @@ from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.losses import adversarial
 from maskgan_jax.methods import additional_mask
-from maskgan_jax.networks import cpu_kernels, discriminators, layers, normalization, resnet
+from maskgan_jax.networks import (
+  cpu_kernels,
+  discriminators,
+  layers,
+  normalization,
+  resnet,
+)
 
 SIZE, BATCH = 8, 2
 

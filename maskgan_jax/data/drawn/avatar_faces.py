@@ -17,43 +17,141 @@ from maskgan_jax.data.drawn import avatar_layers
 
 SPLITS = ('train', 'validation', 'test')
 HAIR_COLORS = {
-    'Black': ('#2C1B18', '#1A1716', '#23242B'),
-    'Blond': ('#D6B370', '#E8CB86', '#ECDCBF'),
-    'Brown': ('#724133', '#5B382C', '#8A5A3B'),
-    'Gray': ('#9A9A9C', '#B9B7B5', '#808488'),
-    'Pink': ('#F59797', '#F27BA5', '#E9A6C4'),
-    'Red': ('#C93305', '#B5401A', '#DB4B22'),
+  'Black': ('#2C1B18', '#1A1716', '#23242B'),
+  'Blond': ('#D6B370', '#E8CB86', '#ECDCBF'),
+  'Brown': ('#724133', '#5B382C', '#8A5A3B'),
+  'Gray': ('#9A9A9C', '#B9B7B5', '#808488'),
+  'Pink': ('#F59797', '#F27BA5', '#E9A6C4'),
+  'Red': ('#C93305', '#B5401A', '#DB4B22'),
 }
-_SKIN_COLORS = ('#FFDBB4', '#F6CDA2', '#EDB98A', '#DFA273', '#D08B5B', '#BF7443', '#AE5D29',
-                '#88503A', '#614335')
-_HAT_COLORS = ('#262E33', '#65C9FF', '#5199E4', '#25557C', '#929598', '#3C4F5C', '#A7FFC4',
-               '#FFDEB5', '#FFFFB1', '#FF488E', '#FF5C5C', '#7A4FA3', '#3E8E5A')
+_SKIN_COLORS = (
+  '#FFDBB4',
+  '#F6CDA2',
+  '#EDB98A',
+  '#DFA273',
+  '#D08B5B',
+  '#BF7443',
+  '#AE5D29',
+  '#88503A',
+  '#614335',
+)
+_HAT_COLORS = (
+  '#262E33',
+  '#65C9FF',
+  '#5199E4',
+  '#25557C',
+  '#929598',
+  '#3C4F5C',
+  '#A7FFC4',
+  '#FFDEB5',
+  '#FFFFB1',
+  '#FF488E',
+  '#FF5C5C',
+  '#7A4FA3',
+  '#3E8E5A',
+)
 _BEARD_CONTRAST = 60  # levels of 255 in which a beard and skin differ at least
 _CLOTHING_COLORS = (*_HAT_COLORS, '#E6E6E6', '#B1E2FF', '#FFFFFF')
 
 # Left out on purpose: parts that cover an eye, leave the crop, have no colour to change, or wear
 # what would be another attribute (hats, veils, flowers, scars, an eyepatch).
-_HAIRS = ('BIG_HAIR', 'BOB', 'BUN', 'CAESAR_SIDE_PART', 'CAESAR', 'CURLY', 'CURVY', 'DREADS',
-          'FRIZZLE', 'FRO_BAND', 'FRO', 'LONG_NOT_TOO_LONG', 'MIA_WALLACE', 'SHAGGY_MULLET',
-          'SHAGGY', 'SHORT_CURLY', 'SHORT_DREADS_1', 'SHORT_DREADS_2', 'SHORT_FLAT', 'SHORT_ROUND',
-          'SHORT_WAVED', 'STRAIGHT_1', 'STRAIGHT_STRAND', 'BRAIDS', 'BUZZCUT', 'CORNROWS',
-          'DREADLOCKS', 'EINSTEIN_HAIR', 'ELVIS', 'EVIL_SPIKE', 'MOWGLI', 'PIXIE',
-          'POMPADOUR', 'QUIFF', 'TWIST_LONG_HAIR', 'WILD')
-_HATS = ('HAT', 'TURBAN', 'WINTER_HAT_1', 'WINTER_HAT_2', 'WINTER_HAT_3', 'WINTER_HAT_4')
+_HAIRS = (
+  'BIG_HAIR',
+  'BOB',
+  'BUN',
+  'CAESAR_SIDE_PART',
+  'CAESAR',
+  'CURLY',
+  'CURVY',
+  'DREADS',
+  'FRIZZLE',
+  'FRO_BAND',
+  'FRO',
+  'LONG_NOT_TOO_LONG',
+  'MIA_WALLACE',
+  'SHAGGY_MULLET',
+  'SHAGGY',
+  'SHORT_CURLY',
+  'SHORT_DREADS_1',
+  'SHORT_DREADS_2',
+  'SHORT_FLAT',
+  'SHORT_ROUND',
+  'SHORT_WAVED',
+  'STRAIGHT_1',
+  'STRAIGHT_STRAND',
+  'BRAIDS',
+  'BUZZCUT',
+  'CORNROWS',
+  'DREADLOCKS',
+  'EINSTEIN_HAIR',
+  'ELVIS',
+  'EVIL_SPIKE',
+  'MOWGLI',
+  'PIXIE',
+  'POMPADOUR',
+  'QUIFF',
+  'TWIST_LONG_HAIR',
+  'WILD',
+)
+_HATS = (
+  'HAT',
+  'TURBAN',
+  'WINTER_HAT_1',
+  'WINTER_HAT_2',
+  'WINTER_HAT_3',
+  'WINTER_HAT_4',
+)
 _SUNGLASSES = ('KURT', 'SUNGLASSES', 'SUNGLASSES_2', 'WAYFARERS', 'WAYFARERS_2')
 _GLASSES = ('PRESCRIPTION_1', 'PRESCRIPTION_2', 'ROUND', *_SUNGLASSES)
-_FACIAL_HAIRS = ('BEARD_LIGHT', 'BEARD_MAGESTIC', 'BEARD_MEDIUM', 'EINSTEIN_MOUSTACHE',
-                 'MOUSTACHE_FANCY', 'MOUSTACHE_MAGNUM', 'WICK_BEARD')
+_FACIAL_HAIRS = (
+  'BEARD_LIGHT',
+  'BEARD_MAGESTIC',
+  'BEARD_MEDIUM',
+  'EINSTEIN_MOUSTACHE',
+  'MOUSTACHE_FANCY',
+  'MOUSTACHE_MAGNUM',
+  'WICK_BEARD',
+)
 _SMILES = ('BIG_SMILE', 'SMILE', 'TONGUE')
 _OTHER_MOUTHS = ('CONCERNED', 'DISBELIEF', 'GRIMACE', 'SAD', 'SCREAM_OPEN', 'SERIOUS')
-_EYES = ('CLOSED', 'DEFAULT', 'EYE_ROLL', 'HAPPY', 'SIDE', 'SQUINT', 'SURPRISED', 'WINK',
-         'WINK_WACKY')
-_EYEBROWS = ('ANGRY_NATURAL', 'DEFAULT_NATURAL', 'DEFAULT', 'FLAT_NATURAL', 'FROWN_NATURAL',
-             'RAISED_EXCITED_NATURAL', 'RAISED_EXCITED', 'SAD_CONCERNED_NATURAL',
-             'UNIBROW_NATURAL', 'UP_DOWN_NATURAL', 'UP_DOWN')
+_EYES = (
+  'CLOSED',
+  'DEFAULT',
+  'EYE_ROLL',
+  'HAPPY',
+  'SIDE',
+  'SQUINT',
+  'SURPRISED',
+  'WINK',
+  'WINK_WACKY',
+)
+_EYEBROWS = (
+  'ANGRY_NATURAL',
+  'DEFAULT_NATURAL',
+  'DEFAULT',
+  'FLAT_NATURAL',
+  'FROWN_NATURAL',
+  'RAISED_EXCITED_NATURAL',
+  'RAISED_EXCITED',
+  'SAD_CONCERNED_NATURAL',
+  'UNIBROW_NATURAL',
+  'UP_DOWN_NATURAL',
+  'UP_DOWN',
+)
 _NOSES = ('DEFAULT', 'SMALL', 'WIDE')
-_CLOTHES = ('BLAZER_SHIRT', 'BLAZER_SWEATER', 'BOND_SUIT', 'CHEF', 'COLLAR_SWEATER', 'HOODIE',
-            'JEDI_ROBE', 'OVERALL', 'SHIRT_CREW_NECK', 'SHIRT_SCOOP_NECK', 'SHIRT_V_NECK')
+_CLOTHES = (
+  'BLAZER_SHIRT',
+  'BLAZER_SWEATER',
+  'BOND_SUIT',
+  'CHEF',
+  'COLLAR_SWEATER',
+  'HOODIE',
+  'JEDI_ROBE',
+  'OVERALL',
+  'SHIRT_CREW_NECK',
+  'SHIRT_SCOOP_NECK',
+  'SHIRT_V_NECK',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +161,7 @@ class Recipe:
   The face shows `spare_*` once the attribute that the field carries is taken away: its mouth when
   it stops smiling, its hair colour undyed, its hair if it were not bald.
   """
+
   background: str
   skin: str
   eyes: str
@@ -96,6 +195,7 @@ class _Attribute:
 
   `without` empties that first field, or puts its spare in.
   """
+
   fields: tuple[str, ...]
   values: frozenset[str]
   hidden_by_hat: bool = False
@@ -104,75 +204,113 @@ class _Attribute:
 
 def _hair_color(shades: Iterable[str]) -> _Attribute:
   """Returns the attribute of hair that can be seen and has one of these colours."""
-  return _Attribute(('hair_color',), frozenset(shades), hidden_by_hat=True, needs_hair=True)
+  return _Attribute(
+    ('hair_color',), frozenset(shades), hidden_by_hat=True, needs_hair=True
+  )
 
 
 _ATTRIBUTES = {
-    'Bald': _Attribute(('hair',), frozenset({''}), hidden_by_hat=True),
-    **{f'{name}_Hair': _hair_color(shades) for name, shades in HAIR_COLORS.items()},
-    'Eyeglasses': _Attribute(('glasses',), frozenset(_GLASSES)),
-    'Facial_Hair': _Attribute(('facial_hair', 'facial_hair_color'), frozenset(_FACIAL_HAIRS)),
-    'Smiling': _Attribute(('mouth',), frozenset(_SMILES)),
-    'Sunglasses': _Attribute(('glasses',), frozenset(_SUNGLASSES)),
-    'Wearing_Hat': _Attribute(('hat', 'hat_color'), frozenset(_HATS)),
+  'Bald': _Attribute(('hair',), frozenset({''}), hidden_by_hat=True),
+  **{f'{name}_Hair': _hair_color(shades) for name, shades in HAIR_COLORS.items()},
+  'Eyeglasses': _Attribute(('glasses',), frozenset(_GLASSES)),
+  'Facial_Hair': _Attribute(
+    ('facial_hair', 'facial_hair_color'), frozenset(_FACIAL_HAIRS)
+  ),
+  'Smiling': _Attribute(('mouth',), frozenset(_SMILES)),
+  'Sunglasses': _Attribute(('glasses',), frozenset(_SUNGLASSES)),
+  'Wearing_Hat': _Attribute(('hat', 'hat_color'), frozenset(_HATS)),
 }
 ATTRIBUTES = tuple(sorted(_ATTRIBUTES))
 
 # Every face has these, so they are not labels, but they can be transferred and have masks as
 # attributes do. Only hair that cannot be seen has no colour.
 _FEATURES = {
-    'hair_color': _hair_color(itertools.chain(*HAIR_COLORS.values())),
-    'mouth': _Attribute(('mouth',), frozenset(_SMILES + _OTHER_MOUTHS)),
+  'hair_color': _hair_color(itertools.chain(*HAIR_COLORS.values())),
+  'mouth': _Attribute(('mouth',), frozenset(_SMILES + _OTHER_MOUTHS)),
 }
 FEATURES = tuple(_FEATURES)
-FEATURE_LABELS = {'hair_color': tuple(f'{color}_Hair' for color in HAIR_COLORS),
-                  'mouth': ('Smiling',)}
+FEATURE_LABELS = {
+  'hair_color': tuple(f'{color}_Hair' for color in HAIR_COLORS),
+  'mouth': ('Smiling',),
+}
 _ALL = _ATTRIBUTES | _FEATURES
 
 # Every face draws one number for each of these, so no choice shifts another; append only.
-_DRAWS = ('background_hue', 'background_saturation', 'background_value', 'skin', 'eyes', 'eyebrows',
-          'nose', 'clothing', 'clothing_color', 'bald', 'hair', 'hair_color', 'hair_shade',
-          'spare_hair_color', 'spare_hair_shade', 'hat', 'hat_type', 'hat_color', 'glasses',
-          'glasses_type', 'facial_hair', 'facial_hair_type', 'facial_hair_color', 'smiling',
-          'smile', 'other_mouth')
+_DRAWS = (
+  'background_hue',
+  'background_saturation',
+  'background_value',
+  'skin',
+  'eyes',
+  'eyebrows',
+  'nose',
+  'clothing',
+  'clothing_color',
+  'bald',
+  'hair',
+  'hair_color',
+  'hair_shade',
+  'spare_hair_color',
+  'spare_hair_shade',
+  'hat',
+  'hat_type',
+  'hat_color',
+  'glasses',
+  'glasses_type',
+  'facial_hair',
+  'facial_hair_type',
+  'facial_hair_color',
+  'smiling',
+  'smile',
+  'other_mouth',
+)
 
 
 def recipe(seed: int, split: str, index: int) -> Recipe:
   """Returns face `index` (>= 0, without an upper end) of `split`, which depends on nothing else."""
-  numbers = np.random.default_rng([seed, SPLITS.index(split), index]).random(len(_DRAWS))
+  numbers = np.random.default_rng([seed, SPLITS.index(split), index]).random(
+    len(_DRAWS)
+  )
   draw = dict(zip(_DRAWS, numbers.tolist(), strict=True))
 
   def pick(name: str, choices: Sequence[str]) -> str:
     return choices[int(draw[name] * len(choices))]
 
-  background = colorsys.hsv_to_rgb(draw['background_hue'],
-                                   0.1 + 0.6 * draw['background_saturation'],
-                                   0.5 + 0.5 * draw['background_value'])
+  background = colorsys.hsv_to_rgb(
+    draw['background_hue'],
+    0.1 + 0.6 * draw['background_saturation'],
+    0.5 + 0.5 * draw['background_value'],
+  )
   skin = pick('skin', _SKIN_COLORS)
   smile, other_mouth = pick('smile', _SMILES), pick('other_mouth', _OTHER_MOUTHS)
   smiling, bald = draw['smiling'] < 0.5, draw['bald'] < 0.1
   hair = pick('hair', _HAIRS)
   hair_color = pick('hair_color', tuple(HAIR_COLORS))
-  spare_hair_color = pick('spare_hair_color', [name for name in HAIR_COLORS if name != hair_color])
+  spare_hair_color = pick(
+    'spare_hair_color', [name for name in HAIR_COLORS if name != hair_color]
+  )
   return Recipe(
-      background='#' + ''.join(f'{round(255 * channel):02X}' for channel in background),
-      skin=skin,
-      eyes=pick('eyes', _EYES),
-      eyebrows=pick('eyebrows', _EYEBROWS),
-      nose=pick('nose', _NOSES),
-      clothing=pick('clothing', _CLOTHES),
-      clothing_color=pick('clothing_color', _CLOTHING_COLORS),
-      hair='' if bald else hair,
-      hair_color=pick('hair_shade', HAIR_COLORS[hair_color]),
-      hat=pick('hat_type', _HATS) if draw['hat'] < 0.15 else '',
-      hat_color=pick('hat_color', _HAT_COLORS),
-      glasses=pick('glasses_type', _GLASSES) if draw['glasses'] < 0.5 else '',
-      facial_hair=pick('facial_hair_type', _FACIAL_HAIRS) if draw['facial_hair'] < 0.5 else '',
-      facial_hair_color=pick('facial_hair_color', _beard_colors(skin)),
-      mouth=smile if smiling else other_mouth,
-      spare_mouth=other_mouth if smiling else smile,
-      spare_hair=hair,
-      spare_hair_color=pick('spare_hair_shade', HAIR_COLORS[spare_hair_color]))
+    background='#' + ''.join(f'{round(255 * channel):02X}' for channel in background),
+    skin=skin,
+    eyes=pick('eyes', _EYES),
+    eyebrows=pick('eyebrows', _EYEBROWS),
+    nose=pick('nose', _NOSES),
+    clothing=pick('clothing', _CLOTHES),
+    clothing_color=pick('clothing_color', _CLOTHING_COLORS),
+    hair='' if bald else hair,
+    hair_color=pick('hair_shade', HAIR_COLORS[hair_color]),
+    hat=pick('hat_type', _HATS) if draw['hat'] < 0.15 else '',
+    hat_color=pick('hat_color', _HAT_COLORS),
+    glasses=pick('glasses_type', _GLASSES) if draw['glasses'] < 0.5 else '',
+    facial_hair=pick('facial_hair_type', _FACIAL_HAIRS)
+    if draw['facial_hair'] < 0.5
+    else '',
+    facial_hair_color=pick('facial_hair_color', _beard_colors(skin)),
+    mouth=smile if smiling else other_mouth,
+    spare_mouth=other_mouth if smiling else smile,
+    spare_hair=hair,
+    spare_hair_color=pick('spare_hair_shade', HAIR_COLORS[spare_hair_color]),
+  )
 
 
 def _beard_colors(skin: str) -> list[str]:
@@ -207,11 +345,15 @@ def check_attributes(attributes: Iterable[str]) -> None:
   """Raises UserError for a name that is neither an attribute nor a feature of these faces."""
   for name in attributes:
     if name not in _ALL:
-      raise errors.UserError(f"avatars have no attribute '{name}'{errors.nearest(name, _ALL)}; "
-                             f"they have {', '.join(_ALL)}")
+      raise errors.UserError(
+        f"avatars have no attribute '{name}'{errors.nearest(name, _ALL)}; "
+        f'they have {", ".join(_ALL)}'
+      )
 
 
-def with_attributes_of(face: Recipe, other: Recipe, attributes: Iterable[str]) -> Recipe:
+def with_attributes_of(
+  face: Recipe, other: Recipe, attributes: Iterable[str]
+) -> Recipe:
   """Returns `face` wearing the attributes exactly as `other` wears, or does not wear, them.
 
   The part that carries an attribute is taken as a whole: 'Black_Hair' of a blond face makes hair
@@ -225,7 +367,9 @@ def with_attributes_of(face: Recipe, other: Recipe, attributes: Iterable[str]) -
     changes = {field: getattr(other, field) for field in attribute.fields}
     is_put_on = after in attribute.values and before not in attribute.values
     if is_put_on and hasattr(face, 'spare_' + main):
-      changes['spare_' + main] = before  # so that taking it off again gives back this face
+      changes['spare_' + main] = (
+        before  # so that taking it off again gives back this face
+      )
     face = dataclasses.replace(face, **changes)
   return face
 
@@ -256,8 +400,9 @@ def changed(face: Recipe, other: Recipe, size: int) -> np.ndarray:
   It is the share of a pixel's light that comes from other things (see `avatar_layers.changed`): 0
   only where the pictures are equal, and for a thing put on or taken off the thing's own coverage.
   """
-  return avatar_layers.changed(_layers(face), face.background, _layers(other), other.background,
-                               size)
+  return avatar_layers.changed(
+    _layers(face), face.background, _layers(other), other.background, size
+  )
 
 
 def attribute_mask(face: Recipe, attribute: str, size: int) -> np.ndarray:
@@ -278,17 +423,17 @@ def _layers(face: Recipe) -> list[avatar_layers.Part]:
   if face.hat:
     top = part('hat', face.hat, face.hat_color)
   parts = [
-      part('body', '', face.skin),
-      part('clothing', face.clothing, face.clothing_color),
-      part('mouth', face.mouth),
-      part('nose', face.nose),
-      part('eyes', face.eyes),
-      part('eyebrows', face.eyebrows),
+    part('body', '', face.skin),
+    part('clothing', face.clothing, face.clothing_color),
+    part('mouth', face.mouth),
+    part('nose', face.nose),
+    part('eyes', face.eyes),
+    part('eyebrows', face.eyebrows),
   ]
   upper_parts = {
-      'facial_hair': part('facial_hair', face.facial_hair, face.facial_hair_color),
-      'glasses': part('glasses', face.glasses),
-      top.slot: top,
+    'facial_hair': part('facial_hair', face.facial_hair, face.facial_hair_color),
+    'glasses': part('glasses', face.glasses),
+    top.slot: top,
   }
   for slot in avatar_layers.order_at_the_top(top.slot, top.name):
     parts.append(upper_parts[slot])

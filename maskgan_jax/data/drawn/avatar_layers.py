@@ -22,21 +22,22 @@ _CROP = (44, 22, 176)
 
 # Slots of parts: python-avatars' enumeration, and `Avatar`'s arguments for the part and its colour.
 _SLOTS = {
-    'body': (None, '', 'skin_color'),
-    'clothing': (python_avatars.ClothingType, 'clothing', 'clothing_color'),
-    'mouth': (python_avatars.MouthType, 'mouth', ''),
-    'nose': (python_avatars.NoseType, 'nose', ''),
-    'eyes': (python_avatars.EyeType, 'eyes', ''),
-    'eyebrows': (python_avatars.EyebrowType, 'eyebrows', ''),
-    'facial_hair': (python_avatars.FacialHairType, 'facial_hair', 'facial_hair_color'),
-    'glasses': (python_avatars.AccessoryType, 'accessory', ''),
-    'hair': (python_avatars.HairType, 'top', 'hair_color'),
-    'hat': (python_avatars.HatType, 'top', 'hat_color'),
+  'body': (None, '', 'skin_color'),
+  'clothing': (python_avatars.ClothingType, 'clothing', 'clothing_color'),
+  'mouth': (python_avatars.MouthType, 'mouth', ''),
+  'nose': (python_avatars.NoseType, 'nose', ''),
+  'eyes': (python_avatars.EyeType, 'eyes', ''),
+  'eyebrows': (python_avatars.EyebrowType, 'eyebrows', ''),
+  'facial_hair': (python_avatars.FacialHairType, 'facial_hair', 'facial_hair_color'),
+  'glasses': (python_avatars.AccessoryType, 'accessory', ''),
+  'hair': (python_avatars.HairType, 'top', 'hair_color'),
+  'hat': (python_avatars.HatType, 'top', 'hat_color'),
 }
 
 
 class Part(NamedTuple):
   """A part in a slot (see `_SLOTS`), by python-avatars' name, in a colour '#rrggbb'."""
+
   slot: str
   name: str
   color: str = '#000000'
@@ -50,6 +51,7 @@ class _Layer:
   fixed: float32 [h, w, 3] in [0, 255], the light that the part always adds.
   tint: float32 [h, w, 1] in [0, 1 - through], the share that takes the colour.
   """
+
   box: tuple[slice, slice]
   through: np.ndarray
   fixed: np.ndarray
@@ -69,8 +71,13 @@ def draw(parts: Sequence[Part], background: str, size: int) -> np.ndarray:
   return (np.minimum(image, 255) + 0.5).astype(np.uint8)
 
 
-def changed(before: Sequence[Part], background_before: str, after: Sequence[Part],
-            background_after: str, size: int) -> np.ndarray:
+def changed(
+  before: Sequence[Part],
+  background_before: str,
+  after: Sequence[Part],
+  background_after: str,
+  size: int,
+) -> np.ndarray:
   """Returns the share of each pixel's light that differs in origin: float32 [size, size] in [0, 1].
 
   An origin is the background or one part's fixed or coloured share. The answer is the total
@@ -93,8 +100,12 @@ def order_at_the_top(slot: str, name: str) -> tuple[str, ...]:
   """Returns 'facial_hair', 'glasses' and `slot` from low to high, as this hair or hat is drawn."""
   if not name:
     return ('facial_hair', 'glasses')
-  slot_by_suffix = {'_Facial-Hair': 'facial_hair', '_Accessory': 'glasses', '_Hair-Color': slot,
-                    '_Fabric-Color': slot}
+  slot_by_suffix = {
+    '_Facial-Hair': 'facial_hair',
+    '_Accessory': 'glasses',
+    '_Hair-Color': slot,
+    '_Fabric-Color': slot,
+  }
   slots = []
   for element in _drawing(slot, name, '#000000').iter():
     for suffix, its_slot in slot_by_suffix.items():
@@ -110,8 +121,9 @@ def rgb(color: str) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2)  # the masks of a face are computed one after the other
-def _shares(parts: tuple[Part, ...], background: str,
-            size: int) -> dict[tuple[str, ...], np.ndarray]:
+def _shares(
+  parts: tuple[Part, ...], background: str, size: int
+) -> dict[tuple[str, ...], np.ndarray]:
   """Returns each origin's share of the light, float32 [size, size]; the shares sum to 1."""
   shares = {}
   seen = np.ones((size, size), np.float32)  # the share that is left to lower parts
@@ -142,13 +154,16 @@ def _layer(slot: str, name: str, size: int) -> _Layer:
   through = 1 - coverage / whole
   gain = (white - black)[..., :3]
   tint = gain.sum(axis=-1, keepdims=True) / (3 * whole)
-  tint = np.where(tint < 1 / 255, 0, np.minimum(tint, 1 - through))  # less is 8-bit rounding
+  tint = np.where(
+    tint < 1 / 255, 0, np.minimum(tint, 1 - through)
+  )  # less is 8-bit rounding
   fixed = 255 * black[..., :3] / whole
   return _Layer(
-      box,
-      through=through.astype(np.float32),
-      fixed=fixed.astype(np.float32),
-      tint=tint.astype(np.float32))
+    box,
+    through=through.astype(np.float32),
+    fixed=fixed.astype(np.float32),
+    tint=tint.astype(np.float32),
+  )
 
 
 def _extent(covered: np.ndarray) -> slice:
@@ -172,10 +187,14 @@ def _raster(slot: str, name: str, color: str, size: int, factor: int) -> np.ndar
   """Returns int64 [size, size, 4]: premultiplied colours and coverage, summed over subpixels."""
   tree = _drawing(slot, name, color)
   left, top, width = _CROP
-  tree.attrib.update(viewBox=f'{left} {top} {width} {width}', width=str(size * factor),
-                     height=str(size * factor))
-  png = resvg_py.svg_to_bytes(svg_string=ElementTree.tostring(tree, encoding='unicode'),
-                              skip_system_fonts=True)
+  tree.attrib.update(
+    viewBox=f'{left} {top} {width} {width}',
+    width=str(size * factor),
+    height=str(size * factor),
+  )
+  png = resvg_py.svg_to_bytes(
+    svg_string=ElementTree.tostring(tree, encoding='unicode'), skip_system_fonts=True
+  )
   with Image.open(io.BytesIO(png)) as image:
     pixels = np.asarray(image.convert('RGBA'), np.int64)
   colors, coverage = pixels[..., :3], pixels[..., 3:]
@@ -185,8 +204,9 @@ def _raster(slot: str, name: str, color: str, size: int, factor: int) -> np.ndar
 
 def _drawing(slot: str, name: str, color: str) -> ElementTree.Element:
   """Returns python-avatars' drawing of one part alone, as an SVG tree."""
-  wear = dict.fromkeys(['eyebrows', 'eyes', 'nose', 'mouth', 'facial_hair', 'accessory',
-                        'clothing'])
+  wear = dict.fromkeys(
+    ['eyebrows', 'eyes', 'nose', 'mouth', 'facial_hair', 'accessory', 'clothing']
+  )
   # Draws nothing, but has room for glasses and beards: here they sit as on a bald head, while in
   # python-avatars they shift by a unit or two with the hair, and would thus reveal it.
   wear['top'] = python_avatars.HairType.NONE

@@ -41,6 +41,7 @@ _COMPARED = 8  # faces that opening draws again
 @dataclasses.dataclass(kw_only=True)
 class AvatarsConfig(tfds.core.BuilderConfig):
   """Side of the square pictures in pixels, and the number of faces in each split."""
+
   size: int
   counts: tuple[int, int, int] = _DEFAULT_COUNTS
 
@@ -54,25 +55,32 @@ class Avatars(tfds.core.GeneratorBasedBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     size = self.builder_config.size
-    mask = functools.partial(tfds.features.Image, shape=(size, size, 1), encoding_format='png')
+    mask = functools.partial(
+      tfds.features.Image, shape=(size, size, 1), encoding_format='png'
+    )
     names = avatar_faces.ATTRIBUTES
     return tfds.core.DatasetInfo(
-        builder=self,
-        description='Cartoon faces (Avataaars) with independent attributes, the exact share of '
-                    'each pixel that each attribute has (255 is all of it; rounded up, so that 0 '
-                    'means untouched), and the recipe that each face is drawn from.',
-        features=tfds.features.FeaturesDict({
-            'image': tfds.features.Image(shape=(size, size, 3), encoding_format='png'),
-            'attributes': dict.fromkeys(names, np.bool_),
-            'masks': {name: mask() for name in names},
-            'recipe': tfds.features.Text(),
-        }),
-        disable_shuffling=True)  # faces are drawn at random: record i is face i
+      builder=self,
+      description='Cartoon faces (Avataaars) with independent attributes, the exact share of '
+      'each pixel that each attribute has (255 is all of it; rounded up, so that 0 '
+      'means untouched), and the recipe that each face is drawn from.',
+      features=tfds.features.FeaturesDict(
+        {
+          'image': tfds.features.Image(shape=(size, size, 3), encoding_format='png'),
+          'attributes': dict.fromkeys(names, np.bool_),
+          'masks': {name: mask() for name in names},
+          'recipe': tfds.features.Text(),
+        }
+      ),
+      disable_shuffling=True,
+    )  # faces are drawn at random: record i is face i
 
   def _split_generators(self, dl_manager):
     del dl_manager
     counts = dict(zip(avatar_faces.SPLITS, self.builder_config.counts, strict=True))
-    return {split: self._generate_examples(split, count) for split, count in counts.items()}
+    return {
+      split: self._generate_examples(split, count) for split, count in counts.items()
+    }
 
   def _generate_examples(self, split: str, count: int) -> Iterator[tuple[int, dict]]:
     yield from enumerate(_draw_all(split, count, self.builder_config.size))
@@ -88,10 +96,12 @@ def draw_example(split: str, index: int, size: int) -> dict:
     if present:
       mask = avatar_faces.attribute_mask(face, name, size)
       masks[name] = preparation.png(np.ceil(255 * mask).astype(np.uint8))
-  return {'image': preparation.png(avatar_faces.render(face, size)),
-          'attributes': attributes,
-          'masks': masks,
-          'recipe': face.to_json()}
+  return {
+    'image': preparation.png(avatar_faces.render(face, size)),
+    'attributes': attributes,
+    'masks': masks,
+    'recipe': face.to_json(),
+  }
 
 
 class AvatarRecords(Records):
@@ -114,34 +124,42 @@ class AvatarRecords(Records):
       UserError: a number or size that cannot be drawn, or a data_dir that cannot be written.
     """
     if split not in avatar_faces.SPLITS:
-      raise errors.UserError(f"avatars have no split '{split}'; "
-                             f"they have {', '.join(avatar_faces.SPLITS)}")
+      raise errors.UserError(
+        f"avatars have no split '{split}'; they have {', '.join(avatar_faces.SPLITS)}"
+      )
     self._split, self._size = split, image_size
     config = _config(config_data, image_size)
     data_dir = os.path.expanduser(config_data.data_dir or tfds.core.constants.DATA_DIR)
     folder = os.path.join(data_dir, Avatars.name, config.name, str(Avatars.VERSION))
-    builder = functools.partial(Avatars, config=config, data_dir=data_dir,
-                                file_format='array_record')
+    builder = functools.partial(
+      Avatars, config=config, data_dir=data_dir, file_format='array_record'
+    )
     preparation.draw_once(builder, folder, 'the avatars')
     records = _read(builder, folder, split)
     # Encoded: a hundred thousand faces of 128 pixels are then still under a gigabyte.
     self._pngs = [record['image'] for record in records]
     self._recipes = [record['recipe'] for record in records]
-    rows = [[record['attributes'][name] for name in self.attribute_names] for record in records]
+    rows = [
+      [record['attributes'][name] for name in self.attribute_names]
+      for record in records
+    ]
     self.attributes = np.array(rows, bool)
     self.fingerprint = self._digest(config, folder)
 
   def _digest(self, config: AvatarsConfig, folder: str) -> str:
     """Returns a hash of labels and recipes; UserError if the first faces are drawn otherwise."""
-    digest = hashlib.sha256(f'avatars {Avatars.VERSION} {config.name} {self._split}'.encode())
+    digest = hashlib.sha256(
+      f'avatars {Avatars.VERSION} {config.name} {self._split}'.encode()
+    )
     for part in (self.attributes.tobytes(), *self._recipes):
       digest.update(part)
     for index in range(min(_COMPARED, len(self))):
       image = self.image(index)
       if not np.array_equal(image, avatar_faces.render(self.recipe(index), self._size)):
         raise errors.UserError(
-            f'{folder} was drawn by another version of python-avatars or resvg-py, so '
-            'exact answers would not fit its pictures; delete it')
+          f'{folder} was drawn by another version of python-avatars or resvg-py, so '
+          'exact answers would not fit its pictures; delete it'
+        )
       digest.update(image.tobytes())
     return digest.hexdigest()
 
@@ -165,16 +183,20 @@ class AvatarRecords(Records):
     """Returns the share of each pixel that an attribute or feature has, from the recipe."""
     return avatar_faces.attribute_mask(self.recipe(index), attribute, self._size)
 
-  def transfer_truth(self, a_index: int, b_index: int,
-                     attributes: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+  def transfer_truth(
+    self, a_index: int, b_index: int, attributes: Iterable[str]
+  ) -> tuple[np.ndarray, np.ndarray]:
     """Returns face a wearing b's attributes, uint8, and the share of each pixel that changed."""
     face = self.recipe(a_index)
     wearing = avatar_faces.with_attributes_of(face, self.recipe(b_index), attributes)
-    return (avatar_faces.render(wearing, self._size),
-            avatar_faces.changed(face, wearing, self._size))
+    return (
+      avatar_faces.render(wearing, self._size),
+      avatar_faces.changed(face, wearing, self._size),
+    )
 
-  def erased_truth(self, a_index: int, b_index: int, attributes: Iterable[str],
-                   erased: str) -> tuple[np.ndarray, np.ndarray]:
+  def erased_truth(
+    self, a_index: int, b_index: int, attributes: Iterable[str], erased: str
+  ) -> tuple[np.ndarray, np.ndarray]:
     """Returns face a wearing b's attributes but keeping a's `erased`, and where that shows.
 
     The region is the share of each pixel that differs from a wearing them all; zero where the
@@ -183,12 +205,16 @@ class AvatarRecords(Records):
     face = self.recipe(a_index)
     wearing = avatar_faces.with_attributes_of(face, self.recipe(b_index), attributes)
     keeping = avatar_faces.with_attributes_of(wearing, face, [erased])
-    return (avatar_faces.render(keeping, self._size),
-            avatar_faces.changed(wearing, keeping, self._size))
+    return (
+      avatar_faces.render(keeping, self._size),
+      avatar_faces.changed(wearing, keeping, self._size),
+    )
 
   def removal_truth(self, b_index: int, attributes: Iterable[str]) -> np.ndarray:
     """Returns face b without the attributes, uint8."""
-    return avatar_faces.render(avatar_faces.without(self.recipe(b_index), attributes), self._size)
+    return avatar_faces.render(
+      avatar_faces.without(self.recipe(b_index), attributes), self._size
+    )
 
 
 def open_splits(config_data: ml_collections.ConfigDict, size: int) -> Source:
@@ -203,8 +229,10 @@ def _config(config_data, size: int) -> AvatarsConfig:
   counts = (config_data.num_train, config_data.num_validation, config_data.num_test)
   counts = preparation.counts_or_defaults(counts, _DEFAULT_COUNTS)
   if size not in _SIZES:
-    raise errors.UserError(f'avatars of {size} pixels cannot be drawn; '
-                           f'the size must be in [{_SIZES.start}, {_SIZES[-1]}]')
+    raise errors.UserError(
+      f'avatars of {size} pixels cannot be drawn; '
+      f'the size must be in [{_SIZES.start}, {_SIZES[-1]}]'
+    )
   for config in Avatars.BUILDER_CONFIGS:
     if (config.size, config.counts) == (size, counts):
       return config
@@ -215,7 +243,10 @@ def _config(config_data, size: int) -> AvatarsConfig:
 def _read(builder: Callable[[], Avatars], folder: str, split: str) -> list[dict]:
   """Returns the records of a split, with pictures and masks as PNG bytes."""
   as_stored = tfds.decode.SkipDecoding()
-  decoders = {'image': as_stored, 'masks': dict.fromkeys(avatar_faces.ATTRIBUTES, as_stored)}
+  decoders = {
+    'image': as_stored,
+    'masks': dict.fromkeys(avatar_faces.ATTRIBUTES, as_stored),
+  }
   with preparation.damage_reported(folder), preparation.quiet():
     source = builder().as_data_source(split, decoders=decoders)
     return [source[index] for index in range(len(source))]
@@ -229,20 +260,27 @@ def _draw_all(split: str, count: int, size: int) -> Iterator[dict]:
     cores = len(os.sched_getaffinity(0))
   workers = min(cores, count // _CHUNK)
   with contextlib.ExitStack() as stack:
-    if workers > 1 and count * size ** 2 >= _PIXELS_WORTH_A_POOL:
+    if workers > 1 and count * size**2 >= _PIXELS_WORTH_A_POOL:
       examples = _draw_in_parallel(draw, count, workers, stack)
     else:
       examples = map(draw, range(count))
-    yield from tqdm.tqdm(examples, f'drawing avatars, {split}', count, unit=' faces',
-                         disable=not sys.stderr.isatty())
+    yield from tqdm.tqdm(
+      examples,
+      f'drawing avatars, {split}',
+      count,
+      unit=' faces',
+      disable=not sys.stderr.isatty(),
+    )
 
 
-def _draw_in_parallel(draw: Callable[[int], dict], count: int, workers: int,
-                      stack: contextlib.ExitStack) -> Iterator[dict]:
+def _draw_in_parallel(
+  draw: Callable[[int], dict], count: int, workers: int, stack: contextlib.ExitStack
+) -> Iterator[dict]:
   """Yields what `draw` makes of 0..count-1; the stack ends the processes."""
   # Spawned, because a fork of a process with JAX's threads may hang.
   pool = concurrent.futures.ProcessPoolExecutor(
-      workers, multiprocessing.get_context('spawn'), initializer=_start_worker)
+    workers, multiprocessing.get_context('spawn'), initializer=_start_worker
+  )
   stack.callback(pool.shutdown, cancel_futures=True)
   block = workers * _CHUNK * 4  # drawn ahead of the writer, which is the slower
   for start in range(0, count, block):

@@ -36,6 +36,7 @@ _COMPARED = 64  # pictures that opening draws again
 @dataclasses.dataclass(kw_only=True)
 class CircleSquareConfig(tfds.core.BuilderConfig):
   """One of `shape_drawing.KINDS`, side in pixels, one scene in a and b or not, scenes by split."""
+
   kind: str
   side: int
   aligned: bool = False
@@ -48,31 +49,44 @@ class CircleSquare(tfds.core.GeneratorBasedBuilder):
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First release.'}
   BUILDER_CONFIGS = [
-      CircleSquareConfig(name=f'{kind}-64{suffix}', kind=kind, side=64, aligned=bool(suffix))
-      for kind in shape_drawing.KINDS for suffix in ('', '-aligned')]
+    CircleSquareConfig(
+      name=f'{kind}-64{suffix}', kind=kind, side=64, aligned=bool(suffix)
+    )
+    for kind in shape_drawing.KINDS
+    for suffix in ('', '-aligned')
+  ]
 
   def _info(self) -> tfds.core.DatasetInfo:
     side = self.builder_config.side
     names = attribute_names(self.builder_config.kind)
     return tfds.core.DatasetInfo(
-        builder=self,
-        description='Circles and squares on a plain ground, and the recipe that each is drawn '
-                    f'from. The attributes are {", ".join(names)}.',
-        features=tfds.features.FeaturesDict({
-            'image': tfds.features.Image(shape=(side, side, 3), encoding_format='png'),
-            'attributes': tfds.features.Tensor(shape=(len(names),), dtype=np.bool_),
-            'recipe': tfds.features.Text(),
-        }),
-        disable_shuffling=True)  # record i of a and record i of b make pair i
+      builder=self,
+      description='Circles and squares on a plain ground, and the recipe that each is drawn '
+      f'from. The attributes are {", ".join(names)}.',
+      features=tfds.features.FeaturesDict(
+        {
+          'image': tfds.features.Image(shape=(side, side, 3), encoding_format='png'),
+          'attributes': tfds.features.Tensor(shape=(len(names),), dtype=np.bool_),
+          'recipe': tfds.features.Text(),
+        }
+      ),
+      disable_shuffling=True,
+    )  # record i of a and record i of b make pair i
 
   def _split_generators(self, dl_manager):
     del dl_manager
     counts = dict(zip(SPLITS, self.builder_config.counts, strict=True))
-    return {split: self._generate_examples(split, count) for split, count in counts.items()}
+    return {
+      split: self._generate_examples(split, count) for split, count in counts.items()
+    }
 
   def _generate_examples(self, split: str, count: int) -> Iterator[tuple[int, dict]]:
-    indices = tqdm.tqdm(range(2 * count), f'drawing shapes, {split}', unit=' pictures',
-                        disable=not sys.stderr.isatty())
+    indices = tqdm.tqdm(
+      range(2 * count),
+      f'drawing shapes, {split}',
+      unit=' pictures',
+      disable=not sys.stderr.isatty(),
+    )
     for index in indices:
       yield index, draw_example(self.builder_config, split, index)
 
@@ -88,9 +102,11 @@ def draw_example(config: CircleSquareConfig, split: str, index: int) -> dict:
   values = [recipe.square]
   if config.kind == 'several':
     values += [len(recipe.shapes) == 2, len(recipe.shapes) == 3]
-  return {'image': preparation.png(shape_drawing.draw(recipe)),
-          'attributes': np.array(values, bool),
-          'recipe': recipe.to_json()}
+  return {
+    'image': preparation.png(shape_drawing.draw(recipe)),
+    'attributes': np.array(values, bool),
+    'recipe': recipe.to_json(),
+  }
 
 
 def _recipe(config: CircleSquareConfig, split: str, index: int) -> shape_drawing.Recipe:
@@ -109,7 +125,9 @@ class CircleSquareRecords(Records):
     self._split = split
     self.attribute_names = attribute_names(config.kind)
     folder = _folder(config, data_dir)
-    records = preparation.read(functools.partial(_builder, config, data_dir), folder, split)
+    records = preparation.read(
+      functools.partial(_builder, config, data_dir), folder, split
+    )
     self._pngs = [record['image'] for record in records]  # some hundred bytes each
     self._recipes = [record['recipe'] for record in records]
     self.attributes = np.array([record['attributes'] for record in records], bool)
@@ -123,8 +141,10 @@ class CircleSquareRecords(Records):
       image, recipe = self.image(index), self.recipe(index)
       is_drawn_so = np.array_equal(image, shape_drawing.draw(recipe))
       if recipe != _recipe(config, split, index) or not is_drawn_so:
-        raise errors.UserError(f'{folder} is damaged (record {index} of {split} does not fit its '
-                               'recipe); delete it, and it will be drawn again')
+        raise errors.UserError(
+          f'{folder} is damaged (record {index} of {split} does not fit its '
+          'recipe); delete it, and it will be drawn again'
+        )
       digest.update(image.tobytes())
     self.fingerprint = digest.hexdigest()[:16]
 
@@ -142,7 +162,9 @@ class CircleSquareRecords(Records):
   def image(self, index: int) -> np.ndarray:
     return preparation.pixels(self._pngs[index])
 
-  def translation_truths(self, a_index: int, b_index: int) -> tuple[np.ndarray, np.ndarray]:
+  def translation_truths(
+    self, a_index: int, b_index: int
+  ) -> tuple[np.ndarray, np.ndarray]:
     """Returns a with squares for its circles, and b with circles, uint8 [S, S, 3] each."""
     return self._translation(a_index), self._translation(b_index)
 
@@ -164,28 +186,38 @@ def open_splits(config_data: ml_collections.ConfigDict, side: int) -> Source:
     UserError: a name, number or side that cannot be drawn, or a data_dir that cannot be written.
   """
   kind = config_data.name or 'plain'
-  fields.check_value('config.data.name', kind, field('plain', one_of(*shape_drawing.KINDS)))
+  fields.check_value(
+    'config.data.name', kind, field('plain', one_of(*shape_drawing.KINDS))
+  )
   counts = tuple(config_data[f'num_{split}'] for split in SPLITS)
   if side not in shape_drawing.SIDES:
-    raise errors.UserError(f'shapes of {side} pixels cannot be drawn; the size must be in '
-                           f'[{shape_drawing.SIDES.start}, {shape_drawing.SIDES[-1]}]')
+    raise errors.UserError(
+      f'shapes of {side} pixels cannot be drawn; the size must be in '
+      f'[{shape_drawing.SIDES.start}, {shape_drawing.SIDES[-1]}]'
+    )
   config = _config(kind, side, config_data.aligned, counts)
   data_dir = os.path.expanduser(config_data.data_dir or tfds.core.constants.DATA_DIR)
-  preparation.draw_once(functools.partial(_builder, config, data_dir), _folder(config, data_dir),
-                        'circles and squares')
+  preparation.draw_once(
+    functools.partial(_builder, config, data_dir),
+    _folder(config, data_dir),
+    'circles and squares',
+  )
   records = {split: CircleSquareRecords(config, data_dir, split) for split in SPLITS}
   domains = domains_of(config_data, records['train'].attribute_names)
   return Source(records, domains, dict.fromkeys(SPLITS, 'drawn'))
 
 
-def _config(kind: str, side: int, aligned: bool, counts: Sequence[int]) -> CircleSquareConfig:
+def _config(
+  kind: str, side: int, aligned: bool, counts: Sequence[int]
+) -> CircleSquareConfig:
   """Returns the builder's configuration; its name, and so its folder, says all of these."""
   counts = preparation.counts_or_defaults(counts, _DEFAULT_COUNTS)
   name = f'{kind}-{side}{"-aligned" if aligned else ""}'
   if counts != _DEFAULT_COUNTS:
     name += ''.join(f'_{count}' for count in counts)
   return CircleSquare.builder_configs.get(name) or CircleSquareConfig(
-      name=name, kind=kind, side=side, aligned=bool(aligned), counts=counts)
+    name=name, kind=kind, side=side, aligned=bool(aligned), counts=counts
+  )
 
 
 def _builder(config: CircleSquareConfig, data_dir: str) -> CircleSquare:
@@ -193,4 +225,6 @@ def _builder(config: CircleSquareConfig, data_dir: str) -> CircleSquare:
 
 
 def _folder(config: CircleSquareConfig, data_dir: str) -> str:
-  return os.path.join(data_dir, CircleSquare.name, config.name, str(CircleSquare.VERSION))
+  return os.path.join(
+    data_dir, CircleSquare.name, config.name, str(CircleSquare.VERSION)
+  )

@@ -38,6 +38,7 @@ _COMPARED = 64  # pictures that opening paints again
 @dataclasses.dataclass(kw_only=True)
 class ColoredDigitsConfig(tfds.core.BuilderConfig):
   """'single' or 'multiple', the digits to draw from, and pictures of each domain by split."""
+
   kind: str
   origin: digit_images.Origin
   counts: tuple[int, int, int] = (0, 0, 0)  # at most; 0 = all
@@ -49,46 +50,66 @@ class ColoredDigits(tfds.core.GeneratorBasedBuilder):
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First release.'}
   BUILDER_CONFIGS = [
-      ColoredDigitsConfig(name=f'{kind}-embedded', kind=kind, origin=digit_images.EMBEDDED)
-      for kind in digit_drawing.KINDS]
+    ColoredDigitsConfig(
+      name=f'{kind}-embedded', kind=kind, origin=digit_images.EMBEDDED
+    )
+    for kind in digit_drawing.KINDS
+  ]
 
   def _info(self) -> tfds.core.DatasetInfo:
     kind = self.builder_config.kind
     side = digit_drawing.side(kind)
     names = digit_drawing.attribute_names(kind)
     return tfds.core.DatasetInfo(
-        builder=self,
-        description="EGSC-IT's coloured digits, and the recipe that each is painted from. The "
-                    f'attributes are {", ".join(names)}.',
-        features=tfds.features.FeaturesDict({
-            'image': tfds.features.Image(shape=(side, side, 3), encoding_format='png'),
-            'attributes': tfds.features.Tensor(shape=(len(names),), dtype=np.bool_),
-            'recipe': tfds.features.Text(),
-        }),
-        disable_shuffling=True)  # record i of a and record i of b make pair i
+      builder=self,
+      description="EGSC-IT's coloured digits, and the recipe that each is painted from. The "
+      f'attributes are {", ".join(names)}.',
+      features=tfds.features.FeaturesDict(
+        {
+          'image': tfds.features.Image(shape=(side, side, 3), encoding_format='png'),
+          'attributes': tfds.features.Tensor(shape=(len(names),), dtype=np.bool_),
+          'recipe': tfds.features.Text(),
+        }
+      ),
+      disable_shuffling=True,
+    )  # record i of a and record i of b make pair i
 
   def _split_generators(self, dl_manager):
     del dl_manager
     parts = _parts(self.builder_config.origin.load())
     counts = dict(zip(SPLITS, self.builder_config.counts, strict=True))
-    return {split: self._generate_examples(split, digits, counts[split])
-            for split, digits in parts.items()}
+    return {
+      split: self._generate_examples(split, digits, counts[split])
+      for split, digits in parts.items()
+    }
 
-  def _generate_examples(self, split: str, digits: digit_images.Digits,
-                         count: int) -> Iterator[tuple[int, dict]]:
+  def _generate_examples(
+    self, split: str, digits: digit_images.Digits, count: int
+  ) -> Iterator[tuple[int, dict]]:
     kind, size = self.builder_config.kind, len(digits.labels)
     count = min(count or size, size)
-    recipes = digit_drawing.recipes(kind, digits.labels, seed=_SEEDS[split],
-                                    training=split == 'train', count=count)
-    recipes = tqdm.tqdm(recipes, f'drawing digits, {split}', 2 * count, unit=' pictures',
-                        disable=not sys.stderr.isatty())
+    recipes = digit_drawing.recipes(
+      kind, digits.labels, seed=_SEEDS[split], training=split == 'train', count=count
+    )
+    recipes = tqdm.tqdm(
+      recipes,
+      f'drawing digits, {split}',
+      2 * count,
+      unit=' pictures',
+      disable=not sys.stderr.isatty(),
+    )
     for index, recipe in enumerate(recipes):
       foreground = digit_drawing.foreground(recipe, digits.images)
       image = digit_drawing.paint(recipe, foreground, recipe)
       # Level 3 takes half of the time, and a quarter more space.
-      yield index, {'image': preparation.png(image, compress_level=3),
-                    'attributes': digit_drawing.attributes(kind, recipe),
-                    'recipe': recipe.to_json()}
+      yield (
+        index,
+        {
+          'image': preparation.png(image, compress_level=3),
+          'attributes': digit_drawing.attributes(kind, recipe),
+          'recipe': recipe.to_json(),
+        },
+      )
 
 
 def _parts(digits: dict[str, digit_images.Digits]) -> dict[str, digit_images.Digits]:
@@ -107,8 +128,12 @@ class ColoredDigitsRecords(Records):
     self._kind, self._split = config.kind, split
     self.attribute_names = digit_drawing.attribute_names(config.kind)
     folder = _folder(config, data_dir)
-    records = preparation.read(functools.partial(_builder, config, data_dir), folder, split)
-    self._pngs = [record['image'] for record in records]  # all of MNIST is some megabytes
+    records = preparation.read(
+      functools.partial(_builder, config, data_dir), folder, split
+    )
+    self._pngs = [
+      record['image'] for record in records
+    ]  # all of MNIST is some megabytes
     self._recipes = [record['recipe'] for record in records]
     self.attributes = np.array([record['attributes'] for record in records], bool)
 
@@ -121,8 +146,10 @@ class ColoredDigitsRecords(Records):
       image, recipe = self.image(index), self.recipe(index)
       foreground = digit_drawing.foreground_in(recipe, image)
       if not np.array_equal(image, digit_drawing.paint(recipe, foreground, recipe)):
-        raise errors.UserError(f'{folder} is damaged (record {index} of {split} does not fit its '
-                               'recipe); delete it, and it will be drawn again')
+        raise errors.UserError(
+          f'{folder} is damaged (record {index} of {split} does not fit its '
+          'recipe); delete it, and it will be drawn again'
+        )
       digest.update(image.tobytes())
     self.fingerprint = digest.hexdigest()[:16]
 
@@ -145,13 +172,18 @@ class ColoredDigitsRecords(Records):
   def image(self, index: int) -> np.ndarray:
     return preparation.pixels(self._pngs[index])
 
-  def translation_truths(self, a_index: int, b_index: int) -> tuple[np.ndarray, np.ndarray]:
+  def translation_truths(
+    self, a_index: int, b_index: int
+  ) -> tuple[np.ndarray, np.ndarray]:
     """Returns a's digits in the colours of b, and b's in those of a, uint8 [H, W, 3] each."""
     first, second = self.recipe(a_index), self.recipe(b_index)
-    return self._painted_like(a_index, first, second), self._painted_like(b_index, second, first)
+    return self._painted_like(a_index, first, second), self._painted_like(
+      b_index, second, first
+    )
 
-  def _painted_like(self, index: int, recipe: digit_drawing.Recipe, like: digit_drawing.Recipe
-                    ) -> np.ndarray:
+  def _painted_like(
+    self, index: int, recipe: digit_drawing.Recipe, like: digit_drawing.Recipe
+  ) -> np.ndarray:
     foreground = digit_drawing.foreground_in(recipe, self.image(index))
     return digit_drawing.paint(recipe, foreground, like)
 
@@ -169,29 +201,41 @@ def open_splits(config_data: ml_collections.ConfigDict) -> Source:
     UserError: an unknown name, digits that are not there, or a data_dir that cannot be written.
   """
   kind = config_data.name
-  fields.check_value('config.data.name', kind, field('single', one_of(*digit_drawing.KINDS)))
+  fields.check_value(
+    'config.data.name', kind, field('single', one_of(*digit_drawing.KINDS))
+  )
   counts = tuple(config_data[f'num_{split}'] for split in SPLITS)
-  origin = digit_images.open_digits(config_data.digits, path=config_data.path,
-                                    data_dir=config_data.data_dir)
+  origin = digit_images.open_digits(
+    config_data.digits, path=config_data.path, data_dir=config_data.data_dir
+  )
   config = _config(kind, origin, counts)
   data_dir = os.path.expanduser(config_data.data_dir or tfds.core.constants.DATA_DIR)
-  preparation.draw_once(functools.partial(_builder, config, data_dir), _folder(config, data_dir),
-                        'the coloured digits')
+  preparation.draw_once(
+    functools.partial(_builder, config, data_dir),
+    _folder(config, data_dir),
+    'the coloured digits',
+  )
   records = {split: ColoredDigitsRecords(config, data_dir, split) for split in SPLITS}
   domains = domains_of(config_data, records['train'].attribute_names)
-  divided = {'train': 'drawn', 'test': 'drawn',
-             'validation': 'training digits drawn anew, so some are copies on purpose'}
+  divided = {
+    'train': 'drawn',
+    'test': 'drawn',
+    'validation': 'training digits drawn anew, so some are copies on purpose',
+  }
   return Source(records, domains, divided, origin.remark)
 
 
-def _config(kind: str, origin: digit_images.Origin, counts: tuple[int, int, int]
-            ) -> ColoredDigitsConfig:
+def _config(
+  kind: str, origin: digit_images.Origin, counts: tuple[int, int, int]
+) -> ColoredDigitsConfig:
   """Returns the builder's configuration; its name, and so its folder, says all of these."""
   name = f'{kind}-{origin.name}'
   if any(counts):
     name = '_'.join([name, *map(str, counts)])
   named = ColoredDigits.builder_configs.get(name)
-  return named or ColoredDigitsConfig(name=name, kind=kind, origin=origin, counts=counts)
+  return named or ColoredDigitsConfig(
+    name=name, kind=kind, origin=origin, counts=counts
+  )
 
 
 def _builder(config: ColoredDigitsConfig, data_dir: str) -> ColoredDigits:
@@ -199,4 +243,6 @@ def _builder(config: ColoredDigitsConfig, data_dir: str) -> ColoredDigits:
 
 
 def _folder(config: ColoredDigitsConfig, data_dir: str) -> str:
-  return os.path.join(data_dir, ColoredDigits.name, config.name, str(ColoredDigits.VERSION))
+  return os.path.join(
+    data_dir, ColoredDigits.name, config.name, str(ColoredDigits.VERSION)
+  )

@@ -22,14 +22,20 @@ _WHITE = (255, 255, 255)
 _RED = (255, 0, 0)
 _GREEN = (0, 255, 0)
 _BLUE = (0, 0, 255)
-_COLORS = {'black': _BLACK, 'white': _WHITE, 'red': _RED, 'green': _GREEN, 'blue': _BLUE}
+_COLORS = {
+  'black': _BLACK,
+  'white': _WHITE,
+  'red': _RED,
+  'green': _GREEN,
+  'blue': _BLUE,
+}
 _PAIRS = [  # foreground and background
-    (_RED, _GREEN),
-    (_GREEN, _RED),
-    (_RED, _BLUE),
-    (_BLUE, _RED),
-    (_GREEN, _BLUE),
-    (_BLUE, _GREEN),
+  (_RED, _GREEN),
+  (_GREEN, _RED),
+  (_RED, _BLUE),
+  (_BLUE, _RED),
+  (_GREEN, _BLUE),
+  (_BLUE, _GREEN),
 ]
 _LABELS = range(10)
 # In training, digits above are red on green, so that all other colours are new to them.
@@ -49,6 +55,7 @@ class Recipe:
     colors: of the digit with each label; a single colour is that of all.
     background: the colour around the digits.
   """
+
   colored: bool
   digits: tuple[int, ...]
   labels: tuple[int, ...]
@@ -72,8 +79,9 @@ def side(kind: str) -> int:
   return _CELLS[kind] * SIDE
 
 
-def recipes(kind: str, labels: np.ndarray, *, seed: int, training: bool,
-            count: int) -> Iterator[Recipe]:
+def recipes(
+  kind: str, labels: np.ndarray, *, seed: int, training: bool, count: int
+) -> Iterator[Recipe]:
   """Yields A_0..A_{count-1}, then B_0..B_{count-1}.
 
   Args:
@@ -110,31 +118,38 @@ def recipes(kind: str, labels: np.ndarray, *, seed: int, training: bool,
     yield Recipe(True, *_in_cells(digits, cells, labels), colors, background)
 
 
-def _single(colored: bool, digit: int, labels: np.ndarray, colors: tuple[Color, Color]) -> Recipe:
+def _single(
+  colored: bool, digit: int, labels: np.ndarray, colors: tuple[Color, Color]
+) -> Recipe:
   """Returns the recipe of one digit, in the colours of foreground and background."""
   foreground, background = colors
-  return Recipe(colored, (int(digit),), (int(labels[digit]),), (foreground,), background)
+  return Recipe(
+    colored, (int(digit),), (int(labels[digit]),), (foreground,), background
+  )
 
 
-def _place(random: np.random.RandomState, labels: np.ndarray, candidates: int
-           ) -> tuple[np.ndarray, np.ndarray]:
+def _place(
+  random: np.random.RandomState, labels: np.ndarray, candidates: int
+) -> tuple[np.ndarray, np.ndarray]:
   """Draws one digit of each label that the candidates have, and the cells; returns both."""
   numbers = (random.rand(candidates) * len(labels)).astype(int)
   _, first = np.unique(labels[numbers], return_index=True)  # by ascending label
   return random.permutation(numbers[first]), random.permutation(_CELLS['multiple'] ** 2)
 
 
-def _in_cells(digits: np.ndarray, cells: np.ndarray, labels: np.ndarray
-              ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _in_cells(
+  digits: np.ndarray, cells: np.ndarray, labels: np.ndarray
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
   """Returns, by cell, the number of the digit in it and its label; -1 where it is empty."""
   numbers = np.full(len(cells), -1)
-  numbers[cells[:len(digits)]] = digits
+  numbers[cells[: len(digits)]] = digits
   labels_in_cells = np.where(numbers < 0, -1, labels[numbers].astype(int))
   return tuple(numbers.tolist()), tuple(labels_in_cells.tolist())
 
 
-def _draw_colors(random: np.random.RandomState, labels: np.ndarray, background: Color
-                 ) -> tuple[Color, ...]:
+def _draw_colors(
+  random: np.random.RandomState, labels: np.ndarray, background: Color
+) -> tuple[Color, ...]:
   """Draws the colour of each label, in the order of placing.
 
   The authors save these pictures with SciPy's `toimage`, which stretches the levels of each so that
@@ -193,9 +208,12 @@ def paint(recipe: Recipe, foreground: np.ndarray, like: Recipe) -> np.ndarray:
 def attribute_names(kind: str) -> tuple[str, ...]:
   """Returns the names of what `attributes` returns."""
   if kind == 'single':
-    return ('Colored', *(f'Digit_{label}' for label in _LABELS),
-            *(f'Foreground_{color}' for color in _COLORS),
-            *(f'Background_{color}' for color in _COLORS))
+    return (
+      'Colored',
+      *(f'Digit_{label}' for label in _LABELS),
+      *(f'Foreground_{color}' for color in _COLORS),
+      *(f'Background_{color}' for color in _COLORS),
+    )
   names = ['Colored', 'Background_white']
   for label in _LABELS:
     names += [f'Digit_{label}_top', f'Digit_{label}_left']

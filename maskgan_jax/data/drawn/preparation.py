@@ -26,7 +26,9 @@ except ImportError:  # not a POSIX system
 _CHUNK = 1024  # records read at once
 
 
-def draw_once(builder: Callable[[], tfds.core.DatasetBuilder], folder: str, pictures: str) -> None:
+def draw_once(
+  builder: Callable[[], tfds.core.DatasetBuilder], folder: str, pictures: str
+) -> None:
   """Draws a data set that is not in `folder` yet; once, however many processes ask for it.
 
   Args:
@@ -52,8 +54,10 @@ def draw_once(builder: Callable[[], tfds.core.DatasetBuilder], folder: str, pict
     refusal = _refusal(error)
     if not refusal:
       raise
-    raise errors.UserError(f'cannot draw {pictures} into {folder}: {refusal}; set '
-                           'config.data.data_dir to a folder that can be written') from error
+    raise errors.UserError(
+      f'cannot draw {pictures} into {folder}: {refusal}; set '
+      'config.data.data_dir to a folder that can be written'
+    ) from error
 
 
 def _refusal(error: OSError | RuntimeError) -> str:
@@ -67,8 +71,9 @@ def _refusal(error: OSError | RuntimeError) -> str:
   return ''
 
 
-def read(builder: Callable[[], tfds.core.DatasetBuilder], folder: str, split: str
-         ) -> list[dict[str, Any]]:
+def read(
+  builder: Callable[[], tfds.core.DatasetBuilder], folder: str, split: str
+) -> list[dict[str, Any]]:
   """Returns the records of a split of what `draw_once` drew; `image` stays PNG bytes.
 
   Raises:
@@ -76,15 +81,21 @@ def read(builder: Callable[[], tfds.core.DatasetBuilder], folder: str, split: st
   """
   records = []
   with damage_reported(folder), quiet():
-    source = builder().as_data_source(split, decoders={'image': tfds.decode.SkipDecoding()})
+    source = builder().as_data_source(
+      split, decoders={'image': tfds.decode.SkipDecoding()}
+    )
     for start in range(0, len(source), _CHUNK):
       records += source.__getitems__(range(start, min(start + _CHUNK, len(source))))
   return records
 
 
-def counts_or_defaults(counts: Sequence[int], defaults: Sequence[int]) -> tuple[int, ...]:
+def counts_or_defaults(
+  counts: Sequence[int], defaults: Sequence[int]
+) -> tuple[int, ...]:
   """Returns the pictures of each split, with the default in the place of 0."""
-  return tuple(count or default for count, default in zip(counts, defaults, strict=True))
+  return tuple(
+    count or default for count, default in zip(counts, defaults, strict=True)
+  )
 
 
 def png(pixels: np.ndarray, **options) -> bytes:
@@ -109,8 +120,9 @@ def damage_reported(folder: str) -> Iterator[None]:
     if errors.out_of_memory(error):
       raise
     reason = str(error).partition('\n')[0]
-    raise errors.UserError(f'{folder} is damaged ({reason}); delete it, and it will be drawn '
-                           'again') from error
+    raise errors.UserError(
+      f'{folder} is damaged ({reason}); delete it, and it will be drawn again'
+    ) from error
 
 
 def _remove_incomplete(folder: str) -> None:

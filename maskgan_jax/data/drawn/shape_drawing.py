@@ -21,7 +21,9 @@ SIDES = range(16, 1025)  # pixels
 # Of 'plain': a mask of 1 can make each of the other, with a little to spare.
 _DARK, _LIGHT = (72, 72, 72), (184, 184, 184)
 _EIGHTHS = 8  # lengths in a pixel, and samples along its side
-_LEAST_CONTRAST = 192  # sum over channels of |colour - background|: a quarter of the range
+_LEAST_CONTRAST = (
+  192  # sum over channels of |colour - background|: a quarter of the range
+)
 # A radius is between the picture's side over the first and its side over the second.
 _RADII = {'plain': (8, 3), 'colors': (8, 3), 'several': (12, 5)}
 _MOST = {'plain': 1, 'colors': 1, 'several': 3}  # shapes
@@ -30,6 +32,7 @@ _MOST = {'plain': 1, 'colors': 1, 'several': 3}  # shapes
 @dataclasses.dataclass(frozen=True)
 class Shape:
   """Centre and half a side in eighths of a pixel from the upper left corner, and RGB in 0..255."""
+
   row: int
   column: int
   radius: int
@@ -39,6 +42,7 @@ class Shape:
 @dataclasses.dataclass(frozen=True)
 class Recipe:
   """How one picture is drawn: its side in pixels, and whether its shapes are squares."""
+
   square: bool
   side: int
   background: tuple[int, int, int]
@@ -54,7 +58,9 @@ class Recipe:
     for shape in fields['shapes']:
       color = tuple(shape.pop('color'))
       shapes.append(Shape(**shape, color=color))
-    return cls(fields['square'], fields['side'], tuple(fields['background']), tuple(shapes))
+    return cls(
+      fields['square'], fields['side'], tuple(fields['background']), tuple(shapes)
+    )
 
 
 def recipe(kind: str, side: int, key: tuple[int, ...], *, square: bool) -> Recipe:
@@ -116,7 +122,9 @@ def _all_apart(places: Sequence[tuple[int, int, int]]) -> bool:
   return True
 
 
-def _contrasting(words: _Words, background: tuple[int, int, int]) -> tuple[int, int, int]:
+def _contrasting(
+  words: _Words, background: tuple[int, int, int]
+) -> tuple[int, int, int]:
   """Draws a colour that is far enough from the background's."""
   while True:
     color = words.color()
@@ -141,12 +149,12 @@ def draw(drawn: Recipe) -> np.ndarray:
     if drawn.square:
       inside = (row_distances < radius)[:, None] & (column_distances < radius)
     else:
-      inside = row_distances[:, None] ** 2 + column_distances ** 2 < radius ** 2
+      inside = row_distances[:, None] ** 2 + column_distances**2 < radius**2
     height, width = rows.stop - rows.start, columns.stop - columns.start
     covered = inside.reshape(height, _EIGHTHS, -1).sum(axis=1, dtype=np.uint8)
     covered = covered.reshape(height, width, _EIGHTHS).sum(axis=2, dtype=np.int64)
     covered = covered[..., None]
-    samples = _EIGHTHS ** 2  # of a pixel
+    samples = _EIGHTHS**2  # of a pixel
     behind = image[rows, columns] * (samples - covered)
     painted = np.array(shape.color) * covered
     image[rows, columns] = (behind + painted + samples // 2) // samples

@@ -27,16 +27,21 @@ def open_source(config_data: ml_collections.ConfigDict, *, image_size: int) -> S
 def _open_drawn(config_data: ml_collections.ConfigDict, size: int) -> Source:
   """Opens pictures that are drawn here, in any size."""
   if not config_data.own_test:
-    raise errors.UserError('config.data.own_test=False leaves out the test pictures of a source, '
-                           f'but {config_data.source!r} draws its own; set it to True')
+    raise errors.UserError(
+      'config.data.own_test=False leaves out the test pictures of a source, '
+      f'but {config_data.source!r} draws its own; set it to True'
+    )
   # TFDS takes seconds to import.
   if config_data.source == 'avatars':
     from maskgan_jax.data.drawn import avatars
+
     return avatars.open_splits(config_data, size)
   if config_data.source == 'colored_digits':
     from maskgan_jax.data.drawn import colored_digits
+
     return colored_digits.open_splits(config_data)
   from maskgan_jax.data.drawn import circle_square
+
   return circle_square.open_splits(config_data, size)
 
 
@@ -44,12 +49,16 @@ def _open_listing(config_data: ml_collections.ConfigDict) -> Listing:
   """Opens pictures that lie somewhere, before they are divided into splits."""
   if config_data.source == 'folder':
     from maskgan_jax.data.sources import folder as folder_source
+
     return folder_source.open_folder(config_data)
   if config_data.source == 'celeba':
     from maskgan_jax.data.sources import celeba as celeba_source
+
     return celeba_source.open_celeba(config_data)
   if config_data.source == 'csv':
     from maskgan_jax.data.sources import table as table_source
+
     return table_source.open_csv(config_data)
   from maskgan_jax.data.sources import tfds as tfds_source
+
   return tfds_source.open_tfds(config_data)

@@ -19,7 +19,9 @@ from maskgan_jax.data.sources import table as table_source
 _ATTRIBUTES = ('list_attr_celeba.txt', 'list_attr_celeba.csv')
 _PARTITION = ('list_eval_partition.txt', 'list_eval_partition.csv')
 _DEPTH = 3  # levels of folders below `path` that are searched
-_MAX_FOLDERS = 500  # someone who names their home directory should not wait for its walk
+_MAX_FOLDERS = (
+  500  # someone who names their home directory should not wait for its walk
+)
 
 
 def open_celeba(config_data: ml_collections.ConfigDict) -> Listing:
@@ -39,15 +41,26 @@ def open_celeba(config_data: ml_collections.ConfigDict) -> Listing:
     codes = [partition.get(name, -1) for name in table.names]
     splits = np.array(codes, np.int8)
     if table.names and (splits == -1).all():
-      raise errors.UserError(f'{partition_file} names none of the pictures of {attributes_file}, '
-                             f'such as {table.names[0]!r}; correct its names, or remove the file')
+      raise errors.UserError(
+        f'{partition_file} names none of the pictures of {attributes_file}, '
+        f'such as {table.names[0]!r}; correct its names, or remove the file'
+      )
   names = [present[table.names[row]] for row in kept]
   records = file_records.FileRecords(
-      root, names, table.attribute_names, table.attributes[kept],
-      masks_path=config_data.masks_path, labels_path=config_data.labels_path,
-      max_pixels=config_data.max_pixels)
+    root,
+    names,
+    table.attribute_names,
+    table.attributes[kept],
+    masks_path=config_data.masks_path,
+    labels_path=config_data.labels_path,
+    max_pixels=config_data.max_pixels,
+  )
   absent = len(table.names) - len(kept)
-  remark = f'{absent} of {len(table.names)} listed pictures are not in {root}' if absent else ''
+  remark = (
+    f'{absent} of {len(table.names)} listed pictures are not in {root}'
+    if absent
+    else ''
+  )
   return Listing(records, splits[kept], remark, np.array(kept, np.int64))
 
 
@@ -57,8 +70,10 @@ def _why_no_list(path: str) -> str:
   if _find([above, os.path.join(above, 'Anno')], _ATTRIBUTES):
     return f'is one level too low; name {above!r}'
   present = predicates.shortlist(sorted(os.listdir(path)), 6)
-  return (f'has no {_ATTRIBUTES[0]}; found: {present}. Name the folder that has it and '
-          'img_align_celeba/')
+  return (
+    f'has no {_ATTRIBUTES[0]}; found: {present}. Name the folder that has it and '
+    'img_align_celeba/'
+  )
 
 
 def read_attributes(path: str) -> table_source.Table:
@@ -75,8 +90,10 @@ def read_attributes(path: str) -> table_source.Table:
     name, *values = cells
     place = f'{path} line {number}'
     if len(values) != len(attribute_names):
-      raise errors.UserError(f'{place}: expected a file name and {len(attribute_names)} values, '
-                             f'one for each name in line 2; found {len(cells)} words')
+      raise errors.UserError(
+        f'{place}: expected a file name and {len(attribute_names)} values, '
+        f'one for each name in line 2; found {len(cells)} words'
+      )
     others = set(values) - {'1', '-1'}
     if others:
       raise errors.UserError(f'{place}: {min(others)!r} is not 1 or -1')
@@ -85,8 +102,10 @@ def read_attributes(path: str) -> table_source.Table:
     line_of[name] = number
     rows.append([value == '1' for value in values])
   if len(rows) != count:
-    raise errors.UserError(f'{path} line 1: promises {count} pictures, but {len(rows)} follow; the '
-                           'file is cut short, or correct the number')
+    raise errors.UserError(
+      f'{path} line 1: promises {count} pictures, but {len(rows)} follow; the '
+      'file is cut short, or correct the number'
+    )
   attributes = np.array(rows, bool).reshape(len(rows), len(attribute_names))
   splits = np.full(len(rows), -1, np.int8)
   return table_source.Table(list(line_of), attribute_names, attributes, splits)
@@ -96,8 +115,10 @@ def _read_head(path: str, lines: Sequence[str]) -> tuple[int, tuple[str, ...]]:
   """Returns the number of pictures, of line 1, and the attribute names, of line 2."""
   if not lines or not lines[0].strip().isdecimal():
     start = repr(lines[0][:40]) if lines else 'nothing'
-    raise errors.UserError(f'{path} line 1: expected the number of pictures, found {start}; a list '
-                           'has a count, then a line of attribute names, then a line a picture')
+    raise errors.UserError(
+      f'{path} line 1: expected the number of pictures, found {start}; a list '
+      'has a count, then a line of attribute names, then a line a picture'
+    )
   names = lines[1].split() if len(lines) > 1 else []
   are_values = {'1', '-1'} & set(names)
   if not names or are_values or len(set(names)) < len(names):
@@ -113,8 +134,9 @@ def read_partition(path: str) -> dict[str, int]:
     if not cells or (number == 1 and cells[-1] == 'partition'):
       continue
     if len(cells) != 2 or cells[1] not in ('0', '1', '2'):
-      raise errors.UserError(f'{path} line {number}: expected a file name and 0, 1 or 2, found '
-                             f'{line[:60]!r}')
+      raise errors.UserError(
+        f'{path} line {number}: expected a file name and 0, 1 or 2, found {line[:60]!r}'
+      )
     partition[cells[0]] = int(cells[1])
   return partition
 
@@ -125,7 +147,9 @@ def _walk(path: str) -> list[str]:
   for _ in range(_DEPTH):
     parents, level = level[:_MAX_FOLDERS], []
     for parent in parents:
-      level += [os.path.join(parent, name) for name in file_records.list_folders(parent)]
+      level += [
+        os.path.join(parent, name) for name in file_records.list_folders(parent)
+      ]
     folders += sorted(level, key=_aligned_first)
   return folders
 
@@ -145,8 +169,9 @@ def _find(folders: Sequence[str], filenames: Sequence[str]) -> str:
   return ''
 
 
-def _find_pictures(path: str, folders: Sequence[str], names: Sequence[str]
-                   ) -> tuple[str, dict[str, str]]:
+def _find_pictures(
+  path: str, folders: Sequence[str], names: Sequence[str]
+) -> tuple[str, dict[str, str]]:
   """Finds the folder that has most of the listed pictures.
 
   The PNG edition's list says .jpg, so a file is also found by its stem.
@@ -169,5 +194,7 @@ def _find_pictures(path: str, folders: Sequence[str], names: Sequence[str]
   if best:
     return best_folder, best
   listed = f'such as {names[0]}' if names else '(the list is empty)'
-  raise errors.UserError(f'config.data.path={path!r} has the attribute list, but no folder with '
-                         f'the pictures it names {listed}; unpack img_align_celeba.zip there')
+  raise errors.UserError(
+    f'config.data.path={path!r} has the attribute list, but no folder with '
+    f'the pictures it names {listed}; unpack img_align_celeba.zip there'
+  )

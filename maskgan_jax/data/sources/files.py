@@ -17,9 +17,17 @@ _SIZED = 1024  # files whose size enters the fingerprint; more would be minutes 
 class FileRecords(Records):
   """Picture files: names relative to a root folder, and their attributes."""
 
-  def __init__(self, root: str, names: Sequence[str], attribute_names: Sequence[str],
-               attributes: np.ndarray, *, masks_path: str = '', labels_path: str = '',
-               max_pixels: int = images.MAX_PIXELS):
+  def __init__(
+    self,
+    root: str,
+    names: Sequence[str],
+    attribute_names: Sequence[str],
+    attributes: np.ndarray,
+    *,
+    masks_path: str = '',
+    labels_path: str = '',
+    max_pixels: int = images.MAX_PIXELS,
+  ):
     """Takes names in listing order.
 
     Args:
@@ -35,7 +43,9 @@ class FileRecords(Records):
     self._names = tuple(names)
     self._max_pixels = max_pixels
     self.attribute_names = tuple(attribute_names)
-    self.attributes = np.asarray(attributes, bool).reshape(len(names), len(attribute_names))
+    self.attributes = np.asarray(attributes, bool).reshape(
+      len(names), len(attribute_names)
+    )
     self._masks = _match('masks', masks_path, self._names) if masks_path else {}
     self._labels = _match('labels', labels_path, self._names) if labels_path else {}
     self.identity, self.fingerprint = self._digests()
@@ -47,8 +57,9 @@ class FileRecords(Records):
     return self._names[index]
 
   def image(self, index):
-    return images.load_image(os.path.join(self._root, self._names[index]),
-                             max_pixels=self._max_pixels)
+    return images.load_image(
+      os.path.join(self._root, self._names[index]), max_pixels=self._max_pixels
+    )
 
   def mask(self, index, attribute):
     """Returns the file's mask at its picture's size, whatever the attribute; None without one."""
@@ -66,15 +77,18 @@ class FileRecords(Records):
     label = images.load_labels(path, max_pixels=self._max_pixels)
     return transforms.resize_mask(label, *self._size(index, 'label map', path, label))
 
-  def _size(self, index: int, kind: str, path: str, mask: np.ndarray) -> tuple[int, int]:
+  def _size(
+    self, index: int, kind: str, path: str, mask: np.ndarray
+  ) -> tuple[int, int]:
     """Returns height and width of a picture; UserError if a mask of it is of another shape."""
     height, width = self.image(index).shape[:2]
     # Same shape up to the rounding of one pixel, else it belongs to another crop of the picture.
     if abs(mask.shape[1] - mask.shape[0] * width / height) > 1:
       raise errors.UserError(
-          f'the {kind} {path} is {mask.shape[1]}x{mask.shape[0]}, of another shape than its '
-          f'picture {self._names[index]}, which is {width}x{height}; a {kind} must cover the whole '
-          'picture')
+        f'the {kind} {path} is {mask.shape[1]}x{mask.shape[0]}, of another shape than its '
+        f'picture {self._names[index]}, which is {width}x{height}; a {kind} must cover the whole '
+        'picture'
+      )
     return height, width
 
   def _digests(self) -> tuple[str, str]:
@@ -101,7 +115,9 @@ def check_folder(path: str, field: str) -> str:
     raise errors.UserError(f'{field} is empty; name the folder that holds the pictures')
   path = os.path.expanduser(path)
   if not os.path.exists(path):
-    raise errors.UserError(f'{field}={path!r} does not exist{images.nearest_path(path)}')
+    raise errors.UserError(
+      f'{field}={path!r} does not exist{images.nearest_path(path)}'
+    )
   if not os.path.isdir(path):
     raise errors.UserError(f'{field}={path!r} is a file; name the folder that holds it')
   return path
@@ -109,7 +125,9 @@ def check_folder(path: str, field: str) -> str:
 
 def list_images(folder: str) -> list[str]:
   """Returns the names of the pictures directly in `folder`, sorted."""
-  return list_files(folder, lambda entry: images.is_image_name(entry.name) and is_file(entry))
+  return list_files(
+    folder, lambda entry: images.is_image_name(entry.name) and is_file(entry)
+  )
 
 
 def list_by_stem(folder: str) -> dict[str, list[str]]:
@@ -123,8 +141,9 @@ def list_by_stem(folder: str) -> dict[str, list[str]]:
 
 def list_folders(folder: str) -> list[str]:
   """Returns the names of the folders directly in `folder` that are not hidden, sorted."""
-  return list_files(folder, lambda entry: not entry.name.startswith(('.', '__'))
-                    and is_folder(entry))
+  return list_files(
+    folder, lambda entry: not entry.name.startswith(('.', '__')) and is_folder(entry)
+  )
 
 
 def is_file(entry: os.DirEntry) -> bool:
@@ -179,9 +198,10 @@ def _match(kind: str, folder: str, names: Sequence[str]) -> dict[str, str]:
       continue
     if stem in name_by_stem:
       raise errors.UserError(
-          f'{path_by_stem[stem]} could be that of {name_by_stem[stem]} or of {name}; sort the '
-          f'{kind} into folders as the pictures are, e.g. '
-          f'{os.path.join(folder, os.path.dirname(name))}')
+        f'{path_by_stem[stem]} could be that of {name_by_stem[stem]} or of {name}; sort the '
+        f'{kind} into folders as the pictures are, e.g. '
+        f'{os.path.join(folder, os.path.dirname(name))}'
+      )
     name_by_stem[stem] = name
     matched[name] = path_by_stem[stem]
   if matched:
@@ -189,10 +209,14 @@ def _match(kind: str, folder: str, names: Sequence[str]) -> dict[str, str]:
 
   example = ''
   if path_by_stem and names:
-    example = f'; the first is {min(path_by_stem)!r} and the first picture {_stem(names[0])!r}'
+    example = (
+      f'; the first is {min(path_by_stem)!r} and the first picture {_stem(names[0])!r}'
+    )
   kind_of_file = 'PNG files' if kind == 'labels' else kind
-  raise errors.UserError(f'{field}={folder!r} has {len(path_by_stem)} {kind_of_file}, none with '
-                         f'the name of a picture{example}')
+  raise errors.UserError(
+    f'{field}={folder!r} has {len(path_by_stem)} {kind_of_file}, none with '
+    f'the name of a picture{example}'
+  )
 
 
 def _files_by_stem(kind: str, folder: str) -> dict[str, str]:
@@ -206,6 +230,8 @@ def _files_by_stem(kind: str, folder: str) -> dict[str, str]:
       path = os.path.join(parent, filename)
       stem = _stem(os.path.relpath(path, folder))
       if stem in paths:
-        raise errors.UserError(f'{paths[stem]} and {path} are {kind} of one picture; remove one')
+        raise errors.UserError(
+          f'{paths[stem]} and {path} are {kind} of one picture; remove one'
+        )
       paths[stem] = path
   return paths

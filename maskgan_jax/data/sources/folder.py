@@ -13,15 +13,18 @@ from maskgan_jax.data.records import Listing
 from maskgan_jax.data.sources import files as file_records
 
 _SPLIT_NAMES = {  # index into SPLITS
-    **dict.fromkeys(('train', 'training'), 0),
-    **dict.fromkeys(('val', 'valid', 'validation'), 1),
-    **dict.fromkeys(('test', 'testing'), 2),
+  **dict.fromkeys(('train', 'training'), 0),
+  **dict.fromkeys(('val', 'valid', 'validation'), 1),
+  **dict.fromkeys(('test', 'testing'), 2),
 }
-_LAYOUTS = 'trainA/ and trainB/ (and testA/, testB/), or train/LABEL/ folders with pictures'
+_LAYOUTS = (
+  'trainA/ and trainB/ (and testA/, testB/), or train/LABEL/ folders with pictures'
+)
 
 
 class _Part(NamedTuple):
   """Pictures of a label: the folder they are in, relative to the data's, and their split's code."""
+
   split: int
   label: str
   folder: str
@@ -46,22 +49,35 @@ def open_folder(config_data: ml_collections.ConfigDict) -> Listing:
       splits.append(part.split)
       rows.append(row)
   records = file_records.FileRecords(
-      path, names, labels, np.array(rows, bool), masks_path=config_data.masks_path,
-      labels_path=config_data.labels_path, max_pixels=config_data.max_pixels)
+    path,
+    names,
+    labels,
+    np.array(rows, bool),
+    masks_path=config_data.masks_path,
+    labels_path=config_data.labels_path,
+    max_pixels=config_data.max_pixels,
+  )
   folders = [part.folder for part in parts]
   not_pictures = config_data.masks_path, config_data.labels_path
-  return Listing(records, np.array(splits, np.int8),
-                 unused=unused.describe(path, folders, not_pictures))
+  return Listing(
+    records,
+    np.array(splits, np.int8),
+    unused=unused.describe(path, folders, not_pictures),
+  )
 
 
-def _check_both_domains(path: str, parts: Sequence[_Part], labels: Sequence[str]) -> None:
+def _check_both_domains(
+  path: str, parts: Sequence[_Part], labels: Sequence[str]
+) -> None:
   """Raises a UserError for trainA without trainB, or the reverse."""
   train = [part for part in parts if part.split == 0]
   train_labels = {part.label for part in train}
   if len(train_labels) == 1 and set(labels) <= {'A', 'B'}:
     folder = train[0].folder
     other = folder[:-1] + ('B' if folder.endswith('A') else 'A')
-    raise errors.UserError(f'config.data.path={path!r} has {folder}, but no pictures in {other}')
+    raise errors.UserError(
+      f'config.data.path={path!r} has {folder}, but no pictures in {other}'
+    )
 
 
 def _domain_folder(name: str) -> tuple[int, str] | None:
@@ -94,7 +110,9 @@ def _read_layout(path: str) -> list[_Part]:
   base = os.path.basename(os.path.abspath(path)).lower()
   if not parts and base not in _SPLIT_NAMES:
     parts = [_Part(-1, name, name) for name in folders]
-  return [part for part in parts if file_records.list_images(os.path.join(path, part.folder))]
+  return [
+    part for part in parts if file_records.list_images(os.path.join(path, part.folder))
+  ]
 
 
 def _explain(path: str) -> str:
@@ -110,9 +128,13 @@ def _explain(path: str) -> str:
   if pictures and len({part.label for part in _read_layout(parent)}) > 1:
     return f'is one level too low: it holds the pictures of one label; name {parent!r}'
   if pictures:
-    return (f'has {len(pictures)} pictures that nothing tells apart; sort them into {_LAYOUTS}, '
-            "or list their attributes in a table and use config.data.source='csv'")
+    return (
+      f'has {len(pictures)} pictures that nothing tells apart; sort them into {_LAYOUTS}, '
+      "or list their attributes in a table and use config.data.source='csv'"
+    )
   if folders:
-    return (f'has the folders {predicates.shortlist(folders)}, but no pictures in them; '
-            f'expected {_LAYOUTS}')
+    return (
+      f'has the folders {predicates.shortlist(folders)}, but no pictures in them; '
+      f'expected {_LAYOUTS}'
+    )
   return f'is empty; expected {_LAYOUTS}'

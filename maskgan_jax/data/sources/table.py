@@ -25,22 +25,23 @@ from maskgan_jax.data.sources import files as file_records
 # What a cell means: 1, 0, -1 ("no" beside 1 alone, as in CelebA), or _UNKNOWN.
 _UNKNOWN = 2
 _VALUES = {
-    **dict.fromkeys(('1', '1.0', 'true', 'yes'), 1),
-    **dict.fromkeys(('0', '0.0', 'false', 'no'), 0),
-    **dict.fromkeys(('-1', '-1.0'), -1),
-    **dict.fromkeys(('', '999', '999.0', 'nan'), _UNKNOWN),
+  **dict.fromkeys(('1', '1.0', 'true', 'yes'), 1),
+  **dict.fromkeys(('0', '0.0', 'false', 'no'), 0),
+  **dict.fromkeys(('-1', '-1.0'), -1),
+  **dict.fromkeys(('', '999', '999.0', 'nan'), _UNKNOWN),
 }
 _SPLIT_COLUMNS = frozenset({'split', 'partition'})
 _SPLIT_VALUES = {  # index into SPLITS
-    **dict.fromkeys(('0', 'train', 'training'), 0),
-    **dict.fromkeys(('1', 'val', 'valid', 'validation'), 1),
-    **dict.fromkeys(('2', 'test', 'testing'), 2),
+  **dict.fromkeys(('0', 'train', 'training'), 0),
+  **dict.fromkeys(('1', 'val', 'valid', 'validation'), 1),
+  **dict.fromkeys(('2', 'test', 'testing'), 2),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
   """File names, attribute columns as bool [N, K], and splits as int8 [N] (-1: not said)."""
+
   names: list[str]
   attribute_names: tuple[str, ...]
   attributes: np.ndarray
@@ -50,8 +51,10 @@ class Table:
 def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
   """Opens `attributes_file` and the pictures it names under `path`; UserError if one is absent."""
   if not config_data.attributes_file:
-    raise errors.UserError("config.data.attributes_file is empty; source='csv' needs a table with "
-                           'a file name first and then one column an attribute')
+    raise errors.UserError(
+      "config.data.attributes_file is empty; source='csv' needs a table with "
+      'a file name first and then one column an attribute'
+    )
   table_path = os.path.expanduser(config_data.attributes_file)
   table = read_csv(table_path)
   if not table.names:
@@ -68,12 +71,18 @@ def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
     if '://' in absent[0]:
       remedy = 'Put file names in place of the addresses'
     raise errors.UserError(
-        f'{len(absent)} of the {len(table.names)} pictures in {config_data.attributes_file} are '
-        f'not in {path!r}, first {absent[0]!r}; there are: {present}. {remedy}, or remove the rows')
+      f'{len(absent)} of the {len(table.names)} pictures in {config_data.attributes_file} are '
+      f'not in {path!r}, first {absent[0]!r}; there are: {present}. {remedy}, or remove the rows'
+    )
   records = file_records.FileRecords(
-      path, table.names, table.attribute_names, table.attributes,
-      masks_path=config_data.masks_path, labels_path=config_data.labels_path,
-      max_pixels=config_data.max_pixels)
+    path,
+    table.names,
+    table.attribute_names,
+    table.attributes,
+    masks_path=config_data.masks_path,
+    labels_path=config_data.labels_path,
+    max_pixels=config_data.max_pixels,
+  )
   return Listing(records, table.splits)
 
 
@@ -83,7 +92,9 @@ def read_text(path: str) -> str:
     with open(path, encoding='utf-8-sig', newline='') as file:
       return file.read()
   except FileNotFoundError as error:
-    raise errors.UserError(f'{path} does not exist{images.nearest_path(path)}') from error
+    raise errors.UserError(
+      f'{path} does not exist{images.nearest_path(path)}'
+    ) from error
   except UnicodeDecodeError as error:
     raise errors.UserError(f'{path} is not UTF-8 text (byte {error.start})') from error
   except OSError as error:
@@ -112,7 +123,9 @@ def read_csv(path: str) -> Table:
       continue
     place = f'{path} line {line}'
     if len(row) != len(header):
-      raise errors.UserError(f'{place}: {len(row)} columns, but the header has {len(header)}')
+      raise errors.UserError(
+        f'{place}: {len(row)} columns, but the header has {len(header)}'
+      )
     name = row[0].strip()
     if not name:
       raise errors.UserError(f'{place}: no file name')
@@ -122,7 +135,9 @@ def read_csv(path: str) -> Table:
     values.append([_value(row[number], place, header[number]) for number in columns])
     splits.append(-1)
     if split_column is not None:
-      splits[-1] = _split(row[split_column], f'{place}, column {header[split_column]!r}')
+      splits[-1] = _split(
+        row[split_column], f'{place}, column {header[split_column]!r}'
+      )
 
   values = np.array(values, np.int8).reshape(len(values), len(columns))
   names = tuple(header[number] for number in columns)
@@ -130,24 +145,30 @@ def read_csv(path: str) -> Table:
   return Table(list(line_of), names, values == 1, np.array(splits, np.int8))
 
 
-def _read_header(path: str, lines: Sequence[str], rows: Iterator[tuple[int, list[str]]]
-                 ) -> list[str]:
+def _read_header(
+  path: str, lines: Sequence[str], rows: Iterator[tuple[int, list[str]]]
+) -> list[str]:
   """Returns the names of the columns, from the first row; UserError for what is not a header."""
   if not lines or not lines[0].strip():
-    raise errors.UserError(f'{path} line 1: expected a header, the file name first and then the '
-                           'attributes')
+    raise errors.UserError(
+      f'{path} line 1: expected a header, the file name first and then the attributes'
+    )
   header = [column.strip(" \t'") for column in next(rows)[1]]
   if len(header) < 2:
-    raise errors.UserError(f'{path} line 1: expected a header with two or more columns, found '
-                           f'{lines[0][:60]!r}')
+    raise errors.UserError(
+      f'{path} line 1: expected a header with two or more columns, found '
+      f'{lines[0][:60]!r}'
+    )
   for number, name in enumerate(header[1:], 1):
     if not name:
       raise errors.UserError(f'{path} line 1: column {number + 1} has no name')
     if name in header[1:number]:
       raise errors.UserError(f'{path} line 1: {name!r} is there twice')
   if all(cell.lower() in _VALUES for cell in header[1:]):
-    raise errors.UserError(f'{path} line 1: the header is missing; it names the attributes, e.g. '
-                           'file,Eyeglasses,Smiling')
+    raise errors.UserError(
+      f'{path} line 1: the header is missing; it names the attributes, e.g. '
+      'file,Eyeglasses,Smiling'
+    )
   return header
 
 
@@ -171,27 +192,35 @@ def _rows(path: str, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
         raise _open_quote(path, line)
       yield line, row
       line = reader.line_num + 1
-  except csv.Error as error:  # such as the open quote of a long table, which swallows too much
+  except (
+    csv.Error
+  ) as error:  # such as the open quote of a long table, which swallows too much
     if 'field limit' in str(error):
       raise _open_quote(path, line) from error
     raise errors.UserError(f'{path} line {line}: {error}') from error
 
 
 def _open_quote(path: str, line: int) -> errors.UserError:
-  return errors.UserError(f'{path} line {line}: a quote (") that this line opens is not closed in '
-                          'it; close or remove it')
+  return errors.UserError(
+    f'{path} line {line}: a quote (") that this line opens is not closed in '
+    'it; close or remove it'
+  )
 
 
 def _value(cell: str, place: str, column: str) -> int:
   """Returns what a cell means; UserError names the place and column of another text."""
   value = _VALUES.get(cell.strip().lower())
   if value is None:
-    raise errors.UserError(f'{place}, column {column!r}: {cell!r} is not 0, 1, -1, true or false; '
-                           'remove a column that is not an attribute')
+    raise errors.UserError(
+      f'{place}, column {column!r}: {cell!r} is not 0, 1, -1, true or false; '
+      'remove a column that is not an attribute'
+    )
   return value
 
 
-def _check_known(path: str, values: np.ndarray, names: Sequence[str], lines: Sequence[int]) -> None:
+def _check_known(
+  path: str, values: np.ndarray, names: Sequence[str], lines: Sequence[int]
+) -> None:
   """Raises one UserError for all labels that are not known: there may be thousands.
 
   Args:
@@ -205,18 +234,25 @@ def _check_known(path: str, values: np.ndarray, names: Sequence[str], lines: Seq
   if not unknown.any():
     return
   row, column = np.argwhere(unknown)[0]
-  cell = 'empty, nan or 999' if values[row, column] == _UNKNOWN else '-1 in a column of 0 and 1'
+  cell = (
+    'empty, nan or 999'
+    if values[row, column] == _UNKNOWN
+    else '-1 in a column of 0 and 1'
+  )
   columns = [names[number] for number in np.flatnonzero(unknown.any(axis=0))]
   raise errors.UserError(
-      f'{path} line {lines[row]}, column {names[column]!r}: {cell} is a label that is not known; '
-      f'write 0 or 1, or remove the rows with such labels ({unknown.any(axis=1).sum()} of '
-      f'{len(lines)}), or the columns with them: {predicates.shortlist(columns, 6)}')
+    f'{path} line {lines[row]}, column {names[column]!r}: {cell} is a label that is not known; '
+    f'write 0 or 1, or remove the rows with such labels ({unknown.any(axis=1).sum()} of '
+    f'{len(lines)}), or the columns with them: {predicates.shortlist(columns, 6)}'
+  )
 
 
 def _split(cell: str, place: str) -> int:
   """Returns the index into SPLITS that a cell names."""
   value = cell.strip().lower()
   if value not in _SPLIT_VALUES:
-    raise errors.UserError(f'{place}: {cell!r} is not train, validation or test (or 0, 1, 2)'
-                           f'{errors.nearest(value, _SPLIT_VALUES)}')
+    raise errors.UserError(
+      f'{place}: {cell!r} is not train, validation or test (or 0, 1, 2)'
+      f'{errors.nearest(value, _SPLIT_VALUES)}'
+    )
   return _SPLIT_VALUES[value]

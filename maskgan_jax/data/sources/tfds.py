@@ -16,9 +16,9 @@ from maskgan_jax.data import images
 from maskgan_jax.data.records import Listing, Records
 
 _PAIRED = {  # index into SPLITS
-    **dict.fromkeys(('trainA', 'trainB'), 0),
-    **dict.fromkeys(('validationA', 'validationB'), 1),
-    **dict.fromkeys(('testA', 'testB'), 2),
+  **dict.fromkeys(('trainA', 'trainB'), 0),
+  **dict.fromkeys(('validationA', 'validationB'), 1),
+  **dict.fromkeys(('testA', 'testB'), 2),
 }
 _SPLIT_CODES = {'train': 0, 'validation': 1, 'val': 1, 'test': 2, **_PAIRED}
 _CHUNK = 256  # records read at once while the labels are collected
@@ -31,7 +31,9 @@ class TfdsRecords(Records):
     self._feature = _image_feature(builder)
     # `images` decodes the bytes: TFDS's decoder treats odd files in another way.
     decoders = {self._feature: tfds.decode.SkipDecoding()}
-    self._sources = [builder.as_data_source(split, decoders=decoders) for split in splits]
+    self._sources = [
+      builder.as_data_source(split, decoders=decoders) for split in splits
+    ]
     self._splits = splits
     self.lengths = [len(source) for source in self._sources]
     self._ends = np.cumsum(self.lengths).tolist()
@@ -60,7 +62,9 @@ class TfdsRecords(Records):
   def image(self, index):
     part, place = self._locate(index)
     encoded = self._sources[part][place][self._feature]
-    return images.load_image(encoded, max_pixels=self._max_pixels, name=self.name(index))
+    return images.load_image(
+      encoded, max_pixels=self._max_pixels, name=self.name(index)
+    )
 
   def _read_attributes(self, columns):
     """Reads every record's labels: seconds for CelebA, since pictures stay encoded."""
@@ -79,13 +83,17 @@ def open_tfds(config_data: ml_collections.ConfigDict) -> Listing:
   available = list(builder.info.splits)
   splits = [split for split in _SPLIT_CODES if split in available]
   if not splits:
-    splits = available[:1]  # a single split under another name: divided by the fractions
+    splits = available[
+      :1
+    ]  # a single split under another name: divided by the fractions
   try:
     records = TfdsRecords(builder, splits, max_pixels=config_data.max_pixels)
   except NotImplementedError as error:
     how = _how_to_prepare(config_data.name, config_data.data_dir)
-    raise errors.UserError(f'{config_data.name} in {builder.data_dir} is not stored as '
-                           f'array_record; remove it there, then prepare it {how}') from error
+    raise errors.UserError(
+      f'{config_data.name} in {builder.data_dir} is not stored as '
+      f'array_record; remove it there, then prepare it {how}'
+    ) from error
   codes = [_SPLIT_CODES.get(split, -1) for split in splits]
   return Listing(records, np.repeat(np.array(codes, np.int8), records.lengths))
 
@@ -93,42 +101,57 @@ def open_tfds(config_data: ml_collections.ConfigDict) -> Listing:
 def open_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
   """Returns the builder of a prepared data set; UserError as `open_tfds`."""
   if not name:
-    raise errors.UserError("config.data.name is empty; source='tfds' needs one such as 'celeb_a'")
+    raise errors.UserError(
+      "config.data.name is empty; source='tfds' needs one such as 'celeb_a'"
+    )
   try:
-    builder = tfds.builder(name, data_dir=os.path.expanduser(data_dir) or None,
-                           file_format='array_record')
+    builder = tfds.builder(
+      name, data_dir=os.path.expanduser(data_dir) or None, file_format='array_record'
+    )
   except tfds.core.registered.DatasetNotFoundError as error:
     hint = errors.nearest(name, tfds.list_builders(with_community_datasets=False))
-    raise errors.UserError(f'config.data.name={name!r} is not a TFDS data set{hint}') from error
+    raise errors.UserError(
+      f'config.data.name={name!r} is not a TFDS data set{hint}'
+    ) from error
   except (ValueError, RuntimeError) as error:
     reason = str(error).splitlines()[0][-300:]
     raise errors.UserError(f'config.data.name={name!r}: {reason}') from error
   if not os.path.isdir(builder.data_dir) or not builder.info.splits:
-    raise errors.UserError(f'TFDS has not prepared {name} in {builder.data_dir}; do that '
-                           f'{_how_to_prepare(name, data_dir)}')
+    raise errors.UserError(
+      f'TFDS has not prepared {name} in {builder.data_dir}; do that '
+      f'{_how_to_prepare(name, data_dir)}'
+    )
   return builder
 
 
 def _how_to_prepare(name: str, data_dir: str) -> str:
   """Returns the command that prepares a data set, as the end of a sentence."""
   place = f', data_dir={data_dir!r}' if data_dir else ''
-  return ('once, on a machine with internet access and tensorflow: python -c "import '
-          f'tensorflow_datasets as tfds; tfds.builder({name!r}{place}, '
-          'file_format=\'array_record\').download_and_prepare()"')
+  return (
+    'once, on a machine with internet access and tensorflow: python -c "import '
+    f'tensorflow_datasets as tfds; tfds.builder({name!r}{place}, '
+    "file_format='array_record').download_and_prepare()\""
+  )
 
 
 def _image_feature(builder: tfds.core.DatasetBuilder) -> str:
   """Returns the name of the feature that is a picture: 'image', or else the first."""
   features = builder.info.features
-  names = [name for name, feature in features.items() if isinstance(feature, tfds.features.Image)]
+  names = [
+    name
+    for name, feature in features.items()
+    if isinstance(feature, tfds.features.Image)
+  ]
   if not names:
-    raise errors.UserError(f'{builder.info.full_name} has no pictures; its features: '
-                           f'{", ".join(features)}')
+    raise errors.UserError(
+      f'{builder.info.full_name} has no pictures; its features: {", ".join(features)}'
+    )
   return 'image' if 'image' in names else names[0]
 
 
-def _columns(builder: tfds.core.DatasetBuilder, splits: Sequence[str]
-             ) -> tuple[tuple[str, ...], list[Callable[[dict, str], bool]]]:
+def _columns(
+  builder: tfds.core.DatasetBuilder, splits: Sequence[str]
+) -> tuple[tuple[str, ...], list[Callable[[dict, str], bool]]]:
   """Returns attribute names, and for each a function of (example, split) that reads it."""
   if set(splits) <= set(_PAIRED):
     return ('B',), [lambda example, split: split.endswith('B')]

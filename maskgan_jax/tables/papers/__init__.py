@@ -16,8 +16,10 @@ def get(name: str) -> base.Table:
   """Returns the table of a name; UserError lists the names that exist."""
   module, _, number = name.partition('/')
   if name not in names():
-    raise errors.UserError(f'unknown table {name!r}{errors.nearest(name, names())}; tables: '
-                           f'{", ".join(names())}')
+    raise errors.UserError(
+      f'unknown table {name!r}{errors.nearest(name, names())}; tables: '
+      f'{", ".join(names())}'
+    )
   return _tables(module)[number]
 
 

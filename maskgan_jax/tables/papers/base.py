@@ -20,6 +20,7 @@ class Column:
     digits: after the point.
     higher: whether more is better; None if neither is.
   """
+
   name: str
   measure: str = ''
   config: str = ''
@@ -31,6 +32,7 @@ class Column:
 @dataclasses.dataclass(frozen=True)
 class Printed:
   """A printed value with its deviation, if it has one."""
+
   mean: float
   deviation: float | None = None
 
@@ -59,6 +61,7 @@ class Row:
       such as 'Real images' whose values are in another run's scores; '' if none counts.
     why_not: why we have no figure, in a few words, where that is known beforehand.
   """
+
   name: str
   printed: tuple[Printed | None, ...] = ()
   ours: bool = False
@@ -82,6 +85,7 @@ class Table:
     protocol: what a reader must know to compare with the paper's numbers.
     gap: the suspected reason where what was measured differs from the paper.
   """
+
   title: str
   columns: tuple[Column, ...]
   rows: tuple[Row, ...]
