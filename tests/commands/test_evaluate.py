@@ -1,6 +1,5 @@
 """The evaluate command: which checkpoints it measures, what it writes, when it ends."""
 
-import html
 import os
 import signal
 import subprocess
@@ -8,6 +7,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+from markupsafe import escape
 import numpy as np
 import pytest
 
@@ -70,7 +70,7 @@ def test_nothing_to_measure_is_said_and_no_command_advised(run, config, tmp_path
   assert "'identity' measures nothing here" in said[0]
   with open(os.path.join(run, 'report.html'), encoding='utf-8') as file:
     page = file.read()
-  assert html.escape(f'No scores: {said[0]}') in page and 'maskgan_jax.evaluate' not in page
+  assert escape(f'No scores: {said[0]}') in page and 'maskgan_jax.evaluate' not in page
 
 
 @pytest.mark.slow

@@ -240,7 +240,7 @@ def play_log(tmp_path, names, *dispatches, **changes):
                                     'max_skipped': 2, 'seed': 0, **changes})
   setup = types.SimpleNamespace(config=config, workdir=str(tmp_path), is_main=True,
                                 step=types.SimpleNamespace(metric_names=names))
-  writer = metric_writers.MetricWriter(tmp_path, tensorboard=False)
+  writer = metric_writers.MetricWriter(tmp_path)
   log = log_lib.Log(setup, writer, progress.Progress(9, enabled=True), lambda: 4)
   for number, steps in enumerate(dispatches, 1):
     values = np.float32([[step.get(name, 0) for name in names] for step in steps])
