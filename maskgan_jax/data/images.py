@@ -189,12 +189,16 @@ def from_pillow(image: Image.Image, *, name: str = 'the picture') -> np.ndarray:
     raise errors.UserError(f'{name} {error}') from error
 
 
-def to_uint8(array: Any) -> np.ndarray:
+def to_uint8(array: Any, *, broken_as_black: bool = False) -> np.ndarray:
   """Returns a picture or mask in bytes.
 
   Args:
     array: uint8, which stays as it is; a picture, float [H, W, 3] in [-1, 1]; or a mask, bool or
-      float [H, W, 1] or [H, W] in [0, 1]. Values outside are clipped, and NaN becomes black.
+      float [H, W, 1] or [H, W] in [0, 1]. Values outside are clipped.
+    broken_as_black: whether to draw NaN as black and clip infinite values.
+
+  Raises:
+    ValueError: the array holds integers of another type, or NaN or infinite values.
   """
   array = np.asarray(array)
   if array.dtype == np.uint8:
@@ -203,6 +207,8 @@ def to_uint8(array: Any) -> np.ndarray:
   if array.dtype.kind in 'iu':
     raise ValueError(f'a picture is of bytes or floats, not of {array.dtype}')
   levels = array.astype(np.float32)
+  if not broken_as_black and not np.isfinite(levels).all():
+    raise ValueError('a picture with NaN or infinite values would be drawn black')
   is_picture = levels.ndim == 3 and levels.shape[-1] == 3
   levels = 127.5 * (levels + 1) if is_picture else 255 * levels
   return np.rint(np.clip(np.nan_to_num(levels), 0, 255)).astype(np.uint8)

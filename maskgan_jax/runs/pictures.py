@@ -20,7 +20,7 @@ _TEXT, _TITLE = 13, 16  # sizes of letters
 _INK, _FRAME = (34, 34, 34), (214, 214, 214)
 
 
-def to_uint8(image: Any) -> np.ndarray:
+def to_uint8(image: Any, *, broken_as_black: bool = False) -> np.ndarray:
   """Returns a picture or mask as uint8 [H, W, 3], as `images.to_uint8` converts it.
 
   A mask, [H, W, 1] or [H, W], becomes grey.
@@ -32,7 +32,7 @@ def to_uint8(image: Any) -> np.ndarray:
     raise ValueError(
       f'an image is [H, W, 3], [H, W, 1] or [H, W], not {list(image.shape)}'
     )
-  image = images.to_uint8(image)
+  image = images.to_uint8(image, broken_as_black=broken_as_black)
   return np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
 
 
@@ -43,6 +43,7 @@ def grid(
   row_names: Sequence[str] | None = None,
   title: str = '',
   scale: int | None = None,
+  broken_as_black: bool = False,
 ) -> np.ndarray:
   """Returns a uint8 [H, W, 3] picture of images in rows and columns, with their names.
 
@@ -56,10 +57,17 @@ def grid(
     row_names: a name for each row, on its left.
     title: a line above everything.
     scale: by how much pixels are enlarged; None makes cells of about 112 pixels.
+    broken_as_black: as in `images.to_uint8`; a translation of a user's must stay an error.
   """
-  cells = [
-    [None if image is None else to_uint8(image) for image in row] for row in rows
-  ]
+  cells = []
+  for row in rows:
+    cells.append([])
+    for image in row:
+      if image is not None:
+        image = to_uint8(image, broken_as_black=broken_as_black)
+      cells[-1].append(image)
+
+  # Every image has a heading, and every row a name.
   for row in cells:
     if len(row) != len(column_names):
       widths = [len(row) for row in rows]

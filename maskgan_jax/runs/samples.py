@@ -94,7 +94,10 @@ class Sampler:
       list(row) for row in zip(*(column.pictures for column in columns), strict=True)
     ]
     drawn = pictures.grid(
-      rows, column_names=[column.name for column in columns], title=title
+      rows,
+      column_names=[column.name for column in columns],
+      title=title,
+      broken_as_black=True,  # the grid of a run that diverged is worth a look
     )
     description = ' '.join(f'{column.name}: {column.meaning}.' for column in columns)
     images.save_png(path(workdir, step), drawn, description=description)

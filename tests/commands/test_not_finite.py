@@ -125,7 +125,7 @@ def test_sample_grids_say_what_black_is(monkeypatch, tmp_path, value, said):
   batch = {'a': picture, 'b': picture, 'valid': np.ones(1, bool)}
   data = types.SimpleNamespace(evaluation=lambda split, **also: [batch])
   sampler = samples.Sampler(Constant(), data, make_config())
-  monkeypatch.setattr(samples.pictures, 'grid', lambda rows, *, column_names, title: (
+  monkeypatch.setattr(samples.pictures, 'grid', lambda rows, *, title, **unused: (
       titles.append(title) or picture[0]))
   sampler.write(7, {}, {}, str(tmp_path))
   assert ('black stands for NaN and infinite values' in titles[0]) == said

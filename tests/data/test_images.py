@@ -250,7 +250,9 @@ def test_save_png_gives_back_what_was_saved(tmp_path):
   assert sorted(os.listdir(tmp_path)) == ['deep', 'x.png']
 
 
-@pytest.mark.parametrize('array', [np.zeros((2, 2), int), np.zeros(3, np.uint8)])
+@pytest.mark.parametrize('array', [
+    np.zeros((2, 2), int), np.zeros(3, np.uint8), np.full((2, 2, 3), np.nan),
+    np.array([[0, np.nan]]), np.array([[0, np.inf]], np.float16)])
 def test_save_png_refuses_what_is_no_picture(tmp_path, array):
   with pytest.raises(ValueError):
     images.save_png(tmp_path / 'x.png', array)

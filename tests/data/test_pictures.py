@@ -104,11 +104,26 @@ def test_to_uint8():
   # The inverse of what a step does to images, for every value.
   assert np.array_equal(pictures.to_uint8(jnp.asarray(exact) / 127.5 - 1), exact)
   odd = np.array([[[np.nan, np.inf, -np.inf], [2, -2, 0]]], np.float32)
-  assert pictures.to_uint8(odd).tolist() == [[[0, 255, 0], [255, 0, 128]]]
+  assert pictures.to_uint8(odd, broken_as_black=True).tolist() == [[[0, 255, 0], [255, 0, 128]]]
   mask = np.array([[0, 0.5, 1, 1.5, -1, np.nan]])
-  assert pictures.to_uint8(mask)[0, :, 0].tolist() == [0, 128, 255, 255, 0, 0]
-  assert pictures.to_uint8(mask[..., None]).shape == (1, 6, 3)
-  assert pictures.to_uint8(mask > 0.6)[0, :, 1].tolist() == [0, 0, 255, 255, 0, 0]
+  broken = pictures.to_uint8(mask, broken_as_black=True)
+  assert broken[0, :, 0].tolist() == [0, 128, 255, 255, 0, 0]
+  mask = mask[:, :5]
+  assert pictures.to_uint8(mask[..., None]).shape == (1, 5, 3)
+  assert pictures.to_uint8(mask > 0.6)[0, :, 1].tolist() == [0, 0, 255, 255, 0]
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_a_broken_picture_is_drawn_only_where_that_is_asked_for(value):
+  image = np.zeros((8, 8, 3), np.float32)
+  image[3, 4] = value
+  with pytest.raises(ValueError, match='NaN or infinite'):
+    pictures.grid([[image]], column_names=['translation'])
+  with pytest.raises(ValueError, match='NaN or infinite'):
+    pictures.transfer_grid([np.zeros_like(image)], [np.zeros_like(image)], [[image]])
+  with pytest.raises(ValueError, match='NaN or infinite'):
+    pictures.overlay(image, np.zeros((8, 8)))
+  pictures.grid([[image]], column_names=['translation'], broken_as_black=True)
 
 
 def test_transfer_grid():
