@@ -60,10 +60,7 @@ def run(
       message = _message(error, saves_memory)
       if not message:
         raise
-      jax = sys.modules.get('jax')
-      if jax and jax.distributed.is_initialized():
-        _leave(2, f'error: {message}')
-      _fail(message)
+      _end_with(message)
 
   app.run(call, flags_parser=parse)
 
@@ -214,6 +211,14 @@ def _leave(code: int, message: object):
   files.remove_temporaries()
   parallel.leave_processes(seconds=10)  # of the 30 that a spot machine gives, say
   os._exit(code)
+
+
+def _end_with(message: str):
+  """Ends the process with an error's line, without waiting for other processes of a run."""
+  jax = sys.modules.get('jax')
+  if jax and jax.distributed.is_initialized():
+    _leave(2, f'error: {message}')
+  _fail(message)
 
 
 def _fail(message: str):

@@ -52,24 +52,15 @@ def measure(
   longest = benchmark.cycle[int(seconds_by_phase.argmax())]
   figures.update(_memory(longest))
   figures.update(_flops(longest, float(seconds_by_phase.max()), config.compute_dtype))
+
+  # A trace slows the steps down, so it comes after their times.
   if profile is not None:
     benchmark.trace(profile)
     figures['profile'] = profile
   if not random_data:
     figures['input_images_per_second'] = benchmark.supply(seconds / 2)
     figures['input_wait_share'] = benchmark.wait_share(seconds)
-
-  # What was measured, and on what.
-  height, width = methods.base.image_shape(config)
-  figures.update(
-    image_size=height,
-    image_width=width,
-    batch_size=config.batch_size,
-    compute_dtype=config.compute_dtype,
-    parallel=config.parallel,
-    devices=len(benchmark.parallel.devices),
-  )
-  return {**figures, **_machine()}
+  return {**figures, **benchmark.settings(), **_machine()}
 
 
 class _Benchmark:
@@ -103,6 +94,18 @@ class _Benchmark:
       lambda: train_step.init_state(method, optimizers, config)
     )
     self.state = state.replace(step=self.parallel.replicate(np.int32(start)))
+
+  def settings(self) -> dict[str, Any]:
+    """Returns the keys of the config on which the figures depend most."""
+    height, width = methods.base.image_shape(self.config)
+    return {
+      'image_size': height,
+      'image_width': width,
+      'batch_size': self.config.batch_size,
+      'compute_dtype': self.config.compute_dtype,
+      'parallel': self.config.parallel,
+      'devices': len(self.parallel.devices),
+    }
 
   def compile(self) -> dict[str, Any]:
     """Compiles the programs of a cycle."""

@@ -156,17 +156,16 @@ def programs(config: ml_collections.ConfigDict, topology: Slice) -> list[Program
   for stage, at, share in _different_turns(turns):
     name = ' + '.join(method.players[index].name for index in turns.at(at))
     program = analyse(functions.program(at), arguments, topology, name)
-    # The compiler counts once what is inside a loop over micro-batches.
-    compiled.append(
-      dataclasses.replace(
-        program,
-        stage=stage,
-        share=share,
-        flops=program.flops * config.accumulate,
-        moved=program.moved * config.accumulate,
-      )
-    )
+    program = dataclasses.replace(program, stage=stage, share=share)
+    compiled.append(_times_micro_batches(program, config.accumulate))
   return compiled
+
+
+def _times_micro_batches(program: Program, count: int) -> Program:
+  """Returns a program with its whole work: the compiler counts a loop's body once."""
+  return dataclasses.replace(
+    program, flops=program.flops * count, moved=program.moved * count
+  )
 
 
 def _different_turns(turns: Turns) -> Iterator[tuple[int, int, float]]:

@@ -70,11 +70,9 @@ class Pairs:
     self._groups = [predicate.select(records.attributes) for predicate in apart]
     self._transfer, self._masks, self._erase = tuple(transfer), tuple(masks), erase
     self._in_memory = in_memory
-    self._same_scene: dict[int, int] = {}  # the other picture of a record's scene
-    if aligned:
-      for one, other in zip(*aligned, strict=True):
-        self._same_scene[int(one)] = int(other)
-        self._same_scene[int(other)] = int(one)
+    self._same_scene = _others_of_scenes(*aligned) if aligned else {}
+
+    # What was computed once, or was asked of all records.
     self._rows: dict[int, Row] = {}
     self._any_masks: dict[str, bool] = {}  # by domain
     self._any_labels: bool | None = None  # of a
@@ -202,6 +200,15 @@ class Pairs:
     if self._any_labels is None:
       self._any_labels = _any_known(self._records.label, self._a[: len(self)])
     return self._any_labels
+
+
+def _others_of_scenes(a: np.ndarray, b: np.ndarray) -> dict[int, int]:
+  """Returns the other picture of each record's scene, where a_i and b_i show one scene."""
+  other_of = {}
+  for one, other in zip(a.tolist(), b.tolist(), strict=True):
+    other_of[one] = other
+    other_of[other] = one
+  return other_of
 
 
 def _any_known(read: Callable[[int], np.ndarray | None], indices: np.ndarray) -> bool:

@@ -251,21 +251,12 @@ class Data:
     if not self._stack:
       used = np.union1d(*domains)
       self._stack = pictures.Pictures(records, self._transform, used, keep=keep)
-    orders = []
-    for number, indices in enumerate(domains):
-      orders.append(
-        order.Order(
-          indices,
-          seed=self._seed,
-          domain=number,
-          in_step=self._config.fixed_pairs,
-          aligned=self._config.aligned,
-        )
-      )
+
+    # Each domain has an order of its pictures, and each picture its labels.
     attributes = records.attributes[:, self._columns].astype(np.float32)
     source = batches.Batches(
       self._stack,
-      orders,
+      [self._order(number, indices) for number, indices in enumerate(domains)],
       attributes,
       self._transform,
       batch_size=batch_size,
@@ -275,6 +266,16 @@ class Data:
     workers = 0 if keep else self._config.workers
     return batches.Feed(
       source, start_step=start_step, prefetch=self._config.prefetch, workers=workers
+    )
+
+  def _order(self, domain: int, indices: np.ndarray) -> order.Order:
+    """Returns the order in which training takes the record numbers of domain 0 or 1."""
+    return order.Order(
+      indices,
+      seed=self._seed,
+      domain=domain,
+      in_step=self._config.fixed_pairs,
+      aligned=self._config.aligned,
     )
 
   def evaluation(

@@ -110,9 +110,7 @@ def _write_config(
   """Writes the run's config, and says what another `num_steps` than before changes."""
   if first and os.path.exists(os.path.join(setup.workdir, run_config.FILE_NAME)):
     before = run_config.load(setup.workdir)
-    train_step.say_changed_rates(
-      setup.method, before, setup.config, first, progress.say
-    )
+    setup_lib.say_changed_rates(setup.method, before, setup.config, first, progress.say)
   run_config.save(setup.config, setup.workdir)
 
 

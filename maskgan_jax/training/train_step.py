@@ -1,6 +1,6 @@
 """One iteration of a method's players, as one pure function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 import dataclasses
 import functools
 from typing import Any, NamedTuple
@@ -102,29 +102,6 @@ def make_optimizers(
       clip_norm=method.default_clip_norm.get(player.name, 0.0),
     )
   return optimizers
-
-
-def say_changed_rates(
-  method: base.Method,
-  before: ml_collections.ConfigDict,
-  now: ml_collections.ConfigDict,
-  step: int,
-  say: Callable[[str], None],
-) -> None:
-  """Says whose learning rate at `step`, where a run resumes, another `num_steps` moves."""
-  earlier = make_optimizers(method, before)
-  later = make_optimizers(method, now)
-  for player in method.players:
-    # A schedule counts the steps since its player's start.
-    count = jnp.int32(max(step - player.start, 0))
-    old_rate = float(earlier[player.name].learning_rate(count))
-    new_rate = float(later[player.name].learning_rate(count))
-    if old_rate != new_rate:
-      say(
-        f'num_steps was {before.num_steps} and is {now.num_steps}: the schedule of '
-        f'config.optimizers.{player.name} ends with it, so that its learning rate at step '
-        f'{step} is {new_rate:.3g} instead of {old_rate:.3g}'
-      )
 
 
 def init_state(

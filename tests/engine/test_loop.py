@@ -21,6 +21,7 @@ from maskgan_jax.data import batches, pipeline
 from maskgan_jax.runs import checkpoints, metric_writers, resumption
 from maskgan_jax.training import log as log_lib
 from maskgan_jax.training import loop, progress, tasks, train_step
+from maskgan_jax.training import setup as setup_lib
 from maskgan_jax.translator import Translator
 
 
@@ -189,20 +190,20 @@ def test_checkpoints_of_weights_alone_and_of_versions_with_fewer_keys(tmp_path):
 def test_more_steps_lift_a_rate_that_falls_until_the_last(data_dir):
   before, now = smoke_config(data_dir, num_steps=6), smoke_config(data_dir, num_steps=12)
   sentences = []
-  train_step.say_changed_rates(methods.make(now), before, now, 6, sentences.append)
+  setup_lib.say_changed_rates(methods.make(now), before, now, 6, sentences.append)
   assert not sentences
   for config in (before, now):
     config.optimizers.autoencoder.update(schedule='linear', schedule_start=2)
-  train_step.say_changed_rates(methods.make(now), before, now, 6, sentences.append)
+  setup_lib.say_changed_rates(methods.make(now), before, now, 6, sentences.append)
   assert before.optimizers.autoencoder.learning_rate == 2e-4
   assert sentences == ['num_steps was 6 and is 12: the schedule of config.optimizers.autoencoder '
                        'ends with it, so that its learning rate at step 6 is 0.00012 instead of 0']
   # A schedule counts its player's own steps: at step 6 one that began at 4 has played two.
   method = methods.make(now)
   method.players = [dataclasses.replace(player, start=4) for player in method.players]
-  train_step.say_changed_rates(method, before, now, 6, sentences.append)
+  setup_lib.say_changed_rates(method, before, now, 6, sentences.append)
   assert len(sentences) == 1
-  train_step.say_changed_rates(method, before, now, 9, sentences.append)
+  setup_lib.say_changed_rates(method, before, now, 9, sentences.append)
   assert sentences[1].endswith('its learning rate at step 9 is 0.0001 instead of 0')
 
 

@@ -184,8 +184,7 @@ def _match(kind: str, folder: str, names: Sequence[str]) -> dict[str, str]:
     folder: what `config.data.{kind}_path` names.
     names: of the pictures.
   """
-  field = f'config.data.{kind}_path'
-  folder = check_folder(folder, field)
+  folder = check_folder(folder, f'config.data.{kind}_path')
   path_by_stem = _files_by_stem(kind, folder)
   matched, name_by_stem = {}, {}
   for name in names:
@@ -193,6 +192,8 @@ def _match(kind: str, folder: str, names: Sequence[str]) -> dict[str, str]:
     if stem in path_by_stem:
       matched[name] = path_by_stem[stem]
       continue
+
+    # Without the folder, a stem must be that of one picture only.
     stem = os.path.basename(stem)
     if stem not in path_by_stem:
       continue
@@ -204,17 +205,23 @@ def _match(kind: str, folder: str, names: Sequence[str]) -> dict[str, str]:
       )
     name_by_stem[stem] = name
     matched[name] = path_by_stem[stem]
-  if matched:
-    return matched
+  if not matched:
+    raise _no_match(kind, folder, path_by_stem, names)
+  return matched
 
+
+def _no_match(
+  kind: str, folder: str, path_by_stem: dict[str, str], names: Sequence[str]
+) -> errors.UserError:
+  """Returns the error for a folder of which no file has the name of a picture."""
   example = ''
   if path_by_stem and names:
     example = (
       f'; the first is {min(path_by_stem)!r} and the first picture {_stem(names[0])!r}'
     )
   kind_of_file = 'PNG files' if kind == 'labels' else kind
-  raise errors.UserError(
-    f'{field}={folder!r} has {len(path_by_stem)} {kind_of_file}, none with '
+  return errors.UserError(
+    f'config.data.{kind}_path={folder!r} has {len(path_by_stem)} {kind_of_file}, none with '
     f'the name of a picture{example}'
   )
 

@@ -122,13 +122,7 @@ def read_csv(path: str) -> Table:
     if not any(cell.strip() for cell in row):
       continue
     place = f'{path} line {line}'
-    if len(row) != len(header):
-      raise errors.UserError(
-        f'{place}: {len(row)} columns, but the header has {len(header)}'
-      )
-    name = row[0].strip()
-    if not name:
-      raise errors.UserError(f'{place}: no file name')
+    name = _read_name(row, len(header), place)
     if name in line_of:
       raise errors.UserError(f'{place}: {name!r} is already on line {line_of[name]}')
     line_of[name] = line
@@ -143,6 +137,16 @@ def read_csv(path: str) -> Table:
   names = tuple(header[number] for number in columns)
   _check_known(path, values, names, list(line_of.values()))
   return Table(list(line_of), names, values == 1, np.array(splits, np.int8))
+
+
+def _read_name(row: Sequence[str], count: int, place: str) -> str:
+  """Returns the file name of a row; UserError without one, or for other than `count` cells."""
+  if len(row) != count:
+    raise errors.UserError(f'{place}: {len(row)} columns, but the header has {count}')
+  name = row[0].strip()
+  if not name:
+    raise errors.UserError(f'{place}: no file name')
+  return name
 
 
 def _read_header(
