@@ -8,7 +8,8 @@ from PIL import Image
 import pytest
 
 from helpers.tiny_model import make_config, SIZE
-from maskgan_jax import check_data, errors, files, translate
+from maskgan_jax import errors, files, translate
+from maskgan_jax.check_data import sheet
 from maskgan_jax.import_weights import __main__ as import_weights
 from maskgan_jax.methods.base import Method, Translation
 from maskgan_jax.picture_benchmark import __main__ as picture_benchmark
@@ -203,6 +204,6 @@ def test_outputs_of_every_command_are_checked(tmp_path):
   for output, problem in ((given, 'is one of the inputs'), (tmp_path / '.png', hidden),
                           (tmp_path / 'trainA' / '0.png', 'is a file of the data')):
     with pytest.raises(errors.UserError, match=problem):
-      check_data._check_output(str(output), data)
-  check_data._check_output(str(tmp_path / 'trainA' / 'new.png'), data)
+      sheet.check_output(str(output), data)
+  sheet.check_output(str(tmp_path / 'trainA' / 'new.png'), data)
   assert given.read_text() == 'kept'
