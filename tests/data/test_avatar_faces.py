@@ -11,7 +11,7 @@ import python_avatars
 import resvg_py
 
 from maskgan_jax import errors
-from maskgan_jax.data.drawn import avatar_faces, avatar_layers
+from maskgan_jax.data.drawn import avatar_faces, avatar_layers, avatar_parts
 
 SIZE = 32
 FACES = [avatar_faces.recipe(7, 'test', index) for index in range(200)]
@@ -29,10 +29,10 @@ def faces_with(attribute, present=True):
 
 
 PARTS = [(slot, name) for slot, names in {
-    'hair': avatar_faces._HAIRS, 'hat': avatar_faces._HATS, 'glasses': avatar_faces._GLASSES,
-    'facial_hair': avatar_faces._FACIAL_HAIRS, 'eyes': avatar_faces._EYES,
-    'mouth': avatar_faces._SMILES + avatar_faces._OTHER_MOUTHS, 'nose': avatar_faces._NOSES,
-    'eyebrows': avatar_faces._EYEBROWS, 'clothing': avatar_faces._CLOTHES,
+    'hair': avatar_parts.HAIRS, 'hat': avatar_parts.HATS, 'glasses': avatar_parts.GLASSES,
+    'facial_hair': avatar_parts.FACIAL_HAIRS, 'eyes': avatar_parts.EYES,
+    'mouth': avatar_parts.SMILES + avatar_parts.OTHER_MOUTHS, 'nose': avatar_parts.NOSES,
+    'eyebrows': avatar_parts.EYEBROWS, 'clothing': avatar_parts.CLOTHES,
 }.items() for name in names]
 
 
@@ -108,8 +108,8 @@ def test_glasses_cover_enough_of_32_pixels():
 
 
 def test_every_hair_and_hat_takes_its_colour():
-  for part, field in [(name, 'hair') for name in avatar_faces._HAIRS] + [
-      (name, 'hat') for name in avatar_faces._HATS]:
+  for part, field in [(name, 'hair') for name in avatar_parts.HAIRS] + [
+      (name, 'hat') for name in avatar_parts.HATS]:
     face = dataclasses.replace(FACES[0], **{'hat': '', field: part})
     dark, light = (dataclasses.replace(face, **{f'{field}_color': color})
                    for color in ('#000000', '#FFFFFF'))

@@ -13,7 +13,7 @@ import json
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.data.drawn import avatar_layers
+from maskgan_jax.data.drawn import avatar_layers, avatar_parts
 
 SPLITS = ('train', 'validation', 'test')
 HAIR_COLORS = {
@@ -24,134 +24,7 @@ HAIR_COLORS = {
   'Pink': ('#F59797', '#F27BA5', '#E9A6C4'),
   'Red': ('#C93305', '#B5401A', '#DB4B22'),
 }
-_SKIN_COLORS = (
-  '#FFDBB4',
-  '#F6CDA2',
-  '#EDB98A',
-  '#DFA273',
-  '#D08B5B',
-  '#BF7443',
-  '#AE5D29',
-  '#88503A',
-  '#614335',
-)
-_HAT_COLORS = (
-  '#262E33',
-  '#65C9FF',
-  '#5199E4',
-  '#25557C',
-  '#929598',
-  '#3C4F5C',
-  '#A7FFC4',
-  '#FFDEB5',
-  '#FFFFB1',
-  '#FF488E',
-  '#FF5C5C',
-  '#7A4FA3',
-  '#3E8E5A',
-)
 _BEARD_CONTRAST = 60  # levels of 255 in which a beard and skin differ at least
-_CLOTHING_COLORS = (*_HAT_COLORS, '#E6E6E6', '#B1E2FF', '#FFFFFF')
-
-# Left out on purpose: parts that cover an eye, leave the crop, have no colour to change, or wear
-# what would be another attribute (hats, veils, flowers, scars, an eyepatch).
-_HAIRS = (
-  'BIG_HAIR',
-  'BOB',
-  'BUN',
-  'CAESAR_SIDE_PART',
-  'CAESAR',
-  'CURLY',
-  'CURVY',
-  'DREADS',
-  'FRIZZLE',
-  'FRO_BAND',
-  'FRO',
-  'LONG_NOT_TOO_LONG',
-  'MIA_WALLACE',
-  'SHAGGY_MULLET',
-  'SHAGGY',
-  'SHORT_CURLY',
-  'SHORT_DREADS_1',
-  'SHORT_DREADS_2',
-  'SHORT_FLAT',
-  'SHORT_ROUND',
-  'SHORT_WAVED',
-  'STRAIGHT_1',
-  'STRAIGHT_STRAND',
-  'BRAIDS',
-  'BUZZCUT',
-  'CORNROWS',
-  'DREADLOCKS',
-  'EINSTEIN_HAIR',
-  'ELVIS',
-  'EVIL_SPIKE',
-  'MOWGLI',
-  'PIXIE',
-  'POMPADOUR',
-  'QUIFF',
-  'TWIST_LONG_HAIR',
-  'WILD',
-)
-_HATS = (
-  'HAT',
-  'TURBAN',
-  'WINTER_HAT_1',
-  'WINTER_HAT_2',
-  'WINTER_HAT_3',
-  'WINTER_HAT_4',
-)
-_SUNGLASSES = ('KURT', 'SUNGLASSES', 'SUNGLASSES_2', 'WAYFARERS', 'WAYFARERS_2')
-_GLASSES = ('PRESCRIPTION_1', 'PRESCRIPTION_2', 'ROUND', *_SUNGLASSES)
-_FACIAL_HAIRS = (
-  'BEARD_LIGHT',
-  'BEARD_MAGESTIC',
-  'BEARD_MEDIUM',
-  'EINSTEIN_MOUSTACHE',
-  'MOUSTACHE_FANCY',
-  'MOUSTACHE_MAGNUM',
-  'WICK_BEARD',
-)
-_SMILES = ('BIG_SMILE', 'SMILE', 'TONGUE')
-_OTHER_MOUTHS = ('CONCERNED', 'DISBELIEF', 'GRIMACE', 'SAD', 'SCREAM_OPEN', 'SERIOUS')
-_EYES = (
-  'CLOSED',
-  'DEFAULT',
-  'EYE_ROLL',
-  'HAPPY',
-  'SIDE',
-  'SQUINT',
-  'SURPRISED',
-  'WINK',
-  'WINK_WACKY',
-)
-_EYEBROWS = (
-  'ANGRY_NATURAL',
-  'DEFAULT_NATURAL',
-  'DEFAULT',
-  'FLAT_NATURAL',
-  'FROWN_NATURAL',
-  'RAISED_EXCITED_NATURAL',
-  'RAISED_EXCITED',
-  'SAD_CONCERNED_NATURAL',
-  'UNIBROW_NATURAL',
-  'UP_DOWN_NATURAL',
-  'UP_DOWN',
-)
-_NOSES = ('DEFAULT', 'SMALL', 'WIDE')
-_CLOTHES = (
-  'BLAZER_SHIRT',
-  'BLAZER_SWEATER',
-  'BOND_SUIT',
-  'CHEF',
-  'COLLAR_SWEATER',
-  'HOODIE',
-  'JEDI_ROBE',
-  'OVERALL',
-  'SHIRT_CREW_NECK',
-  'SHIRT_SCOOP_NECK',
-  'SHIRT_V_NECK',
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,13 +85,13 @@ def _hair_color(shades: Iterable[str]) -> _Attribute:
 _ATTRIBUTES = {
   'Bald': _Attribute(('hair',), frozenset({''}), hidden_by_hat=True),
   **{f'{name}_Hair': _hair_color(shades) for name, shades in HAIR_COLORS.items()},
-  'Eyeglasses': _Attribute(('glasses',), frozenset(_GLASSES)),
+  'Eyeglasses': _Attribute(('glasses',), frozenset(avatar_parts.GLASSES)),
   'Facial_Hair': _Attribute(
-    ('facial_hair', 'facial_hair_color'), frozenset(_FACIAL_HAIRS)
+    ('facial_hair', 'facial_hair_color'), frozenset(avatar_parts.FACIAL_HAIRS)
   ),
-  'Smiling': _Attribute(('mouth',), frozenset(_SMILES)),
-  'Sunglasses': _Attribute(('glasses',), frozenset(_SUNGLASSES)),
-  'Wearing_Hat': _Attribute(('hat', 'hat_color'), frozenset(_HATS)),
+  'Smiling': _Attribute(('mouth',), frozenset(avatar_parts.SMILES)),
+  'Sunglasses': _Attribute(('glasses',), frozenset(avatar_parts.SUNGLASSES)),
+  'Wearing_Hat': _Attribute(('hat', 'hat_color'), frozenset(avatar_parts.HATS)),
 }
 ATTRIBUTES = tuple(sorted(_ATTRIBUTES))
 
@@ -226,7 +99,9 @@ ATTRIBUTES = tuple(sorted(_ATTRIBUTES))
 # attributes do. Only hair that cannot be seen has no colour.
 _FEATURES = {
   'hair_color': _hair_color(itertools.chain(*HAIR_COLORS.values())),
-  'mouth': _Attribute(('mouth',), frozenset(_SMILES + _OTHER_MOUTHS)),
+  'mouth': _Attribute(
+    ('mouth',), frozenset(avatar_parts.SMILES + avatar_parts.OTHER_MOUTHS)
+  ),
 }
 FEATURES = tuple(_FEATURES)
 FEATURE_LABELS = {
@@ -268,49 +143,70 @@ _DRAWS = (
 
 def recipe(seed: int, split: str, index: int) -> Recipe:
   """Returns face `index` (>= 0, without an upper end) of `split`, which depends on nothing else."""
-  numbers = np.random.default_rng([seed, SPLITS.index(split), index]).random(
-    len(_DRAWS)
-  )
-  draw = dict(zip(_DRAWS, numbers.tolist(), strict=True))
+  draws = _Draws(seed, split, index)
+  skin = draws.one_of('skin', avatar_parts.SKIN_COLORS)
+  hair = draws.one_of('hair', avatar_parts.HAIRS)
+  mouth = draws.one_of('smile', avatar_parts.SMILES)
+  spare_mouth = draws.one_of('other_mouth', avatar_parts.OTHER_MOUTHS)
+  if not draws.happens('smiling', 0.5):
+    mouth, spare_mouth = spare_mouth, mouth
 
-  def pick(name: str, choices: Sequence[str]) -> str:
-    return choices[int(draw[name] * len(choices))]
-
-  background = colorsys.hsv_to_rgb(
-    draw['background_hue'],
-    0.1 + 0.6 * draw['background_saturation'],
-    0.5 + 0.5 * draw['background_value'],
-  )
-  skin = pick('skin', _SKIN_COLORS)
-  smile, other_mouth = pick('smile', _SMILES), pick('other_mouth', _OTHER_MOUTHS)
-  smiling, bald = draw['smiling'] < 0.5, draw['bald'] < 0.1
-  hair = pick('hair', _HAIRS)
-  hair_color = pick('hair_color', tuple(HAIR_COLORS))
-  spare_hair_color = pick(
-    'spare_hair_color', [name for name in HAIR_COLORS if name != hair_color]
-  )
+  # Undyed hair has another name of colour, and not only another shade.
+  hair_color = draws.one_of('hair_color', tuple(HAIR_COLORS))
+  other_colors = [name for name in HAIR_COLORS if name != hair_color]
+  spare_hair_color = draws.one_of('spare_hair_color', other_colors)
   return Recipe(
-    background='#' + ''.join(f'{round(255 * channel):02X}' for channel in background),
+    background=draws.background(),
     skin=skin,
-    eyes=pick('eyes', _EYES),
-    eyebrows=pick('eyebrows', _EYEBROWS),
-    nose=pick('nose', _NOSES),
-    clothing=pick('clothing', _CLOTHES),
-    clothing_color=pick('clothing_color', _CLOTHING_COLORS),
-    hair='' if bald else hair,
-    hair_color=pick('hair_shade', HAIR_COLORS[hair_color]),
-    hat=pick('hat_type', _HATS) if draw['hat'] < 0.15 else '',
-    hat_color=pick('hat_color', _HAT_COLORS),
-    glasses=pick('glasses_type', _GLASSES) if draw['glasses'] < 0.5 else '',
-    facial_hair=pick('facial_hair_type', _FACIAL_HAIRS)
-    if draw['facial_hair'] < 0.5
-    else '',
-    facial_hair_color=pick('facial_hair_color', _beard_colors(skin)),
-    mouth=smile if smiling else other_mouth,
-    spare_mouth=other_mouth if smiling else smile,
+    eyes=draws.one_of('eyes', avatar_parts.EYES),
+    eyebrows=draws.one_of('eyebrows', avatar_parts.EYEBROWS),
+    nose=draws.one_of('nose', avatar_parts.NOSES),
+    clothing=draws.one_of('clothing', avatar_parts.CLOTHES),
+    clothing_color=draws.one_of('clothing_color', avatar_parts.CLOTHING_COLORS),
+    hair='' if draws.happens('bald', 0.1) else hair,
+    hair_color=draws.one_of('hair_shade', HAIR_COLORS[hair_color]),
+    hat=draws.worn('hat', 0.15, avatar_parts.HATS),
+    hat_color=draws.one_of('hat_color', avatar_parts.HAT_COLORS),
+    glasses=draws.worn('glasses', 0.5, avatar_parts.GLASSES),
+    facial_hair=draws.worn('facial_hair', 0.5, avatar_parts.FACIAL_HAIRS),
+    facial_hair_color=draws.one_of('facial_hair_color', _beard_colors(skin)),
+    mouth=mouth,
+    spare_mouth=spare_mouth,
     spare_hair=hair,
-    spare_hair_color=pick('spare_hair_shade', HAIR_COLORS[spare_hair_color]),
+    spare_hair_color=draws.one_of('spare_hair_shade', HAIR_COLORS[spare_hair_color]),
   )
+
+
+class _Draws:
+  """The random numbers of one face, by name, and what they decide."""
+
+  def __init__(self, seed: int, split: str, index: int):
+    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    numbers = rng.random(len(_DRAWS)).tolist()
+    self._number_by_name = dict(zip(_DRAWS, numbers, strict=True))
+
+  def one_of(self, name: str, choices: Sequence[str]) -> str:
+    """Returns one of the choices, which are equally probable."""
+    return choices[int(self._number_by_name[name] * len(choices))]
+
+  def happens(self, name: str, probability: float) -> bool:
+    """Returns True with this probability."""
+    return self._number_by_name[name] < probability
+
+  def worn(self, name: str, probability: float, choices: Sequence[str]) -> str:
+    """Returns one of the choices with this probability, else ''."""
+    return (
+      self.one_of(f'{name}_type', choices) if self.happens(name, probability) else ''
+    )
+
+  def background(self) -> str:
+    """Returns a colour that is neither grey nor dark, '#RRGGBB'."""
+    channels = colorsys.hsv_to_rgb(
+      self._number_by_name['background_hue'],
+      0.1 + 0.6 * self._number_by_name['background_saturation'],
+      0.5 + 0.5 * self._number_by_name['background_value'],
+    )
+    return '#' + ''.join(f'{round(255 * channel):02X}' for channel in channels)
 
 
 def _beard_colors(skin: str) -> list[str]:
