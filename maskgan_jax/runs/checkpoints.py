@@ -5,8 +5,7 @@ unclear about a missing file, so a checkpoint also holds the checksums of its fi
 written before it gets its final name and compared before Orbax reads it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-import math
+from collections.abc import Mapping
 import os
 import re
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 
 import maskgan_jax
 from maskgan_jax import errors
-from maskgan_jax.runs import checksums, orbax_noise, resumption
+from maskgan_jax.runs import _array_notes, _ranking, checksums, orbax_noise, resumption
 
 PyTree = Any
 _NOTES = 'metadata'  # beside 'model' and 'training': what they hold, scores, the run's identity
@@ -50,48 +49,48 @@ class Checkpoints:
   ):
     import orbax.checkpoint as ocp  # here: half a second that --help need not wait for
 
-    if keep_last < 1 or keep_best < 0 or best_mode not in ('max', 'min'):
-      raise errors.UserError(
-        f'keep_last={keep_last} must be at least 1, keep_best={keep_best} at '
-        f"least 0, best_mode={best_mode!r} 'max' or 'min'"
-      )
     self._ocp = ocp
     self._folder = _absolute(workdir) / 'checkpoints'
     self._identity = identity
     self._read_only = read_only
-    self._best_metric = best_metric
-    self._sign = 1 if best_mode == 'max' else -1
-    self._scores: dict[
-      int, dict[str, float | None]
-    ] = {}  # of steps that may not be on disk yet
-    self._past: set[int] = (
-      set()
-    )  # steps of this run: written here, or up to the restored one
+    self._ranking = _ranking.Ranking(
+      keep_last=keep_last,
+      keep_best=keep_best,
+      best_metric=best_metric,
+      best_mode=best_mode,
+      read=lambda step: self._notes(step)['scores'],
+      remembers=not read_only,
+    )
+
+    # Steps of this run: written here, or up to the restored one.
+    self._past: set[int] = set()
     self._writing = -1  # the step whose files Orbax's threads are writing
     self._failed = self._closed = False
     orbax_noise.silence()
-    if read_only:  # Orbax warns if it has to change one of these
-      options = ocp.CheckpointManagerOptions(
-        read_only=True, create=False, save_interval_steps=0
-      )
-    else:
-      options = ocp.CheckpointManagerOptions(
-        cleanup_tmp_directories=True,
-        # Orbax calls this back on one process, between the last file and the final name.
-        async_options=ocp.options.AsyncOptions(
-          post_finalization_callback=self._write_checksums
-        ),
-        preservation_policy=_Keep(keep_last, keep_best, self._ranked),
-      )
     try:
-      self._manager = ocp.CheckpointManager(self._folder, options=options)
+      self._manager = ocp.CheckpointManager(self._folder, options=self._options())
     except OSError as error:
       raise errors.UserError(
         f'cannot use {self._folder}: {error.strerror or error}'
       ) from error
-    if not read_only:
-      for step in self._manager.all_steps():
-        self._rank(step)  # reads the scores now: not in the middle of a save
+    if not read_only:  # reads the scores now: not in the middle of a save
+      self._ranking.ranked(self._manager.all_steps())
+
+  def _options(self):
+    """Returns the options of Orbax's manager."""
+    ocp = self._ocp
+    if self._read_only:  # Orbax warns if it has to change one of these
+      return ocp.CheckpointManagerOptions(
+        read_only=True, create=False, save_interval_steps=0
+      )
+
+    # Orbax calls this back on one process, between the last file and the final name.
+    writing = ocp.options.AsyncOptions(post_finalization_callback=self._write_checksums)
+    return ocp.CheckpointManagerOptions(
+      cleanup_tmp_directories=True,
+      async_options=writing,
+      preservation_policy=self._ranking,
+    )
 
   def save(
     self,
@@ -123,9 +122,14 @@ class Checkpoints:
     other_past = [other for other in self._manager.all_steps() if other >= step]
     if other_past:
       self._set_aside(other_past)
-    scores = {name: _finite(score) for name, score in (scores or {}).items()}
+    scores = _ranking.finite(scores or {})
     contents = self._contents(model, training, scores)
-    self._scores[step] = scores
+    self._ranking.add(step, scores)
+    self._begin(step, contents)
+    self._past.add(step)
+
+  def _begin(self, step: int, contents: Any) -> None:
+    """Lets Orbax begin to write the items of a step."""
     self._writing = step
     try:
       saved = self._manager.save(step, args=contents)
@@ -135,7 +139,6 @@ class Checkpoints:
       raise RuntimeError(
         f'Orbax declined to save step {step}; it has {self._manager.all_steps()}'
       )
-    self._past.add(step)
 
   def _contents(
     self, model: PyTree, training: PyTree, scores: Mapping[str, float | None]
@@ -143,7 +146,7 @@ class Checkpoints:
     """Returns the items of a step, as Orbax takes them."""
     trees = {'model': model, 'training': training}
     notes = {
-      'arrays': {item: _describe(tree) for item, tree in trees.items()},
+      'arrays': {item: _array_notes.describe(tree) for item, tree in trees.items()},
       'identity': self._identity.notes() if self._identity else None,
       'maskgan_jax': maskgan_jax.__version__,
       'scores': scores,
@@ -166,7 +169,7 @@ class Checkpoints:
 
   def best(self) -> int | None:
     """Returns the step with the best score among those kept, or None if none has one."""
-    ranked = self._ranked(self.steps())
+    ranked = self._ranking.ranked(self.steps())
     return ranked[-1] if ranked else None
 
   def restore(
@@ -221,6 +224,7 @@ class Checkpoints:
   def _restore(
     self, targets: dict[str, PyTree], step: int | None
   ) -> tuple[int, dict[str, PyTree]]:
+    """Returns a step and its trees by item: of `step`, or of the newest that restores."""
     self.wait()
     steps = self.steps()
     if not steps:
@@ -272,10 +276,9 @@ class Checkpoints:
       trees = self._read(step, targets)
     except errors.UserError:
       raise
-    except (
-      Exception
-    ) as error:  # an older or newer Orbax's format, a disk that fails while reading
-      if errors.out_of_memory(error):  # the file is not to blame
+    except Exception as error:
+      # Another Orbax's format, or a disk that fails; a lack of memory is not the file's fault.
+      if errors.out_of_memory(error):
         raise
       reason = _one_line(error)
     if not _all_agree(trees is not None):
@@ -283,12 +286,12 @@ class Checkpoints:
     return trees, ''
 
   def _read(self, step: int, targets: dict[str, PyTree]) -> dict[str, PyTree]:
-    """Returns the trees of one step; raises whatever Orbax raises, _UnfitError besides."""
+    """Returns the trees of one step; raises whatever Orbax raises, and UnfitError."""
     notes = self._notes(step)
     if self._identity and notes.get('identity'):
       self._identity.check(notes['identity'], self._folder / str(step))
     for item, target in targets.items():
-      _compare(notes['arrays'][item], _describe(target))
+      _array_notes.compare(notes['arrays'][item], _array_notes.describe(target))
     items = {}
     for item, target in targets.items():
       if jax.tree.leaves(target):
@@ -298,43 +301,17 @@ class Checkpoints:
     )
 
   def _notes(self, step: int) -> dict[str, Any]:
-    """Reads what is known of a step without its arrays."""
+    """Reads the notes of a step, without its arrays."""
     args = self._ocp.args.Composite(**{_NOTES: self._ocp.args.JsonRestore()})
     return self._manager.restore(step, args=args)[_NOTES]
 
   def _write_checksums(self) -> None:
     """Writes `files.json` into the folder of the step that is about to be committed."""
-    folder = self._folder / str(
-      self._writing
-    )  # its name where Orbax commits without renaming
+    # Where Orbax commits without renaming, the folder has its final name already.
+    folder = self._folder / str(self._writing)
     for path in self._folder.glob(f'{self._writing}.orbax-checkpoint-tmp*'):
       folder = path
     checksums.write(folder)
-
-  def _rank(self, step: int) -> float | None:
-    """Returns a number that is larger for better steps, or None for a step without score."""
-    if not self._best_metric:
-      return None
-    if (scores := self._scores.get(step)) is None:
-      try:
-        scores = self._notes(step)['scores']
-      except (
-        Exception
-      ):  # a broken step has no score; restoring it will say what is wrong
-        scores = {}
-      if not self._read_only:
-        self._scores[step] = scores
-    score = scores.get(self._best_metric)
-    return None if score is None else self._sign * score
-
-  def _ranked(self, steps: Iterable[int]) -> list[int]:
-    """Returns the steps that have a score, the best last."""
-    ranked = []
-    for step in steps:
-      rank = self._rank(step)
-      if rank is not None:
-        ranked.append((rank, step))
-    return [step for _, step in sorted(ranked)]
 
   def _set_aside(self, steps: list[int]) -> None:
     """Renames steps of another past: Orbax would count them as the newest, and keep only them."""
@@ -351,8 +328,7 @@ class Checkpoints:
         except OSError as error:
           raise self._write_error(error) from error
     self._ocp.multihost.sync_global_processes('maskgan_jax:set_aside')
-    for step in steps:
-      self._scores.pop(step, None)
+    self._ranking.forget(steps)
     self._past.difference_update(steps)
     self._manager.reload()
 
@@ -364,35 +340,12 @@ class Checkpoints:
     if not is_systems and not re.match('[A-Z_]+: ', str(error)):
       raise error
     whole = max(self._manager.all_steps(), default=None)
-    kept = (
-      'there is no older one'
-      if whole is None
-      else f'the newest whole one is step {whole}'
-    )
+    kept = f'the newest whole one is step {whole}'
+    if whole is None:
+      kept = 'there is no older one'
     return errors.UserError(
       f'cannot write a checkpoint to {self._folder}: {_one_line(error)}; {kept}'
     )
-
-
-class _UnfitError(Exception):
-  """A checkpoint that reads well but is not the wanted one; the message is for the user."""
-
-
-class _Keep:
-  """Says which steps stay, as Orbax asks it: the last few, and the few with the best scores."""
-
-  def __init__(
-    self, last: int, best: int, ranked: Callable[[Iterable[int]], list[int]]
-  ):
-    self._last, self._best, self._ranked = last, best, ranked
-
-  def should_preserve(self, checkpoints, *, context) -> list[bool]:
-    del context
-    steps = sorted(info.step for info in checkpoints)
-    ranked = self._ranked(steps)
-    best = ranked[max(0, len(ranked) - self._best) :]
-    kept = {*steps[-self._last :], *best}
-    return [info.step in kept for info in checkpoints]
 
 
 def _absolute(path: str | os.PathLike) -> epath.Path:
@@ -409,39 +362,6 @@ def _abstract(leaf):
   return leaf
 
 
-def _describe(tree: PyTree) -> dict[str, list]:
-  """Returns {'params/generator/kernel': [shape, dtype's name]}, as JSON gives it back."""
-  described = {}
-  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-    leaf = leaf if hasattr(leaf, 'dtype') else np.asarray(leaf)
-    name = jax.tree_util.keystr(path, simple=True, separator='/')
-    described[name] = [list(leaf.shape), leaf.dtype.name]
-    if 0 in leaf.shape:
-      raise ValueError(
-        f'cannot save {name}: an array of shape {leaf.shape} has no elements'
-      )
-  return described
-
-
-def _compare(saved: dict[str, list], wanted: dict[str, list]) -> None:
-  """Raises _UnfitError if other arrays were saved than are wanted; Orbax would cast dtypes."""
-  differences = []
-  for name in sorted({*wanted, *saved}):
-    if wanted.get(name) != saved.get(name):
-      differences.append(
-        f'{name} is {_spelt(saved.get(name))}, the program wants '
-        f'{_spelt(wanted.get(name))}'
-      )
-  if differences:
-    more = f' and {len(differences) - 3} more' if len(differences) > 3 else ''
-    raise _UnfitError(f'it holds other arrays: {", ".join(differences[:3])}{more}')
-
-
-def _spelt(entry: list | None) -> str:
-  """Returns a shape and dtype as text, such as 'float32[5]'."""
-  return f'{entry[1]}{entry[0]}' if entry else 'absent'
-
-
 def _all_agree(yes: bool) -> bool:
   """Returns whether every process says yes."""
   if jax.process_count() == 1:
@@ -449,10 +369,6 @@ def _all_agree(yes: bool) -> bool:
   from jax.experimental import multihost_utils
 
   return bool(np.all(multihost_utils.process_allgather(np.asarray(yes))))
-
-
-def _finite(score) -> float | None:
-  return float(score) if math.isfinite(score) else None
 
 
 def _one_line(error: Exception) -> str:
@@ -465,6 +381,5 @@ def _one_line(error: Exception) -> str:
   if reason:
     return reason[0]
   text = (str(error).strip() or type(error).__name__).splitlines()[0]
-  return (
-    text if len(text) <= 160 or isinstance(error, _UnfitError) else text[:157] + '...'
-  )
+  is_ours = isinstance(error, _array_notes.UnfitError)
+  return text if len(text) <= 160 or is_ours else text[:157] + '...'
