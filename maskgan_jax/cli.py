@@ -96,9 +96,8 @@ def _parse(argv: list[str], config_of_workdir: bool, positional: bool) -> list[s
 def _prepare_process() -> None:
   """Sets up signals, output, logging and the cache of compiled programs."""
   end_at_once_on(signal.SIGINT)
-  with contextlib.suppress(
-    AttributeError
-  ):  # a stream in the place of stdout may have none
+  # A stream in the place of stdout may lack this method.
+  with contextlib.suppress(AttributeError):
     sys.stdout.reconfigure(errors='backslashreplace')  # file names may have any letters
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)
@@ -120,9 +119,8 @@ def end_at_once_on(*numbers: int) -> None:
   """
 
   def end(number, _):
-    with contextlib.suppress(
-      OSError
-    ):  # os.write, since print may be what the signal interrupted
+    # This is os.write, since the signal may have interrupted a print.
+    with contextlib.suppress(OSError):
       os.write(2, b'interrupted\n')
     files.remove_temporaries()
     os._exit(128 + number)

@@ -37,9 +37,8 @@ def train(
     Preempted, UserError: as `loop.train`.
   """
   for name in config.evaluators:
-    evaluators.make(
-      name, config
-    )  # a misspelt name should not wait for the end of training
+    # A misspelt name should not wait for the end of training.
+    evaluators.make(name, config)
 
   measurements = _Measurements(config, workdir, row_name)
   trained = loop.train(config, workdir, make_evaluate=measurements.while_training)
@@ -84,6 +83,7 @@ class _Measurements:
       step: int, params: base.Params, model_state: base.ModelState
     ) -> dict[str, Any]:
       nonlocal translator
+      # The compiled programs stay from step to step; only the weights change.
       if translator is None:
         translator = Translator(method, params, model_state, self._config, step)
       else:

@@ -107,9 +107,8 @@ def _remove_abandoned(prefix: str) -> None:
   )
   for path in glob.glob(pattern):
     folder = os.path.dirname(path)
-    with contextlib.suppress(
-      OSError
-    ):  # it is held, or cannot be locked, or went meanwhile
+    # A folder may be held, or cannot be locked, or went meanwhile.
+    with contextlib.suppress(OSError):
       if os.lstat(folder).st_uid == os.getuid():
         with open(path, 'r+', encoding='utf-8') as file:
           _lock(file)
@@ -183,9 +182,8 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
       file.write(data.encode() if isinstance(data, str) else data)
       file.flush()
       os.fsync(file.fileno())
-    os.chmod(
-      temporary, 0o666 & ~_umask()
-    )  # mkstemp's 0600 would hide results from others
+    # The 0600 of mkstemp would hide results from others.
+    os.chmod(temporary, 0o666 & ~_umask())
     os.replace(temporary, path)
     _temporary.discard(temporary)
   except (OSError, ValueError) as error:  # ValueError: a name that no file can have

@@ -51,9 +51,8 @@ def main() -> None:
   if _PROFILE.value is not None:
     _check_folder(_PROFILE.value)
   config = run_config.from_flags()
-  from maskgan_jax.benchmark import (
-    measuring,
-  )  # the flags are right: now the slow imports
+  # The flags are right; slow imports come only now.
+  from maskgan_jax.benchmark import measuring
 
   figures = measuring.measure(
     config,

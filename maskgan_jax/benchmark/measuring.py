@@ -242,6 +242,8 @@ def _memory(program: Any) -> dict[str, float]:
       - analysis.alias_size_in_bytes
     )
     figures['program_mb'] = round(in_all / 1e6, 1)
+
+  # Peaks of the process, on the device and on the host.
   stats = jax.devices()[0].memory_stats() or {}
   if 'peak_bytes_in_use' in stats:
     figures['device_peak_mb'] = round(stats['peak_bytes_in_use'] / 1e6, 1)

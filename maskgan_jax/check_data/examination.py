@@ -124,6 +124,8 @@ def _examine(
       continue
     if not examined.see(name, image, data.image_shape):
       continue
+
+    # It shows something: does it have the size for the crop, and a mask that fits?
     try:
       pairs.prepare(image, index)
       examined.shares[name] = transform.crop_share(*image.shape[:2], name)

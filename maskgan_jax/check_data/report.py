@@ -44,9 +44,7 @@ def check(
   """
   data = pipeline.make(config)
   examined = examine_all(data, transforms.Transform.of(config), max_images)
-  splits = {split: {} for split in SPLITS}
-  for (split, domain), pictures_of_domain in examined.items():
-    splits[split][domain] = pictures_of_domain.facts()
+  splits = _facts_by_split(examined)
   places_by_pixels = _places_by_pixels(examined)
   report = {
     'data': data.describe(),
@@ -65,6 +63,14 @@ def check(
   ]
   report['output'] = sheet.save(output, sheet.rows_of(data, examined))
   return report
+
+
+def _facts_by_split(examined: dict[tuple[str, str], Examined]) -> dict[str, dict]:
+  """Returns the facts about pictures by split and domain."""
+  facts_by_split = {split: {} for split in SPLITS}
+  for (split, domain), pictures_of_domain in examined.items():
+    facts_by_split[split][domain] = pictures_of_domain.facts()
+  return facts_by_split
 
 
 def _places_by_pixels(
@@ -131,9 +137,8 @@ def _problems_of_domain(split: str, domain: str, facts: dict) -> Iterator[str]:
       yield f': {len(names)} pictures {problem}: {predicates.shortlist(names, _SHOWN)}'
   for remark, names in facts['levels'].items():
     yield f': {len(names)} pictures ({predicates.shortlist(names, _SHOWN)}) are {remark}'
-  if (
-    transforms.DARK < facts['highest'] <= _DIM
-  ):  # one such picture alone may be a night
+  # One such picture alone may show a night.
+  if transforms.DARK < facts['highest'] <= _DIM:
     yield (
       f': no picture has a level above {facts["highest"]} of 255; {transforms.SHALLOW}'
     )
@@ -154,9 +159,8 @@ def _problems_of_splits(data: pipeline.Data, report: dict) -> Iterator[str]:
   for split in SPLITS:
     a, b = data.members(split)
     common = len(np.intersect1d(a, b))
-    if common and not np.array_equal(
-      a, b
-    ):  # one set for both is meant: labels are what differs
+    # One set for both domains is meant: its labels differ.
+    if common and not np.array_equal(a, b):
       yield f'{split}: {common} pictures are in both domains'
   if report['duplicates']:
     copies = sum(len(group) - 1 for group in report['duplicates'])
@@ -191,6 +195,8 @@ def lines(report: dict) -> list[str]:
     text.append(f'{split} ({data["divided"][split]})')
     for domain, facts in facts_by_domain.items():
       text.append(f'  {domain}: {_counts(facts)}; {_sizes(facts["sizes"])}')
+
+  # The labels as a table, then the problems one by one.
   if report['labels']:
     text.append('share of the training pictures that have an attribute')
     width = max(map(len, report['labels']))

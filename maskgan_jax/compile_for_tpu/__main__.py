@@ -67,9 +67,8 @@ def main() -> None:
     sys.exit(_compile_in_another_process())
   import jax
 
-  jax.config.update(
-    'jax_enable_compilation_cache', False
-  )  # it cannot hold these programs
+  # JAX's cache cannot hold these programs.
+  jax.config.update('jax_enable_compilation_cache', False)
 
   from maskgan_jax.compile_for_tpu import chips
 
@@ -129,6 +128,8 @@ def _compile_in_another_process() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
       signal.signal(number, stop)
     messages = process.stderr.read()
+
+  # A negative code is the signal that ended it.
   if process.returncode < 0:
     reason = re.search(r'Check failed: .*|.*Error.*', messages)
     reason = reason[0].strip() if reason else 'it gives no reason'

@@ -6,9 +6,8 @@ import re
 
 from maskgan_jax import errors
 
-_HOP_SECONDS = (
-  1e-6  # a message's way to a neighbour; an assumption of about what is reported
-)
+# A message's way to a neighbour; an assumption of about what is reported.
+_HOP_SECONDS = 1e-6
 _MOST_CHIPS = 8192
 
 

@@ -169,12 +169,12 @@ class _Memory:
 
     Memory is a straight line over batches, except for padding.
     """
-    known = sorted(
-      batch for batch in self._needed if self._needed[batch] < float('inf')
-    )
-    if len(known) < 2:
+    measured = [
+      batch for batch, memory in self._needed.items() if memory < float('inf')
+    ]
+    if len(measured) < 2:
       return None
-    smallest, largest = known[0], known[-1]
+    smallest, largest = min(measured), max(measured)
     slope = (self._needed[largest] - self._needed[smallest]) / (largest - smallest)
     return int((self._limit - self._needed[smallest]) / slope) + smallest
 
@@ -199,6 +199,8 @@ def memory_by_size(
         'remat': remat,
         'batch_per_chip': config.batch_size // topology.chips,
       }
+
+      # The largest program of all stages decides.
       try:
         programs = programs_lib.programs(changed, topology)
         largest = max(programs, key=lambda program: program.memory)

@@ -31,11 +31,14 @@ def text_of(figures: dict[str, Any], topology: Slice) -> str:
     f'{figures["image_size"]} pixels, {figures["compute_dtype"]}{rematerialised}',
     '',
   ]
+
+  # A row a program.
   stages = {program['stage'] for program in figures['programs']}
   lines += _PROGRAMS_HEAD
   for program in figures['programs']:
     lines.append(_program_row(program, topology, several_stages=len(stages) > 1))
 
+  # A row a slice.
   of_the_last_stage = ' of the last stage' if len(stages) > 1 else ''
   lines += [
     '',
@@ -93,6 +96,8 @@ def print_sizes(config, topology: Slice, rows: Iterable[dict[str, Any]]) -> None
     f'{config.name} ({config.method}) on {topology.name}: memory of one chip of '
     f'{_gib(topology.chip.memory)} GiB, {batch} of a batch a chip, {config.compute_dtype}\n'
   )
+
+  # A row a size, as soon as it is compiled.
   print('\n'.join(_SIZES_HEAD), flush=True)
   for row in rows:
     memory = _gib(row['memory']) if row['memory'] else 'more'

@@ -67,6 +67,8 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     evaluation_batch_size=8,
     evaluation_pairs=8,
   )
+
+  # Little data, and a model of a few channels.
   config.data.update(num_train=32, num_validation=16, num_test=16, in_memory='always')
   if config.data.load_size:
     config.data.load_size = size + 2

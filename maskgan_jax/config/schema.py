@@ -25,46 +25,37 @@ _FIELDS = dict(
   command=free(''),  # how the run was started
   # What is trained, and on what. `default` fills in the method.
   method='',
-  seed=field(
-    0, between(0, 2**31 - 1)
-  ),  # of parameters, order of records, augmentation, noise
+  # The seed of parameters, order of records, augmentation and noise.
+  seed=field(0, between(0, 2**31 - 1)),
   image_size=field(128, at_least(1)),  # height in pixels
   image_width=field(0, at_least(0)),  # in pixels; 0 = image_size, a square
-  batch_size=field(
-    32, at_least(1)
-  ),  # global: examples of each domain per update, all devices
-  num_steps=free(
-    150_000, at_least(1)
-  ),  # a schedule that ends with the last step ends later
+  # Examples of each domain per update, over all devices.
+  batch_size=field(32, at_least(1)),
+  # With more steps, a schedule that ends with the last one ends later.
+  num_steps=free(150_000, at_least(1)),
   # Micro-batches per update. They share the large batch's noise; batch statistics are those of
   # a micro-batch, and a replay pool sees the examples in another order.
   accumulate=field(1, at_least(1)),
   compute_dtype='float32',  # or 'bfloat16'; parameters, statistics and losses stay float32
-  ema_decay=field(
-    0.0, at_least(0), less_than(1)
-  ),  # of translating parameters; 0 = off (papers)
+  # The moving average of translating parameters; 0 = off (papers).
+  ema_decay=field(0.0, at_least(0), less_than(1)),
   # What the run begins with.
   init_from='',  # a run whose parameters this one begins with, instead of fresh ones
   init_groups=(),  # the groups to take; () = those that the method takes from an earlier stage
-  accept_changed_data=free(
-    False
-  ),  # True: resume although pictures or labels have changed
-  # How it is computed. None of these changes a number.
-  remat=free(
-    False
-  ),  # recompute activations in the backward pass: less memory, more time
-  steps_per_dispatch=free(
-    1, at_least(1)
-  ),  # steps of one program; more if a GPU starves
+  # Whether to resume although pictures or labels have changed.
+  accept_changed_data=free(False),
+  # How it is computed. None of these changes a number. `remat` computes activations again in the
+  # backward pass, for less memory; a program takes more steps than one where a GPU starves.
+  remat=free(False),
+  steps_per_dispatch=free(1, at_least(1)),
   parallel=free('jit'),  # 'jit' over a mesh, or 'pmap' per replica; the same numbers
   max_skipped=free(20, at_least(1)),  # non-finite iterations in a row that stop the run
   # What it leaves, and how often, in steps.
   log_every=free(100, at_least(1)),  # metrics are means since the last line
   checkpoint_every=free(5_000, at_least(1)),
   keep_last=free(2, at_least(1)),  # checkpoints
-  keep_best=free(
-    1, at_least(0)
-  ),  # checkpoints, by best_metric, if evaluate_every is on
+  # Checkpoints by best_metric, if evaluate_every is on.
+  keep_best=free(1, at_least(0)),
   best_metric=free(''),  # a column of scores.csv
   best_mode=free('max', one_of('max', 'min')),
   sample_every=free(5_000, at_least(0)),  # 0 = never

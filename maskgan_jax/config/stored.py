@@ -29,6 +29,8 @@ def load(workdir: str) -> ml_collections.ConfigDict:
     raise errors.UserError(
       f'{workdir} is not a run: {_what_is_there(workdir)}'
     ) from error
+
+  # What a damaged file raises depends on where it is damaged.
   try:
     config = schema.from_json(data.decode())
   except (

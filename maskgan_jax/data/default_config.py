@@ -32,25 +32,21 @@ FIELDS = dict(
   # folder, celeba, csv: the folder; of 'folder' the one that holds trainA/ and trainB/.
   # colored_digits from 'idx': the folder with MNIST's four files.
   path=free(''),
-  attributes_file=free(
-    ''
-  ),  # csv: the table; a file name under `path`, then columns of 0/1
+  # csv: the table; a file name under `path`, then columns of 0/1.
+  attributes_file=free(''),
   # tfds: 'celeb_a', 'cycle_gan/horse2zebra', ...; colored_digits: 'single' | 'multiple';
   # circle_square: 'plain' (also '') | 'colors' | 'several'.
   name='',
   # What colored_digits are drawn from: scikit-learn's digits, or MNIST as files or from TFDS.
   digits=field('embedded', one_of('embedded', 'idx', 'tfds')),
-  data_dir=free(
-    ''
-  ),  # tfds: where it keeps data; '' = TFDS_DATA_DIR or ~/tensorflow_datasets
-  masks_path=free(
-    ''
-  ),  # folder of true masks, named as the pictures; for evaluation only
+  # tfds: where it keeps data; '' = TFDS_DATA_DIR or ~/tensorflow_datasets.
+  data_dir=free(''),
+  # A folder of true masks, named as the pictures; for evaluation only.
+  masks_path=free(''),
   # folder, celeba, csv: a folder of PNGs of class ids, named as the pictures; for evaluation.
   labels_path=free(''),
-  max_pixels=free(
-    40_000_000
-  ),  # a larger picture is an error; this takes 120 MB once decoded
+  # A larger picture is an error; this one takes 120 MB once decoded.
+  max_pixels=free(40_000_000),
   # Which pictures make the two domains: attributes with ~ & | and parentheses; '' = all.
   a='~Eyeglasses',  # without the attribute
   b='Eyeglasses',  # with it
@@ -67,12 +63,10 @@ FIELDS = dict(
   # What the true answer moves from b to a; () = what is asked for in b and not in a.
   # (avatars: transfer, mask and erase also take 'hair_color' and 'mouth', which all faces have)
   transfer=free(()),
-  mask=free(
-    ''
-  ),  # what a_mask and b_mask are true masks of, with | between; '' = all of transfer
-  erase=free(
-    ''
-  ),  # one of `transfer`: measure what erasing its region in b does; '' = none
+  # What a_mask and b_mask are true masks of, with | between; '' = all of transfer.
+  mask=free(''),
+  # One of `transfer`: measures what erasing its region in b does; '' = none.
+  erase=free(''),
   # Groups that are also measured apart, by what the picture to translate shows, e.g.
   # ('Smiling', '~Smiling & Male'); predicates as above.
   apart=free(()),
@@ -88,12 +82,10 @@ FIELDS = dict(
   own_test=True,
   validation_fraction=0.05,  # of the training pictures, by hash of the file name
   test_fraction=0.05,
-  test_first=field(
-    0, at_least(0)
-  ),  # authors' rule: the first N of each domain, as listed
-  test_rows=field(
-    0, at_least(0)
-  ),  # LOMIT's authors': of the list's first N rows, any domain
+  # The authors' rule: the first N of each domain, as listed.
+  test_first=field(0, at_least(0)),
+  # The rule of LOMIT's authors: of the list's first N rows, any domain.
+  test_rows=field(0, at_least(0)),
   # From a stored picture to the network's input, in this order.
   crop='',  # 'center:178' | 'center:H,W' | 'box:y0,x0,y1,x1', in stored pixels
   keep_aspect=False,  # True: cover the shape, then take its centre; False: distorts
@@ -105,16 +97,14 @@ FIELDS = dict(
   resize=field('bilinear', one_of('bilinear', 'bicubic', 'lanczos', 'area')),
   # Chance of a training picture to become a random part of itself, resized.
   zoom_probability=field(0.0, between(0, 1)),
-  zoom_least=field(
-    0.8, more_than(0), at_most(1)
-  ),  # least share of height and width it keeps
+  # The least share of height and width that it keeps.
+  zoom_least=field(0.8, more_than(0), at_most(1)),
   flip=True,  # mirror half of the training pictures
   # How it is fed. None of these changes a batch.
   # Decode once: 'auto' does for up to 1 GiB of resized pictures.
   in_memory=free('auto', one_of('auto', 'always', 'never')),
-  prefetch=free(
-    2, at_least(1)
-  ),  # batches prepared ahead of the step; each costs its memory
+  # Batches prepared ahead of the step; each costs its memory.
+  prefetch=free(2, at_least(1)),
   workers=free(0, at_least(0)),  # processes that decode; 0 = threads of this one
 )
 

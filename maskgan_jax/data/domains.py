@@ -45,6 +45,8 @@ def domains_of(config_data: ml_collections.ConfigDict, names: Sequence[str]) -> 
       'these pictures have no labels, so config.data.a and config.data.b '
       'cannot tell two domains apart; sort them into trainA/ and trainB/'
     )
+
+  # Validation and test take the domains of training, unless they have theirs.
   texts = {
     'a': a,
     'b': b,

@@ -19,6 +19,7 @@ and `a_erase` float32 [B, H, W, 1] (where that differs from `truth_ab`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+import functools
 
 import numpy as np
 
@@ -71,11 +72,8 @@ class Pairs:
     self._transfer, self._masks, self._erase = tuple(transfer), tuple(masks), erase
     self._in_memory = in_memory
     self._same_scene = _others_of_scenes(*aligned) if aligned else {}
-
-    # What was computed once, or was asked of all records.
     self._rows: dict[int, Row] = {}
     self._any_masks: dict[str, bool] = {}  # by domain
-    self._any_labels: bool | None = None  # of a
 
   def __len__(self):
     return min(len(self._a), len(self._b))
@@ -130,8 +128,10 @@ class Pairs:
     for domain, index in (('a', a), ('b', b)):
       if self._has_masks(domain):
         row[f'{domain}_mask'] = self._mask(index)
-    if self._has_labels():
+    if self._has_labels:
       row['a_labels'] = self._class_ids(a)
+
+    # The right answers: as they were drawn, as the other picture of a scene, or by attributes.
     if truths := self._records.translation_truths(a, b):
       truth_ab, truth_ba = truths
       row['truth_ab'] = self.prepare(truth_ab, a)
@@ -195,11 +195,10 @@ class Pairs:
       self._any_masks[domain] = _any_known(self.true_mask, indices[: len(self)])
     return self._any_masks[domain]
 
+  @functools.cached_property
   def _has_labels(self) -> bool:
-    """Returns whether any record of a has class ids."""
-    if self._any_labels is None:
-      self._any_labels = _any_known(self._records.label, self._a[: len(self)])
-    return self._any_labels
+    """Whether any record of a has class ids."""
+    return _any_known(self._records.label, self._a[: len(self)])
 
 
 def _others_of_scenes(a: np.ndarray, b: np.ndarray) -> dict[int, int]:

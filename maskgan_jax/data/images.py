@@ -107,9 +107,8 @@ def nearest_path(path: str) -> str:
   """Returns " (did you mean 'x'?)" for a file of the same folder with a similar name, or ""."""
   folder, base = os.path.split(os.path.abspath(path))
   try:
-    return errors.nearest(
-      base, os.listdir(folder)[:2000]
-    )  # comparing more would take seconds
+    # Comparing more names would take seconds.
+    return errors.nearest(base, os.listdir(folder)[:2000])
   except OSError:
     return ''
 

@@ -7,9 +7,8 @@ import numpy as np
 from maskgan_jax.data import transforms
 
 Key = tuple[int, int]  # of a stream of words: the seed, and a domain's number
-_KEPT = (
-  8  # tables of epochs in memory, over both domains; a batch mostly needs two of each
-)
+# Tables of epochs in memory, over both domains; a batch mostly needs two of each.
+_KEPT = 8
 # Purposes of a stream of words. The numbers must stay: others would change runs in training.
 _ORDER, _AUGMENTATION, _ZOOM, _PAIRS = range(4)
 _BOTH = 2  # in place of a domain's number, where a (0) and b (1) have one stream

@@ -42,10 +42,8 @@ class Pictures:
     self._full = False
 
   def __getstate__(self):
-    return self.__dict__ | {
-      '_store': None,
-      '_filled': None,
-    }  # a worker process fills its own
+    # A worker process fills its own store.
+    return self.__dict__ | {'_store': None, '_filled': None}
 
   def __setstate__(self, state):
     self.__dict__.update(state)

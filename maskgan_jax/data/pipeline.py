@@ -95,6 +95,8 @@ class Data:
         'config.data.aligned and fixed_pairs both say who meets whom; set one '
         'of them to False'
       )
+
+    # Attributes and features must be those of the records.
     records = self._source.records['train']
     labels = tuple(records.attribute_names)
     _check_names('attributes', config.attributes, labels)
@@ -122,9 +124,8 @@ class Data:
       if limit:
         kept = np.isin(a, _fewer(records, a, limit))
         a, b = a[kept], b[kept]
-    elif (
-      limit and self._config.source != 'avatars'
-    ):  # of which only that many were drawn
+    elif limit and self._config.source != 'avatars':
+      # Of avatars only that many were drawn.
       a, b = _fewer(records, a, limit), _fewer(records, b, limit)
     return a, b
 
@@ -245,28 +246,32 @@ class Data:
     """
     rows = evaluation_lib.local_rows(batch_size, process_index, process_count)
     self._require('train')
-    domains = self._trained()
     records = self._source.records['train']
-    keep = self._keeps_train()
-    if not self._stack:
-      used = np.union1d(*domains)
-      self._stack = pictures.Pictures(records, self._transform, used, keep=keep)
-
-    # Each domain has an order of its pictures, and each picture its labels.
     attributes = records.attributes[:, self._columns].astype(np.float32)
     source = batches.Batches(
-      self._stack,
-      [self._order(number, indices) for number, indices in enumerate(domains)],
+      self._train_pictures(),
+      [self._order(number, indices) for number, indices in enumerate(self._trained())],
       attributes,
       self._transform,
       batch_size=batch_size,
       rows=rows,
       draws=draws,
     )
-    workers = 0 if keep else self._config.workers
+
+    # Pictures in memory need no workers to decode them.
+    workers = 0 if self._keeps_train() else self._config.workers
     return batches.Feed(
       source, start_step=start_step, prefetch=self._config.prefetch, workers=workers
     )
+
+  def _train_pictures(self) -> pictures.Pictures:
+    """Returns the pictures to train with; those decoded once stay, if memory allows."""
+    if not self._stack:
+      records = self._source.records['train']
+      used = np.union1d(*self._trained())
+      keep = self._keeps_train()
+      self._stack = pictures.Pictures(records, self._transform, used, keep=keep)
+    return self._stack
 
   def _order(self, domain: int, indices: np.ndarray) -> order.Order:
     """Returns the order in which training takes the record numbers of domain 0 or 1."""

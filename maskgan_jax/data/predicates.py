@@ -147,6 +147,8 @@ class _Parser:
     if value not in ('~', '('):
       token = 'the end' if kind == 'end' else repr(value)
       self._fail(position, f'expected an attribute, found {token}')
+
+    # Deep nesting would exhaust Python's stack.
     self.next += 1
     self.depth += 1
     if self.depth > _MAX_DEPTH:

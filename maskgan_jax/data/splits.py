@@ -100,16 +100,16 @@ def _check_division(config_data: ml_collections.ConfigDict) -> None:
 def check_aligned(config_data: ml_collections.ConfigDict) -> None:
   """Raises a UserError where a_i and b_i would not be one scene, or would not stay together."""
   if config_data.source not in ALIGNED:
-    reason = (
-      ', since TFDS shuffles the two domains apart'
-      if config_data.source == 'tfds'
-      else ''
-    )
+    reason = ''
+    if config_data.source == 'tfds':
+      reason = ', since TFDS shuffles the two domains apart'
     raise errors.UserError(
       f'config.data.aligned=True: the i-th pictures of a and b of source '
       f'{config_data.source!r} are not of one scene{reason}; sources that can '
       f'be aligned: {", ".join(ALIGNED)}'
     )
+
+  # Scenes are those of training's domains.
   for domain in 'ab':
     field = f'test_{domain}'
     if config_data[field] not in ('', config_data[domain]):
@@ -134,19 +134,20 @@ def _scenes(
   """
   if not config_data.aligned:
     return np.zeros(0, int), np.zeros(0, int)
-  in_a, in_b = (
-    predicate.select(records.attributes) for predicate in domains.of('train')
-  )
+  of_a, of_b = domains.of('train')
+  in_a = of_a.select(records.attributes)
+  in_b = of_b.select(records.attributes)
+
+  # Scenes are counted within each split.
   all_a, all_b = [], []
   for code in range(_OPEN, len(SPLITS)):
     a = np.flatnonzero(in_a & (codes == code))
     b = np.flatnonzero(in_b & (codes == code))
     check_scenes(a, b, 'pictures' if code == _OPEN else f'{SPLITS[code]} pictures')
     if config_data.source == 'folder':
-      _check_stems(
-        [records.name(int(index)) for index in a],
-        [records.name(int(index)) for index in b],
-      )
+      names_of_a = [records.name(index) for index in a.tolist()]
+      names_of_b = [records.name(index) for index in b.tolist()]
+      _check_stems(names_of_a, names_of_b)
     all_a.append(a)
     all_b.append(b)
   return np.concatenate(all_a), np.concatenate(all_b)

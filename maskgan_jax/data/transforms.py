@@ -19,18 +19,16 @@ RESIZE = {
 NUM_UNIFORMS = 3  # that one random draw needs: flip, top, left
 NUM_ZOOM_UNIFORMS = 4  # that a zoom needs besides: whether, scale, top, left
 _LEAST_SHARE = 0.5  # CelebA's usual crops leave 0.8 of it
-DARK, _BRIGHT = (
-  16,
-  239,
-)  # of 255; a picture that stays below or above is nearly black or white
+# Levels of 255: a picture that stays below or above is nearly black or white.
+DARK, _BRIGHT = (16, 239)
+# The remedy for dark pictures.
 SHALLOW = (
   'files of 16 bits must use all of 0 to 65535: multiply data of 14 bits by 4, of 12 by '
   '16 and of 10 by 64, or save 8 bits'
-)  # the remedy for dark pictures
-_LARGEST_LOAD = 16  # times image_size
-_MOST_STRETCH = (
-  64  # of a picture's sides, relative to the result's, before its ends are cut off
 )
+_LARGEST_LOAD = 16  # times image_size
+# A stretch of a picture's sides, relative to the result's; beyond it the ends are cut off.
+_MOST_STRETCH = 64
 _SHAPE = dict(
   image_size=field(0, at_least(1)),
   image_width=field(0, at_least(0)),
@@ -172,9 +170,8 @@ class Transform:
     if self.flip:
       mirrored = uniforms[:, 0] < 0.5
       before = images[mirrored]
-      for channel in range(
-        3
-      ):  # three times as fast as moving whole pixels of three bytes
+      # This is three times as fast as moving whole pixels of three bytes.
+      for channel in range(3):
         images[mirrored, :, :, channel] = before[:, :, ::-1, channel]
     return images
 
@@ -253,6 +250,8 @@ def _parse_crop(crop: str) -> tuple[str, tuple[int, ...]]:
   """Returns ('', ()), ('center', (h, w)) or ('box', (y0, x0, y1, x1)), else UserError."""
   if not crop:
     return '', ()
+
+  # Numbers of pixels follow the kind.
   kind, _, rest = crop.partition(':')
   try:
     numbers = tuple(map(int, rest.split(',')))

@@ -14,9 +14,8 @@ from maskgan_jax.data.sources import files as file_records
 _MOST_FOLDERS = 200  # searched besides those in use; the root may be a home directory
 _SHOWN = 3  # names of a kind
 
-CONTACT_SHEET = (
-  'check_data.png'  # which `check_data` writes where it is called, perhaps the root
-)
+# Which `check_data` writes where it is called, perhaps the root
+CONTACT_SHEET = 'check_data.png'
 
 
 def describe(root: str, used: Sequence[str], apart: Sequence[str] = ()) -> str:
@@ -27,6 +26,7 @@ def describe(root: str, used: Sequence[str], apart: Sequence[str] = ()) -> str:
     used: folders whose pictures are used, relative to it; '' is the root itself.
     apart: folders that serve another purpose, such as masks, or pictures in them; '' is none.
   """
+  # Files that look like pictures beside those that are used.
   links, special, unread = [], [], []
   for folder in used:
     for name in file_records.list_files(os.path.join(root, folder), _is_unusable):
@@ -38,6 +38,7 @@ def describe(root: str, used: Sequence[str], apart: Sequence[str] = ()) -> str:
       else:
         links.append(path)
 
+  # Folders whose pictures are not used.
   folders, pictures = [], 0
   for folder in itertools.islice(_others(root, used, apart), _MOST_FOLDERS):
     count = _count_pictures(root, folder)

@@ -234,6 +234,8 @@ class Checkpoints:
         f'no checkpoint of step {step} in {self._folder}; there are '
         f'{", ".join(map(str, steps))}'
       )
+
+    # The newest first: an older one is better than none.
     targets = jax.tree.map(_abstract, targets)
     reasons = []
     candidates = steps[::-1] if step is None else [step]
@@ -249,14 +251,20 @@ class Checkpoints:
           )
         return candidate, trees
       reasons.append(f'step {candidate} ({reason})')
-    if step is not None and len(steps) > 1:
-      steps.remove(step)
-      raise errors.UserError(
+    others = [other for other in steps if other != step]
+    raise self._none_restores(step, others, reasons)
+
+  def _none_restores(
+    self, step: int | None, others: list[int], reasons: list[str]
+  ) -> errors.UserError:
+    """Returns the error that says why none of the tried steps restores, and what is left."""
+    if step is not None and others:
+      return errors.UserError(
         f'the checkpoint {self._folder / str(step)} cannot be restored: '
         f'{reasons[0]}; move that folder away, and the run is at step '
-        f'{max(steps)}'
+        f'{max(others)}'
       )
-    raise errors.UserError(
+    return errors.UserError(
       f'no checkpoint in {self._folder} can be restored: '
       f'{"; ".join(reasons)}; move that folder away to begin anew'
     )

@@ -29,11 +29,8 @@ TASKS = {
 }
 DIRECTIONS = ('ab', 'ba')
 DO_NOTHING, TRUTH, SOURCE = 'do_nothing', 'truth', 'source'  # references
-BLANK, EXEMPLAR, SILHOUETTE = (
-  'blank',
-  'exemplar',
-  'silhouette',
-)  # what no model is needed for
+# References that need no model.
+BLANK, EXEMPLAR, SILHOUETTE = ('blank', 'exemplar', 'silhouette')
 VALUE, DEVIATION, SETTINGS = 'value', 'std', 'settings'  # parts
 NOT_MEASURES = ('step', 'split', 'time', 'pairs_asked')  # columns of scores.csv
 
@@ -180,9 +177,8 @@ PAIRS = Quantity(
   'pairs', ('',), meaning='How many pictures of each kind were measured.', digits=0
 )
 
-_quantities: dict[str, tuple[float, list[Quantity]]] = {
-  '': (1000, [PAIRS])
-}  # by evaluator
+# By evaluator: its place in the order of columns, and its quantities.
+_quantities: dict[str, tuple[float, list[Quantity]]] = {'': (1000, [PAIRS])}
 _writers: dict[str, str] = {}  # text column -> evaluator
 
 

@@ -67,17 +67,23 @@ def grid(
         image = to_uint8(image, broken_as_black=broken_as_black)
       cells[-1].append(image)
 
-  # Every image has a heading, and every row a name.
-  for row in cells:
-    if len(row) != len(column_names):
-      widths = [len(row) for row in rows]
-      raise ValueError(f'{len(column_names)} column names for rows of {widths}')
+  # Every row has a name, and every image a heading.
   if row_names is None:
     row_names = [''] * len(rows)
-  if len(row_names) != len(rows):
-    raise ValueError(f'{len(row_names)} row names for {len(rows)} rows')
+  _check_counts(cells, column_names, row_names)
   sheet = _Sheet(_cell_shape(cells, scale), column_names, row_names, title)
   return sheet.drawn(cells)
+
+
+def _check_counts(
+  rows: Sequence[Sequence[Any]], column_names: Sequence[str], row_names: Sequence[str]
+) -> None:
+  """Raises ValueError unless there is a name for each column and row."""
+  widths = [len(row) for row in rows]
+  if set(widths) - {len(column_names)}:
+    raise ValueError(f'{len(column_names)} column names for rows of {widths}')
+  if len(row_names) != len(rows):
+    raise ValueError(f'{len(row_names)} row names for {len(rows)} rows')
 
 
 def _cell_shape(
@@ -134,12 +140,16 @@ class _Sheet:
     canvas = Image.new('RGB', (self._width, self._height), 'white')
     draw = ImageDraw.Draw(canvas)
     draw.multiline_text((_MARGIN, _MARGIN), self._title, _INK, self._large, 'la', 4)
+
+    # A heading above each column.
     high, wide = self._cell
     for column, heading in enumerate(self._headings):
       middle = self._left + column * (wide + _GAP) + wide / 2
       draw.multiline_text(
         (middle, self._top - _GAP), heading, _INK, self._text, 'md', 4, 'center'
       )
+
+    # A name on the left of each row, and its images in frames.
     for row, (name, images_of_row) in enumerate(zip(self._names, cells, strict=True)):
       y = self._top + row * (high + _GAP)
       draw.multiline_text(

@@ -78,6 +78,8 @@ class Identity:
         f'{place} holds weights that no training left; begin with them in another --workdir, '
         f'with --config.init_from={workdir} and their groups in config.init_groups'
       )
+
+    # A key that an earlier version did not have counts as its default.
     changed_keys = run_config.differences(
       {**self.defaults, **notes['config']}, {**self.defaults, **self.config}
     )
@@ -86,6 +88,8 @@ class Identity:
         f'{place} is of another config ({changed_keys}); train in another '
         '--workdir, or with the config of that checkpoint'
       )
+
+    # Data may change where the user accepts it, and files under their names anyway.
     if notes['data'] != self.data:
       self._refuse_or_say(_changes(notes['counts'], self.counts), place)
     elif notes['files'] != self.files:

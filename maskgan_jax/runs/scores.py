@@ -27,12 +27,16 @@ def append(workdir: str | os.PathLike, row: Mapping[str, Any]) -> None:
     columns = dict.fromkeys(['step', 'split'])
     for each in (*rows, row):
       columns.update(dict.fromkeys(each))
+
+    # The row takes the place of an earlier one of its step and split.
     key = (row['step'], row['split'])
     keys = [(other['step'], other['split']) for other in rows]
     if key in keys:
       rows[keys.index(key)] = dict(row)
     else:
       rows.append(dict(row))
+
+    # The file is written as a whole.
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(columns)

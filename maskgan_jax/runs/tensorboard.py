@@ -27,9 +27,8 @@ class TensorBoard(metric_writers.Tracker):
       os.path.join(folder, 'events'), f'.{time.time_ns()}'
     )
     self._file.flush()
-    self._close = weakref.finalize(
-      self, self._file.close
-    )  # also of a training that fails
+    # The file of a training that fails is closed, too.
+    self._close = weakref.finalize(self, self._file.close)
 
   def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
     for name, value in scalars.items():

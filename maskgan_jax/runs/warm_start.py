@@ -30,6 +30,8 @@ def parameters(method: base.Method, config: ml_collections.ConfigDict) -> base.P
     )
   if config.init_from:
     groups = {**groups, **_of_run(method, config)}
+
+  # Every group must fit the model.
   model = base.abstract_model(method, config)['params']
   for name, params in groups.items():
     if name not in model:
@@ -49,6 +51,8 @@ def _of_run(method: base.Method, config: ml_collections.ConfigDict) -> base.Para
   with checkpoints.Checkpoints(path, read_only=True) as saved:
     step, model = saved.restore_model(base.abstract_model(methods.make(other), other))
   params = {**model['params'], **model['ema_params']}
+
+  # Without names, it is what the method takes over from an earlier stage.
   names = config.init_groups or method.groups_of_earlier_stages
   if not names:
     raise errors.UserError(

@@ -133,6 +133,8 @@ class _Training:
     self.writer = metric_writers.MetricWriter(
       setup.workdir, process_index=jax.process_index()
     )
+
+    # What happens between steps, each at its interval.
     self.log = log_lib.Log(setup, self.writer, progress, store.latest)
     self.sample = tasks.Sample(setup, stop)
     self.measure = measure

@@ -12,9 +12,8 @@ import jax
 
 from maskgan_jax import errors, files
 
-_LAG = (
-  2  # steps after which processes read their agreement: none waits for the newest step
-)
+# Steps after which processes read their agreement: none waits for the newest step
+_LAG = 2
 _POLL_SECONDS = 0.1
 
 
@@ -99,6 +98,7 @@ class StopRequest:
       except BaseException as error:
         outcome['error'] = error
 
+    # This thread polls, since signals are delivered to it alone.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     while thread.is_alive():
@@ -114,8 +114,7 @@ class StopRequest:
     for number, handler in self._earlier_handlers.items():
       signal.signal(number, handler)
     earlier = self._earlier_handlers.get(signal.SIGTERM)
-    if self.requested and callable(
-      earlier
-    ):  # the handler of a sweep, say, with more to train
+    # It may be the handler of a sweep, which has more to train.
+    if self.requested and callable(earlier):
       earlier(signal.SIGTERM, None)
     self._earlier_handlers = {}

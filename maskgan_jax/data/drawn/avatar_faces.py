@@ -263,9 +263,8 @@ def with_attributes_of(
     changes = {field: getattr(other, field) for field in attribute.fields}
     is_put_on = after in attribute.values and before not in attribute.values
     if is_put_on and hasattr(face, 'spare_' + main):
-      changes['spare_' + main] = (
-        before  # so that taking it off again gives back this face
-      )
+      # Taking it off again gives back this face.
+      changes['spare_' + main] = before
     face = dataclasses.replace(face, **changes)
   return face
 
@@ -318,6 +317,8 @@ def _layers(face: Recipe) -> list[avatar_layers.Part]:
   top = part('hair', face.hair, face.hair_color)
   if face.hat:
     top = part('hat', face.hat, face.hat_color)
+
+  # The order of the upper parts depends on the hair or hat.
   parts = [
     part('body', '', face.skin),
     part('clothing', face.clothing, face.clothing_color),

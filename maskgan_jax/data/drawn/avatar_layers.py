@@ -154,9 +154,8 @@ def _layer(slot: str, name: str, size: int) -> _Layer:
   through = 1 - coverage / whole
   gain = (white - black)[..., :3]
   tint = gain.sum(axis=-1, keepdims=True) / (3 * whole)
-  tint = np.where(
-    tint < 1 / 255, 0, np.minimum(tint, 1 - through)
-  )  # less is 8-bit rounding
+  # Less than one level is the rounding of 8 bits.
+  tint = np.where(tint < 1 / 255, 0, np.minimum(tint, 1 - through))
   fixed = 255 * black[..., :3] / whole
   return _Layer(
     box,

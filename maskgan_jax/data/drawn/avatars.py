@@ -59,6 +59,7 @@ class Avatars(tfds.core.GeneratorBasedBuilder):
       tfds.features.Image, shape=(size, size, 1), encoding_format='png'
     )
     names = avatar_faces.ATTRIBUTES
+    # Faces are drawn at random, so record i is face i.
     return tfds.core.DatasetInfo(
       builder=self,
       description='Cartoon faces (Avataaars) with independent attributes, the exact share of '
@@ -73,7 +74,7 @@ class Avatars(tfds.core.GeneratorBasedBuilder):
         }
       ),
       disable_shuffling=True,
-    )  # faces are drawn at random: record i is face i
+    )
 
   def _split_generators(self, dl_manager):
     del dl_manager
@@ -139,10 +140,10 @@ class AvatarRecords(Records):
     # Encoded: a hundred thousand faces of 128 pixels are then still under a gigabyte.
     self._pngs = [record['image'] for record in records]
     self._recipes = [record['recipe'] for record in records]
-    rows = [
-      [record['attributes'][name] for name in self.attribute_names]
-      for record in records
-    ]
+    rows = []
+    for record in records:
+      labels = record['attributes']
+      rows.append([labels[name] for name in self.attribute_names])
     self.attributes = np.array(rows, bool)
     self.fingerprint = self._digest(config, folder)
 
@@ -259,6 +260,8 @@ def _draw_all(split: str, count: int, size: int) -> Iterator[dict]:
   if hasattr(os, 'sched_getaffinity'):
     cores = len(os.sched_getaffinity(0))
   workers = min(cores, count // _CHUNK)
+
+  # Starting processes takes longer than drawing a few faces.
   with contextlib.ExitStack() as stack:
     if workers > 1 and count * size**2 >= _PIXELS_WORTH_A_POOL:
       examples = _draw_in_parallel(draw, count, workers, stack)

@@ -59,6 +59,7 @@ class CircleSquare(tfds.core.GeneratorBasedBuilder):
   def _info(self) -> tfds.core.DatasetInfo:
     side = self.builder_config.side
     names = attribute_names(self.builder_config.kind)
+    # Record i of a and record i of b make pair i.
     return tfds.core.DatasetInfo(
       builder=self,
       description='Circles and squares on a plain ground, and the recipe that each is drawn '
@@ -71,7 +72,7 @@ class CircleSquare(tfds.core.GeneratorBasedBuilder):
         }
       ),
       disable_shuffling=True,
-    )  # record i of a and record i of b make pair i
+    )
 
   def _split_generators(self, dl_manager):
     del dl_manager
@@ -195,6 +196,8 @@ def open_splits(config_data: ml_collections.ConfigDict, side: int) -> Source:
       f'shapes of {side} pixels cannot be drawn; the size must be in '
       f'[{shape_drawing.SIDES.start}, {shape_drawing.SIDES[-1]}]'
     )
+
+  # Sets are drawn once, each into its folder.
   config = _config(kind, side, config_data.aligned, counts)
   data_dir = os.path.expanduser(config_data.data_dir or tfds.core.constants.DATA_DIR)
   preparation.draw_once(

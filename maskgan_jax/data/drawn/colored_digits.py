@@ -60,6 +60,7 @@ class ColoredDigits(tfds.core.GeneratorBasedBuilder):
     kind = self.builder_config.kind
     side = digit_drawing.side(kind)
     names = digit_drawing.attribute_names(kind)
+    # Record i of a and record i of b make pair i.
     return tfds.core.DatasetInfo(
       builder=self,
       description="EGSC-IT's coloured digits, and the recipe that each is painted from. The "
@@ -72,7 +73,7 @@ class ColoredDigits(tfds.core.GeneratorBasedBuilder):
         }
       ),
       disable_shuffling=True,
-    )  # record i of a and record i of b make pair i
+    )
 
   def _split_generators(self, dl_manager):
     del dl_manager
@@ -131,9 +132,8 @@ class ColoredDigitsRecords(Records):
     records = preparation.read(
       functools.partial(_builder, config, data_dir), folder, split
     )
-    self._pngs = [
-      record['image'] for record in records
-    ]  # all of MNIST is some megabytes
+    # PNGs stay in memory: all of MNIST is some megabytes.
+    self._pngs = [record['image'] for record in records]
     self._recipes = [record['recipe'] for record in records]
     self.attributes = np.array([record['attributes'] for record in records], bool)
 
@@ -204,6 +204,8 @@ def open_splits(config_data: ml_collections.ConfigDict) -> Source:
   fields.check_value(
     'config.data.name', kind, field('single', one_of(*digit_drawing.KINDS))
   )
+
+  # Another origin or number of digits is another set, in another folder.
   counts = tuple(config_data[f'num_{split}'] for split in SPLITS)
   origin = digit_images.open_digits(
     config_data.digits, path=config_data.path, data_dir=config_data.data_dir

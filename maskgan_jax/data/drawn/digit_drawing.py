@@ -208,12 +208,10 @@ def paint(recipe: Recipe, foreground: np.ndarray, like: Recipe) -> np.ndarray:
 def attribute_names(kind: str) -> tuple[str, ...]:
   """Returns the names of what `attributes` returns."""
   if kind == 'single':
-    return (
-      'Colored',
-      *(f'Digit_{label}' for label in _LABELS),
-      *(f'Foreground_{color}' for color in _COLORS),
-      *(f'Background_{color}' for color in _COLORS),
-    )
+    digits = [f'Digit_{label}' for label in _LABELS]
+    foregrounds = [f'Foreground_{color}' for color in _COLORS]
+    backgrounds = [f'Background_{color}' for color in _COLORS]
+    return ('Colored', *digits, *foregrounds, *backgrounds)
   names = ['Colored', 'Background_white']
   for label in _LABELS:
     names += [f'Digit_{label}_top', f'Digit_{label}_left']

@@ -114,6 +114,8 @@ def _read_split(folder: str, images_name: str, labels_name: str) -> Digits:
       f'{os.path.join(folder, images_name)} has pictures of {width}x{height} '
       f'pixels; expected {SIDE}x{SIDE}'
     )
+
+  # The two files must belong together.
   if len(pictures) != len(labels):
     raise errors.UserError(
       f'{folder} has {len(pictures)} pictures in {images_name} but '
@@ -163,6 +165,8 @@ def _read_unpacked(folder: str, name: str) -> tuple[str, bytes]:
       f'config.data.path={folder!r} has no {name} and no {name}.gz{hint}; '
       f'MNIST is four files: {names}'
     )
+
+  # Two bytes begin every gzipped file.
   path = present[0]
   try:
     with open(path, 'rb') as file:

@@ -21,9 +21,8 @@ SIDES = range(16, 1025)  # pixels
 # Of 'plain': a mask of 1 can make each of the other, with a little to spare.
 _DARK, _LIGHT = (72, 72, 72), (184, 184, 184)
 _EIGHTHS = 8  # lengths in a pixel, and samples along its side
-_LEAST_CONTRAST = (
-  192  # sum over channels of |colour - background|: a quarter of the range
-)
+# Sum over channels of |colour - background|: a quarter of the range.
+_LEAST_CONTRAST = 192
 # A radius is between the picture's side over the first and its side over the second.
 _RADII = {'plain': (8, 3), 'colors': (8, 3), 'several': (12, 5)}
 _MOST = {'plain': 1, 'colors': 1, 'several': 3}  # shapes

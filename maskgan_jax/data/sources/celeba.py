@@ -19,9 +19,8 @@ from maskgan_jax.data.sources import table as table_source
 _ATTRIBUTES = ('list_attr_celeba.txt', 'list_attr_celeba.csv')
 _PARTITION = ('list_eval_partition.txt', 'list_eval_partition.csv')
 _DEPTH = 3  # levels of folders below `path` that are searched
-_MAX_FOLDERS = (
-  500  # someone who names their home directory should not wait for its walk
-)
+# Someone who names their home directory should not wait for its walk
+_MAX_FOLDERS = 500
 
 
 def open_celeba(config_data: ml_collections.ConfigDict) -> Listing:
@@ -34,17 +33,9 @@ def open_celeba(config_data: ml_collections.ConfigDict) -> Listing:
   table = read_attributes(os.path.expanduser(attributes_file))
   root, present = _find_pictures(path, folders, table.names)
   kept = [row for row, name in enumerate(table.names) if name in present]
-  splits = table.splits
-  partition_file = _find(folders, _PARTITION)
-  if partition_file:
-    partition = read_partition(partition_file)
-    codes = [partition.get(name, -1) for name in table.names]
-    splits = np.array(codes, np.int8)
-    if table.names and (splits == -1).all():
-      raise errors.UserError(
-        f'{partition_file} names none of the pictures of {attributes_file}, '
-        f'such as {table.names[0]!r}; correct its names, or remove the file'
-      )
+  splits = _splits(folders, table, attributes_file)
+
+  # Only pictures that are there become records.
   names = [present[table.names[row]] for row in kept]
   records = file_records.FileRecords(
     root,
@@ -62,6 +53,24 @@ def open_celeba(config_data: ml_collections.ConfigDict) -> Listing:
     else ''
   )
   return Listing(records, splits[kept], remark, np.array(kept, np.int64))
+
+
+def _splits(
+  folders: Sequence[str], table: table_source.Table, attributes_file: str
+) -> np.ndarray:
+  """Returns the splits of a list's pictures, int8 [N], from CelebA's own file if it is there."""
+  partition_file = _find(folders, _PARTITION)
+  if not partition_file:
+    return table.splits
+  partition = read_partition(partition_file)
+  codes = [partition.get(name, -1) for name in table.names]
+  splits = np.array(codes, np.int8)
+  if table.names and (splits == -1).all():
+    raise errors.UserError(
+      f'{partition_file} names none of the pictures of {attributes_file}, '
+      f'such as {table.names[0]!r}; correct its names, or remove the file'
+    )
+  return splits
 
 
 def _why_no_list(path: str) -> str:
@@ -82,6 +91,8 @@ def read_attributes(path: str) -> table_source.Table:
     return table_source.read_csv(path)
   lines = table_source.read_text(path).splitlines()
   count, attribute_names = _read_head(path, lines)
+
+  # A line a picture; empty lines are skipped.
   line_of, rows = {}, []
   for number, line in enumerate(lines[2:], 3):
     cells = line.split()
@@ -101,6 +112,8 @@ def read_attributes(path: str) -> table_source.Table:
       raise errors.UserError(f'{place}: {name} is already on line {line_of[name]}')
     line_of[name] = number
     rows.append([value == '1' for value in values])
+
+  # A list that was cut short would drop pictures without a word.
   if len(rows) != count:
     raise errors.UserError(
       f'{path} line 1: promises {count} pictures, but {len(rows)} follow; the '

@@ -127,6 +127,8 @@ def _explain(path: str) -> str:
     return f'is one level too high; name {os.path.join(path, inside[0])!r}, which has the pictures'
   if pictures and len({part.label for part in _read_layout(parent)}) > 1:
     return f'is one level too low: it holds the pictures of one label; name {parent!r}'
+
+  # It is the right folder, maybe, but without the layout.
   if pictures:
     return (
       f'has {len(pictures)} pictures that nothing tells apart; sort them into {_LAYOUTS}, '

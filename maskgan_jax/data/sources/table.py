@@ -61,6 +61,8 @@ def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
     raise errors.UserError(f'{config_data.attributes_file} has a header but no rows')
   path = config_data.path or os.path.dirname(table_path) or '.'
   path = file_records.check_folder(path, 'config.data.path')
+
+  # All pictures must be there; one that is absent would stop training later.
   absent = []
   for name in table.names:
     if not os.path.isfile(os.path.join(path, name)):
@@ -117,6 +119,7 @@ def read_csv(path: str) -> Table:
   split_column = _split_column(header)
   columns = [number for number in range(1, len(header)) if number != split_column]
 
+  # A line a picture; empty lines are skipped.
   line_of, values, splits = {}, [], []
   for line, row in rows:
     if not any(cell.strip() for cell in row):

@@ -73,7 +73,8 @@ class TfdsRecords(Records):
       logging.info('reading the labels of %s/%s', self._dataset, split)
       for start in range(0, len(source), _CHUNK):
         examples = source.__getitems__(range(start, min(start + _CHUNK, len(source))))
-        rows += [[column(example, split) for column in columns] for example in examples]
+        for example in examples:
+          rows.append([column(example, split) for column in columns])
     return np.array(rows, bool).reshape(len(self), len(columns))
 
 
@@ -83,9 +84,8 @@ def open_tfds(config_data: ml_collections.ConfigDict) -> Listing:
   available = list(builder.info.splits)
   splits = [split for split in _SPLIT_CODES if split in available]
   if not splits:
-    splits = available[
-      :1
-    ]  # a single split under another name: divided by the fractions
+    # A single split under another name is divided by the fractions.
+    splits = available[:1]
   try:
     records = TfdsRecords(builder, splits, max_pixels=config_data.max_pixels)
   except NotImplementedError as error:
@@ -104,6 +104,8 @@ def open_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     raise errors.UserError(
       "config.data.name is empty; source='tfds' needs one such as 'celeb_a'"
     )
+
+  # TFDS raises here for names that it does not know and versions that it cannot read.
   try:
     builder = tfds.builder(
       name, data_dir=os.path.expanduser(data_dir) or None, file_format='array_record'
