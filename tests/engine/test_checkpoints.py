@@ -319,7 +319,7 @@ def test_memory_errors_do_not_pass_for_damage(tmp_path, monkeypatch):
   _save(tmp_path, 1, 2)
   def exhausted(*_):
     raise RuntimeError('RESOURCE_EXHAUSTED: out of memory')
-  monkeypatch.setattr(checkpoints_lib, '_compare', exhausted)
+  monkeypatch.setattr(checkpoints_lib._array_notes, 'compare', exhausted)
   with Checkpoints(tmp_path) as checkpoints, pytest.raises(RuntimeError, match='EXHAUSTED'):
     checkpoints.restore(*_targets())
 
