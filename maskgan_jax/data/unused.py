@@ -14,7 +14,7 @@ from maskgan_jax.data.sources import files as file_records
 _MOST_FOLDERS = 200  # searched besides those in use; the root may be a home directory
 _SHOWN = 3  # names of a kind
 
-# Which `check_data` writes where it is called, perhaps the root
+# `check_data` writes it where it is called, perhaps in the root.
 CONTACT_SHEET = 'check_data.png'
 
 

@@ -90,9 +90,8 @@ class Sampler:
     title = f'{self._name}, step {step:,}, validation pairs'
     if not all(np.isfinite(column.pictures).all() for column in columns):
       title += '; black stands for NaN and infinite values'
-    rows = [
-      list(row) for row in zip(*(column.pictures for column in columns), strict=True)
-    ]
+    pictures_by_column = [column.pictures for column in columns]
+    rows = list(zip(*pictures_by_column, strict=True))
     drawn = pictures.grid(
       rows,
       column_names=[column.name for column in columns],

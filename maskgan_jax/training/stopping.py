@@ -12,7 +12,7 @@ import jax
 
 from maskgan_jax import errors, files
 
-# Steps after which processes read their agreement: none waits for the newest step
+# Steps after which processes read their agreement: none waits for the newest step.
 _LAG = 2
 _POLL_SECONDS = 0.1
 
@@ -98,7 +98,7 @@ class StopRequest:
       except BaseException as error:
         outcome['error'] = error
 
-    # This thread polls, since signals are delivered to it alone.
+    # This thread polls: Python runs the handlers of signals in the main thread only.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     while thread.is_alive():

@@ -19,7 +19,7 @@ from maskgan_jax.data.sources import table as table_source
 _ATTRIBUTES = ('list_attr_celeba.txt', 'list_attr_celeba.csv')
 _PARTITION = ('list_eval_partition.txt', 'list_eval_partition.csv')
 _DEPTH = 3  # levels of folders below `path` that are searched
-# Someone who names their home directory should not wait for its walk
+# Someone who names their home directory should not wait for its walk.
 _MAX_FOLDERS = 500
 
 
