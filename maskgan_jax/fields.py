@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
+import copy
 import dataclasses
 from typing import Any
 
@@ -103,7 +104,9 @@ def defaults(fields: Fields) -> ml_collections.ConfigDict:
     if isinstance(declared, Mapping):
       config[name] = defaults(declared)
     else:
-      config[name] = declared.default if isinstance(declared, Field) else declared
+      default = declared.default if isinstance(declared, Field) else declared
+      # A default may be a reference (a typed None), which no two keys may share.
+      config[name] = copy.deepcopy(default)
   return config
 
 

@@ -61,9 +61,8 @@ def _absolute(x):
 def _flat(mask, content):
   """Returns the mask as float32 [N], and the content as [N, C] without gradient."""
   mask, content = jnp.asarray(mask, jnp.float32), jnp.asarray(content)
-  return mask.reshape(-1), lax.stop_gradient(
-    content.reshape(mask.size, content.shape[-1])
-  )
+  content = content.reshape(mask.size, content.shape[-1])
+  return mask.reshape(-1), lax.stop_gradient(content)
 
 
 def _inverse_norm(content):
@@ -79,24 +78,7 @@ def _gradient(mask, content):
   pixels that differ from these.
   """
   order, rows, scale, values = _sorted_blocks(mask, content)
-  low, high = values[:, 0], values[:, -1]
-
-  def add(block):
-    rows, scale, values, previous_high, next_low = block
-    weight = jnp.stack(
-      [jnp.ones_like(values), values < next_low, values > previous_high]
-    )
-    return jnp.matmul(weight, _unit(content, rows, scale), precision=_EXACT)
-
-  # Sums of each block, and from them of all blocks before and after it.
-  previous_high, next_low = (
-    jnp.append(-jnp.inf, high[:-1]),
-    jnp.append(low[1:], jnp.inf),
-  )
-  blocks = _over_blocks(add, (rows, scale, values, previous_high, next_low))
-  sums, smaller, larger = jnp.moveaxis(blocks, 1, 0)
-  before = _sums_before(sums, smaller, low)
-  after = _sums_before(sums[::-1], larger[::-1], high[::-1])[:, ::-1]
+  before, after = _sums_around(content, rows, scale, values)
 
   def differentiate(block):
     rows, scale, values, before, after = block
@@ -112,9 +94,32 @@ def _gradient(mask, content):
     more = jnp.where(values == values[-1], more_high, more)
     return 2 * (inside + less - more)
 
-  before, after = jnp.moveaxis(before, 0, 1), jnp.moveaxis(after, 0, 1)
   gradient = _over_blocks(differentiate, (rows, scale, values, before, after))
   return lax.sort((order, gradient.reshape(-1)[: mask.size]), num_keys=1)[1]
+
+
+def _sums_around(content, rows, scale, values):
+  """Returns, for each block, sums of content before and after it, [K, 2, C] each.
+
+  Of both, see `_sums_before`. Arguments are as of `_sorted_blocks`.
+  """
+  low, high = values[:, 0], values[:, -1]
+  previous_high = jnp.append(-jnp.inf, high[:-1])
+  next_low = jnp.append(low[1:], jnp.inf)
+
+  def add(block):
+    rows, scale, values, previous_high, next_low = block
+    weight = jnp.stack(
+      [jnp.ones_like(values), values < next_low, values > previous_high]
+    )
+    return jnp.matmul(weight, _unit(content, rows, scale), precision=_EXACT)
+
+  # Sums of each block, and from them of all blocks before and after it.
+  blocks = _over_blocks(add, (rows, scale, values, previous_high, next_low))
+  sums, smaller, larger = jnp.moveaxis(blocks, 1, 0)
+  before = _sums_before(sums, smaller, low)
+  after = _sums_before(sums[::-1], larger[::-1], high[::-1])[:, ::-1]
+  return jnp.moveaxis(before, 0, 1), jnp.moveaxis(after, 0, 1)
 
 
 def _sorted_blocks(mask, content):

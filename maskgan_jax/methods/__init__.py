@@ -3,8 +3,10 @@
 import importlib
 import pkgutil
 
-from maskgan_jax import errors
+from maskgan_jax import errors, fields
 from maskgan_jax.methods import base
+
+_COMPUTE_DTYPE = fields.field('float32', fields.one_of('float32', 'bfloat16'))
 
 
 def names() -> list[str]:
@@ -24,7 +26,11 @@ def module(name: str):
 
 
 def make(config) -> base.Method:
-  """Builds the method that `config.method` names; raises UserError for another method's config."""
+  """Builds the method that `config.method` names.
+
+  Raises:
+    UserError: the config is for another method, or has a value that makes no sense.
+  """
   chosen = module(config.method)
   defaults = chosen.get_default()
   for part in ('model', 'weights', 'optimizers'):
@@ -35,4 +41,5 @@ def make(config) -> base.Method:
         f'{min(missing)!r}: the config is for another method; start from a '
         f'config file of {config.method}'
       )
+  fields.check_value('config.compute_dtype', config.compute_dtype, _COMPUTE_DTYPE)
   return chosen.make(config)

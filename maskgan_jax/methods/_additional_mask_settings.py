@@ -3,9 +3,9 @@
 import math
 
 import ml_collections
-from ml_collections import config_dict
 
-from maskgan_jax import errors
+from maskgan_jax import errors, fields
+from maskgan_jax.fields import at_least, field, less_than, more_than, one_of
 from maskgan_jax.methods import base
 
 # What the 'tuned' variant departs in, off in the others; docs/tuned.md has what was measured.
@@ -55,37 +55,44 @@ VARIANTS = {
   ),
 }
 
+_ADAM = base.adam(learning_rate=2e-4, b1=0.5)
+_FIELDS = dict(
+  variant='paper',
+  model=dict(
+    # 'unsupervised': section III-A, Fig. 3; 'supervised': Fig. 2, needs data.aligned.
+    scheme=field('unsupervised', one_of('unsupervised', 'supervised')),
+    width=field(64, at_least(1)),  # of a generator at full resolution
+    blocks=field(9, at_least(0)),  # residual blocks of a generator
+    # 70x70 PatchGAN, or 'dcgan': the whole image, for the size of 64x64.
+    discriminator=field('patch', one_of('patch', 'dcgan')),
+    discriminator_width=field(64, at_least(1)),
+    discriminator_layers=field(3, at_least(1)),  # 'patch': its stride-2 convolutions
+    # Earlier translations that discriminators may see instead; 0 is none.
+    pool_size=field(50, at_least(0)),
+    # The paper's outlook: the added mask is multiplied with a predicted attention in [0, 1].
+    attention=False,
+    # Switches between readings; None follows config.variant (see VARIANTS).
+    mask_range=field(None, more_than(0)),  # images have values from -1 to 1
+    l1_norm=field(None, one_of('mean', 'sum')),
+    lambda_g=field(None, one_of('both', 'discriminator')),
+    mask_floor=field(None, at_least(0), less_than(1)),
+    slope_penalty=field(None, at_least(0)),
+  ),
+  weights=dict(
+    adversarial=field(0.5, at_least(0)),  # lambda_g
+    cycle=field(10.0, at_least(0)),  # lambda_c
+    mask=field(1.0, at_least(0)),  # lambda_r, swept from 0.001 to 200
+    # CycleGAN's, whose code has 5 (0.5 lambda_c); the paper drops it.
+    identity=field(0.0, at_least(0)),
+    supervised=field(1.0, at_least(0)),
+  ),
+  optimizers=dict(discriminator=_ADAM, generator=_ADAM),
+)
+
 
 def get_default() -> ml_collections.ConfigDict:
   """Returns this method's part of a config: the paper's at 256x256, lambda_r = 1."""
-  config = ml_collections.ConfigDict()
-  config.variant = 'paper'
-  config.model = dict(
-    scheme='unsupervised',  # section III-A, Fig. 3; 'supervised': Fig. 2, needs data.aligned
-    width=64,  # of a generator at full resolution
-    blocks=9,  # residual blocks of a generator
-    discriminator='patch',  # 70x70 PatchGAN, or 'dcgan': the whole image, for the size of 64x64
-    discriminator_width=64,
-    discriminator_layers=3,  # 'patch': its stride-2 convolutions
-    pool_size=50,  # earlier translations that discriminators may see instead; 0 is none
-    # The paper's outlook: the added mask is multiplied with a predicted attention in [0, 1].
-    attention=False,
-  )
-  # Switches between readings; None follows config.variant (see VARIANTS).
-  for name, value in VARIANTS['paper'].items():
-    config.model[name] = config_dict.placeholder(type(value))
-  config.weights = dict(
-    adversarial=0.5,  # lambda_g
-    cycle=10.0,  # lambda_c
-    mask=1.0,  # lambda_r, swept from 0.001 to 200
-    identity=0.0,  # CycleGAN's, whose code has 5 (0.5 lambda_c); the paper drops it
-    supervised=1.0,
-  )
-  config.optimizers = dict(
-    discriminator=base.adam(learning_rate=2e-4, b1=0.5),
-    generator=base.adam(learning_rate=2e-4, b1=0.5),
-  )
-  return config
+  return base.default_config(_FIELDS, VARIANTS)
 
 
 def shrink(config: ml_collections.ConfigDict) -> None:
@@ -99,61 +106,20 @@ def shrink(config: ml_collections.ConfigDict) -> None:
   )
 
 
-def check(
-  config: ml_collections.ConfigDict, switches: ml_collections.FrozenConfigDict
-) -> None:
-  """Raises UserError for a name or number that cannot be, and for images that do not fit."""
-  model = config.model
-  base.one_of('model.l1_norm', switches.l1_norm, ('mean', 'sum'))
-  base.one_of('model.lambda_g', switches.lambda_g, ('both', 'discriminator'))
-  base.one_of('model.discriminator', model.discriminator, ('patch', 'dcgan'))
-  base.one_of('model.scheme', model.scheme, ('unsupervised', 'supervised'))
-  base.one_of('compute_dtype', config.compute_dtype, ('float32', 'bfloat16'))
-  _check_numbers(config, switches)
-  _check_size(config)
+def check(config: ml_collections.ConfigDict, addition: bool) -> None:
+  """Raises UserError for a name or number that cannot be, and for images that do not fit.
 
-
-def _check_numbers(config, switches):
-  """Raises UserError for a number that cannot be."""
-  model = config.model
-  least = {
-    'width': 1,
-    'blocks': 0,
-    'discriminator_width': 1,
-    'discriminator_layers': 1,
-    'pool_size': 0,
-  }
-  for name, minimum in least.items():
-    if model[name] < minimum:
-      raise errors.UserError(
-        f'config.model.{name} is {model[name]}; it must be at least {minimum}'
-      )
-  for name, weight in config.weights.items():
-    if weight < 0:
-      raise errors.UserError(
-        f'config.weights.{name} is {weight}; it must be at least 0'
-      )
-
-  # The switches' own.
-  if switches.mask_range <= 0:
-    raise errors.UserError(
-      f'config.model.mask_range is {switches.mask_range}; it must be '
-      'above 0 (images have values from -1 to 1)'
-    )
-  if not 0 <= switches.mask_floor < 1:
-    raise errors.UserError(
-      f'config.model.mask_floor is {switches.mask_floor}; it '
-      'must be at least 0 and below 1'
-    )
-  if switches.slope_penalty < 0:
-    raise errors.UserError(
-      f'config.model.slope_penalty is {switches.slope_penalty}; it must be at least 0'
-    )
-  if model.attention and not switches.addition:
+  Args:
+    config: of a run.
+    addition: the switch's value.
+  """
+  fields.check(config, _FIELDS)
+  if config.model.attention and not addition:
     raise errors.UserError(
       'config.model.attention multiplies an added mask, but '
       'config.model.addition is off; set one or the other'
     )
+  _check_size(config)
 
 
 def _check_size(config):

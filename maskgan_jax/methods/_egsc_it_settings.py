@@ -1,9 +1,9 @@
 """What can be set of EGSC-IT: its variants, its part of a config, and which values make sense."""
 
 import ml_collections
-from ml_collections import config_dict
 
-from maskgan_jax import errors
+from maskgan_jax import errors, fields
+from maskgan_jax.fields import at_least, between, field, one_of
 from maskgan_jax.methods import base
 
 # What the 'tuned' variant adds, off in the others; docs/tuned.md has what was measured.
@@ -50,58 +50,44 @@ VARIANTS = {
     color_moments=20.0,
   ),
 }
-_DECAYING = (
-  'pretrain_discriminator',
-  'pretrain_generator',
-  'discriminator',
-  'generator',
+
+_DECAYING = dict(
+  base.adam(learning_rate=1e-5, b1=0.5), schedule='polynomial', schedule_power=0.9
 )
-_LEAST = {
-  'width': 1,
-  'downsamplings': 0,
-  'blocks': 1,
-  'discriminator_width': 1,
-  'discriminator_depth': 1,
-  'discriminator_every': 1,
-  'pretrain_steps': 0,
-  'perceptual_width': 1,
-}
-_CHOICES = {
-  'adain_roles': ('written', 'swapped'),
-  'adain_spread': ('variance', 'deviation'),
-  'gan': ('cross_entropy', 'least_squares'),
-  'residual_norm': ('none', 'instance'),
-  'kl': ('mean', 'noisy'),
-}
-
-
-def get_default() -> ml_collections.ConfigDict:
-  """Returns this method's part of a config: the authors' for MNIST-Single, without its size
-  (28x28), single resolution (`model.downsamplings=0`), batch (8) and steps (60,000 + 300,000)."""
-  config = ml_collections.ConfigDict()
-  config.variant = 'official'
-  config.model = dict(
-    width=64,  # channels at full resolution
-    downsamplings=2,  # stride-2 convolutions of an encoder; each doubles the channels
-    blocks=3,  # residual blocks in an encoder, and again in a generator
-    discriminator_width=64,
-    discriminator_depth=4,
-    discriminator_every=5,  # generator updates per discriminator update
+_FIELDS = dict(
+  variant='official',
+  model=dict(
+    width=field(64, at_least(1)),  # channels at full resolution
+    # Stride-2 convolutions of an encoder; each doubles the channels.
+    downsamplings=field(2, at_least(0)),
+    # Residual blocks in an encoder, and again in a generator.
+    blocks=field(3, at_least(1)),
+    discriminator_width=field(64, at_least(1)),
+    discriminator_depth=field(4, at_least(1)),
+    # Generator updates per discriminator update.
+    discriminator_every=field(5, at_least(1)),
     feature_mask=True,  # False: Table 2's "w/o feature mask"
     adain=True,  # False: Table 2's "w/o AdaIN"; weights.content = weights.style = 0: "w/o L_P"
-    mask_threshold=0.5,  # eta in section 3.1: the least that a mask lets through
+    # Eta in section 3.1: the least that a mask lets through.
+    mask_threshold=field(0.5, between(0, 1)),
     adain_epsilon=1e-5,  # added to the content's variance; the code divides by 0 without
-    pretrain_steps=60_000,  # of F_A and F_B; 0: from the run that config.init_from names
+    # Of F_A and F_B; 0: from the run that config.init_from names.
+    pretrain_steps=field(60_000, at_least(0)),
     # The perceptual network, of VGG-19's shape: 'labels', trained in the first stage on
     # config.data.attributes or else on telling the domains apart; or the file that
     # `import_weights vgg19` wrote, whose width is to be perceptual_width.
     perceptual='labels',
-    perceptual_width=64,  # channels of its first layer; of VGG-19: 64
-  )
-  # Switches between paper and official code; None follows config.variant (see VARIANTS).
-  for name, value in VARIANTS['paper'].items():
-    config.model[name] = config_dict.placeholder(type(value))
-  config.weights = dict(
+    # Channels of its first layer; of VGG-19: 64.
+    perceptual_width=field(64, at_least(1)),
+    # Switches between paper and official code; None follows config.variant (see VARIANTS).
+    adain_roles=field(None, one_of('written', 'swapped')),
+    adain_spread=field(None, one_of('variance', 'deviation')),
+    gan=field(None, one_of('cross_entropy', 'least_squares')),
+    residual_norm=field(None, one_of('none', 'instance')),
+    kl=field(None, one_of('mean', 'noisy')),
+    color_moments=field(None, at_least(0)),
+  ),
+  weights=dict(
     adversarial=10.0,
     kl=0.1,
     reconstruction=100.0,  # of x_aa and x_bb
@@ -109,12 +95,24 @@ def get_default() -> ml_collections.ConfigDict:
     cycle=100.0,  # of x_aba and x_bab
     content=10.0,
     style=1e3,  # lambda_c and lambda_s in eq. 4
-  )
-  config.optimizers = dict(perceptual=base.adam(learning_rate=3e-4))
-  decay = dict(schedule='polynomial', schedule_power=0.9)
-  for player in _DECAYING:
-    config.optimizers[player] = dict(base.adam(learning_rate=1e-5, b1=0.5), **decay)
-  return config
+  ),
+  optimizers=dict(
+    perceptual=base.adam(learning_rate=3e-4),
+    pretrain_discriminator=_DECAYING,
+    pretrain_generator=_DECAYING,
+    discriminator=_DECAYING,
+    generator=_DECAYING,
+  ),
+)
+
+
+def get_default() -> ml_collections.ConfigDict:
+  """Returns this method's part of a config: the authors' for MNIST-Single.
+
+  Not part of it are their size (28x28), their single resolution (`model.downsamplings=0`), batch
+  (8) and steps (60,000 + 300,000).
+  """
+  return base.default_config(_FIELDS, VARIANTS)
 
 
 def shrink(config: ml_collections.ConfigDict) -> None:
@@ -132,33 +130,16 @@ def shrink(config: ml_collections.ConfigDict) -> None:
     config.model.perceptual_width = 2
 
 
-def check(
-  config: ml_collections.ConfigDict, switches: ml_collections.FrozenConfigDict
-) -> None:
+def check(config: ml_collections.ConfigDict) -> None:
   """Raises UserError for a name or number that cannot be, and for images that do not fit."""
-  model, factor = config.model, 2**config.model.downsamplings
-  for name, choices in _CHOICES.items():
-    base.one_of(f'model.{name}', switches[name], choices)
-  base.one_of('compute_dtype', config.compute_dtype, ('float32', 'bfloat16'))
-  for name, least in _LEAST.items():
-    if model[name] < least:
-      raise errors.UserError(
-        f'config.model.{name} is {model[name]}; it must be at least {least}'
-      )
+  fields.check(config, _FIELDS)
 
   # Encoders halve the images; discriminators' convolutions round up.
+  model, factor = config.model, 2**config.model.downsamplings
   height, width = base.image_shape(config)
   if min(height, width) < 4 * factor or height % factor or width % factor:
     raise errors.UserError(
       f'images are {height}x{width}, but {model.downsamplings} stride-2 convolutions of '
       f'the encoders (config.model.downsamplings) need sides of at least {4 * factor} '
       f'pixels, in multiples of {factor}'
-    )
-  if not 0 <= model.mask_threshold <= 1:
-    raise errors.UserError(
-      f'config.model.mask_threshold is {model.mask_threshold}, not 0 to 1'
-    )
-  if switches.color_moments < 0:
-    raise errors.UserError(
-      f'config.model.color_moments is {switches.color_moments}; it must be at least 0'
     )

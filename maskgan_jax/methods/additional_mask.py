@@ -78,7 +78,7 @@ class AdditionalMask(base.Method):
     self.model, self.weights, self.remat = model, config.weights, config.remat
     self.switches = base.switches(config, VARIANTS)
 
-    settings.check(config, self.switches)
+    settings.check(config, self.switches.addition)
     supervised = model.scheme == 'supervised'
     self.dtype = jnp.dtype(config.compute_dtype)
 
@@ -276,12 +276,9 @@ class AdditionalMask(base.Method):
       most = min(self.switches.mask_range, most)
     predicted = jnp.minimum(jnp.abs(change).max(-1, keepdims=True) / most, 1)
 
-    # A given mask is a limit, so the predicted one given back changes nothing.
     if source_mask is not None:
-      limited = jnp.minimum(source_mask, predicted)
-      part = limited / jnp.where(predicted > 0, predicted, 1)
-      share = jnp.where(limited < predicted, part, 1)
-      image, predicted = source + share * change, limited
+      share, predicted = _limited(predicted, source_mask)
+      image = source + share * change
       if mask is not None:
         mask = share * mask
 
@@ -291,6 +288,16 @@ class AdditionalMask(base.Method):
     if attention is not None:
       extras['attention'] = attention
     return base.Translation(image, predicted, None, extras)
+
+
+def _limited(predicted, limit):
+  """Returns the share of each pixel's change that a limit leaves, and the mask after it.
+
+  The predicted mask as its own limit leaves everything: its shares are 1.
+  """
+  limited = jnp.minimum(limit, predicted)
+  part = limited / jnp.where(predicted > 0, predicted, 1)
+  return jnp.where(limited < predicted, part, 1), limited
 
 
 def _without_grain(mask: jax.Array, floor: float) -> jax.Array:

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import ml_collections
 from ml_collections import config_dict
 
-from maskgan_jax import errors
+from maskgan_jax import errors, fields
 
 Params = dict[str, Any]  # parameter group -> pytree
 ModelState = dict[str, Any]  # what changes without gradients: batch_stats, replay pools
@@ -281,6 +281,23 @@ def abstract_model(method: Method, config: ml_collections.ConfigDict) -> dict[st
   }
 
 
+def default_config(
+  settings: fields.Fields, variants: Mapping[str, Mapping[str, Any]]
+) -> ml_collections.ConfigDict:
+  """Returns a method's part of a config, in which every switch follows the variant.
+
+  Args:
+    settings: `variant`, `model`, `weights`, `optimizers` and what else the method has. A switch is
+      among them where its values are constrained.
+    variants: see `switches`.
+  """
+  # A switch is None and has the type of its values, so that a flag's text becomes one of them.
+  placeholders = {}
+  for name, value in next(iter(variants.values())).items():
+    placeholders[name] = config_dict.placeholder(type(value))
+  return fields.defaults({**settings, 'model': {**settings['model'], **placeholders}})
+
+
 def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, Any]:
   """Returns an optimizer's part of a config: Adam, constant rate, clipping as the method says."""
   return dict(
@@ -289,9 +306,8 @@ def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, 
     b1=b1,
     b2=b2,
     eps=1e-8,
-    clip_norm=config_dict.placeholder(
-      float
-    ),  # global norm; 0 is off, None as the method says
+    # Global norm; 0 is off, None as the method says.
+    clip_norm=config_dict.placeholder(float),
     schedule='constant',  # 'halve', 'halve_linearly', 'linear', 'polynomial': optimizers.py
     schedule_start=0,  # step until which the learning rate is constant
     schedule_every=0,  # 'halve', 'halve_linearly': steps between two halvings
@@ -308,24 +324,10 @@ def switches(
     config: with `variant` and `model`; a switch that is None there follows the variant.
     variants: name, such as 'paper' or 'official', to each switch's value.
   """
-  if config.variant not in variants:
-    raise errors.UserError(
-      f'config.variant is {config.variant!r}'
-      f'{errors.nearest(str(config.variant), variants)}; '
-      f'choose one of {", ".join(sorted(variants))}'
-    )
+  names = fields.one_of(*sorted(variants))
+  fields.check_value('config.variant', config.variant, fields.field('', names))
   chosen = dict(variants[config.variant])
   for name in chosen:
     if config.model[name] is not None:
       chosen[name] = config.model[name]
   return ml_collections.FrozenConfigDict(chosen)
-
-
-def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
-  """Returns `value`, or raises UserError if it is not among `choices`."""
-  if value not in choices:
-    raise errors.UserError(
-      f'config.{name} is {value!r}{errors.nearest(str(value), choices)}; '
-      f'choose one of {", ".join(choices)}'
-    )
-  return value

@@ -10,149 +10,27 @@ what to paint through it), and the discriminator C on common codes.
 VARIANTS lists where the two differ, each a switch in `config.model`.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jax import lax
 import jax.numpy as jnp
 import ml_collections
-from ml_collections import config_dict
 
 from maskgan_jax import errors
 from maskgan_jax.losses import adversarial, reconstruction
+from maskgan_jax.methods import _content_transfer_settings as settings
 from maskgan_jax.methods import base
 from maskgan_jax.networks import decoders, discriminators, encoders, masks, streams
 
-VARIANTS = {
-  'paper': dict(
-    # Appendix A: d_{512-sep}, d_{512-2 sep}. Its sep = 100 is taken as the size of the code, 25
-    # channels of 2x2; read as channels, it is separate_channels=100.
-    common_widths='minus_one_and_two_separate',
-    decoder_leak=0.0,  # appendix A: ReLU
-    recon2_a_code='separate',  # eq. 8: z(a, a)
-    confusion_target='with',  # eq. 3 pushes both codes to 1, the label that eq. 4 gives b
-    cycle_common=True,  # eq. 9 has both terms
-    removal_code='zeros',  # D_A(Ec(b))
-    clip_gradients=False,
-  ),
-  'official': dict(
-    common_widths='minus_separate',  # 487, 487
-    decoder_leak=0.2,
-    recon2_a_code='zeros',
-    confusion_target='without',
-    cycle_common=False,  # its weight is 0 in every published command
-    removal_code='separate',  # D_A(Ec(b), Es(b)), although D_A was trained with zeros only
-    # Global norm 5, the autoencoder's: the discriminator's call finds its parameters used up.
-    clip_gradients=True,
-  ),
-}
-
-CHOICES = {  # of the switches that are words
-  'common_widths': ('minus_separate', 'minus_one_and_two_separate'),
-  'recon2_a_code': ('zeros', 'separate'),
-  'confusion_target': ('with', 'without'),
-  'removal_code': ('zeros', 'separate'),
-}
-AT_LEAST_ONE = ('width', 'depth', 'separate_channels', 'discriminator_width')
-
-# The authors' weights per task: lambda_1, lambda_2, lambda_3, lambda_4, lambda_5 and that of L_DC,
-# which the paper's sum has unweighted beside lambdas that it does not give.
-WEIGHTS = {
-  'glasses': (5.0, 7.0, 0.001, 0.7, 0.7, 0.005),
-  'facial_hair': (
-    5.0,
-    7.0,
-    0.001,
-    0.7,
-    0.7,
-    0.005,
-  ),  # not listed by the authors: their defaults
-  'smile': (5.0, 7.0, 0.0001, 1.0, 1.0, 0.005),
-  'womens_hair': (1.0, 1.0, 0.04, 0.1, 0.1, 1.0),
-  'mens_hair': (5.0, 5.0, 0.5, 0.5, 0.5, 1.0),
-}
-_WEIGHT_NAMES = (
-  'recon1_a',
-  'recon1_b',
-  'cycle',
-  'recon2_a',
-  'recon2_b',
-  'domain_confusion',
-)
-
-
-def weights(task: str) -> dict[str, float]:
-  """Returns the authors' loss weights for one of the tasks in WEIGHTS."""
-  return dict(zip(_WEIGHT_NAMES, WEIGHTS[task], strict=True))
-
-
-def get_default() -> ml_collections.ConfigDict:
-  """Returns this method's part of a config, at the authors' settings for glasses at 128x128."""
-  config = ml_collections.ConfigDict()
-  config.variant = 'official'
-  config.model = dict(
-    width=32,  # channels after the first convolution; codes have 16 times as many at depth 6
-    depth=6,  # stride-2 convolutions; the code is image_size / 2**depth pixels wide
-    separate_channels=25,  # of Es' code: 25 x 2 x 2 = 100 numbers at 128x128
-    discriminator_width=512,
-    detach_background=False,  # True keeps L_recon1^B from training D_A through the composite
-    removal_threshold=0.1,  # binarises the mask in removal when none was searched: the authors'
-    # Switches between paper and official code; None follows config.variant (see VARIANTS).
-    common_widths=config_dict.placeholder(str),
-    decoder_leak=config_dict.placeholder(float),
-    recon2_a_code=config_dict.placeholder(str),
-    confusion_target=config_dict.placeholder(str),
-    removal_code=config_dict.placeholder(str),
-    cycle_common=config_dict.placeholder(bool),
-    clip_gradients=config_dict.placeholder(bool),
-  )
-  config.weights = dict(
-    **weights('glasses'),
-    mask_l2=0.0,  # Table 7, 'L2 reg': mean squared mask of z(a, a) and z(b, b) instead of recon2
-  )
-  config.norms = dict(recon1='l1', recon2='l1')  # Table 7, 'L2 recon': 'l2'
-  config.optimizers = {
-    player: dict(base.adam(learning_rate=2e-4, b1=0.5))
-    for player in ('autoencoder', 'discriminator')
-  }
-  return config
-
-
-def shrink(config: ml_collections.ConfigDict) -> None:
-  """Makes the networks as small as they go, for `:smoke`."""
-  config.model.update(
-    width=4,
-    depth=min(config.model.depth, 3),
-    separate_channels=2,
-    discriminator_width=8,
-  )
+VARIANTS, WEIGHTS = settings.VARIANTS, settings.WEIGHTS
+get_default, shrink = settings.get_default, settings.shrink
+weights = settings.weights
 
 
 def make(config: ml_collections.ConfigDict) -> 'ContentTransfer':
   """Builds the method from a config; UserError where a value makes no sense."""
   return ContentTransfer(config)
-
-
-def check(config: ml_collections.ConfigDict, switches: Mapping[str, Any]) -> None:
-  """Raises UserError where a value makes no sense; `switches` are those chosen by the config."""
-  base.require_square(config)
-  for name, choices in CHOICES.items():
-    base.one_of(f'model.{name}', switches[name], choices)
-  for name, norm in config.norms.items():
-    base.one_of(f'norms.{name}', norm, tuple(reconstruction.BY_NAME))
-  base.one_of('compute_dtype', config.compute_dtype, ('float32', 'bfloat16'))
-  for name in AT_LEAST_ONE:
-    if config.model[name] < 1:
-      raise errors.UserError(
-        f'config.model.{name} is {config.model[name]}; it must be at least 1'
-      )
-  stride = 2**config.model.depth
-  if config.image_size % stride or config.image_size < stride:
-    raise errors.UserError(
-      f'config.image_size is {config.image_size}, but {config.model.depth} stride-2 convolutions '
-      f'(config.model.depth) need a multiple of {stride}'
-    )
 
 
 class Parts(NamedTuple):
@@ -188,7 +66,7 @@ class ContentTransfer(base.Method):
 
   def __init__(self, config: ml_collections.ConfigDict):
     self.switches = base.switches(config, VARIANTS)
-    check(config, self.switches)
+    settings.check(config)
     model = config.model
     self.weights = config.weights
     self.norms = {

@@ -63,7 +63,7 @@ class EgscIt(base.Method):
     self.model, self.weights, self.remat = model, config.weights, config.remat
     self.switches = base.switches(config, VARIANTS)
     self.factor = 2**model.downsamplings  # of an encoder's image and its features
-    settings.check(config, self.switches)
+    settings.check(config)
     self.init_from = config.init_from
     self.attributes = tuple(config.data.attributes)
     self.abilities = frozenset(
@@ -174,10 +174,10 @@ class EgscIt(base.Method):
     elif self.uses_perceptual:
       try:
         name = weights_lib.read_vgg19(self.model.perceptual)[1]
-      except (
-        errors.UserError
-      ):  # training had it; to translate and to measure it is not needed
-        name = f'VGG-19 from {os.path.basename(self.model.perceptual)}, which is not here any more'
+      except errors.UserError:
+        # Training had it; to translate and to measure it is not needed.
+        file = os.path.basename(self.model.perceptual)
+        name = f'VGG-19 from {file}, which is not here any more'
     return {'perceptual_network': name}
 
   def pretrained(self) -> base.Params:

@@ -4,6 +4,7 @@ XLA's CPU backend reaches a fifth of the machine's matrix products in its convol
 their gradients; transposed convolutions and tiny maps are an order of magnitude slower still. The
 forms here are matrix products instead: of Winograd's transformed tiles, of patches, of taps. All
 forms compute the same numbers (tests/networks/test_cpu_kernels.py, test_layers.py).
+Stride 1 and upsampling are here, stride 2 and its transposes in strided_kernels.py.
 `by_platform` is the one place that chooses, `portable` the switch that turns the CPU's forms off.
 """
 
@@ -15,14 +16,10 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-_NHWC = ('NHWC', 'HWIO', 'NHWC')
-_THIN = 4  # channels of an image or a map: too few for products of their own
-_SMALL = (
-  4_500  # numbers in a kernel: with fewer, compiling takes longer than anything saves
-)
-_LARGE = (
-  16  # pixels of a side; which order of products is fastest was measured on two cores
-)
+NHWC = ('NHWC', 'HWIO', 'NHWC')
+THIN = 4  # channels of an image or a map: too few for products of their own
+# Numbers in a kernel: with fewer, compiling takes longer than anything saves.
+_SMALL = 4_500
 _PORTABLE = contextvars.ContextVar('portable', default=False)
 
 
@@ -88,9 +85,9 @@ def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
 
 def pad(x: jax.Array, size: int, mode: str) -> jax.Array:
   """Adds `size` pixels on each side of [B, H, W, C]; `mode` is that of jnp.pad."""
-  return (
-    jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode=mode) if size else x
-  )
+  if not size:
+    return x
+  return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode=mode)
 
 
 # Stride 1.
@@ -115,11 +112,11 @@ def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
   height, width = _output_size(x, kernel)
   even = height % 2 == 0 and width % 2 == 0
-  if size == 3 and min(channels, features) > _THIN and even:
+  if size == 3 and min(channels, features) > THIN and even:
     fast = _winograd
-  elif channels <= _THIN:
+  elif channels <= THIN:
     fast = _by_patches
-  elif features <= _THIN:
+  elif features <= THIN:
     fast = _by_taps
   else:
     fast = _by_rows
@@ -127,7 +124,7 @@ def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _plain(x, kernel):
-  return lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=_NHWC)
+  return lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=NHWC)
 
 
 def _output_size(x, kernel):
@@ -169,13 +166,16 @@ def _by_taps(x, kernel):
   height, width = _output_size(x, kernel)
   taps = kernel.transpose(2, 0, 1, 3).reshape(channels, size * size * features)
   shares = product(x, taps)
+
+  # Rows of the kernel first, then its columns.
   row = size * features
-  shares = sum(
-    shares[:, i : i + height, :, i * row : (i + 1) * row] for i in range(size)
-  )
-  return sum(
-    shares[:, :, j : j + width, j * features : (j + 1) * features] for j in range(size)
-  )
+  by_row = 0
+  for i in range(size):
+    by_row += shares[:, i : i + height, :, i * row : (i + 1) * row]
+  total = 0
+  for j in range(size):
+    total += by_row[:, :, j : j + width, j * features : (j + 1) * features]
+  return total
 
 
 def _winograd(x, kernel):
@@ -214,185 +214,6 @@ def _of_input(d):
 
 def _to_output(m):
   return m[0] + m[1] + m[2], m[1] - m[2] - m[3]
-
-
-# Stride 2.
-
-
-def conv4x4_stride2(
-  x: jax.Array, kernel: jax.Array, padding: str = 'constant'
-) -> jax.Array:
-  """Convolves with 4x4 taps, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even.
-
-  `padding` is a mode of jnp.pad: 'constant' (zeros) or 'reflect'.
-  """
-
-  def compute(x, kernel):
-    return by_platform(
-      pad(x, 1, padding), kernel, cpu=_conv4x4_as_products, default=_stride2_plain
-    )
-
-  return recomputed(compute)(x, kernel)
-
-
-def conv3x3_stride2(
-  x: jax.Array, kernel: jax.Array, padding: str = 'constant'
-) -> jax.Array:
-  """Convolves with 3x3 taps, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even."""
-
-  def as_4x4(x, kernel):  # a fourth row and column of zeros
-    return _conv4x4_as_products(x, jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0))))
-
-  def compute(x, kernel):
-    return by_platform(pad(x, 1, padding), kernel, cpu=as_4x4, default=_stride2_plain)
-
-  return recomputed(compute)(x, kernel)
-
-
-def _stride2_plain(x, kernel):
-  return lax.conv_general_dilated(x, kernel, (2, 2), 'VALID', dimension_numbers=_NHWC)
-
-
-def _conv4x4_as_products(x, kernel):
-  """Turns space into depth; the four taps of the 2x2 convolution that is left are products."""
-  batch, height, width, channels = x.shape  # with padding
-  out = kernel.shape[-1]
-  h, w = height // 2 - 1, width // 2 - 1
-  blocks = x.reshape(batch, h + 1, 2, w + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-  blocks = blocks.reshape(batch, h + 1, w + 1, 4 * channels)
-  taps = kernel.reshape(2, 2, 2, 2, channels, out).transpose(0, 2, 1, 3, 4, 5)
-  taps = taps.reshape(2, 2, 4 * channels, out)
-  shifts = [(i, j) for i in (0, 1) for j in (0, 1)]
-
-  # Three orders of the same sums; which is fastest was measured, with gradients.
-  if channels <= _THIN:  # an image
-    patches = jnp.concatenate(
-      [blocks[:, i : i + h, j : j + w] for i, j in shifts], axis=-1
-    )
-    return product(patches, taps.reshape(16 * channels, out))
-  if h >= _LARGE:
-    y = product(blocks, taps.transpose(2, 0, 1, 3).reshape(4 * channels, 4 * out))
-    y = y.reshape(batch, h + 1, w + 1, 2, 2, out)
-    return sum(y[:, i : i + h, j : j + w, i, j] for i, j in shifts)
-  return sum(product(blocks[:, i : i + h, j : j + w], taps[i, j]) for i, j in shifts)
-
-
-# Transposed, stride 2.
-
-
-def conv4x4_stride2_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Convolves transposed with 4x4 taps, stride 2, padding 1: [B, H, W, C] -> [B, 2H, 2W, O].
-
-  `kernel` is [4, 4, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s - 1, 2j + t - 1), as
-  in PyTorch.
-  """
-  return by_platform(x, kernel, cpu=_transposed_as_product, default=_transposed_plain)
-
-
-def _transposed_plain(x, kernel):
-  return lax.conv_general_dilated(
-    x,
-    kernel[::-1, ::-1],
-    (1, 1),
-    ((2, 2), (2, 2)),
-    lhs_dilation=(2, 2),
-    dimension_numbers=_NHWC,
-  )
-
-
-def _transposed_as_product(x, kernel):
-  """Makes one product, and cuts the border off its blocks."""
-  batch, height, width, _ = x.shape
-  out = kernel.shape[-1]
-  blocks = (_patches_to_blocks if height >= _LARGE else _pixels_to_blocks)(x, kernel)
-  y = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(
-    batch, 2 * height + 2, 2 * width + 2, out
-  )
-  return y[:, 1:-1, 1:-1]
-
-
-def _patches_to_blocks(x, kernel):
-  """Maps 2x2 patches to 2x2 blocks of the result: [B, H + 1, W + 1, 2, 2, O]."""
-  batch, height, width, channels = x.shape
-  out = kernel.shape[-1]
-  padded = pad(x, 1, 'constant')
-  shifted = [
-    padded[:, i : i + height + 1, j : j + width + 1] for i in (0, 1) for j in (0, 1)
-  ]
-  patches = jnp.concatenate(shifted, axis=-1)
-  taps = kernel.reshape(2, 2, 2, 2, channels, out)[::-1, :, ::-1].transpose(
-    0, 2, 4, 1, 3, 5
-  )
-  blocks = product(patches, taps.reshape(4 * channels, 4 * out))
-  return blocks.reshape(batch, height + 1, width + 1, 2, 2, out)
-
-
-def _pixels_to_blocks(x, kernel):
-  """Maps pixels to all sixteen taps and adds blocks that overlap: [B, H + 1, W + 1, 2, 2, O]."""
-  batch, height, width, channels = x.shape
-  out = kernel.shape[-1]
-  y = product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * out))
-  y = y.reshape(batch, height, width, 2, 2, 2, 2, out)  # a tap's block and place in it
-  total = 0
-  for i in (0, 1):
-    for j in (0, 1):
-      shift = ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0), (0, 0), (0, 0))
-      total += jnp.pad(y[:, :, :, i, :, j], shift)
-  return total
-
-
-def conv3x3_stride2_transposed(
-  x: jax.Array, kernel: jax.Array, padding: int = 0
-) -> jax.Array:
-  """Convolves transposed with 3x3 taps, stride 2: [B, H, W, C] -> [B, 2H, 2W, O].
-
-  `kernel` is [3, 3, C, O]; tap (s, t) of input pixel (i, j) lands on (2i + s, 2j + t) - padding,
-  and what lands outside is dropped. `padding` 0 is TensorFlow's 'SAME', 1 is PyTorch's padding=1
-  with output_padding=1.
-  """
-
-  def plain(x, kernel):
-    return lax.conv_general_dilated(
-      x,
-      kernel[::-1, ::-1],
-      (1, 1),
-      ((2 - padding, 1 + padding),) * 2,
-      lhs_dilation=(2, 2),
-      dimension_numbers=_NHWC,
-    )
-
-  def as_product(x, kernel):
-    """Maps pixels to all nine taps, and adds those that land on one phase of the result."""
-    batch, height, width, channels = x.shape
-    out = kernel.shape[-1]
-    y = product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * out))
-    y = y.reshape(batch, height, width, 3, 3, out)
-    y = jnp.stack(
-      _phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 1, padding), axis=2
-    )
-    y = y.reshape(batch, 2 * height, width, 3, out)
-    y = jnp.stack(
-      _phases(y[:, :, :, 0], y[:, :, :, 1], y[:, :, :, 2], 2, padding), axis=3
-    )
-    return y.reshape(batch, 2 * height, 2 * width, out)
-
-  return by_platform(x, kernel, cpu=as_product, default=plain)
-
-
-def _phases(first, middle, last, axis, padding):
-  """Returns even and odd rows (axis 1) or columns (axis 2) of what each pixel's taps make."""
-  if padding:
-    return middle, last + _shifted(first, axis, -1)
-  return first + _shifted(last, axis, 1), middle
-
-
-def _shifted(x, axis, by):
-  """Moves x by one place along an axis, forward (1) or back (-1); zeros come in."""
-  size = x.shape[axis]
-  kept = lax.slice_in_dim(x, max(-by, 0), size - max(by, 0), axis=axis)
-  widths = [(0, 0)] * x.ndim
-  widths[axis] = (max(by, 0), max(-by, 0))
-  return jnp.pad(kept, widths)
 
 
 # Upsampling.

@@ -1,6 +1,6 @@
 """Layers that networks are built of, with PyTorch's padding and initialisation.
 
-How their convolutions are computed fastest is in cpu_kernels.py.
+How their convolutions are computed fastest is in cpu_kernels.py and strided_kernels.py.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,12 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.networks import cpu_kernels
+from maskgan_jax.networks import cpu_kernels, strided_kernels
 
-he_normal = nn.initializers.variance_scaling(
-  2.0, 'fan_in', 'normal'
-)  # PyTorch's kaiming_normal_
-truncated_normal = nn.initializers.truncated_normal(
-  0.02
-)  # of what lies within 0.04; TensorFlow's
+# PyTorch's kaiming_normal_.
+he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
+# Of what lies within 0.04; TensorFlow's.
+truncated_normal = nn.initializers.truncated_normal(0.02)
 
 
 def uniform_fan_in(fan_in: int):
@@ -56,9 +54,10 @@ class DownConv(nn.Module):
     )
     if x.shape[1] % 2 or x.shape[2] % 2:
       x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
-    convolve = (
-      cpu_kernels.conv4x4_stride2 if self.size == 4 else cpu_kernels.conv3x3_stride2
-    )
+    if self.size == 4:
+      convolve = strided_kernels.conv4x4_stride2
+    else:
+      convolve = strided_kernels.conv3x3_stride2
     x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.padding)
     return x + _row(bias, self.dtype)
 
@@ -116,7 +115,7 @@ class UpConv(nn.Module):
     init = uniform_fan_in(16 * self.features)
     kernel = self.param('kernel', init, (4, 4, x.shape[-1], self.features))
     bias = self.param('bias', init, (self.features,))
-    y = cpu_kernels.conv4x4_stride2_transposed(
+    y = strided_kernels.conv4x4_stride2_transposed(
       x.astype(self.dtype), kernel.astype(self.dtype)
     )
     return y + _row(bias, self.dtype)
@@ -125,7 +124,7 @@ class UpConv(nn.Module):
 class UpConv3x3(nn.Module):
   """Transposed 3x3 convolution, stride 2, with bias: doubles height and width.
 
-  Attributes as of DownConv, except for `padding`: see cpu_kernels.conv3x3_stride2_transposed.
+  Attributes as of DownConv, except for `padding`: see strided_kernels.conv3x3_stride2_transposed.
   """
 
   features: int
@@ -136,7 +135,7 @@ class UpConv3x3(nn.Module):
   @nn.compact
   def __call__(self, x):
     kernel, bias = _kernel_and_bias(self, (3, 3, x.shape[-1], self.features))
-    x = cpu_kernels.conv3x3_stride2_transposed(
+    x = strided_kernels.conv3x3_stride2_transposed(
       x.astype(self.dtype), kernel.astype(self.dtype), self.padding
     )
     return x + _row(bias, self.dtype)

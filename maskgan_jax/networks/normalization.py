@@ -46,10 +46,7 @@ class BatchNorm(nn.Module):
     average_var = self.variable('batch_stats', 'var', jnp.ones, (channels,))
 
     if not train:
-      factor = scale * lax.rsqrt(average_var.value + self.epsilon)
-      shift = bias - average_mean.value * factor
-      shape = (1,) * (x.ndim - 1) + (channels,)
-      return (x * factor.reshape(shape) + shift.reshape(shape)).astype(self.dtype)
+      return self._by_averages(x, scale, bias, average_mean.value, average_var.value)
 
     # Statistics of each group, over all examples and pixels.
     grouped = x.reshape(-1, groups, *x.shape[1:]).astype(jnp.float32)
@@ -68,15 +65,21 @@ class BatchNorm(nn.Module):
         self._update(average_var, unbiased[group])
 
     factor = scale.reshape(1, channels) * lax.rsqrt(var + self.epsilon)
-    y = centred * factor.reshape(wide) + bias.reshape(
-      (1,) * (grouped.ndim - 1) + (channels,)
-    )
+    shift = bias.reshape((1,) * (grouped.ndim - 1) + (channels,))
+    y = centred * factor.reshape(wide) + shift
     return y.reshape(x.shape).astype(self.dtype)
 
+  def _by_averages(self, x, scale, bias, mean, var):
+    """Normalises by the running averages, all [C]."""
+    factor = scale * lax.rsqrt(var + self.epsilon)
+    shift = bias - mean * factor
+    shape = (1,) * (x.ndim - 1) + x.shape[-1:]
+    return (x * factor.reshape(shape) + shift.reshape(shape)).astype(self.dtype)
+
   def _update(self, average, value):
-    average.value = self.momentum * average.value + (
-      1 - self.momentum
-    ) * lax.stop_gradient(value)
+    """Moves a running average towards a value, without its gradient."""
+    share = 1 - self.momentum
+    average.value = self.momentum * average.value + share * lax.stop_gradient(value)
 
 
 class InstanceNorm(nn.Module):
@@ -124,7 +127,9 @@ def _normalize(module, x, axes, affine):
     if parameters:
       scale, bias = (p.reshape(1, 1, 1, -1) for p in parameters)
       y = y * scale + bias
-    return (module.activation(y) if module.activation else y).astype(module.dtype)
+    if module.activation:
+      y = module.activation(y)
+    return y.astype(module.dtype)
 
   return cpu_kernels.recomputed(compute)(x, *parameters)
 
@@ -171,20 +176,19 @@ class HighwayAdaIN(nn.Module):
     channels = content.shape[-1]
 
     def affine(name, code):
-      output = StyleMLP(
-        self.width, 2 * channels, kernel_init=self.kernel_init, name=name
-      )(code)
-      shift, scale = jnp.split(output[:, None, None, :], 2, axis=-1)
-      return (jnp.exp(0.5 * scale) if self.scale == 'exp_half' else scale), shift
+      """Returns gamma(s) and beta(s)."""
+      mlp = StyleMLP(self.width, 2 * channels, self.kernel_init, name=name)
+      shift, scale = jnp.split(mlp(code)[:, None, None, :], 2, axis=-1)
+      if self.scale == 'exp_half':
+        scale = jnp.exp(0.5 * scale)
+      return scale, shift
 
-    foreground, background = (
-      affine('foreground', foreground),
-      affine('background', background),
-    )
+    foreground_scale, foreground_shift = affine('foreground', foreground)
+    background_scale, background_shift = affine('background', background)
 
     # The blend of two affine maps of one array is the affine map of the blends.
-    scale = mask * foreground[0] + (1 - mask) * background[0]
-    shift = mask * foreground[1] + (1 - mask) * background[1]
+    scale = mask * foreground_scale + (1 - mask) * background_scale
+    shift = mask * foreground_shift + (1 - mask) * background_shift
     return (normalized(content, self.deviation) * scale + shift).astype(self.dtype)
 
 
@@ -199,9 +203,8 @@ class StyleMLP(nn.Module):
   def __call__(self, code):
     x = code.astype(jnp.float32)
     for _ in range(2):
-      x = jax.nn.leaky_relu(
-        layers.Linear(self.width, kernel_init=self.kernel_init)(x), 0.01
-      )
+      x = layers.Linear(self.width, kernel_init=self.kernel_init)(x)
+      x = jax.nn.leaky_relu(x, 0.01)
     return layers.Linear(self.features, kernel_init=self.kernel_init)(x)
 
 

@@ -101,9 +101,8 @@ def _runs(streams):
 
 
 def _is_whole(run):
-  return (
-    len(run) == run[0].count and run[0].place == 0
-  )  # in order, since no place comes twice
+  # In order, since no place comes twice.
+  return len(run) == run[0].count and run[0].place == 0
 
 
 def _grouped(stream):

@@ -2,7 +2,9 @@
 
 import ml_collections
 
-from maskgan_jax.methods import base
+from maskgan_jax import fields
+
+_VARIANT = fields.field('official', fields.one_of('official', 'ijcai', 'iclr'))
 
 # The authors' weights by labels: similarity, size, and `model.style_difference`. Their config
 # changed; for hair and smile it also had (1, 1e-4, 0.01) and (0.1, 1e-4, 0.01).
@@ -25,8 +27,9 @@ def apply(config: ml_collections.ConfigDict, variant: str, labels: str) -> None:
       not meant for it.
     labels: whose weights the authors' are, one of WEIGHTS.
   """
+  fields.check_value('variant', variant, _VARIANT)
   config.update(
-    variant=base.one_of('variant', variant, ('official', 'ijcai', 'iclr')),
+    variant=variant,
     image_size=128,
     batch_size=8,
     num_steps=200_000,

@@ -17,11 +17,11 @@ from maskgan_jax import errors, methods
 from maskgan_jax.losses import adversarial
 from maskgan_jax.methods import additional_mask
 from maskgan_jax.networks import (
-  cpu_kernels,
   discriminators,
   layers,
   normalization,
   resnet,
+  strided_kernels,
 )
 
 SIZE, BATCH = 8, 2
@@ -194,23 +194,23 @@ def test_the_supervised_scheme_learns_the_true_answer_alone():
 
 
 @pytest.mark.parametrize('change, message', [
-    ({'model.discriminator': 'patchgan'}, "model.discriminator is 'patchgan'"),
+    ({'model.discriminator': 'patchgan'}, "model.discriminator='patchgan' must be"),
     ({'model.scheme': 'self'}, 'unsupervised, supervised'),
     ({'model.l1_norm': 'max'}, 'mean, sum'),
     ({'model.lambda_g': 'none'}, 'both, discriminator'),
-    ({'model.mask_range': 0.0}, 'mask_range is 0.0; it must be above 0'),
-    ({'model.width': 0}, 'model.width is 0; it must be at least 1'),
-    ({'model.pool_size': -1}, 'pool_size is -1'),
-    ({'model.mask_floor': 1.0}, 'mask_floor is 1.0; it must be at least 0 and below 1'),
-    ({'model.slope_penalty': -1.0}, 'slope_penalty is -1.0; it must be at least 0'),
-    ({'weights.mask': -1.0}, r'weights.mask is -1.0; it must be at least 0'),
+    ({'model.mask_range': 0.0}, 'mask_range=0.0 must be more than 0'),
+    ({'model.width': 0}, 'model.width=0 must be at least 1'),
+    ({'model.pool_size': -1}, 'pool_size=-1'),
+    ({'model.mask_floor': 1.0}, 'mask_floor=1.0 must be less than 1'),
+    ({'model.slope_penalty': -1.0}, 'slope_penalty=-1.0 must be at least 0'),
+    ({'weights.mask': -1.0}, r'weights.mask=-1.0 must be at least 0'),
     ({'model.attention': True, 'model.addition': False}, 'set one or the other'),
     ({'image_size': 30}, '30x30, but the generator halves'),
     ({'image_size': 4}, 'at least 8 pixels'),
     ({'image_size': 24, 'model.discriminator': 'dcgan'}, 'squares of 8, 16, 32'),
     ({'image_width': 16, 'model.discriminator': 'dcgan'}, 'squares of 8, 16, 32'),
     ({'image_size': 16, 'model.discriminator_layers': 3}, 'needs 24 pixels or more'),
-    ({'variant': 'official'}, 'choose one of cyclegan, paper'),
+    ({'variant': 'official'}, 'must be one of cyclegan, paper'),
 ])
 def test_what_makes_no_sense_is_said(change, message):
   config = make_config()
@@ -257,7 +257,7 @@ def test_transposed_3x3_convolution_with_pytorchs_padding(torch):
       torch.tensor(x).permute(0, 3, 1, 2), torch.tensor(kernel).permute(2, 3, 0, 1), stride=2,
       padding=1, output_padding=1).permute(0, 2, 3, 1).numpy()
   (one, slopes), (other, other_slopes) = both_forms(
-      lambda x, kernel: cpu_kernels.conv3x3_stride2_transposed(x, kernel, 1), x, kernel)
+      lambda x, kernel: strided_kernels.conv3x3_stride2_transposed(x, kernel, 1), x, kernel)
   close(one, expected)
   close(other, one)
   jax.tree.map(lambda a, b: close(a, b, rtol=1e-4), slopes, other_slopes)

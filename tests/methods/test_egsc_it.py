@@ -195,11 +195,11 @@ def test_pictures_need_not_be_square():
 
 @pytest.mark.parametrize('change, message', [
     (dict(downsamplings=2), 'at least 16 pixels, in multiples of 4'),
-    (dict(width=0), 'config.model.width is 0'),
-    (dict(mask_threshold=1.5), 'mask_threshold is 1.5, not 0 to 1'),
+    (dict(width=0), 'config.model.width=0 must be at least 1'),
+    (dict(mask_threshold=1.5), 'mask_threshold=1.5 must be between 0 and 1'),
     (dict(adain_roles='swaped'), "did you mean 'swapped'"),
-    (dict(pretrain_steps=-1), 'pretrain_steps is -1'),
-    (dict(color_moments=-1.0), 'color_moments is -1.0; it must be at least 0'),
+    (dict(pretrain_steps=-1), 'pretrain_steps=-1'),
+    (dict(color_moments=-1.0), 'color_moments=-1.0 must be at least 0'),
 ])
 def test_bad_values_are_said_in_one_line(change, message):
   with pytest.raises(errors.UserError, match=message):

@@ -308,7 +308,7 @@ def test_weights_are_the_authors_and_the_paper_s(variant, labels, expected):
     (dict(critic_every=0), 'at least 1'),
     (dict(critic_depth=5), 'critic_depth'),
     (dict(similarity_size=10), 'multiple of the masks'),
-    (dict(width=0), 'config.model.width is 0'),
+    (dict(width=0), 'config.model.width=0 must be at least 1'),
 ])
 def test_a_config_that_makes_no_sense_says_so(changes, words):
   variant = changes.pop('variant', 'ijcai')

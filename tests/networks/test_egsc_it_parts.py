@@ -7,7 +7,7 @@ import pytest
 
 from helpers.comparing import both_forms, close
 from maskgan_jax.losses import adversarial, reconstruction
-from maskgan_jax.networks import cpu_kernels, discriminators, layers, normalization
+from maskgan_jax.networks import discriminators, layers, normalization, strided_kernels
 
 
 def normal(*shape, seed=0):
@@ -20,7 +20,7 @@ def test_3x3_convolution_with_stride_2(torch, padding):
   images = torch.nn.functional.pad(torch.tensor(x).permute(0, 3, 1, 2), (1, 1, 1, 1), mode=padding)
   expected = torch.nn.functional.conv2d(images, torch.tensor(kernel).permute(3, 2, 0, 1), stride=2)
   (one, slopes), (other, other_slopes) = both_forms(
-      lambda x, kernel: cpu_kernels.conv3x3_stride2(x, kernel, padding), x, kernel)
+      lambda x, kernel: strided_kernels.conv3x3_stride2(x, kernel, padding), x, kernel)
   close(one, expected.permute(0, 2, 3, 1).numpy())
   close(other, one)
   jax.tree.map(lambda a, b: close(a, b, rtol=1e-4), slopes, other_slopes)
@@ -32,7 +32,7 @@ def test_transposed_3x3_convolution_with_stride_2(torch):
       torch.tensor(x).permute(0, 3, 1, 2), torch.tensor(kernel).permute(2, 3, 0, 1), stride=2)
   expected = whole[:, :, :-1, :-1].permute(0, 2, 3, 1).numpy()  # TensorFlow's SAME drops the last
   (one, slopes), (other, other_slopes) = both_forms(
-      cpu_kernels.conv3x3_stride2_transposed, x, kernel)
+      strided_kernels.conv3x3_stride2_transposed, x, kernel)
   assert one.shape == (2, 6, 8, 2)
   close(one, expected)
   close(other, one)

@@ -17,7 +17,13 @@ from helpers.comparing import (
   TRANSPOSED,
   value_and_vjp,
 )
-from maskgan_jax.networks import cpu_kernels, decoders, discriminators, encoders, layers
+from maskgan_jax.networks import (
+  decoders,
+  discriminators,
+  encoders,
+  layers,
+  strided_kernels,
+)
 
 # The two forms of each convolution.
 
@@ -44,8 +50,8 @@ def compare_forms(plain, product, x, kernel, dtype, rtol):
 def test_downsampling_forms_agree(size, channels, dtype, rtol):
   height, width = size
   x, kernel = normal(0, 2, height + 2, width + 2, channels[0]), normal(1, 4, 4, *channels)
-  compare_forms(cpu_kernels._stride2_plain, cpu_kernels._conv4x4_as_products, x, kernel, dtype,
-                rtol)
+  compare_forms(strided_kernels._stride2_plain, strided_kernels._conv4x4_as_products,
+                x, kernel, dtype, rtol)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (2, 2), (3, 5), (8, 8), (16, 16), (17, 3), (32, 32)])
@@ -53,12 +59,12 @@ def test_downsampling_forms_agree(size, channels, dtype, rtol):
 @pytest.mark.parametrize('dtype, rtol', [(jnp.float32, 1e-5), (jnp.bfloat16, 0.03)])
 def test_upsampling_forms_agree(size, channels, dtype, rtol):
   x, kernel = normal(0, 2, *size, channels[0]), normal(1, 4, 4, *channels)
-  compare_forms(cpu_kernels._transposed_plain, cpu_kernels._transposed_as_product, x, kernel,
-                dtype, rtol)
+  compare_forms(strided_kernels._transposed_plain, strided_kernels._transposed_as_product,
+                x, kernel, dtype, rtol)
 
 
-@pytest.mark.parametrize('convolution', [cpu_kernels.conv4x4_stride2,
-                                         cpu_kernels.conv4x4_stride2_transposed])
+@pytest.mark.parametrize('convolution', [strided_kernels.conv4x4_stride2,
+                                         strided_kernels.conv4x4_stride2_transposed])
 def test_convolution_is_linear_in_each_argument_and_jits(convolution):
   x, kernel = jnp.asarray(normal(0, 1, 4, 6, 3)), jnp.asarray(normal(1, 4, 4, 3, 2))
   twice = jax.jit(convolution)(2 * x, kernel)
@@ -69,8 +75,8 @@ def test_convolution_is_linear_in_each_argument_and_jits(convolution):
 def test_transposed_convolution_is_the_adjoint_of_the_convolution():
   x, y = jnp.asarray(normal(0, 2, 6, 10, 3)), jnp.asarray(normal(1, 2, 3, 5, 4))
   kernel = jnp.asarray(normal(2, 4, 4, 3, 4))
-  left = jnp.vdot(cpu_kernels.conv4x4_stride2(x, kernel), y)
-  right = jnp.vdot(x, cpu_kernels.conv4x4_stride2_transposed(y, kernel.transpose(0, 1, 3, 2)))
+  left = jnp.vdot(strided_kernels.conv4x4_stride2(x, kernel), y)
+  right = jnp.vdot(x, strided_kernels.conv4x4_stride2_transposed(y, kernel.transpose(0, 1, 3, 2)))
   assert float(left) == pytest.approx(float(right), rel=1e-4)
 
 
