@@ -44,20 +44,16 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
   method, params, state = abstract(config, path)
   stats = state['batch_stats']
   pixels = config.image_size // 2**config.model.depth  # the code is so wide and high
-  params, stats = (
-    {
-      group: _group(tree, networks[group], pixels) if group in networks else None
-      for group, tree in trees.items()
-    }
-    for trees in (params, stats)
-  )
+
+  # Our trees, filled network by network.
+  params = _groups(params, networks, pixels)
+  stats = _groups(stats, networks, pixels)
   for tensors in networks.values():
     tensors.finish(ignored=('.num_batches_tracked',))
   notes = []
   if 'discriminator' not in networks:
-    code = np.zeros(
-      (1, pixels, pixels, method.networks['common_encoder'].widths[-1]), np.float32
-    )
+    channels = method.networks['common_encoder'].widths[-1]
+    code = np.zeros((1, pixels, pixels, channels), np.float32)
     fresh = method.networks['discriminator'].init(jax.random.key(config.seed), code)
     params['discriminator'] = jax.device_get(fresh['params'])
     notes.append(
@@ -72,7 +68,11 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
 
 def _networks(path: str, checkpoint: Mapping[str, Any]) -> dict[str, Tensors]:
   """Returns the tensors of each of our groups."""
-  group_of = {name: group for group, (names, _) in _NETWORKS.items() for name in names}
+  group_of = {}
+  for group, (names, _) in _NETWORKS.items():
+    group_of.update(dict.fromkeys(names, group))
+
+  # Entries of the file.
   networks = {}
   for name, value in checkpoint.items():
     if name in _IGNORED:
@@ -83,36 +83,37 @@ def _networks(path: str, checkpoint: Mapping[str, Any]) -> dict[str, Tensors]:
         f'{name!r}{errors.nearest(str(name), group_of)}'
       )
     group = group_of[name]
-    prefix = _NETWORKS[group][1] + '.'
     if group in networks:
       raise errors.UserError(
         f'{path} has both {" and ".join(_NETWORKS[group][0])}, two names of '
         'the same network'
       )
-    if not isinstance(value, Mapping) or not all(
-      isinstance(v, np.ndarray) for v in value.values()
-    ):
+    networks[group] = _state_dict(path, name, value, f'{_NETWORKS[group][1]}.')
+
+  # The discriminator may be left out: translation does not need it.
+  for group, (names, _) in _NETWORKS.items():
+    if group not in networks and group != 'discriminator':
       raise errors.UserError(
-        f'{path}: {name} is not a state dict: a dict of tensors is expected'
+        f'{path} is not a content transfer checkpoint: it has no {" or ".join(names)}'
       )
-    for tensor in value:
-      if not str(tensor).startswith(prefix):
-        raise errors.UserError(
-          f'{path}: {name} has a tensor {tensor!r}; all are to start with {prefix!r}'
-        )
-    arrays = {tensor[len(prefix) :]: array for tensor, array in value.items()}
-    networks[group] = Tensors(f'{path}: {name}.{prefix[:-1]}', arrays)
-  missing = [
-    names
-    for group, (names, _) in _NETWORKS.items()
-    if group not in networks and group != 'discriminator'
-  ]
-  if missing:
-    raise errors.UserError(
-      f'{path} is not a content transfer checkpoint: it has no '
-      f'{" or ".join(missing[0])}'
-    )
   return networks
+
+
+def _state_dict(path: str, name: str, value: Any, prefix: str) -> Tensors:
+  """Returns the tensors of the entry `name`, whose names all begin with a prefix, without it."""
+  is_dict = isinstance(value, Mapping)
+  if not is_dict or not all(isinstance(array, np.ndarray) for array in value.values()):
+    raise errors.UserError(
+      f'{path}: {name} is not a state dict: a dict of tensors is expected'
+    )
+  arrays = {}
+  for tensor, array in value.items():
+    if not str(tensor).startswith(prefix):
+      raise errors.UserError(
+        f'{path}: {name} has a tensor {tensor!r}; all are to start with {prefix!r}'
+      )
+    arrays[tensor.removeprefix(prefix)] = array
+  return Tensors(f'{path}: {name}.{prefix[:-1]}', arrays)
 
 
 def _config(networks: Mapping[str, Tensors]) -> ml_collections.ConfigDict:
@@ -142,21 +143,31 @@ def _config(networks: Mapping[str, Tensors]) -> ml_collections.ConfigDict:
   return config
 
 
+def _groups(
+  trees: Mapping[str, Any], networks: Mapping[str, Tensors], pixels: int
+) -> dict[str, Any]:
+  """Returns all groups' parameters, or their statistics; None for a network that is not there."""
+  result = dict.fromkeys(trees)
+  for group, tree in trees.items():
+    if group in networks:
+      result[group] = _group(tree, networks[group], pixels)
+  return result
+
+
 def _group(tree: Mapping[str, Any], tensors: Tensors, pixels: int) -> dict[str, Any]:
   """Returns one network's parameters, or its statistics, in the layout of `tree`."""
   result = {}
   for layer, leaves in tree.items():
     kind, index = layer.split('_')
-    position = {'DownConv': 3, 'UpConv': 3, 'BatchNorm': 3, 'Linear': 2}[kind] * int(
-      index
-    )
-    position += kind == 'BatchNorm'
+    # A layer of theirs is convolution, normalisation and activation, or Linear and activation.
+    position = (2 if kind == 'Linear' else 3) * int(index)
+    if kind == 'BatchNorm':
+      position += 1
     if kind == 'Linear':
       leaves = leaves['Dense_0']
-    arrays = {
-      leaf: _leaf(kind, leaf, shaped.shape, tensors, position, pixels)
-      for leaf, shaped in leaves.items()
-    }
+    arrays = {}
+    for leaf, shaped in leaves.items():
+      arrays[leaf] = _leaf(kind, leaf, shaped.shape, tensors, position, pixels)
     result[layer] = {'Dense_0': arrays} if kind == 'Linear' else arrays
   return result
 
@@ -183,12 +194,10 @@ def _leaf(
   if kind == 'Linear':
     array = tensors.take(name, shape[::-1])
     if position == 0:  # their codes are flattened as (channel, row, column)
-      array = (
-        array.reshape(shape[1], -1, pixels, pixels)
-        .transpose(0, 2, 3, 1)
-        .reshape(array.shape)
-      )
+      codes = array.reshape(shape[1], -1, pixels, pixels)
+      array = codes.transpose(0, 2, 3, 1).reshape(array.shape)
     return np.ascontiguousarray(array.T)
+
   # [out, in, row, column], or [in, out, row, column] if transposed, becomes [row, column, in, out].
   axes = (2, 3, 1, 0) if kind == 'DownConv' else (2, 3, 0, 1)
   array = tensors.take(name, tuple(shape[i] for i in np.argsort(axes)))

@@ -42,10 +42,8 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
   All sizes are read off the shapes. UserError where a tensor is missing, unknown or of another
   shape than these say.
   """
-  generator, critic = (
-    _state_dict(path, file, role)
-    for path, file, role in zip(paths, files, FILES, strict=True)
-  )
+  generator = _state_dict(paths[0], files[0], 'generator')
+  critic = _state_dict(paths[1], files[1], 'discriminator')
   notes = []
   tied = _drop_tied_head(generator)
   if not tied:
@@ -54,6 +52,7 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
       "config.model.style_heads is 'separate'"
     )
   generator, critic = Tensors(paths[0], generator), Tensors(paths[1], critic)
+
   config = _config(generator, critic)
   if not tied:
     config.model.style_heads = 'separate'
@@ -62,6 +61,18 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
     f'{",".join(config.data.attributes)}, which translation does not read'
   )
   _, params, state = abstract(config, ' and '.join(paths))
+  params = _filled(params, config, generator, critic)
+  stats = _filled(state['batch_stats'], config, generator, critic)
+  generator.finish(ignored=('.num_batches_tracked', '.running_mean', '.running_var'))
+  critic.finish()
+  model = {'params': params, 'model_state': {'batch_stats': stats}, 'ema_params': {}}
+  return Converted(config, model, 0, notes)
+
+
+def _filled(
+  tree: Any, config: ml_collections.ConfigDict, generator: Tensors, critic: Tensors
+) -> Any:
+  """Returns our tree of parameters or statistics with the authors' arrays as its leaves."""
   names = layer_names(config)
   kernel = config.image_size // 2**config.model.critic_depth  # of conv2
 
@@ -69,21 +80,10 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
     group, *layer = (key.key for key in path[:-1] if key.key != 'Dense_0')
     name = names['/'.join((group, *layer))]
     tensors = critic if group == 'critic' else generator
-    return _array(
-      tensors,
-      f'{name}.{_LEAVES[path[-1].key]}',
-      leaf.shape,
-      kernel if name == 'conv2' else 1,
-    )
+    size = kernel if name == 'conv2' else 1
+    return _array(tensors, f'{name}.{_LEAVES[path[-1].key]}', leaf.shape, size)
 
-  params, stats = (
-    jax.tree_util.tree_map_with_path(take, tree)
-    for tree in (params, state['batch_stats'])
-  )
-  generator.finish(ignored=('.num_batches_tracked', '.running_mean', '.running_var'))
-  critic.finish()
-  model = {'params': params, 'model_state': {'batch_stats': stats}, 'ema_params': {}}
-  return Converted(config, model, 0, notes)
+  return jax.tree_util.tree_map_with_path(take, tree)
 
 
 def _drop_tied_head(generator: dict[str, np.ndarray]) -> bool:
@@ -148,6 +148,7 @@ def _config(generator: Tensors, critic: Tensors) -> ml_collections.ConfigDict:
     critic_width=critic.shape('main.0.conv.weight', 4)[0],
     critic_depth=depth,
   )
+  names = tuple(f'attribute_{i}' for i in range(attributes))
   config.data.update(
     source='celeba',
     path='data/celeba',
@@ -155,9 +156,7 @@ def _config(generator: Tensors, critic: Tensors) -> ml_collections.ConfigDict:
     test_rows=1_999,
     a='',
     b='',
-    attributes=_ATTRIBUTES.get(
-      attributes, tuple(f'attribute_{i}' for i in range(attributes))
-    ),
+    attributes=_ATTRIBUTES.get(attributes, names),
   )
   if attributes == 4:  # the authors leave out who has none of the three
     config.data.update(dict.fromkeys('ab', 'Black_Hair | Blond_Hair | Brown_Hair'))
@@ -167,23 +166,44 @@ def _config(generator: Tensors, critic: Tensors) -> ml_collections.ConfigDict:
 def layer_names(config: ml_collections.ConfigDict) -> dict[str, str]:
   """Returns the authors' names of our layers, 'group/module/...' without a Linear's inner Dense."""
   model = config.model
+  names = {
+    **_encoder_names(model.style_heads == 'separate'),
+    **_residual_names(model.blocks),
+    **_decoder_names(model.blocks),
+  }
+  for i in range(2):
+    names[f'gate/Linear_{i}'] = f'mask.co_attn.main.{i}.fc'
+  for i in range(model.mask_depth):
+    names[f'mask/Conv_{i}'] = f'mask.main.{i}.conv'
+    names[f'mask/BatchNorm_{i}'] = f'mask.main.{i}.norm'
+  names[f'mask/Conv_{model.mask_depth}'] = f'mask.main.{model.mask_depth}.conv'
+  for i in range(model.critic_depth):
+    names[f'critic/DownConv_{i}'] = f'main.{i}.conv'
+  return {**names, 'critic/scores': 'conv1.conv', 'critic/classes': 'conv2'}
+
+
+def _encoder_names(separate: bool) -> dict[str, str]:
+  """Returns the names of both encoders' layers, less the residual blocks."""
   names = {}
   for i, layer in enumerate(('Conv_0', 'DownConv_0', 'DownConv_1')):
     names[f'content_encoder/{layer}'] = f'c_encoder.main.{i}.conv'
     names[f'content_encoder/InstanceNorm_{i}'] = f'c_encoder.main.{i}.norm'
     names[f'style_encoder/{layer}'] = f's_encoder.shared.{i}.conv'
-  separate = model.style_heads == 'separate'
-  heads = (
-    {'foreground': _FOREGROUND, 'background': _BACKGROUND}
-    if separate
-    else {'head': _FOREGROUND}
-  )
+
+  heads = {'head': _FOREGROUND}
+  if separate:
+    heads = {'foreground': _FOREGROUND, 'background': _BACKGROUND}
   for head, prefix in heads.items():
-    names.update(
-      {f'style_encoder/{head}/DownConv_{i}': f'{prefix}{i}.conv' for i in range(2)}
-    )
+    for i in range(2):
+      names[f'style_encoder/{head}/DownConv_{i}'] = f'{prefix}{i}.conv'
     names[f'style_encoder/{head}/Linear_0'] = f'{prefix}3'
-  for i in range(model.blocks):
+  return names
+
+
+def _residual_names(blocks: int) -> dict[str, str]:
+  """Returns the names of the residual blocks' layers, in the content encoder and the decoder."""
+  names = {}
+  for i in range(blocks):
     for group, norm, theirs in (
       ('content_encoder', 'InstanceNorm', f'c_encoder.main.{3 + i}'),
       ('decoder', 'LayerNorm', f'decoder.main.{i}'),
@@ -191,29 +211,22 @@ def layer_names(config: ml_collections.ConfigDict) -> dict[str, str]:
       for j in range(2):
         names[f'{group}/Residual_{i}/Conv_{j}'] = f'{theirs}.main.{j}.conv'
         names[f'{group}/Residual_{i}/{norm}_{j}'] = f'{theirs}.main.{j}.norm'
+  return names
+
+
+def _decoder_names(blocks: int) -> dict[str, str]:
+  """Returns the names of the decoder's layers after its residual blocks, and of its MLPs'."""
+  names = {}
   for i in range(2):
-    convolution = (
-      f'decoder.main.{model.blocks + 1 + 2 * i}'  # an upsampling is before each
-    )
+    convolution = f'decoder.main.{blocks + 1 + 2 * i}'  # an upsampling is before each
     names[f'decoder/UpsampledConv_{i}'] = f'{convolution}.conv'
     names[f'decoder/LayerNorm_{i}'] = f'{convolution}.norm'
-    names[f'gate/Linear_{i}'] = f'mask.co_attn.main.{i}.fc'
-  names['decoder/Conv_0'] = f'decoder.main.{model.blocks + 4}.conv'
-  for i in range(3):
-    for head in ('foreground', 'background'):
-      names[f'decoder/HighwayAdaIN_0/{head}/Linear_{i}'] = (
-        f'decoder.{head[0]}_mlp.main.{i}.fc'
-      )
-  names.update(
-    {f'mask/Conv_{i}': f'mask.main.{i}.conv' for i in range(model.mask_depth + 1)}
-  )
-  names.update(
-    {f'mask/BatchNorm_{i}': f'mask.main.{i}.norm' for i in range(model.mask_depth)}
-  )
-  names.update(
-    {f'critic/DownConv_{i}': f'main.{i}.conv' for i in range(model.critic_depth)}
-  )
-  return {**names, 'critic/scores': 'conv1.conv', 'critic/classes': 'conv2'}
+  names['decoder/Conv_0'] = f'decoder.main.{blocks + 4}.conv'
+  for head in ('foreground', 'background'):
+    for i in range(3):
+      layer = f'decoder/HighwayAdaIN_0/{head}/Linear_{i}'
+      names[layer] = f'decoder.{head[0]}_mlp.main.{i}.fc'
+  return names
 
 
 def _array(
@@ -232,6 +245,5 @@ def _array(
   else:
     theirs = (*shape[:1:-1], *shape[:2])
   # [out, in, row, column] becomes [row, column, in, out].
-  return np.ascontiguousarray(
-    tensors.take(name, theirs).transpose(2, 3, 1, 0).reshape(shape)
-  )
+  array = tensors.take(name, theirs).transpose(2, 3, 1, 0)
+  return np.ascontiguousarray(array.reshape(shape))

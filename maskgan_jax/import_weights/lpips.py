@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.import_weights.tensors import Tensors
+from maskgan_jax.import_weights.tensors import Tensors, without_classifier
 from maskgan_jax.pretrained_networks import lpips
 
 FILES = ('backbone', 'linear')
@@ -39,37 +39,42 @@ def convert(
   Returns:
     Parameters of pretrained_networks.lpips.LPIPS, and which of its NETS it is.
   """
-  backbone, linear = (
-    _plain(path, state) for path, state in zip(paths, states, strict=True)
-  )
+  backbone, linear = _plain(paths[0], states[0]), _plain(paths[1], states[1])
   if any(name.startswith('lin') for name in backbone):
     raise errors.UserError(
       f'{paths[0]} holds linear weights; give the network first, '
       f'{" or ".join(_NAMES.values())}, then them'
     )
   net = _net(paths[0], backbone)
-  tensors = Tensors(
-    paths[0],
-    {name: x for name, x in backbone.items() if not name.startswith('classifier.')},
-  )
+  tensors = Tensors(paths[0], without_classifier(backbone))
   layers = lpips.convolutions(net, tensors.shape('features.0.weight', 4)[0])
-
-  # The network. Theirs is [out, in, row, column].
-  params = {}
-  positions = iter(_POSITIONS[net])
-  for layer in layers:
-    for name, (rows, columns, inputs, features) in layer.items():
-      theirs = f'features.{next(positions)}'
-      kernel = tensors.take(f'{theirs}.weight', (features, inputs, rows, columns))
-      params[name] = {
-        'kernel': np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)),
-        'bias': tensors.take(f'{theirs}.bias', (features,)),
-      }
+  params = _convolutions(tensors, layers, _POSITIONS[net])
   tensors.finish()
 
   sizes = _sizes(layers)
   _refuse_other_linear(paths, linear, net, sizes)
   return params | _linear_weights(paths[1], linear, sizes), net
+
+
+def _convolutions(tensors, layers, positions):
+  """Returns kernels and biases of a network's convolutions, by our names.
+
+  Args:
+    tensors: the network's, each kernel as [out, in, row, column].
+    layers: as of lpips.convolutions.
+    positions: of the convolutions in torchvision's `features`, in order.
+  """
+  params = {}
+  remaining = iter(positions)
+  for layer in layers:
+    for name, (rows, columns, inputs, features) in layer.items():
+      theirs = f'features.{next(remaining)}'
+      kernel = tensors.take(f'{theirs}.weight', (features, inputs, rows, columns))
+      params[name] = {
+        'kernel': np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)),
+        'bias': tensors.take(f'{theirs}.bias', (features,)),
+      }
+  return params
 
 
 def _linear_weights(path, arrays, sizes):

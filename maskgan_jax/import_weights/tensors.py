@@ -72,3 +72,10 @@ class Tensors:
         f'{errors.nearest(name, set(self._arrays) - self._taken)}'
       )
     return self._arrays[name]
+
+
+def without_classifier(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Returns the arrays of a network of torchvision's without those of its classifier."""
+  return {
+    name: array for name, array in arrays.items() if not name.startswith('classifier.')
+  }

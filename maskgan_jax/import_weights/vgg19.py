@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.import_weights.tensors import Tensors
+from maskgan_jax.import_weights.tensors import Tensors, without_classifier
 from maskgan_jax.pretrained_networks import vgg19
 
 FILES = ('weights',)
@@ -59,37 +59,50 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
       )
   if any(name.startswith('features.') for name in arrays):
     layout, leaf = 'torchvision', 'weight'
-    arrays = {
-      name: x for name, x in arrays.items() if not name.startswith('classifier.')
-    }
+    arrays = without_classifier(arrays)
   else:
-    layout, leaf, arrays = 'Keras', 'kernel', _keras_names(path, arrays)
-  names = _layers(_COUNTS, layout)
+    layout, leaf = 'Keras', 'kernel'
+    arrays = _keras_names(path, arrays)
   _refuse_others(path, arrays, layout)
-  used = dict(zip(vgg19.channels(), names, strict=False))
-  unused = tuple(f'{name}.' for name in names if name not in used.values())
+
+  # The convolutions after the thirteenth are not used, and need not be in the file.
+  names = _layers(_COUNTS, layout)
+  theirs = dict(zip(vgg19.channels(), names, strict=False))
+  unused = tuple(f'{name}.' for name in names[len(theirs) :])
   tensors = Tensors(
     path, {name: x for name, x in arrays.items() if not name.startswith(unused)}
   )
-  first = tensors.shape(f'{names[0]}.{leaf}', 4)
-  width = first[3] if layout == 'Keras' else first[0]
-  if layout == 'Keras' and first[:3] != (3, 3, 3):
-    raise errors.UserError(
-      f"{path}: {names[0]}'s kernel has shape {list(first)}, expected [3, 3, "
-      "3, 64]; a file of TensorFlow's layout (tf_kernels) is needed"
-    )
-  mean, scale = (np.asarray(values, np.float32) for values in _INPUTS[layout])
-  params = {'input_mean': mean, 'input_scale': scale}
+  width = _width(tensors, f'{names[0]}.{leaf}')
+
+  mean, scale = _INPUTS[layout]
+  params = {
+    'input_mean': np.asarray(mean, np.float32),
+    'input_scale': np.asarray(scale, np.float32),
+  }
   for ours, (inputs, features) in vgg19.channels(width).items():
-    kernel = _kernel(tensors, f'{used[ours]}.{leaf}', inputs, features)
+    kernel = _kernel(tensors, f'{theirs[ours]}.{leaf}', inputs, features)
     if layout == 'Keras' and ours == 'conv1_1':
       kernel = kernel[:, :, ::-1]  # BGR
     params[ours] = {
       'kernel': np.ascontiguousarray(kernel),
-      'bias': tensors.take(f'{used[ours]}.bias', (features,)),
+      'bias': tensors.take(f'{theirs[ours]}.bias', (features,)),
     }
   tensors.finish()
   return params, layout
+
+
+def _width(tensors: Tensors, name: str) -> int:
+  """Returns the channels of the first layer, whose kernel has this name."""
+  shape = tensors.shape(name, 4)
+  layer, _, leaf = name.rpartition('.')
+  if leaf == 'weight':
+    return shape[0]
+  if shape[:3] != (3, 3, 3):
+    raise errors.UserError(
+      f"{tensors.where}: {layer}'s kernel has shape {list(shape)}, expected [3, 3, "
+      "3, 64]; a file of TensorFlow's layout (tf_kernels) is needed"
+    )
+  return shape[3]
 
 
 def _kernel(tensors: Tensors, name: str, inputs: int, features: int) -> np.ndarray:
@@ -125,17 +138,16 @@ def checksums(path: str) -> dict[str, str]:
 def _layers(counts: Sequence[int], layout: str) -> list[str]:
   """Returns PyTorch's layer names for a VGG with these numbers of convolutions by block."""
   if layout == 'Keras':
-    return [
-      f'block{block}_conv{i}'
-      for block, count in enumerate(counts, 1)
-      for i in range(1, count + 1)
-    ]
+    names = []
+    for block, count in enumerate(counts, 1):
+      names += [f'block{block}_conv{i}' for i in range(1, count + 1)]
+    return names
+
+  # A ReLU follows each convolution, and a pool the block.
   names, position = [], 0
   for count in counts:
-    names += [
-      f'features.{position + 2 * i}' for i in range(count)
-    ]  # a ReLU follows each
-    position += 2 * count + 1  # and a pool the block
+    names += [f'features.{position + 2 * i}' for i in range(count)]
+    position += 2 * count + 1
   return names
 
 

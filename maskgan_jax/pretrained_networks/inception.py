@@ -50,11 +50,7 @@ class InceptionV3(nn.Module):
     '64' to '2048' are means over pixels, the first two after a pool; 'logits_unbiased' are logits
     before their bias. Under jit an unused one costs nothing.
     """
-    if min(images.shape[1:3]) < SMALLEST:
-      raise errors.UserError(
-        f'Inception-v3 takes images of {SMALLEST}x{SMALLEST} pixels and more, '
-        f'not {images.shape[1]}x{images.shape[2]}'
-      )
+    _require_size(*images.shape[1:3])
     dtype = self.dtype
     taps = {}
     x = images.astype(dtype)
@@ -82,20 +78,28 @@ class InceptionV3(nn.Module):
     x = _BlockE(_average, dtype, name='Mixed_7b')(x)
     x = _BlockE(_maximum, dtype, name='Mixed_7c')(x)
     taps['2048'] = x.mean((1, 2))
-    taps['logits_unbiased'], taps['logits'] = _Head(TAPS['logits'], dtype, name='fc')(
-      taps['2048']
-    )
+    head = _Head(TAPS['logits'], dtype, name='fc')
+    taps['logits_unbiased'], taps['logits'] = head(taps['2048'])
     return {name: taps[name] for name in TAPS}
+
+
+def _require_size(height, width):
+  """Raises UserError for images of which the last blocks would have nothing left."""
+  if min(height, width) < SMALLEST:
+    raise errors.UserError(
+      f'Inception-v3 takes images of {SMALLEST}x{SMALLEST} pixels and more, '
+      f'not {height}x{width}'
+    )
 
 
 def shapes() -> dict[str, Any]:
   """Returns the tree of the parameters' shapes."""
   images = jax.ShapeDtypeStruct((1, SMALLEST, SMALLEST, 3), jnp.float32)
-  tree = jax.eval_shape(lambda x: InceptionV3().init(jax.random.key(0), x), images)[
-    'params'
-  ]
 
-  return jax.tree.map(lambda leaf: leaf.shape, tree)
+  def init(x):
+    return InceptionV3().init(jax.random.key(0), x)['params']
+
+  return jax.tree.map(lambda leaf: leaf.shape, jax.eval_shape(init, images))
 
 
 class _Convolution(nn.Module):

@@ -32,13 +32,7 @@ def default(
   """
   lambdas = {f'lambda_r={value:g}': float(value) for value in (*values, *beyond)}
   chosen = run_config.parse_argument(argument, (*ARGUMENTS, *lambdas, *more))
-  config = run_config.default('additional_mask')
-  config.update(
-    image_size=size, batch_size=1, evaluators=('changes',), evaluation_batch_size=8
-  )
-  if size <= 64:
-    config.update(batch_size=32, evaluation_batch_size=64)
-    config.model.update(discriminator='dcgan', blocks=6)
+  config = _sized(size)
   config.num_steps = max(1, _EPOCHS * (4 * pictures // 5) // config.batch_size)
 
   # One lambda_r to train with, and those of a sweep.
@@ -49,7 +43,24 @@ def default(
     field='weights.mask', over=tuple(float(value) for value in values)
   )
 
-  # CycleGAN's: trained on parts of 256 pixels of 286 (or as large ones of less), tested on all.
+  if named:
+    for other in ('cyclegan', 'supervised'):  # they have no lambda_r
+      run_config.exclusive(chosen, (named, other))
+  _choose(config, chosen)
+  return config, chosen
+
+
+def _sized(size: int) -> ml_collections.ConfigDict:
+  """Returns the method's config for images of this size, with CycleGAN's data handling."""
+  config = run_config.default('additional_mask')
+  config.update(
+    image_size=size, batch_size=1, evaluators=('changes',), evaluation_batch_size=8
+  )
+  if size <= 64:
+    config.update(batch_size=32, evaluation_batch_size=64)
+    config.model.update(discriminator='dcgan', blocks=6)
+
+  # Trained on parts of 256 pixels of 286 (or as large ones of less), tested on all.
   config.data.update(
     a='~B',
     b='B',
@@ -60,10 +71,7 @@ def default(
     test_fraction=0.2,
     validation_fraction=0.01,
   )
-  for other in ('cyclegan', 'supervised') if named else ():  # they have no lambda_r
-    run_config.exclusive(chosen, (named, other))
-  _choose(config, chosen)
-  return config, chosen
+  return config
 
 
 def _choose(config: ml_collections.ConfigDict, chosen: Collection[str]) -> None:
