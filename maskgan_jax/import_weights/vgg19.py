@@ -51,12 +51,7 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     Parameters of pretrained_networks.vgg19.VGG19 without a head, and the layout: 'torchvision' or
     'Keras'.
   """
-  for name, value in arrays.items():
-    if not isinstance(name, str) or not isinstance(value, np.ndarray):
-      raise errors.UserError(
-        f'{path} is not a VGG-19: its entry {name!r} is not a tensor; a '
-        'plain state dict is expected'
-      )
+  _require_arrays(path, arrays)
   if any(name.startswith('features.') for name in arrays):
     layout, leaf = 'torchvision', 'weight'
     arrays = without_classifier(arrays)
@@ -74,11 +69,7 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   )
   width = _width(tensors, f'{names[0]}.{leaf}')
 
-  mean, scale = _INPUTS[layout]
-  params = {
-    'input_mean': np.asarray(mean, np.float32),
-    'input_scale': np.asarray(scale, np.float32),
-  }
+  params = {}
   for ours, (inputs, features) in vgg19.channels(width).items():
     kernel = _kernel(tensors, f'{theirs[ours]}.{leaf}', inputs, features)
     if layout == 'Keras' and ours == 'conv1_1':
@@ -88,7 +79,18 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
       'bias': tensors.take(f'{theirs[ours]}.bias', (features,)),
     }
   tensors.finish()
-  return params, layout
+  mean, scale = np.asarray(_INPUTS[layout], np.float32)
+  return {'input_mean': mean, 'input_scale': scale, **params}, layout
+
+
+def _require_arrays(path: str, arrays: Mapping[str, Any]) -> None:
+  """Raises UserError for an entry that is not an array by name."""
+  for name, value in arrays.items():
+    if not isinstance(name, str) or not isinstance(value, np.ndarray):
+      raise errors.UserError(
+        f'{path} is not a VGG-19: its entry {name!r} is not a tensor; a '
+        'plain state dict is expected'
+      )
 
 
 def _width(tensors: Tensors, name: str) -> int:

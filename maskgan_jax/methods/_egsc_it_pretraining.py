@@ -55,6 +55,8 @@ class FirstStage:
       result.append(
         base.Player('perceptual', ('perceptual',), self.perceptual_loss, end=until)
       )
+
+    # The VAE-GAN of both domains; the second stage keeps F alone.
     if features:
       discriminators = ('pretrain_discriminator_a', 'pretrain_discriminator_b')
       generators = []
@@ -73,6 +75,7 @@ class FirstStage:
   def perceptual_loss(self, params, model_state, batch, rng):
     """Returns the loss of labels, as independent yes-no questions; or of which domain it is."""
     del rng
+    # Both domains at once; where the data has no labels, the question is which domain it is.
     images = interleave(batch['a'], batch['b'])
     logits = self.apply('perceptual', params, images, method='classify')
     if 'a_attributes' in batch:
@@ -123,10 +126,9 @@ def noise(rng: jax.Array, like: jax.Array) -> jax.Array:
   return drawn.astype(like.dtype)
 
 
-least_squares, cross_entropy = (
-  adversarial.least_squares,
-  adversarial.binary_cross_entropy,
-)
+# What config.model.gan and config.model.kl name.
+least_squares = adversarial.least_squares
+cross_entropy = adversarial.binary_cross_entropy
 
 
 def mean_kl(mean: jax.Array, noisy: jax.Array) -> jax.Array:

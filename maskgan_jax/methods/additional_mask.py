@@ -266,14 +266,13 @@ class AdditionalMask(base.Method):
     the model do all it wants, and the predicted mask changes nothing. `extras` hold 'added_mask',
     what is left of m, [B, H, W, 3] in [-1, 1], and 'attention', [B, H, W, 1] in [0, 1].
     """
-    image, mask, attention = self._generate('ba' if reverse else 'ab', params, source)
+    direction = 'ba' if reverse else 'ab'
+    image, mask, attention = self._generate(direction, params, source)
     image = jnp.clip(image, -1, 1)
     change = image - source
 
     # How much a pixel changes is a share of the most that it could.
-    most = 2.0
-    if self.switches.addition:
-      most = min(self.switches.mask_range, most)
+    most = min(self.switches.mask_range, 2.0) if self.switches.addition else 2.0
     predicted = jnp.minimum(jnp.abs(change).max(-1, keepdims=True) / most, 1)
 
     if source_mask is not None:

@@ -26,13 +26,12 @@ import ml_collections
 
 from maskgan_jax import errors
 from maskgan_jax.losses import reconstruction
-from maskgan_jax.methods import _egsc_it_pretraining, base
+from maskgan_jax.methods import _egsc_it_networks, _egsc_it_pretraining, base
 from maskgan_jax.methods import _egsc_it_settings as settings
-from maskgan_jax.networks import decoders, discriminators, encoders, layers, masks
+from maskgan_jax.networks import masks
 from maskgan_jax.networks import normalization as norms
 from maskgan_jax.networks.streams import deinterleave, interleave, swap
 from maskgan_jax.pretrained_networks import files as weights_lib
-from maskgan_jax.pretrained_networks import vgg19
 
 VARIANTS = settings.VARIANTS
 get_default, shrink = settings.get_default, settings.shrink
@@ -44,7 +43,7 @@ def make(config: ml_collections.ConfigDict) -> 'EgscIt':
 
 
 class EgscIt(base.Method):
-  """The networks and the players of both stages; what domains share sees them interleaved."""
+  """The players of both stages and what they minimise; the networks are in _egsc_it_networks.py."""
 
   extras = (
     base.Extra(
@@ -60,7 +59,7 @@ class EgscIt(base.Method):
 
   def __init__(self, config: ml_collections.ConfigDict):
     model = config.model
-    self.model, self.weights, self.remat = model, config.weights, config.remat
+    self.model, self.weights = model, config.weights
     self.switches = base.switches(config, VARIANTS)
     self.factor = 2**model.downsamplings  # of an encoder's image and its features
     settings.check(config)
@@ -69,73 +68,28 @@ class EgscIt(base.Method):
     self.abilities = frozenset(
       {'exemplar', 'exemplar_mask', 'interpolate', 'reverse', 'source_mask'}
     )
-    self.dtype = jnp.dtype(config.compute_dtype)
-
-    # An ablation needs fewer networks, and maybe no first stage.
-    self.uses_features = model.feature_mask or model.adain
-    self.uses_perceptual = bool(self.weights.content or self.weights.style)
-    self.trains_perceptual = self.uses_perceptual and model.perceptual == 'labels'
-    learns_first = self.uses_features or self.trains_perceptual
-    self.pretrains = model.pretrain_steps > 0 and learns_first
-    self.networks = self._networks()
+    self._model = _egsc_it_networks.Networks(config, self.switches)
+    self.networks = self._model.by_name
+    self.init = self._model.init
 
     # Both stages have the same losses.
     self.kl = getattr(_egsc_it_pretraining, f'{self.switches.kl}_kl')
     self.gan = getattr(_egsc_it_pretraining, self.switches.gan)
     self.players = self._players()
     self.groups_of_earlier_stages = ('features_a', 'features_b')
-    if self.trains_perceptual:
+    if self._model.trains_perceptual:
       self.groups_of_earlier_stages += ('perceptual',)
-
-  def _networks(self):
-    """Returns all networks by their names."""
-    model, switches, dtype = self.model, self.switches, self.dtype
-    norm = None
-    if switches.residual_norm == 'instance':
-      norm = norms.InstanceNorm
-    encoder = encoders.UnitEncoder(
-      model.width, model.downsamplings, model.blocks, norm, dtype
-    )
-    shared = layers.Residual(norm, dtype, layers.truncated_normal)
-    generator = decoders.UnitGenerator(model.downsamplings, model.blocks, norm, dtype)
-    discriminator = discriminators.PatchDiscriminator(
-      model.discriminator_width,
-      model.discriminator_depth,
-      switches.discriminator_twice,
-      switches.discriminator_bounded,
-      dtype,
-    )
-
-    # Those that domains share, and those that each has for itself.
-    networks = {'shared_encoder': shared, 'shared_generator': shared}
-    own = {'encoder': encoder, 'generator': generator, 'discriminator': discriminator}
-    if self.uses_features:
-      own['features'] = encoder
-      if self.pretrains:
-        own.update(
-          pretrain_shared_encoder=shared,
-          pretrain_shared_generator=shared,
-          pretrain_generator=generator,
-          pretrain_discriminator=discriminator,
-        )
-    for name, network in own.items():
-      networks[f'{name}_a'] = networks[f'{name}_b'] = network
-    if self.uses_perceptual:
-      # Without labels it learns which domain an image is of.
-      classes = max(len(self.attributes), 1) if self.trains_perceptual else 0
-      networks['perceptual'] = vgg19.VGG19(model.perceptual_width, classes, dtype=dtype)
-    return networks
 
   def _players(self):
     """Returns the players of the first stage, if there is one, and of the second."""
     first, start = (), 0
-    if self.pretrains:
+    if self._model.pretrains:
       start = self.model.pretrain_steps
       stage = _egsc_it_pretraining.FirstStage(
-        self._apply, self.weights, self.kl, self.gan
+        self._model.apply, self.weights, self.kl, self.gan
       )
       first = stage.players(
-        start, labels=self.trains_perceptual, features=self.uses_features
+        start, labels=self._model.trains_perceptual, features=self._model.uses_features
       )
     every = self.model.discriminator_every
     generator = (
@@ -163,7 +117,7 @@ class EgscIt(base.Method):
   def provenance(self) -> dict[str, str]:
     """Returns the name of the perceptual network that this was trained with."""
     name = 'none'
-    if self.trains_perceptual:
+    if self._model.trains_perceptual:
       subject = 'which domain a picture is of'
       if self.attributes:
         subject = f"this data's {len(self.attributes)} labels"
@@ -171,7 +125,7 @@ class EgscIt(base.Method):
         f"of VGG-19's shape, width {self.model.perceptual_width}, trained on {subject} "
         '(no ImageNet)'
       )
-    elif self.uses_perceptual:
+    elif self._model.uses_perceptual:
       try:
         name = weights_lib.read_vgg19(self.model.perceptual)[1]
       except errors.UserError:
@@ -186,132 +140,56 @@ class EgscIt(base.Method):
     Raises:
       UserError: F would stay untrained.
     """
-    learns_first = self.uses_features or self.trains_perceptual
-    if learns_first and not (self.pretrains or self.init_from):
+    trained_first = self._model.pretrains or self.init_from
+    if self._model.learns_first and not trained_first:
       raise errors.UserError(
         'config.model.pretrain_steps is 0, so that the networks of the first stage would stay '
         'untrained; set it, or config.init_from to a run that trained them'
       )
-    if self.uses_perceptual and not self.trains_perceptual:
+    if self._model.uses_perceptual and not self._model.trains_perceptual:
       return {'perceptual': weights_lib.read_vgg19(self.model.perceptual)[0]}
     return {}
-
-  def init(self, rng, batch):
-    """See `base.Method`."""
-    init, variables = base.initializer(self.networks, rng)
-    image = batch['a'][:1]
-    content = init('encoder_a', image)
-    for name in self.networks:
-      if name == 'perceptual':
-        init(name, image, method='classify' if self.trains_perceptual else None)
-      elif name.startswith(('encoder_b', 'features')) or 'discriminator' in name:
-        init(name, image)
-      elif name != 'encoder_a':
-        init(name, content)
-    return variables
-
-  def _apply(self, name, params, *inputs, **options):
-    """Returns a network's output, recomputed for its gradient if the config says so."""
-
-    def apply(params, *inputs):
-      return self.networks[name].apply({'params': params}, *inputs, **options)
-
-    if self.remat:
-      apply = jax.checkpoint(apply)
-    return apply(params[name], *inputs)
-
-  # What images are made of.
-
-  def _features(self, params, a, b):
-    """Returns f_a and f_b, frozen; None where no part of the model asks for them."""
-    if not self.uses_features:
-      return None, None
-    f_a = self._apply('features_a', params, a)
-    f_b = self._apply('features_b', params, b)
-    return jax.lax.stop_gradient(f_a), jax.lax.stop_gradient(f_b)
-
-  def _encode(self, params, a, b, rng):
-    """Returns interleaved latents (mean, and with noise) and contents of a by E_A and b by E_B."""
-    codes = interleave(
-      self._apply('encoder_a', params, a), self._apply('encoder_b', params, b)
-    )
-    mean = self._apply('shared_encoder', params, codes)
-    noisy = mean + _egsc_it_pretraining.noise(rng, mean)
-    return mean, noisy, self._apply('shared_generator', params, noisy)
-
-  def _mask(self, features):
-    """Returns m = (1 - eta) sigmoid(f) + eta, section 3.1."""
-    threshold = self.model.mask_threshold
-    return (1 - threshold) * jax.nn.sigmoid(features.astype(jnp.float32)) + threshold
-
-  def _masked(self, content, features):
-    """Returns what a picture's own features let through of its content."""
-    if not self.model.feature_mask:
-      return content
-    return content * self._mask(features)
-
-  def _styled(self, content, style):
-    """Returns masked content with AdaIN's parameters (`norms.moments`), eqs. 1 and 2."""
-    if not self.model.adain:
-      return content
-    return norms.adain(
-      content,
-      style,
-      swapped=self.switches.adain_roles == 'swapped',
-      spread=self.switches.adain_spread,
-      epsilon=self.model.adain_epsilon,
-    )
-
-  def _style(self, features, weight=None):
-    """Returns AdaIN's parameters of features, over the pixels that `weight` says."""
-    if not self.model.adain:
-      return None
-    return norms.moments(features, weight)
-
-  def _generate(self, domain, params, content, style):
-    """Returns a domain's picture of masked content in a style."""
-    return self._apply(
-      f'generator_{domain}', params, self._styled(content, style).astype(self.dtype)
-    )
 
   # The second stage.
 
   def discriminator_loss(self, params, model_state, batch, rng):
     """Returns L_GAN of both domains: images against translations."""
-    f_a, f_b = self._features(params, batch['a'], batch['b'])
-    *_, content = self._encode(params, batch['a'], batch['b'], rng)
-    content_a, content_b = deinterleave(content, 2)
-    x_ba = self._generate('a', params, self._masked(content_b, f_b), self._style(f_a))
-    x_ab = self._generate('b', params, self._masked(content_a, f_a), self._style(f_b))
+    model, a, b = self._model, batch['a'], batch['b']
+    f_a, f_b = model.features(params, a, b)
+    *_, content = model.encode(params, a, b, rng)
+    c_a, c_b = deinterleave(content, 2)
+    x_ba = model.generate('a', params, model.masked(c_b, f_b), model.style(f_a))
+    x_ab = model.generate('b', params, model.masked(c_a, f_a), model.style(f_b))
     fakes = {'a': x_ba, 'b': x_ab}
     losses = _egsc_it_pretraining.discriminate(
-      self._apply, self.gan, 'discriminator', params, batch, fakes
+      model.apply, self.gan, 'discriminator', params, batch, fakes
     )
     return self.weights.adversarial * sum(losses.values()), (losses, model_state)
 
   def generator_loss(self, params, model_state, batch, rng):
     """Returns eq. 3 for encoders and generators; terms are sums over both domains."""
-    a, b = batch['a'], batch['b']
+    model, a, b = self._model, batch['a'], batch['b']
     rng, rng_2 = jax.random.split(rng)
-    f_a, f_b = self._features(params, a, b)
-    style_a, style_b = self._style(f_a), self._style(f_b)
-    mean, noisy, content = self._encode(params, a, b, rng)
-    content_a, content_b = deinterleave(content, 2)
-    content_a, content_b = self._masked(content_a, f_a), self._masked(content_b, f_b)
+    f_a, f_b = model.features(params, a, b)
+    style_a, style_b = model.style(f_a), model.style(f_b)
+    mean, noisy, content = model.encode(params, a, b, rng)
+    c_a, c_b = deinterleave(content, 2)
+
     # AdaIN does not mix images, so a generator's two inputs get their style together.
-    contents = interleave(content_a, content_b)
-    x_aa, x_ba = deinterleave(self._generate('a', params, contents, _twice(style_a)), 2)
-    x_ab, x_bb = deinterleave(self._generate('b', params, contents, _twice(style_b)), 2)
+    contents = interleave(model.masked(c_a, f_a), model.masked(c_b, f_b))
+    x_a = model.generate('a', params, contents, _twice(style_a))
+    x_b = model.generate('b', params, contents, _twice(style_b))
+    (x_aa, x_ba), (x_ab, x_bb) = deinterleave(x_a, 2), deinterleave(x_b, 2)
 
     # And back: E_A sees x_ba, which is of domain a, with b's own masks and style.
-    mean_2, noisy_2, content_2 = self._encode(params, x_ba, x_ab, rng_2)
-    content_ba, content_ab = deinterleave(content_2, 2)
-    x_aba = self._generate('a', params, self._masked(content_ab, f_a), style_a)
-    x_bab = self._generate('b', params, self._masked(content_ba, f_b), style_b)
+    mean_2, noisy_2, content_2 = model.encode(params, x_ba, x_ab, rng_2)
+    c_ba, c_ab = deinterleave(content_2, 2)
+    x_aba = model.generate('a', params, model.masked(c_ab, f_a), style_a)
+    x_bab = model.generate('b', params, model.masked(c_ba, f_b), style_b)
 
     l1 = reconstruction.l1
-    scores_ba = self._apply('discriminator_a', params, x_ba)
-    scores_ab = self._apply('discriminator_b', params, x_ab)
+    scores_ba = model.apply('discriminator_a', params, x_ba)
+    scores_ab = model.apply('discriminator_b', params, x_ab)
     losses = {
       'adversarial': self.gan(scores_ba, 1) + self.gan(scores_ab, 1),
       'reconstruction': l1(x_aa, a) + l1(x_bb, b),
@@ -324,20 +202,19 @@ class EgscIt(base.Method):
     loss = sum(weights[name] * value for name, value in losses.items())
     if not self.model.feature_mask:
       return loss, (losses, model_state)
-    mask_mean = (self._mask(f_a).mean() + self._mask(f_b).mean()) / 2
+    mask_mean = (model.mask(f_a).mean() + model.mask(f_b).mean()) / 2
     return loss, ({**losses, 'feature_mask_mean': mask_mean}, model_state)
 
   def _style_losses(self, params, batch, x_ab, x_ba):
     """Returns L_c and L_s of eq. 5 and the distance of colours; those the model has."""
     a, b = batch['a'], batch['b']
     losses = {}
-    if self.uses_perceptual:
+    if self._model.uses_perceptual:
       frozen = {'perceptual': jax.lax.stop_gradient(params['perceptual'])}
 
       def features(x):
-        return [
-          reconstruction.unit_length(f) for f in self._apply('perceptual', frozen, x)
-        ]
+        layers = self._model.apply('perceptual', frozen, x)
+        return [reconstruction.unit_length(layer) for layer in layers]
 
       # A translation's content is its source's, its style its exemplar's.
       translated, sources = features(interleave(x_ab, x_ba)), features(interleave(a, b))
@@ -393,11 +270,11 @@ class EgscIt(base.Method):
     """Returns AdaIN's parameters of the part of an exemplar that a mask says, or of all of it."""
     if not self.model.adain:
       return None
-    features = self._apply(f'features_{domain}', params, exemplar)
+    features = self._model.apply(f'features_{domain}', params, exemplar)
     if mask is not None:
       mask = jnp.broadcast_to(mask, (*exemplar.shape[:3], 1))
       mask = masks.downsample(mask, self.factor)
-    return self._style(features, mask)
+    return self._model.style(features, mask)
 
   def _translate(
     self,
@@ -411,8 +288,8 @@ class EgscIt(base.Method):
     rng=None,
   ):
     """Returns the translation of a source from the first of `domains` to the second."""
-    code = self._apply(f'encoder_{domains[0]}', params, source)
-    mean = self._apply('shared_encoder', params, code)
+    code = self._model.apply(f'encoder_{domains[0]}', params, source)
+    mean = self._model.apply('shared_encoder', params, code)
     if self.switches.inference_noise:
       # One draw for every image, so that none depends on where in a batch it stands; a constant
       # where the key is one, for runtimes that cannot draw.
@@ -421,15 +298,15 @@ class EgscIt(base.Method):
       with jax.ensure_compile_time_eval():
         noise = jax.random.normal(rng, (1, *mean.shape[1:]))
       mean = mean + noise.astype(mean.dtype)
-    content = self._apply('shared_generator', params, mean)
+    content = self._model.apply('shared_generator', params, mean)
 
     extras = {}
     if self.model.feature_mask:
-      features = self._apply(f'features_{domains[0]}', params, source)
-      content = self._masked(content, features)
+      features = self._model.apply(f'features_{domains[0]}', params, source)
+      content = self._model.masked(content, features)
       shown = jax.nn.sigmoid(features.astype(jnp.float32)).mean(-1, keepdims=True)
       extras['feature_mask'] = masks.upsample(shown, self.factor)
-    image = self._generate(domains[1], params, content, style)
+    image = self._model.generate(domains[1], params, content, style)
 
     # Masks that are given are shown as they were used.
     if source_mask is not None:

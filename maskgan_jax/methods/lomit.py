@@ -156,9 +156,8 @@ class Lomit(base.Method):
     classify = adversarial.multi_label_cross_entropy
     losses = {
       'adversarial': -both(jnp.mean, (score.ab,), (score.ba,)),  # eq. 10
-      'classification': both(
-        classify, (logits.ab, label.b), (logits.ba, label.a)
-      ),  # eq. 12
+      # Eq. 12: a translation has the labels of its exemplar.
+      'classification': both(classify, (logits.ab, label.b), (logits.ba, label.a)),
       'cycle': both(l1, (image.aba, image.a), (image.bab, image.b)),  # eq. 8
       'reconstruction': both(l1, (image.aa, image.a), (image.bb, image.b)),  # eq. 9
       **_code_losses(content, foreground, background),

@@ -59,7 +59,7 @@ def test_the_exemplar_gives_statistics_and_nothing_else(variant):
   result = translate(source, exemplar)
   assert result.image.shape == source.shape and np.abs(result.image).max() <= 1
   assert np.abs(result.image - translate(source, images(2)).image).max() > 1e-3
-  features = method._apply('features_b', params, exemplar)
+  features = method._model.apply('features_b', params, exemplar)
   turned = normalization.moments(features[:, ::-1, ::-1])
   jax.tree.map(close, normalization.moments(features), turned)
   assert result.extras['feature_mask'].shape == (BATCH, SIZE, SIZE, 1)
@@ -162,7 +162,7 @@ def test_colors_are_compared_wherever_they_are():
 def test_feature_masks_let_through_at_least_their_threshold():
   for threshold in (0.0, 0.5, 1.0):
     method = methods.make(make_config(mask_threshold=threshold))
-    mask = np.array(method._mask(np.array([-1e3, 0, 1e3], np.float32)))
+    mask = np.array(method._model.mask(np.array([-1e3, 0, 1e3], np.float32)))
     close(mask, [threshold, (1 + threshold) / 2, 1])
 
 
