@@ -182,13 +182,11 @@ def read(path: str) -> dict[str, Any]:
 
   try:
     with warnings.catch_warnings():
-      warnings.simplefilter(
-        'ignore'
-      )  # of the pickle's protocol: it loads or it does not
+      # Of the pickle's protocol: it loads or it does not.
+      warnings.simplefilter('ignore')
       loaded = _plain(torch, torch.load(path, map_location='cpu', weights_only=True))
-  except (
-    Exception
-  ) as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+  except Exception as error:
+    # A damaged file shows as anything, from KeyError to RuntimeError.
     if errors.out_of_memory(error):
       raise
     raise errors.UserError(_why_unreadable(path, error)) from error
@@ -265,9 +263,8 @@ def read_hdf5(path: str) -> dict[str, np.ndarray]:
   try:
     with h5py.File(path, 'r') as file:
       file.visititems(visit)
-  except (
-    Exception
-  ) as error:  # a damaged file shows as anything, from KeyError to RuntimeError
+  except Exception as error:
+    # A damaged file shows as anything, from KeyError to RuntimeError.
     if errors.out_of_memory(error):
       raise
     raise errors.UserError(

@@ -37,12 +37,13 @@ def convert(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
   _refuse_others(path, arrays)
   tensors = Tensors(path, arrays)
 
+  # Blocks and their layers have the same names in both; the head is a plain layer of theirs.
   def take_all(shapes, prefix):
     if 'kernel' in shapes:
-      return {
-        leaf: _take(tensors, prefix + _THEIRS[leaf], shape)
-        for leaf, shape in shapes.items()
-      }
+      arrays = {}
+      for leaf, shape in shapes.items():
+        arrays[leaf] = _take(tensors, prefix + _THEIRS[leaf], shape)
+      return arrays
     return {name: take_all(inner, f'{prefix}{name}.') for name, inner in shapes.items()}
 
   shapes = inception.shapes()
@@ -82,9 +83,8 @@ def _take(tensors, name, shape):
 def _refuse_others(path, arrays):
   """Raises UserError that names the network, if it is another well-known one."""
   head = arrays.get('fc.weight')
-  if any(name.startswith('AuxLogits.') for name in arrays) or (
-    head is not None and head.shape == (1000, 2048)
-  ):
+  auxiliary = any(name.startswith('AuxLogits.') for name in arrays)
+  if auxiliary or (head is not None and head.shape == (1000, 2048)):
     raise errors.UserError(
       f"{path} is torchvision's Inception-v3, whose distances are not FID; "
       f'{PUBLISHED} is needed'

@@ -187,13 +187,16 @@ def _winograd(x, kernel):
   height, width = _output_size(x, kernel)
   weights = [_of_kernel(row) for row in _of_kernel(kernel)]
 
-  # Columns first: tiles[j][i] is row i, column j of all tiles, then their transform.
-  tiles = []
+  # All tiles at once: columns[j][i] is row i, column j of each, transformed along its column.
+  columns = []
   for j in range(4):
     column = [x[:, i : i + height - 1 : 2, j : j + width - 1 : 2] for i in range(4)]
-    tiles.append(_of_input(column))
-  tiles = [_of_input([column[i] for column in tiles]) for i in range(4)]
+    columns.append(_of_input(column))
+  tiles = []
+  for i in range(4):
+    tiles.append(_of_input([column[i] for column in columns]))
 
+  # Sixteen products, of which the transform back makes 2x2 outputs.
   products = []
   for j in range(4):
     products.append(_to_output([product(tiles[i][j], weights[i][j]) for i in range(4)]))

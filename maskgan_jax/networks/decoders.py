@@ -31,9 +31,8 @@ class ConvDecoder(nn.Module):
   ):
     for width in self.widths:
       x = layers.UpConv(width, self.dtype)(x)
-      x = normalization.BatchNorm(dtype=self.dtype)(
-        x, train=train, groups=groups, order=order
-      )
+      norm = normalization.BatchNorm(dtype=self.dtype)
+      x = norm(x, train=train, groups=groups, order=order)
       x = jax.nn.leaky_relu(x, self.leak)
     return layers.UpConv(self.features, self.dtype)(x).astype(jnp.float32)
 
@@ -62,9 +61,10 @@ class HighwayDecoder(nn.Module):
 
   @nn.compact
   def __call__(self, content, mask, foreground, background):
-    x = normalization.HighwayAdaIN(
+    highway = normalization.HighwayAdaIN(
       self.mlp, self.deviation, self.scale, self.dtype, layers.he_normal
-    )(content, mask, foreground, background)
+    )
+    x = highway(content, mask, foreground, background)
     for _ in range(self.blocks):
       x = layers.Residual(normalization.LayerNorm, self.dtype)(x)
     width = x.shape[-1]

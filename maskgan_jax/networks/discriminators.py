@@ -49,9 +49,8 @@ class PatchCritic(nn.Module):
     scores = layers.Conv(1, 3, self.dtype, kernel_init=init, name='scores')(x)
 
     # A linear layer on the whole map is a convolution as large as the map.
-    logits = layers.Linear(self.classes, self.dtype, init, name='classes')(
-      x.reshape(x.shape[0], -1)
-    )
+    classify = layers.Linear(self.classes, self.dtype, init, name='classes')
+    logits = classify(x.reshape(x.shape[0], -1))
     return scores.astype(jnp.float32), logits.astype(jnp.float32)
 
 
@@ -83,9 +82,8 @@ class PatchDiscriminator(nn.Module):
       if self.twice:
         x = leak(x)
       x = normalization.InstanceNorm(self.dtype, leak)(x) if i else leak(x)
-    x = layers.Conv(1, 1, self.dtype, kernel_init=init, name='scores')(x).astype(
-      jnp.float32
-    )
+    x = layers.Conv(1, 1, self.dtype, kernel_init=init, name='scores')(x)
+    x = x.astype(jnp.float32)
     return leak(x) if self.bounded else x
 
 
@@ -112,12 +110,12 @@ class PatchGan(nn.Module):
         x = layers.DownConv(features, self.dtype, kernel_init=init)(x)
       else:
         x = layers.Conv(features, 4, self.dtype, 'constant', init)(x)
-      x = (
-        normalization.InstanceNorm(self.dtype, leak, affine=False)(x) if i else leak(x)
-      )
-    return layers.Conv(1, 4, self.dtype, 'constant', init, name='scores')(x).astype(
-      jnp.float32
-    )
+      if i:
+        x = normalization.InstanceNorm(self.dtype, leak, affine=False)(x)
+      else:
+        x = leak(x)
+    scores = layers.Conv(1, 4, self.dtype, 'constant', init, name='scores')(x)
+    return scores.astype(jnp.float32)
 
 
 class Dcgan(nn.Module):
@@ -127,8 +125,8 @@ class Dcgan(nn.Module):
   normalisation after all but the first, and one convolution as large as the map; with biases, and
   with scales that begin at 1. [B, H, H, 3], H = 4 * 2**n -> float32 [B, 1].
 
-  Batch statistics are those of the call: real and translated images go through it apart. Nobody
-  uses a discriminator after training, so the caller may throw the running averages away.
+  Batch statistics are those of the call: real and translated images go through it apart. A
+  discriminator is not used after training, so the caller may throw the running averages away.
 
   Attributes:
     width: channels of the first convolution; each further one doubles them.

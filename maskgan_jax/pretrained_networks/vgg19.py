@@ -59,13 +59,11 @@ class VGG19(nn.Module):
     self.input_mean = self.param('input_mean', half, (3,), jnp.float32)
     self.input_scale = self.param('input_scale', half, (3,), jnp.float32)
     for name, (_, features) in channels(self.width).items():
-      setattr(
-        self, name, layers.Conv(features, 3, self.dtype, 'constant', layers.he_normal)
-      )
+      layer = layers.Conv(features, 3, self.dtype, 'constant', layers.he_normal)
+      setattr(self, name, layer)
     if self.classes:
-      self.head = layers.Linear(
-        self.classes, jnp.promote_types(self.dtype, jnp.float32)
-      )
+      wide = jnp.promote_types(self.dtype, jnp.float32)
+      self.head = layers.Linear(self.classes, wide)
 
   def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
     """Returns maps of size H, H/2, H/4, H/8 and H/16, after their ReLU."""
@@ -80,6 +78,8 @@ class VGG19(nn.Module):
       for v in (self.input_mean, self.input_scale)
     )
     x = (((images.astype(wide) + 1) / 2 - mean) / scale).astype(self.dtype)
+
+    # The first map of each block is given out.
     taps = []
     for block, count in enumerate(_CONVOLUTIONS, 1):
       if block > 1:
@@ -121,8 +121,7 @@ def max_pool(x: jax.Array, padding: str) -> jax.Array:
   if padding == 'VALID':
     x = x[:, : height // 2 * 2, : width // 2 * 2]
   elif height % 2 or width % 2:
-    x = jnp.pad(
-      x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), constant_values=-jnp.inf
-    )
+    widths = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
+    x = jnp.pad(x, widths, constant_values=-jnp.inf)
   x = x.reshape(batch, x.shape[1] // 2, 2, x.shape[2] // 2, 2, features)
   return x.max((2, 4))
