@@ -177,9 +177,8 @@ class EgscIt(base.Method):
 
     # AdaIN does not mix images, so a generator's two inputs get their style together.
     contents = interleave(model.masked(c_a, f_a), model.masked(c_b, f_b))
-    x_a = model.generate('a', params, contents, _twice(style_a))
-    x_b = model.generate('b', params, contents, _twice(style_b))
-    (x_aa, x_ba), (x_ab, x_bb) = deinterleave(x_a, 2), deinterleave(x_b, 2)
+    x_aa, x_ba = deinterleave(model.generate('a', params, contents, _twice(style_a)), 2)
+    x_ab, x_bb = deinterleave(model.generate('b', params, contents, _twice(style_b)), 2)
 
     # And back: E_A sees x_ba, which is of domain a, with b's own masks and style.
     mean_2, noisy_2, content_2 = model.encode(params, x_ba, x_ab, rng_2)

@@ -107,12 +107,11 @@ class Lomit(base.Method):
     both, classify = streams.summed, adversarial.multi_label_cross_entropy
     penalty = self._gradient_penalty(params, rng)
     losses = {
-      # Eq. 10.
+      # Eq. 10, with the penalty; between them eq. 11.
       'real': -both(jnp.mean, (score.a,), (score.b,)),
       'fake': both(jnp.mean, (score.ab,), (score.ba,)),
-      'gradient_penalty': both(penalty, (image.a, image.ab), (image.b, image.ba)),
-      # Eq. 11.
       'classification': both(classify, (logits.a, label.a), (logits.b, label.b)),
+      'gradient_penalty': both(penalty, (image.a, image.ab), (image.b, image.ba)),
     }
     loss = (
       self.weights.adversarial * (losses['real'] + losses['fake'])

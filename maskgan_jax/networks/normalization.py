@@ -65,8 +65,8 @@ class BatchNorm(nn.Module):
         self._update(average_var, unbiased[group])
 
     factor = scale.reshape(1, channels) * lax.rsqrt(var + self.epsilon)
-    shift = bias.reshape((1,) * (grouped.ndim - 1) + (channels,))
-    y = centred * factor.reshape(wide) + shift
+    y = centred * factor.reshape(wide)
+    y = y + bias.reshape((1,) * (grouped.ndim - 1) + (channels,))
     return y.reshape(x.shape).astype(self.dtype)
 
   def _by_averages(self, x, scale, bias, mean, var):
