@@ -15,10 +15,12 @@ _AS_PUBLISHED = dict(
   # 0, a grain over the whole picture that is half of the error.
   mask_floor=0.0,
   # Whether DCGAN's discriminator has batch normalisation. Real and translated images go through
-  # it apart, so it levels what all translations have in common.
+  # it apart, so it levels what all translations have in common. Without it, weights begin as
+  # He et al.'s: with N(0, 0.02) all scores would be near 0.
   critic_normalized=True,
-  # Weight of R1 (Mescheder et al. 2018), the squared slope of a discriminator at real images,
-  # which keeps one without normalisation from growing ever steeper.
+  # Weight of R1 (Mescheder et al. 2018, where it is gamma / 2), the squared slope of a
+  # discriminator at real images, which keeps one without normalisation from growing ever steeper.
+  # lambda_g does not scale it.
   slope_penalty=0.0,
 )
 VARIANTS = {
@@ -31,13 +33,13 @@ VARIANTS = {
     clipped=False,  # x + m may leave [-1, 1] in training; True: it is cut off there
     l1_norm='mean',  # of ||.||_1, eqs. 2 to 4, over pixels and channels; literally, a 'sum'
     # Eq. 5 has lambda_g on 'both' players' losses. CycleGAN's 0.5 is on the 'discriminator'
-    # alone: the adversarial term weighs twice as much in a generator's loss.
+    # alone: the adversarial term weighs twice lambda_g, so 1, in a generator's loss.
     lambda_g='both',
     **_AS_PUBLISHED,
   ),
   'cyclegan': dict(
     addition=False,
-    mask_range=1.0,  # without an addition this is not used, nor is the next, nor weights.mask
+    mask_range=1.0,  # without an addition not used; nor are clipped, mask_floor, weights.mask
     clipped=False,
     l1_norm='mean',
     lambda_g='discriminator',
@@ -118,6 +120,16 @@ def check(config: ml_collections.ConfigDict, addition: bool) -> None:
     raise errors.UserError(
       'config.model.attention multiplies an added mask, but '
       'config.model.addition is off; set one or the other'
+    )
+  switches = base.switches(config, VARIANTS)
+  if (
+    switches.slope_penalty
+    and switches.critic_normalized
+    and config.model.discriminator == 'dcgan'
+  ):
+    raise errors.UserError(
+      'config.model.slope_penalty needs scores of single images, but with batch normalisation '
+      'they depend on the batch: set config.model.critic_normalized=False'
     )
   _check_size(config)
 

@@ -78,7 +78,9 @@ _FIELDS = dict(
   ),
   weights=dict(
     **weights('glasses'),
-    mask_l2=0.0,  # Table 7, 'L2 reg': mean squared mask of z(a, a) and z(b, b) instead of recon2
+    # Table 7, 'L2 reg': mean squared mask of z(a, a) and z(b, b). There it stands in place of
+    # recon2: set recon2_a and recon2_b to 0 as well.
+    mask_l2=0.0,
   ),
   # Table 7, 'L2 recon': 'l2'.
   norms=dict(recon1=field('l1', _NORM), recon2=field('l1', _NORM)),

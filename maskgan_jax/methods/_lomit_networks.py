@@ -14,7 +14,8 @@ class Parts(NamedTuple):
   """Images and what they are made of, as streams by name.
 
   Names in training: a and b are the images, ab is a after the example of b, aba the way back from
-  there, aa is a from its own parts. A translation's mask ab says where b's style was put.
+  there, aa is a from its own parts. The mask ab is predicted from
+  the translation ab.
 
   Attributes:
     image: [B, H, W, 3] in [-1, 1].

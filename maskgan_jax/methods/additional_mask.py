@@ -140,10 +140,11 @@ class AdditionalMask(base.Method):
     return apply(params[name], image)
 
   def _generate(self, direction, params, image):
-    """Returns a generator's translation, the mask that it adds and its attention.
+    """Returns a generator's translation, its mask and its attention.
 
-    The mask is what eq. 4 measures and what is added, in [-1, 1]: after the attention. Mask and
-    attention are None where the model has none.
+    The mask is what eq. 4 measures, in [-1, 1]: after the attention. It is what is added, too,
+    but for the floor, which acts on the image alone: where it set the mask of eq. 4 to 0, lambda_r
+    would have no gradient. Mask and attention are None where the model has none.
     """
     output = self._apply(f'generator_{direction}', params, image)
     if not self.switches.addition:
@@ -154,12 +155,16 @@ class AdditionalMask(base.Method):
     if self.model.attention:
       attention = jax.nn.sigmoid(output[..., 3:])
       mask = attention * mask
-    if self.switches.mask_floor:
-      mask = _without_grain(mask, self.switches.mask_floor)
-    image = image + self.switches.mask_range * mask
+    image = image + self.switches.mask_range * self._added(mask)
     if self.switches.clipped:
       image = jnp.clip(image, -1, 1)
     return image, mask, attention
+
+  def _added(self, mask):
+    """Returns what is left of a mask above the floor."""
+    if not self.switches.mask_floor:
+      return mask
+    return _without_grain(mask, self.switches.mask_floor)
 
   def _score(self, domain, params, image, target):
     """Returns least squares of a discriminator's scores against 1, real, or 0."""
@@ -194,16 +199,20 @@ class AdditionalMask(base.Method):
     return loss, (losses, model_state)
 
   def _slope(self, params, batch):
-    """Returns R1 of both discriminators, on an eighth of the batch.
+    """Returns R1 of both discriminators, on an eighth of the batch, but one image at least.
 
     That costs as much as the whole batch at every eighth step would, without the jumps.
+    Penalties are never bfloat16.
     """
     slope = 0.0
+    network = self.networks['discriminator_a'].clone(dtype=jnp.float32)
     for domain in 'ab':
       images = batch[domain]
       images = images[: -(-len(images) // 8)]
-      critic = functools.partial(self._apply, f'discriminator_{domain}', params)
-      slope += adversarial.zero_slope(critic, images)
+      variables = {'params': params[f'discriminator_{domain}']}
+      slope += adversarial.zero_slope(
+        functools.partial(network.apply, variables), images
+      )
     return slope
 
   def generator_loss(self, params, model_state, batch, rng):
@@ -215,7 +224,7 @@ class AdditionalMask(base.Method):
       for name, value in self._losses_of(domain, other, params, batch[domain]).items():
         losses[name] = losses.get(name, 0.0) + value
 
-    # CycleGAN's 0.5 is on the discriminators' loss alone.
+    # CycleGAN's 0.5 is on the discriminators' loss alone, where theirs weighs twice as much.
     weights = dict(self.weights)
     if self.switches.lambda_g == 'discriminator':
       weights['adversarial'] *= 2
@@ -278,12 +287,12 @@ class AdditionalMask(base.Method):
     if source_mask is not None:
       share, predicted = _limited(predicted, source_mask)
       image = source + share * change
-      if mask is not None:
-        mask = share * mask
+    else:
+      share = 1
 
     extras = {}
     if mask is not None:
-      extras['added_mask'] = mask
+      extras['added_mask'] = share * self._added(mask)
     if attention is not None:
       extras['attention'] = attention
     return base.Translation(image, predicted, None, extras)
