@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from maskgan_jax import files
+import maskgan_jax.evaluators  # noqa: F401, declares what measures say
 from maskgan_jax.reports import charts, pages, questions
 from maskgan_jax.runs import measures, metric_writers, scores
 
@@ -19,7 +20,7 @@ _SAMPLES = 6  # kinds of sample pictures at most
 _CHARTS = 60  # at most; the page stays light
 _GROUPS = (  # (heading, what a metric's name contains), the first that fits; the rest are folded
   ('Masks', ('mask',)),
-  ('Losses', ('loss', 'penalty', 'generator', 'critic', 'discriminator')),
+  ('Losses', ('loss', 'penalty', 'adversarial')),
 )
 _COLUMNS = (
   "source: the picture to change. exemplar: the picture whose attribute it shall get. exemplar's "
@@ -161,6 +162,7 @@ def _picture(
   title = kind.replace('_', ' ')
   if step is not None:
     title = f'{title}, step {charts.number(step)}'.removeprefix(', ')
+  title = title[:1].upper() + title[1:]
   caption = captions.get(kind) or picture.description or _COLUMNS
   return {'title': title, 'caption': caption, 'picture': picture}
 
@@ -188,6 +190,7 @@ def _splits(rows: list[scores.Row]) -> list[dict[str, Any]]:
         'notes': _notes(newest),
         'lines': lines,
         'compared': any(line['nothing'] for line in lines),
+        'deviations': any('±' in line['value'] for line in lines),
         'course': _course(rows_of[name]),
       }
     )
@@ -298,8 +301,10 @@ def _curves(metrics: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _group(metric: str) -> str:
+  """Returns the heading of a metric, PLAYER/NAME or NAME; '' if its chart is folded."""
+  name = metric.lower().rpartition('/')[2]
   for heading, words in _GROUPS:
-    if any(word in metric.lower() for word in words):
+    if any(word in name for word in words):
       return heading
   return ''
 
