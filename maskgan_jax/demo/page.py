@@ -257,13 +257,17 @@ class _Page(views.Views):
   # What clicks do.
 
   def _start(self, session, webgl):
+    """Begins a session in a browser that has just loaded the page."""
     return {**self._all_shown(session, webgl), self.webgl: webgl}
 
   def _choose_model(self, session, webgl, name, reverse):
+    """Begins with another model, or another direction."""
     session = self.demo.start(name, reverse=reverse, before=session)
     return self._all_shown(session, webgl)
 
   def _picker(self, role):
+    """Returns what a click on an example does."""
+
     # Gradio passes the event where a function itself says so; a functools.partial doesn't.
     def pick(session, webgl, event: gr.SelectData):
       picture = self._example(session, role, event)
@@ -272,23 +276,26 @@ class _Page(views.Views):
     return pick
 
   def _example(self, session, role, event):
+    """Returns the example that was clicked; UserError for a forged click."""
     examples = self.demo.examples(session.model, role, session.reverse)
     if not isinstance(event.index, int) or not 0 <= event.index < len(examples):
       raise errors.UserError('there is no such example')
     return examples[event.index]
 
   def _upload(self, role, session, webgl, data):
+    """Shows a visitor's picture in a role."""
     picture = self.demo.model(session).load(data, 'the file', gr.Warning)
     return self._shown(self.demo.choose(session, role, picture), webgl, role)
 
   def _predict(self, role, session, webgl):
+    """Shows the predicted mask again."""
     return self._shown(self.demo.forget(session, role), webgl, role)
 
   def _cleared(self, role, session, webgl):
+    """Empties the mask whose editor was cleared."""
     # The editor's button clears the picture too, which then comes back.
-    session = self.demo.edit(
-      session, role, np.zeros(self.demo.model(session).shape, np.float32)
-    )
+    empty = np.zeros(self.demo.model(session).shape, np.float32)
+    session = self.demo.edit(session, role, empty)
     return self._shown(self.demo.translate(session), webgl, role)
 
   def _edited(self, session, webgl, *painted):
@@ -314,53 +321,66 @@ class _Page(views.Views):
     return {self.session: session, self.sides[role]['editor']: gr.update(value=value)}
 
   def _translate(self, session, webgl, source, exemplar, *strengths):
+    """Translates with the masks as they were painted."""
     session = self._edited(session, webgl, source, exemplar)
     session = self.demo.translate(session, dict(zip(ROLES, strengths, strict=True)))
     return self._shown(session, webgl, 'none')
 
   def _rectangle(self, role, value, session, webgl, source, exemplar, *corners):
+    """Erases or fills a rectangle of a mask, then translates."""
     session = self._edited(session, webgl, source, exemplar)
     session = self.demo.rectangle(session, role, corners, value)
     return self._shown(self.demo.translate(session), webgl, role)
 
   def _carry(self, session, webgl):
+    """Makes the translation the next source."""
     return self._shown(self.demo.carry_on(session), webgl, 'source')
 
   def _remove(self, role, session, webgl, source, exemplar):
+    """Shows a picture without what the model transfers."""
     session = self._edited(session, webgl, source, exemplar)
     return editor.enlarged(self.demo.remove(session, role).image)
 
   def _swap(self, session):
+    """Shows the source with the exemplar's content in place of its own."""
     return editor.enlarged(self.demo.swap(session).image)
 
   def _add_exemplars(self, session, uploads):
+    """Adds uploaded exemplars, and shows the grid."""
     session = self.demo.add_exemplars(session, uploads, gr.Warning)
     return {self.session: session, self.grid: self.demo.grid(session)}
 
   def _grid(self, session, webgl, source, exemplar):
+    """Shows the source after each exemplar."""
     return self.demo.grid(self._edited(session, webgl, source, exemplar))
 
   def _pick_other(self, session, event: gr.SelectData):
+    """Takes an example as the second exemplar."""
     return self._with_other(session, self._example(session, 'exemplar', event))
 
   def _upload_other(self, session, data):
+    """Takes a visitor's picture as the second exemplar."""
     picture = self.demo.model(session).load(data, 'the file', gr.Warning)
     return self._with_other(session, picture)
 
   def _with_other(self, session, picture):
+    """Shows the second exemplar."""
     session = self.demo.with_other(session, picture)
     return {self.session: session, self.other: editor.enlarged(picture)}
 
   def _interpolate(self, session, place):
+    """Computes all frames, and shows the one that is chosen."""
     session = self.demo.interpolate(session)
     return {self.session: session, self.frame: self._frame(session, place)}
 
   def _frame(self, session, place):
+    """Shows a frame; nothing before there are any."""
     if session.frames is None:
       return None
     return editor.enlarged(session.frames[min(max(int(place), 0), FRAMES - 1)])
 
   def _segment(self, session, threshold):
+    """Shows the masks cut at a threshold."""
     values = {}
     for role, component in self.segments.items():
       values[component] = None
@@ -369,4 +389,5 @@ class _Page(views.Views):
     return values
 
   def _compare(self, session, webgl, source, exemplar):
+    """Shows the source by each model of this kind."""
     return self.demo.compare(self._edited(session, webgl, source, exemplar))

@@ -124,8 +124,7 @@ def value_chart(
   """
   shares, scale = places([value for value, _ in points])
   levels = [level for level in levels if _finite(level[2])]
-  width, height = _VALUE_SIZE
-  right = width - _RIGHT - (_NAMES if levels else 0)
+  right = _VALUE_SIZE[0] - _RIGHT - (_NAMES if levels else 0)
   left, room = _LEFT + _INSET, right - _LEFT - 2 * _INSET
   across = [left + share * room for share in shares]
   if not (dots := _dots(across, points)):
@@ -133,18 +132,17 @@ def value_chart(
 
   # Axes first, so that lines and dots lie on top of them.
   measures = [measure for *_, measure in (*dots, *levels)]
-  bottom = height - _VALUE_BOTTOM
+  bottom = _VALUE_SIZE[1] - _VALUE_BOTTOM
   y = _Heights(measures, top=_VALUE_TOP, bottom=bottom, from_zero=from_zero)
   parts = [y.draw_ticks(right)]
   parts += _draw_values(across, [value for value, _ in points])
-  parts.append(_TEXT.format((_LEFT + right) / 2, height - 6, 'middle', axis))
-  parts += _draw_levels(levels, y, right)
-  parts += _draw_dots(dots, y)
+  parts.append(_TEXT.format((_LEFT + right) / 2, _VALUE_SIZE[1] - 6, 'middle', axis))
+  parts += [*_draw_levels(levels, y, right), *_draw_dots(dots, y)]
 
   notes = [scale] if scale else []
   if missing := len(points) - len(dots):
     notes.append(f'{missing} without a value')
-  svg = _SVG.format(width, height, f'{title}: {_read(dots)}', Markup().join(parts))
+  svg = _SVG.format(*_VALUE_SIZE, f'{title}: {_read(dots)}', Markup().join(parts))
   return _FIGURE.format(title, '; '.join(notes), svg)
 
 

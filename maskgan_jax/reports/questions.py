@@ -123,6 +123,7 @@ def answers(row: Mapping[str, Any]) -> list[Answer]:
 
 
 def _answer(question: str, figure: _Figure, row: Mapping[str, Any]) -> Answer:
+  """Returns what a measure answers to a question."""
   value, nothing = row[figure.column], figure.nothing
   if column := measures.baseline(row, figure.column):
     nothing = row[column]

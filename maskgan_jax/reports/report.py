@@ -74,6 +74,7 @@ def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) ->
 
 
 def _config(workdir: str | os.PathLike) -> dict[str, Any]:
+  """Returns the config of the run; {} if it cannot be read."""
   try:
     with open(os.path.join(workdir, 'config.json'), encoding='utf-8') as file:
       config = json.load(file)
@@ -95,10 +96,8 @@ def _lead(config: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
       f'data {data.get("name") or data["source"]}: from {a} to {b}{negation}'
     )
   if 'image_size' in config:
-    height, width = (
-      config['image_size'],
-      config.get('image_width') or config['image_size'],
-    )
+    height = config['image_size']
+    width = config.get('image_width') or height
     order = '' if height == width else ' (height x width)'
     parts.append(f'{height} x {width} pixels{order}')
   if metrics:
@@ -147,6 +146,7 @@ def _figures(workdir: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def _pngs(workdir: str | os.PathLike, folder: str) -> list[str]:
+  """Returns the paths of the pictures of a folder of the run."""
   pattern = os.path.join(glob.escape(os.fspath(workdir)), folder, '*.png')
   return sorted(filter(os.path.isfile, glob.glob(pattern)))
 
@@ -231,9 +231,8 @@ def _title(name: str) -> str:
   entry = measures.quantity(measure)
   if entry is None:
     return name
-  words = entry.title or entry.name.replace(
-    '_', ' '
-  )  # no unit: values are as in scores.csv
+  # Without the unit: values are as in scores.csv.
+  words = entry.title or entry.name.replace('_', ' ')
   if measure.threshold:
     words += f' cut at {measure.threshold}'
   if measure.reference == measures.TRUTH:
@@ -243,6 +242,7 @@ def _title(name: str) -> str:
 
 
 def _value(row: scores.Row, name: str) -> str:
+  """Returns a number with its deviation, as the table shows it."""
   value, deviation = row[name], row.get(f'{name}_std')
   text = charts.number(value) if measures.is_number(value) else str(value)
   if measures.is_number(deviation):
@@ -310,6 +310,7 @@ def _group(metric: str) -> str:
 
 
 def _chart(rows: Iterable[Mapping[str, Any]], name: str, title: str = '') -> Markup:
+  """Returns the curve of a column."""
   steps, values = [], []
   for row in rows:
     # None stands for a number that is not finite; a text is not a point.
@@ -320,6 +321,7 @@ def _chart(rows: Iterable[Mapping[str, Any]], name: str, title: str = '') -> Mar
 
 
 def _fact(value: Any) -> str:
+  """Returns a value as the table of facts shows it."""
   if isinstance(value, Mapping):
     return ', '.join(f'{key} {item}' for key, item in value.items())
   return charts.number(value) if measures.is_number(value) else str(value)

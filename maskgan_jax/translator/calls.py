@@ -46,6 +46,7 @@ class _Functions:
     exemplar_mask=None,
     **options,
   ):
+    """Translates; see `Method.translate`."""
     # One key for ever: a method that draws noise gives the same translation each time.
     with jax.ensure_compile_time_eval():
       key = jax.random.key(0)
@@ -63,18 +64,22 @@ class _Functions:
   def translate_back(
     self, variables, source, exemplar=None, source_mask=None, exemplar_mask=None
   ):
+    """Translates from domain b to a."""
     masks = {'source_mask': source_mask, 'exemplar_mask': exemplar_mask}
     return self.translate(variables, source, exemplar, **masks, reverse=True)
 
   def remove(self, variables, image, mask=None, *, threshold):
+    """Removes what the method transfers."""
     picture = _to_float(image)
     result = self._method.remove(*variables, picture, mask=mask, threshold=threshold)
     return self._finish(image, result)
 
   def segment(self, variables, image):
+    """Returns the soft mask."""
     return self._finish(image, self._method.segment(*variables, _to_float(image)))
 
   def interpolate(self, variables, source, exemplar_1, exemplar_2, *, weight):
+    """Translates between two exemplars."""
     pictures = map(_to_float, (source, exemplar_1, exemplar_2))
     result = self._method.interpolate(*variables, *pictures, weight)
     return self._finish(source, result)
