@@ -60,33 +60,22 @@ def measure(options, folder: str) -> dict:
       before = newest(workdir)
       process, lines = launch(options, workdir)
       if sum(kills.values()) < options.kills:
-        kill_at_random(
-          process,
-          lines,
-          workdir,
-          rng,
-          ('start', 'save', 'any', 'any')[attempt % 4],
-          min(length, 20),
-        )
+        moment = ('start', 'save', 'any', 'any')[attempt % 4]
+        kill_at_random(process, lines, workdir, rng, moment, min(length, 20))
         attempt += 1
       done = process.wait() == 0
       if done:
         break
       assert process.returncode == -9, f'ended by itself, with {process.returncode}'
-      after, reached = newest(workdir), last_step(lines)
-      assert after >= before, f'checkpoint {before} is gone; the newest is {after}'
-      halves = glob.glob(os.path.join(workdir, 'checkpoints', '*tmp*'))
-      phase = 'saving' if halves else 'training' if reached else 'starting'
+      phase, steps = look_at_the_killed(workdir, lines, before)
       kills[phase] += 1
-      lost = max(lost, reached - after)
+      lost = max(lost, steps)
       note(
         options.log,
         f'{options.config}: kill {sum(kills.values())} while {phase}, after step '
-        f'{reached or before}; the newest checkpoint is {after or "none"}',
+        f'{last_step(lines) or before}; the newest checkpoint is '
+        f'{newest(workdir) or "none"}',
       )
-      resumed = [line for line in lines if line.startswith('resuming at step ')]
-      if resumed:
-        assert resumed[0].split()[-1].strip() == str(before), (resumed, before)
     same_state &= state(workdir) == state(whole)
     same_metrics &= metrics(workdir) == metrics(whole)
     shutil.rmtree(workdir)
@@ -102,6 +91,28 @@ def measure(options, folder: str) -> dict:
     'metrics_are_equal': same_metrics,
     'seconds': round(time.monotonic() - began),
   }
+
+
+def look_at_the_killed(workdir: str, lines: list[str], before: int) -> tuple[str, int]:
+  """Checks what a killed run left; returns the phase that it was in, and the lost steps.
+
+  Args:
+    workdir: folder of the run.
+    lines: that it printed.
+    before: newest checkpoint when it was started.
+  """
+  after, reached = newest(workdir), last_step(lines)
+  assert after >= before, f'checkpoint {before} is gone; the newest is {after}'
+  resumed = [line for line in lines if line.startswith('resuming at step ')]
+  if resumed:
+    assert resumed[0].split()[-1].strip() == str(before), (resumed, before)
+
+  # What a save has not finished lies beside the checkpoints.
+  if glob.glob(os.path.join(workdir, 'checkpoints', '*tmp*')):
+    phase = 'saving'
+  else:
+    phase = 'training' if reached else 'starting'
+  return phase, reached - after
 
 
 def launch(options, workdir: str) -> tuple[subprocess.Popen, list[str]]:

@@ -55,8 +55,7 @@ from maskgan_jax.losses import adversarial, mask_regularizers, reconstruction
 from maskgan_jax.methods import base
 from maskgan_jax.networks import masks, normalization
 from maskgan_jax.runs import pictures
-from maskgan_jax.translator import packaged as pretrained
-from maskgan_jax.translator import Translator
+from maskgan_jax.translator import packaged, Translator
 
 SIZE = 64
 
@@ -391,10 +390,10 @@ compare('deviation of AdaIN', deviation[0, 0], b.std((1, 2))[0, 0], rtol=1e-3)
 
 # %%
 digits = Translator.from_pretrained('egsc_it_digits')
-folder = pretrained.find('egsc_it_digits')
-plain, coloured = (load_image(pretrained.examples(folder, role)[0])
+folder = packaged.find('egsc_it_digits')
+plain, coloured = (load_image(packaged.examples(folder, role)[0])
                    for role in ('source', 'exemplar'))
-variables, _, _ = pretrained.read(folder, digits.config,
+variables, _, _ = packaged.read(folder, digits.config,
                                   base.abstract_model(digits.method, digits.config))
 switches, eta = digits.method.switches, digits.config.model.mask_threshold
 

@@ -38,8 +38,7 @@ from PIL import Image
 from maskgan_jax import translate
 from maskgan_jax.data.images import load_image
 from maskgan_jax.runs import pictures
-from maskgan_jax.translator import in_sequence, Translator
-from maskgan_jax.translator import packaged as pretrained
+from maskgan_jax.translator import in_sequence, packaged, Translator
 
 
 def show(image, **options):
@@ -63,11 +62,11 @@ def difference(before, after):
 # %%
 MODEL = 'content_transfer_avatars'  # @param {type: "string"}
 
-print('models:', ', '.join(pretrained.names()))
+print('models:', ', '.join(packaged.names()))
 model = Translator.from_pretrained(MODEL)
-folder = pretrained.find(MODEL)
-sources = [load_image(path) for path in pretrained.examples(folder, 'source')]
-exemplars = [load_image(path) for path in pretrained.examples(folder, 'exemplar')]
+folder = packaged.find(MODEL)
+sources = [load_image(path) for path in packaged.examples(folder, 'source')]
+exemplars = [load_image(path) for path in packaged.examples(folder, 'exemplar')]
 print(f'{model.config.method}, {model.config.image_size}x{model.config.image_size}, '
       f'step {model.step}; it can: {", ".join(sorted(model.abilities))}')
 
@@ -171,8 +170,8 @@ show([[exemplars[0], *frames.image, exemplars[1]]],
 # %%
 HAIR = 'lomit_avatars'  # @param {type: "string"}
 
-if HAIR in pretrained.names():
-  hair = load_image(pretrained.examples(pretrained.find(HAIR), 'exemplar')[3])
+if HAIR in packaged.names():
+  hair = load_image(packaged.examples(packaged.find(HAIR), 'exemplar')[3])
   steps = in_sequence([Translator.from_pretrained(HAIR), model], source, [hair, exemplar])
   show([[source, hair, steps[0].image, exemplar, steps[1].image]],
        column_names=['source', 'hair of', 'first', 'glasses of', 'second'])

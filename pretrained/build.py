@@ -17,8 +17,7 @@ import numpy as np
 from maskgan_jax import files
 from maskgan_jax.demo.__main__ import open_run
 from maskgan_jax.runs import scores
-from maskgan_jax.translator import packaged as pretrained
-from maskgan_jax.translator import Translator
+from maskgan_jax.translator import packaged, Translator
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 _DRAWN = ('Drawn by python-avatars (MIT) and resvg-py, with the parts that docs/avatars.md names; '
@@ -92,7 +91,7 @@ def build(name: str, workdir: str) -> None:
   before, after = (t(*given).image.astype(int) for t in (
       model.translator, Translator.from_pretrained(folder)))
   text = card(name, row, np.abs(before - after).max())
-  files.write_atomically(os.path.join(folder, pretrained.CARD), text)
+  files.write_atomically(os.path.join(folder, packaged.CARD), text)
 
 
 def card(name: str, row: scores.Row, levels: int) -> str:
@@ -147,7 +146,7 @@ Apache-2.0, as the code.
 def readme() -> None:
   """Writes README.md: the models and their sizes."""
   rows = []
-  for name in pretrained.names():
+  for name in packaged.names():
     size = sum(os.path.getsize(os.path.join(root, file))
                for root, _, inside in os.walk(os.path.join(HERE, name)) for file in inside)
     rows.append(f'| [`{name}`]({name}/README.md) | {MODELS[name]["does"]} | {size / 1e6:.1f} MB |')

@@ -21,20 +21,18 @@ from absl import flags
 from maskgan_jax import cli, errors
 from maskgan_jax.data import images, pipeline
 from maskgan_jax.demo.models import Model, ROLES
-from maskgan_jax.translator import packaged as pretrained
-from maskgan_jax.translator import Translator
+from maskgan_jax.translator import packaged, Translator
 
 _EXAMPLES = 6
 
 
 def open_pretrained(name: str) -> Model:
   """Returns a model that comes with the package, or a model's folder, with its examples."""
-  folder = pretrained.find(name)
+  folder = packaged.find(name)
   examples = {}
   for role in ROLES:
-    examples[role] = [
-      images.load_image(path) for path in pretrained.examples(folder, role)
-    ]
+    paths = packaged.examples(folder, role)
+    examples[role] = [images.load_image(path) for path in paths]
   return Model(Translator.from_pretrained(name), examples)
 
 
@@ -44,9 +42,8 @@ def open_run(workdir: str) -> Model:
   config = translator.config
   try:
     data = pipeline.make(config)
-    batch = next(
-      iter(data.evaluation('test', batch_size=_EXAMPLES, max_pairs=_EXAMPLES))
-    )
+    batches = data.evaluation('test', batch_size=_EXAMPLES, max_pairs=_EXAMPLES)
+    batch = next(iter(batches))
   except (errors.UserError, StopIteration) as error:
     print(f'{workdir}: no examples on the page ({error})')
     return Model(translator)
@@ -93,7 +90,7 @@ def _models(names: Sequence[str], workdirs: Sequence[str]) -> dict[str, Model]:
   """Opens models by name; without any, those of the package, the most able first."""
   of_package = not names and not workdirs
   if of_package:
-    names = pretrained.names()
+    names = packaged.names()
   places = [(name, open_pretrained) for name in names]
   places += [(path, open_run) for path in workdirs]
   models = {}

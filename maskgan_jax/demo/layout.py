@@ -59,6 +59,7 @@ class _Blocks(gr.Blocks):
 
 
 def _in_the_log(error: BaseException) -> str:
+  """Returns the line of the log for a request that failed."""
   shortage = errors.out_of_memory(error)
   reason = (
     f'out of memory: {shortage}' if shortage else f'{type(error).__name__}: {error}'
@@ -91,20 +92,7 @@ class Layout:
         for role in ROLES:
           self.sides[role] = self._side(role)
       self._results_row()
-      self.tabs = {}
-      tabs = {
-        'Several exemplars': self._several,
-        'Interpolate': self._between,
-        'Remove and swap': self._removal,
-        'Segment': self._segmentation,
-        'Compare models': self._comparison,
-      }
-      with gr.Tabs() as self.all_tabs:
-        for name, make in tabs.items():
-          with gr.Tab(name, id=name, elem_id=name.split()[0].lower()) as self.tabs[
-            name
-          ]:
-            make()
+      self._tabs()
       self.wire(blocks)
     blocks.queue(max_size=_MOST_WAITING, default_concurrency_limit=2)
     self.blocks = blocks
@@ -159,25 +147,7 @@ class Layout:
         label=f'Strength of the {role} mask',
         elem_id=f'{role}-strength',
       )
-      with gr.Accordion(
-        'Rectangle, in pixels of the model', open=False, elem_id=f'{role}-rectangle'
-      ) as parts['accordion']:
-        with gr.Row():
-          parts['corners'] = []
-          for label in ('Top', 'Left', 'Bottom', 'Right'):
-            parts['corners'].append(
-              gr.Number(
-                0,
-                label=label,
-                precision=0,
-                minimum=0,
-                min_width=60,
-                elem_id=f'{role}-{label.lower()}',
-              )
-            )
-        with gr.Row():
-          parts['erase'] = gr.Button('Erase rectangle', elem_id=f'{role}-erase')
-          parts['fill'] = gr.Button('Fill rectangle', elem_id=f'{role}-fill')
+      parts |= _rectangle(role)
       parts['gallery'] = _gallery(f'Click {_AN[role]}', f'{role}-examples')
     return parts
 
@@ -206,7 +176,24 @@ class Layout:
         'Download pictures and masks', elem_id='download'
       )
 
+  def _tabs(self) -> None:
+    """Makes a tab for each further thing that a model may be able to do."""
+    contents = {
+      'Several exemplars': self._several,
+      'Interpolate': self._between,
+      'Remove and swap': self._removal,
+      'Segment': self._segmentation,
+      'Compare models': self._comparison,
+    }
+    self.tabs = {}
+    with gr.Tabs() as self.all_tabs:
+      for name, make in contents.items():
+        with gr.Tab(name, id=name, elem_id=name.split()[0].lower()) as tab:
+          make()
+        self.tabs[name] = tab
+
   def _several(self):
+    """Makes the tab that translates one source after several exemplars."""
     with gr.Row():
       self.many = gr.UploadButton(
         'Upload exemplars',
@@ -223,6 +210,7 @@ class Layout:
     )
 
   def _between(self):
+    """Makes the tab that interpolates between two exemplars."""
     with gr.Row():
       self.other_upload = gr.UploadButton(
         'Upload second exemplar',
@@ -249,6 +237,7 @@ class Layout:
       )
 
   def _removal(self):
+    """Makes the tab that removes and swaps."""
     with gr.Row():
       self.remove = {}
       for role in ROLES:
@@ -259,6 +248,7 @@ class Layout:
     self.removed = _picture(label='Without', elem_id='removed', alt_text='The result')
 
   def _segmentation(self):
+    """Makes the tab that shows masks cut at a threshold."""
     self.threshold = gr.Slider(
       0, 1, 0.5, step=0.01, label='Threshold', elem_id='threshold'
     )
@@ -272,6 +262,7 @@ class Layout:
         )
 
   def _comparison(self):
+    """Makes the tab that compares models."""
     self.make_comparison = gr.Button(
       'Translate with each model of this kind', elem_id='compare-go'
     )
@@ -307,6 +298,30 @@ def _editor(role: str) -> gr.ImageEditor:
     canvas_size=(CANVAS, CANVAS),
     format='png',
   )
+
+
+def _rectangle(role: str) -> dict[str, Any]:
+  """Makes the fields and buttons that edit a mask by rectangles."""
+  parts = {}
+  with gr.Accordion(
+    'Rectangle, in pixels of the model', open=False, elem_id=f'{role}-rectangle'
+  ) as parts['accordion']:
+    with gr.Row():
+      parts['corners'] = []
+      for label in ('Top', 'Left', 'Bottom', 'Right'):
+        corner = gr.Number(
+          0,
+          label=label,
+          precision=0,
+          minimum=0,
+          min_width=60,
+          elem_id=f'{role}-{label.lower()}',
+        )
+        parts['corners'].append(corner)
+    with gr.Row():
+      parts['erase'] = gr.Button('Erase rectangle', elem_id=f'{role}-erase')
+      parts['fill'] = gr.Button('Fill rectangle', elem_id=f'{role}-fill')
+  return parts
 
 
 def _gallery(label: str, name: str) -> gr.Gallery:

@@ -1,27 +1,23 @@
 """The demo as a Gradio page: choose two pictures, paint on their masks, translate."""
 
 from collections.abc import Callable, Mapping
-import contextlib
 import functools
 import logging
 import os
-import time
 from typing import Any
-import uuid
 
 import numpy as np
 
 from maskgan_jax import errors, files
 from maskgan_jax.demo import editor
 from maskgan_jax.demo.models import Model, ROLES
-from maskgan_jax.demo.session import Demo, FRAMES, Session
-from maskgan_jax.runs import pictures
+from maskgan_jax.demo.session import Demo, FRAMES
 
 os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
 try:
   import gradio as gr
 
-  from maskgan_jax.demo import layout as demo_layout
+  from maskgan_jax.demo import layout, views
 except ImportError as error:
   raise errors.UserError(
     "the page needs Gradio: pip install 'gradio>=6.30,<7'"
@@ -29,7 +25,6 @@ except ImportError as error:
 
 _MOST_BYTES = '10mb'  # of an uploaded file
 _MOST_SESSIONS = 200
-_ARCHIVE = 'translation.zip'
 # The editor draws with WebGL; without it, masks are edited as rectangles.
 _HAS_WEBGL = """() => {
   const canvas = document.createElement('canvas');
@@ -71,9 +66,9 @@ def launch(blocks: gr.Blocks, **options: Any) -> Any:
     pwa=False,
     quiet=True,
     max_threads=4,
-    css=demo_layout.CSS,
+    css=layout.CSS,
   )
-  logging.getLogger('uvicorn.error').addFilter(demo_layout.one_line)
+  logging.getLogger('uvicorn.error').addFilter(layout.one_line)
   return blocks.launch(**(settings | options))
 
 
@@ -85,13 +80,13 @@ def _clear(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
       return function(*arguments)
     except errors.UserError as error:
-      raise demo_layout.message(str(error)) from error
+      raise layout.message(str(error)) from error
 
   return wrapped
 
 
-class _Page(demo_layout.Layout):
-  """Says what happens on a click, and what the page then shows.
+class _Page(views.Views):
+  """Says what happens on a click.
 
   A function of a click returns the new values by component; other components stay as they are.
   """
@@ -259,117 +254,20 @@ class _Page(demo_layout.Layout):
       [self.session, self.sides[other]['editor']],
     )
 
-  # What the page shows of a session.
-
-  def _shown(self, session: Session, webgl: bool, *roles: str) -> dict[Any, Any]:
-    """Returns the values of `_results`, with new editors of `roles`, or of all without any."""
-    if webgl:
-      session = self.demo.send(session, *(roles or ROLES))
-    result = session.result
-    source = session.pictures['source']
-    values = {
-      self.session: session,
-      self.about: self._about(session),
-      self.translation: editor.enlarged(result.image),
-      self.difference: editor.enlarged(editor.difference(source, result.image)),
-      self.used: self._used_masks(session),
-      self.download: self._archive(session),
-    }
-    for role in ROLES:
-      is_new = not roles or role in roles
-      values |= self._shown_side(session, role, webgl=webgl, is_new=is_new)
-    return values
-
-  def _shown_side(
-    self, session: Session, role: str, *, webgl: bool, is_new: bool
-  ) -> dict[Any, Any]:
-    """Returns the values of one picture's side."""
-    side, model = self.sides[role], self.demo.model(session)
-    if role not in model.roles:
-      return {side['column']: gr.update(visible=False)}
-    image = session.pictures[role]
-    mask = np.zeros(model.shape, np.float32)
-    if role in session.shown:
-      mask = session.mask(role)
-    if webgl and not is_new:  # an editor that gets a value sends all of itself again
-      return {}
-    if webgl:
-      return {
-        side['column']: gr.update(visible=True),
-        side['editor']: gr.update(value=editor.to_editor(image, mask), visible=True),
-        side['preview']: gr.update(value=None, visible=False),
-      }
-    preview = editor.enlarged(pictures.overlay(image, mask))
-    if not is_new:
-      return {side['preview']: preview}
-    return {
-      side['column']: gr.update(visible=True),
-      side['editor']: gr.update(visible=False),
-      side['preview']: gr.update(value=preview, visible=True),
-    }
-
-  def _used_masks(self, session: Session) -> np.ndarray | None:
-    """Returns the masks of the last translation side by side; None if it has none."""
-    method = self.demo.model(session).translator.method
-    shown = []
-    for name, mask in method.saved_masks(session.result).items():
-      role = 'exemplar' if name == 'exemplar_mask' else 'source'
-      shown.append(editor.shown_mask(session.pictures[role], mask))
-    if not shown:
-      return None
-    return editor.enlarged(np.concatenate(shown, axis=1))
-
-  def _about(self, session: Session) -> str:
-    model = self.demo.model(session)
-    config, size = model.translator.config, 'x'.join(map(str, model.shape))
-    abilities = ', '.join(sorted(model.translator.abilities))
-    text = (
-      f'{config.method}, {size} pixels, from {config.data.a or "a"!s} to '
-      f'{config.data.b or "b"!s}. It can: {abilities}.'
-    )
-    return text.replace('~', 'not ')
-
-  def _all_shown(self, session: Session, webgl: bool) -> dict[Any, Any]:
-    """Returns the values of `_everything`."""
-    model = self.demo.model(session)
-    values = self._shown(session, webgl)
-    for role in ROLES:
-      side = self.sides[role]
-      is_masked = role in model.masked_roles
-      meaning = model.translator.method.mask_meanings.get(role, '')
-      examples = self.demo.examples(session.model, role, session.reverse)
-      values[side['gallery']] = [editor.enlarged(picture, 96) for picture in examples]
-      values[side['strength']] = gr.update(visible=is_masked, value=1)
-      values[side['meaning']] = meaning if is_masked else ''
-    values[self.others] = values[self.sides['exemplar']['gallery']]
-    values[self.reverse] = gr.update(
-      visible=model.can('reverse'), value=session.reverse
-    )
-
-    # The first tab with something to do is open.
-    usable = {
-      'Several exemplars': model.can('exemplar'),
-      'Interpolate': model.can('interpolate'),
-      'Remove and swap': model.can('remove'),
-      'Segment': model.can('segment'),
-      'Compare models': len(self.demo.relatives(session)) > 1,
-    }
-    first = next((name for name in self.tabs if usable[name]), None)
-    values[self.all_tabs] = gr.update(selected=first)
-    for name, tab in self.tabs.items():
-      values[tab] = gr.update(interactive=usable[name])
-    return values
-
   # What clicks do.
 
   def _start(self, session, webgl):
+    """Begins a session in a browser that has just loaded the page."""
     return {**self._all_shown(session, webgl), self.webgl: webgl}
 
   def _choose_model(self, session, webgl, name, reverse):
+    """Begins with another model, or another direction."""
     session = self.demo.start(name, reverse=reverse, before=session)
     return self._all_shown(session, webgl)
 
   def _picker(self, role):
+    """Returns what a click on an example does."""
+
     # Gradio passes the event where a function itself says so; a functools.partial doesn't.
     def pick(session, webgl, event: gr.SelectData):
       picture = self._example(session, role, event)
@@ -378,23 +276,26 @@ class _Page(demo_layout.Layout):
     return pick
 
   def _example(self, session, role, event):
+    """Returns the example that was clicked; UserError for a forged click."""
     examples = self.demo.examples(session.model, role, session.reverse)
     if not isinstance(event.index, int) or not 0 <= event.index < len(examples):
       raise errors.UserError('there is no such example')
     return examples[event.index]
 
   def _upload(self, role, session, webgl, data):
+    """Shows a visitor's picture in a role."""
     picture = self.demo.model(session).load(data, 'the file', gr.Warning)
     return self._shown(self.demo.choose(session, role, picture), webgl, role)
 
   def _predict(self, role, session, webgl):
+    """Shows the predicted mask again."""
     return self._shown(self.demo.forget(session, role), webgl, role)
 
   def _cleared(self, role, session, webgl):
+    """Empties the mask whose editor was cleared."""
     # The editor's button clears the picture too, which then comes back.
-    session = self.demo.edit(
-      session, role, np.zeros(self.demo.model(session).shape, np.float32)
-    )
+    empty = np.zeros(self.demo.model(session).shape, np.float32)
+    session = self.demo.edit(session, role, empty)
     return self._shown(self.demo.translate(session), webgl, role)
 
   def _edited(self, session, webgl, *painted):
@@ -420,67 +321,66 @@ class _Page(demo_layout.Layout):
     return {self.session: session, self.sides[role]['editor']: gr.update(value=value)}
 
   def _translate(self, session, webgl, source, exemplar, *strengths):
+    """Translates with the masks as they were painted."""
     session = self._edited(session, webgl, source, exemplar)
     session = self.demo.translate(session, dict(zip(ROLES, strengths, strict=True)))
     return self._shown(session, webgl, 'none')
 
   def _rectangle(self, role, value, session, webgl, source, exemplar, *corners):
+    """Erases or fills a rectangle of a mask, then translates."""
     session = self._edited(session, webgl, source, exemplar)
     session = self.demo.rectangle(session, role, corners, value)
     return self._shown(self.demo.translate(session), webgl, role)
 
   def _carry(self, session, webgl):
+    """Makes the translation the next source."""
     return self._shown(self.demo.carry_on(session), webgl, 'source')
 
-  def _archive(self, session):
-    """Writes the file of the download button, and deletes those of an hour ago."""
-    for entry in os.scandir(self.folder):
-      old = os.path.join(entry.path, _ARCHIVE)
-      with contextlib.suppress(OSError):
-        if time.time() - os.stat(old).st_mtime > demo_layout.HOUR:
-          os.remove(old)
-    folder = os.path.join(self.folder, uuid.uuid4().hex)
-    os.makedirs(folder)
-    path = os.path.join(folder, _ARCHIVE)
-    with open(path, 'wb') as file:
-      file.write(self.demo.archive(session))
-    return path
-
   def _remove(self, role, session, webgl, source, exemplar):
+    """Shows a picture without what the model transfers."""
     session = self._edited(session, webgl, source, exemplar)
     return editor.enlarged(self.demo.remove(session, role).image)
 
   def _swap(self, session):
+    """Shows the source with the exemplar's content in place of its own."""
     return editor.enlarged(self.demo.swap(session).image)
 
   def _add_exemplars(self, session, uploads):
+    """Adds uploaded exemplars, and shows the grid."""
     session = self.demo.add_exemplars(session, uploads, gr.Warning)
     return {self.session: session, self.grid: self.demo.grid(session)}
 
   def _grid(self, session, webgl, source, exemplar):
+    """Shows the source after each exemplar."""
     return self.demo.grid(self._edited(session, webgl, source, exemplar))
 
   def _pick_other(self, session, event: gr.SelectData):
+    """Takes an example as the second exemplar."""
     return self._with_other(session, self._example(session, 'exemplar', event))
 
   def _upload_other(self, session, data):
+    """Takes a visitor's picture as the second exemplar."""
     picture = self.demo.model(session).load(data, 'the file', gr.Warning)
     return self._with_other(session, picture)
 
   def _with_other(self, session, picture):
+    """Shows the second exemplar."""
     session = self.demo.with_other(session, picture)
     return {self.session: session, self.other: editor.enlarged(picture)}
 
   def _interpolate(self, session, place):
+    """Computes all frames, and shows the one that is chosen."""
     session = self.demo.interpolate(session)
     return {self.session: session, self.frame: self._frame(session, place)}
 
   def _frame(self, session, place):
+    """Shows a frame; nothing before there are any."""
     if session.frames is None:
       return None
     return editor.enlarged(session.frames[min(max(int(place), 0), FRAMES - 1)])
 
   def _segment(self, session, threshold):
+    """Shows the masks cut at a threshold."""
     values = {}
     for role, component in self.segments.items():
       values[component] = None
@@ -489,4 +389,5 @@ class _Page(demo_layout.Layout):
     return values
 
   def _compare(self, session, webgl, source, exemplar):
+    """Shows the source by each model of this kind."""
     return self.demo.compare(self._edited(session, webgl, source, exemplar))

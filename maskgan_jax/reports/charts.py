@@ -58,24 +58,19 @@ def line_chart(
   if not points:
     return _FIGURE.format(title, 'no finite value', '')
   (first, first_value), (last, last_value) = points[0], points[-1]
-  width, height = _LINE_SIZE
-  right = width - _RIGHT
-  y = _Heights(
-    [value for _, value in points],
-    top=_LINE_TOP,
-    bottom=height - _LINE_BOTTOM,
-    may_be_logarithmic=True,
-  )
+  heights = [value for _, value in points]
+  bottom = _LINE_SIZE[1] - _LINE_BOTTOM
+  y = _Heights(heights, top=_LINE_TOP, bottom=bottom, may_be_logarithmic=True)
 
   def x(step):
     share = (step - first) / (last - first) if last > first else 0.5
-    return _LEFT + share * (right - _LEFT)
+    return _LEFT + share * (_LINE_SIZE[0] - _RIGHT - _LEFT)
 
   # Axes first, so that the line lies on top of them.
-  parts = [y.draw_ticks(right)]
+  parts = [y.draw_ticks(_LINE_SIZE[0] - _RIGHT)]
   anchors = {first: 'start', last: 'end'} if last > first else {first: 'middle'}
   for step, anchor in anchors.items():
-    parts.append(_TEXT.format(x(step), height - 5, anchor, number(step)))
+    parts.append(_TEXT.format(x(step), _LINE_SIZE[1] - 5, anchor, number(step)))
   parts += _draw_line(points, x, y)
 
   notes = [f'last {number(last_value)}']
@@ -83,11 +78,9 @@ def line_chart(
     notes.append(f'{missing} not finite')
   if y.logarithmic:
     notes.append('logarithmic')
-  ends = (
-    f'from {number(first_value)} at step {number(first)} to {number(last_value)} at step '
-    f'{number(last)}'
-  )
-  svg = _SVG.format(width, height, f'{title}: {ends}', Markup().join(parts))
+  start = f'from {number(first_value)} at step {number(first)}'
+  end = f'to {number(last_value)} at step {number(last)}'
+  svg = _SVG.format(*_LINE_SIZE, f'{title}: {start} {end}', Markup().join(parts))
   return _FIGURE.format(title, '; '.join(notes), svg)
 
 
@@ -131,8 +124,7 @@ def value_chart(
   """
   shares, scale = places([value for value, _ in points])
   levels = [level for level in levels if _finite(level[2])]
-  width, height = _VALUE_SIZE
-  right = width - _RIGHT - (_NAMES if levels else 0)
+  right = _VALUE_SIZE[0] - _RIGHT - (_NAMES if levels else 0)
   left, room = _LEFT + _INSET, right - _LEFT - 2 * _INSET
   across = [left + share * room for share in shares]
   if not (dots := _dots(across, points)):
@@ -140,26 +132,33 @@ def value_chart(
 
   # Axes first, so that lines and dots lie on top of them.
   measures = [measure for *_, measure in (*dots, *levels)]
-  y = _Heights(
-    measures, top=_VALUE_TOP, bottom=height - _VALUE_BOTTOM, from_zero=from_zero
-  )
+  bottom = _VALUE_SIZE[1] - _VALUE_BOTTOM
+  y = _Heights(measures, top=_VALUE_TOP, bottom=bottom, from_zero=from_zero)
   parts = [y.draw_ticks(right)]
   parts += _draw_values(across, [value for value, _ in points])
-  parts.append(_TEXT.format((_LEFT + right) / 2, height - 6, 'middle', axis))
-  parts += _draw_levels(levels, y, right)
-  if len(dots) > 1:
-    parts.append(_POLYLINE.format(_path([(x, y(measure)) for x, _, measure in dots])))
-  for x, value, measure in dots:
-    parts.append(_NAMED_CIRCLE.format(x, y(measure), spell(value), number(measure)))
+  parts.append(_TEXT.format((_LEFT + right) / 2, _VALUE_SIZE[1] - 6, 'middle', axis))
+  parts += [*_draw_levels(levels, y, right), *_draw_dots(dots, y)]
 
   notes = [scale] if scale else []
   if missing := len(points) - len(dots):
     notes.append(f'{missing} without a value')
-  readings = ', '.join(
-    f'{number(measure)} at {spell(value)}' for _, value, measure in dots
-  )
-  svg = _SVG.format(width, height, f'{title}: {readings}', Markup().join(parts))
+  svg = _SVG.format(*_VALUE_SIZE, f'{title}: {_read(dots)}', Markup().join(parts))
   return _FIGURE.format(title, '; '.join(notes), svg)
+
+
+def _draw_dots(dots, y) -> list[Markup]:
+  """Returns a dot for each measure, and a line through them."""
+  parts = []
+  if len(dots) > 1:
+    parts.append(_POLYLINE.format(_path([(x, y(measure)) for x, _, measure in dots])))
+  for x, value, measure in dots:
+    parts.append(_NAMED_CIRCLE.format(x, y(measure), spell(value), number(measure)))
+  return parts
+
+
+def _read(dots) -> str:
+  """Returns the measures and their values in words, for those who cannot see the chart."""
+  return ', '.join(f'{number(measure)} at {spell(value)}' for _, value, measure in dots)
 
 
 def _dots(
@@ -369,8 +368,10 @@ def _buckets(
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
+  """Returns points as SVG writes them."""
   return ' '.join(f'{x:.1f},{y:.1f}' for x, y in points)
 
 
 def _finite(value: float | None) -> bool:
+  """Returns whether there is a value, and it is finite."""
   return value is not None and math.isfinite(value)

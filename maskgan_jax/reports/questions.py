@@ -32,7 +32,8 @@ class _Figure:
     """Returns a value as it is shown."""
     if not self.percent:
       return charts.number(value)
-    return f'{charts.number(float(f"{100 * value:.2g}"))} %'
+    percent = float(f'{100 * value:.2g}')
+    return f'{charts.number(percent)}\N{NO-BREAK SPACE}%'
 
 
 _PLACE = (
@@ -42,6 +43,7 @@ _PLACE = (
     'The mask, which was learnt without ever seeing a true one, and the true region share '
     '{value} of the area that either covers; 100 % is the same region.',
     nothing=0,
+    verdict=False,
   ),
   _Figure(
     'ab_changed_iou',
@@ -49,6 +51,7 @@ _PLACE = (
     'The pixels that the translation changes and those that should change share {value} of '
     'the area that either covers; 100 % is the same region.',
     nothing=0,
+    verdict=False,
   ),
 )
 _COLOURS = (
@@ -120,6 +123,7 @@ def answers(row: Mapping[str, Any]) -> list[Answer]:
 
 
 def _answer(question: str, figure: _Figure, row: Mapping[str, Any]) -> Answer:
+  """Returns what a measure answers to a question."""
   value, nothing = row[figure.column], figure.nothing
   if column := measures.baseline(row, figure.column):
     nothing = row[column]

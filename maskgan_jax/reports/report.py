@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from maskgan_jax import files
+import maskgan_jax.evaluators  # noqa: F401, declares what measures say
 from maskgan_jax.reports import charts, pages, questions
 from maskgan_jax.runs import measures, metric_writers, scores
 
@@ -19,7 +20,7 @@ _SAMPLES = 6  # kinds of sample pictures at most
 _CHARTS = 60  # at most; the page stays light
 _GROUPS = (  # (heading, what a metric's name contains), the first that fits; the rest are folded
   ('Masks', ('mask',)),
-  ('Losses', ('loss', 'penalty', 'generator', 'critic', 'discriminator')),
+  ('Losses', ('loss', 'penalty', 'adversarial')),
 )
 _COLUMNS = (
   "source: the picture to change. exemplar: the picture whose attribute it shall get. exemplar's "
@@ -73,6 +74,7 @@ def write(workdir: str | os.PathLike, extra: Mapping[str, Any] | None = None) ->
 
 
 def _config(workdir: str | os.PathLike) -> dict[str, Any]:
+  """Returns the config of the run; {} if it cannot be read."""
   try:
     with open(os.path.join(workdir, 'config.json'), encoding='utf-8') as file:
       config = json.load(file)
@@ -94,10 +96,8 @@ def _lead(config: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
       f'data {data.get("name") or data["source"]}: from {a} to {b}{negation}'
     )
   if 'image_size' in config:
-    height, width = (
-      config['image_size'],
-      config.get('image_width') or config['image_size'],
-    )
+    height = config['image_size']
+    width = config.get('image_width') or height
     order = '' if height == width else ' (height x width)'
     parts.append(f'{height} x {width} pixels{order}')
   if metrics:
@@ -146,6 +146,7 @@ def _figures(workdir: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def _pngs(workdir: str | os.PathLike, folder: str) -> list[str]:
+  """Returns the paths of the pictures of a folder of the run."""
   pattern = os.path.join(glob.escape(os.fspath(workdir)), folder, '*.png')
   return sorted(filter(os.path.isfile, glob.glob(pattern)))
 
@@ -161,6 +162,7 @@ def _picture(
   title = kind.replace('_', ' ')
   if step is not None:
     title = f'{title}, step {charts.number(step)}'.removeprefix(', ')
+  title = title[:1].upper() + title[1:]
   caption = captions.get(kind) or picture.description or _COLUMNS
   return {'title': title, 'caption': caption, 'picture': picture}
 
@@ -188,6 +190,7 @@ def _splits(rows: list[scores.Row]) -> list[dict[str, Any]]:
         'notes': _notes(newest),
         'lines': lines,
         'compared': any(line['nothing'] for line in lines),
+        'deviations': any('±' in line['value'] for line in lines),
         'course': _course(rows_of[name]),
       }
     )
@@ -228,9 +231,8 @@ def _title(name: str) -> str:
   entry = measures.quantity(measure)
   if entry is None:
     return name
-  words = entry.title or entry.name.replace(
-    '_', ' '
-  )  # no unit: values are as in scores.csv
+  # Without the unit: values are as in scores.csv.
+  words = entry.title or entry.name.replace('_', ' ')
   if measure.threshold:
     words += f' cut at {measure.threshold}'
   if measure.reference == measures.TRUTH:
@@ -240,6 +242,7 @@ def _title(name: str) -> str:
 
 
 def _value(row: scores.Row, name: str) -> str:
+  """Returns a number with its deviation, as the table shows it."""
   value, deviation = row[name], row.get(f'{name}_std')
   text = charts.number(value) if measures.is_number(value) else str(value)
   if measures.is_number(deviation):
@@ -298,13 +301,16 @@ def _curves(metrics: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _group(metric: str) -> str:
+  """Returns the heading of a metric, PLAYER/NAME or NAME; '' if its chart is folded."""
+  name = metric.lower().rpartition('/')[2]
   for heading, words in _GROUPS:
-    if any(word in metric.lower() for word in words):
+    if any(word in name for word in words):
       return heading
   return ''
 
 
 def _chart(rows: Iterable[Mapping[str, Any]], name: str, title: str = '') -> Markup:
+  """Returns the curve of a column."""
   steps, values = [], []
   for row in rows:
     # None stands for a number that is not finite; a text is not a point.
@@ -315,6 +321,7 @@ def _chart(rows: Iterable[Mapping[str, Any]], name: str, title: str = '') -> Mar
 
 
 def _fact(value: Any) -> str:
+  """Returns a value as the table of facts shows it."""
   if isinstance(value, Mapping):
     return ', '.join(f'{key} {item}' for key, item in value.items())
   return charts.number(value) if measures.is_number(value) else str(value)

@@ -23,7 +23,7 @@ import ml_collections
 
 from maskgan_jax import cli, errors
 from maskgan_jax import config as run_config
-from maskgan_jax.sweep import plan as sweep_plans
+from maskgan_jax.sweep import plan
 
 
 def sweep(
@@ -42,43 +42,32 @@ def sweep(
 ) -> list[Any]:
   """Trains what is missing, measures what is not measured, and draws; see the module's docstring.
 
-  Args:
-    config: of the values' runs.
-    workdir: folder of the sweep.
-    field: dotted key of the config.
-    values: of the field, or texts of them: a run each.
-    runs: folders of runs to take as they are, beside those of the values.
-    baselines: folders of runs that have no value of the field, to stand beside.
-    train: False only takes what is there.
-    pairs: rows of the figure.
-    distributed: as the train command's flag.
-    poll: called often between trainings; may raise to stop.
-    note: takes a line on what is done.
-  Returns:
-    The `page.Run`s that were drawn; empty in any process but the first.
+  Arguments are those of the command, `values` also as texts. `poll` is called often between
+  trainings and may raise to stop; `note` takes a line on what is done.
+
+  Returns the `page.Run`s that were drawn; none in any process except the first.
   """
   from maskgan_jax.training import parallel
 
   parallel.initialize_processes(distributed)
   import jax
 
-  from maskgan_jax.sweep import results as sweep_results
+  from maskgan_jax.sweep import results
 
   # Whatever can be wrong with any of the runs is found before the first is trained.
-  planned = sweep_plans.plan(config, workdir, field, values, runs, baselines)
+  planned = plan.plan(config, workdir, field, values, runs, baselines)
   if train:
     _train([run for run in planned if run.own], field, poll, note)
   if jax.process_index():
     return []
-  results = sweep_results.collect(
-    _in_order(planned), field, pairs=pairs, poll=poll, note=note
-  )
-  results.write(workdir, field, config)
-  return results.runs
+  drawn = _in_order(planned)
+  collected = results.collect(drawn, field, pairs=pairs, poll=poll, note=note)
+  collected.write(workdir, field, config)
+  return collected.runs
 
 
 def _train(
-  planned: Sequence[sweep_plans.Planned],
+  planned: Sequence[plan.Planned],
   field: str,
   poll: Callable[[], None],
   note: Callable[[str], None],
@@ -111,7 +100,7 @@ def _train(
       note(f'going on without {run.label}: {error}')
 
 
-def _check(run: sweep_plans.Planned) -> None:
+def _check(run: plan.Planned) -> None:
   """Raises UserError for what training would only find when the runs before this one are done."""
   from maskgan_jax import evaluators, methods
   from maskgan_jax.training import parallel, train_step
@@ -127,7 +116,7 @@ def _check(run: sweep_plans.Planned) -> None:
     )
 
 
-def _weighs_nothing(runs: Sequence[sweep_plans.Planned], field: str) -> bool:
+def _weighs_nothing(runs: Sequence[plan.Planned], field: str) -> bool:
   """Returns whether a weight is of a term that is switched off: two values, the same losses."""
   if not field.startswith('weights.') or len(runs) < 2:
     return False
@@ -137,13 +126,13 @@ def _weighs_nothing(runs: Sequence[sweep_plans.Planned], field: str) -> bool:
   return one == other
 
 
-def _is_done(run: sweep_plans.Planned) -> bool:
+def _is_done(run: plan.Planned) -> bool:
   """Returns whether a run has its report, and its last checkpoint can be read."""
   from maskgan_jax.reports import report
-  from maskgan_jax.sweep import results as sweep_results
+  from maskgan_jax.sweep import results
   from maskgan_jax.translator import Translator
 
-  newest = sweep_results.newest_step(run.workdir)
+  newest = results.newest_step(run.workdir)
   if newest is None or newest < run.config.num_steps:
     return False
   if not os.path.exists(os.path.join(run.workdir, report.FILE_NAME)):
@@ -154,7 +143,7 @@ def _is_done(run: sweep_plans.Planned) -> bool:
     return False
 
 
-def _in_order(planned: Sequence[sweep_plans.Planned]) -> list[sweep_plans.Planned]:
+def _in_order(planned: Sequence[plan.Planned]) -> list[plan.Planned]:
   """Returns runs with numbers by their size, others as they come; baselines last."""
   varied = [run for run in planned if run.value is not None]
   if all(isinstance(run.value, (int, float)) for run in varied):

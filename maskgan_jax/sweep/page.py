@@ -87,23 +87,29 @@ def figure(
   columns = {'input': batch[direction[0]]}
   if exemplar:
     columns['exemplar'] = batch[direction[1]]
-
-  # What is added where any run adds something, else where the source is changed.
-  changes = {
-    label: translation.extras.get(change) for label, translation in translations.items()
-  }
-  adds = any(mask is not None for mask in changes.values())
-  for label, translation in translations.items():
-    mask = changes[label] if adds else translation.source_mask
-    if mask is not None:
-      columns[f'mask, {label}'] = mask
+  columns |= _masks(translations, change)
   for label, translation in translations.items():
     columns[f'output, {label}'] = translation.image
   if f'truth_{direction}' in batch:
     columns['truth'] = batch[f'truth_{direction}']
-  return pictures.grid(
-    list(zip(*columns.values(), strict=True)), column_names=list(columns), title=title
-  )
+  rows = list(zip(*columns.values(), strict=True))
+  return pictures.grid(rows, column_names=list(columns), title=title)
+
+
+def _masks(
+  translations: Mapping[str, Translation], change: str
+) -> dict[str, np.ndarray]:
+  """Returns the columns of masks: what is added where any run adds something, else where."""
+  changes = {}
+  for label, translation in translations.items():
+    changes[label] = translation.extras.get(change)
+  adds = any(mask is not None for mask in changes.values())
+  columns = {}
+  for label, translation in translations.items():
+    mask = changes[label] if adds else translation.source_mask
+    if mask is not None:
+      columns[f'mask, {label}'] = mask
+  return columns
 
 
 def write_csv(workdir: str, runs: Sequence[Run]) -> str:
@@ -248,6 +254,7 @@ def _lead(runs: Sequence[Run], field: str, method: str) -> str:
 
 
 def _either(counts: Iterable[int]) -> str:
+  """Returns numbers in a phrase, such as '10 or 20'."""
   return ' or '.join(f'{count:,}' for count in sorted(counts))
 
 
@@ -276,11 +283,13 @@ def _shown(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 
 def _title(name: str) -> str:
+  """Returns the title of a column of scores on the page."""
   title, _ = _CHANGES.get(name[3:], (name, name))
   return title
 
 
 def _heading(name: str) -> str:
+  """Returns the heading of a column of scores in the terminal."""
   _, heading = _CHANGES.get(name[3:], (name, name))
   return heading
 

@@ -12,15 +12,11 @@ from maskgan_jax import errors, evaluators
 from maskgan_jax.data import images, pipeline
 from maskgan_jax.reports import report
 from maskgan_jax.runs import checkpoints, measures, scores
-from maskgan_jax.sweep import page as sweep_page
-from maskgan_jax.sweep import plan as sweep_plans
+from maskgan_jax.sweep import page, plan
 from maskgan_jax.translator import Translator
 
-_OF_THE_DATA = (
-  'pairs',
-  'truth_',
-  'do_nothing_',
-)  # columns in which no model has a part
+# Beginnings of columns in which no model has a part.
+_OF_THE_DATA = ('pairs', 'truth_', 'do_nothing_')
 
 
 class Results:
@@ -39,11 +35,11 @@ class Results:
 
   def __init__(self, note: Callable[[str], None]):
     self.say = note
-    self.runs: list[sweep_page.Run] = []
+    self.runs: list[page.Run] = []
     self.batch: dict[str, np.ndarray] | None = None
     self.split = ''
     self.translations: dict[str, dict[str, Any]] = {
-      direction: {} for direction in sweep_page.FIGURES
+      direction: {} for direction in page.FIGURES
     }
     self.guided = False
     self.change = ''
@@ -57,7 +53,7 @@ class Results:
 
   def add(
     self,
-    planned: sweep_plans.Planned,
+    planned: plan.Planned,
     translator: Translator,
     row: Mapping[str, Any],
     translations: Mapping[str, Any],
@@ -67,9 +63,7 @@ class Results:
       self.remark(
         f'{planned.label} is at step {translator.step} of {planned.config.num_steps}'
       )
-    run = sweep_page.Run(
-      planned.label, planned.value, planned.workdir, translator.step, row
-    )
+    run = page.Run(planned.label, planned.value, planned.workdir, translator.step, row)
     self.runs.append(run)
 
     # Two values with the same parameters show that the field does nothing.
@@ -81,12 +75,12 @@ class Results:
     for direction, translation in translations.items():
       self.translations[direction][planned.label] = translation
 
-  def compare(self, planned: Sequence[sweep_plans.Planned], field: str) -> None:
+  def compare(self, planned: Sequence[plan.Planned], field: str) -> None:
     """Says what makes a curve through these runs say less than it seems to."""
     workdirs = {run.workdir for run in self.runs}
     opened = [run for run in planned if run.workdir in workdirs]
     for line in (
-      *sweep_plans.differences(opened, field),
+      *plan.differences(opened, field),
       *self._alike(field),
       *_unmeasured(self.runs),
       *other_pictures(self.runs),
@@ -107,9 +101,9 @@ class Results:
   def write(self, workdir: str, field: str, config: ml_collections.ConfigDict) -> None:
     """Writes the files of the sweep, and shows its table."""
     for direction, translations in self.translations.items():
-      path = os.path.join(workdir, sweep_page.FIGURES[direction])
+      path = os.path.join(workdir, page.FIGURES[direction])
       if translations:
-        figure = sweep_page.figure(
+        figure = page.figure(
           self.batch,
           translations,
           direction,
@@ -118,14 +112,14 @@ class Results:
           title=f'{config.name}: {field}, {self.split} pictures',
         )
         images.save_png(
-          path, figure, description=f'Columns by {field}. {sweep_page.MEANINGS}'
+          path, figure, description=f'Columns by {field}. {page.MEANINGS}'
         )
       elif os.path.exists(path):
         os.remove(path)  # of an earlier sweep; the page would show it
 
     # The page comes last: it shows the figures.
-    csv_path = sweep_page.write_csv(workdir, self.runs)
-    page_path = sweep_page.write_page(
+    csv_path = page.write_csv(workdir, self.runs)
+    page_path = page.write_page(
       workdir,
       self.runs,
       name=config.name,
@@ -134,14 +128,14 @@ class Results:
       command=config.command,
       notes=self.notes,
     )
-    figure_path = os.path.join(workdir, sweep_page.FIGURES['ab'])
+    figure_path = os.path.join(workdir, page.FIGURES['ab'])
     files_line = f'Figure: {figure_path}. Numbers: {csv_path}. Page: {page_path}'
-    table = sweep_page.table(self.runs, field)
+    table = page.table(self.runs, field)
     self.say('\n' + (f'{table}\n\n{files_line}' if table else files_line))
 
 
 def collect(
-  planned: Sequence[sweep_plans.Planned],
+  planned: Sequence[plan.Planned],
   field: str,
   *,
   pairs: int,
@@ -164,17 +158,12 @@ def collect(
       results.remark(f'{run.label} is missing: {run.workdir} has no checkpoint')
       continue
     try:
-      translator, row = _open(run, data, poll, note)
-      # All runs translate the pictures of the first one.
-      if not results.split:
-        results.batch, results.split = first_pictures(data.of(run.config), pairs)
-      translations = _translate(translator, results.batch) if results.batch else {}
+      _take_in(results, run, data, pairs=pairs, poll=poll)
     except errors.NotFiniteError as error:
       failures.append(error)
       results.remark(f'{run.label} is left out: {error}')
-      continue
-    results.add(run, translator, row, translations)
 
+  # A run that computes NaN is an error only where no other one is left.
   if not results.runs and failures:
     raise failures[0]
   if not results.runs:
@@ -183,6 +172,25 @@ def collect(
     )
   results.compare(planned, field)
   return results
+
+
+def _take_in(
+  results: Results,
+  run: plan.Planned,
+  data: '_Data',
+  *,
+  pairs: int,
+  poll: Callable[[], None],
+) -> None:
+  """Opens a run, measures it if need be, and adds it and its translations to the results."""
+  translator, row = _open(run, data, poll, results.say)
+  # All runs translate the pictures of the first one.
+  if not results.split:
+    results.batch, results.split = first_pictures(data.of(run.config), pairs)
+  translations = {}
+  if results.batch:
+    translations = _translate(translator, results.batch)
+  results.add(run, translator, row, translations)
 
 
 def newest_step(workdir: str) -> int | None:
@@ -194,7 +202,7 @@ def newest_step(workdir: str) -> int | None:
 
 
 def _open(
-  run: sweep_plans.Planned, data: '_Data', poll, note
+  run: plan.Planned, data: '_Data', poll, note
 ) -> tuple[Translator, dict[str, Any]]:
   """Returns the newest model and its row of scores.csv, which is measured unless it is there."""
   translator = Translator.from_workdir(run.workdir)
@@ -264,10 +272,9 @@ def first_pictures(
   """
   for split in ('test', 'validation'):
     try:
-      batch = next(
-        iter(data.evaluation(split, batch_size=pairs, max_pairs=pairs)), None
-      )
-    except errors.UserError:
+      batches = data.evaluation(split, batch_size=pairs, max_pairs=pairs)
+      batch = next(iter(batches), None)
+    except errors.UserError:  # the split is empty
       continue
     if batch is not None:
       names = [name for name in ('a', 'b', 'truth_ab', 'truth_ba') if name in batch]
@@ -275,16 +282,15 @@ def first_pictures(
   return None, ''
 
 
-def _unmeasured(runs: Sequence[sweep_page.Run]) -> list[str]:
+def _unmeasured(runs: Sequence[page.Run]) -> list[str]:
   """Returns a sentence for each run that lacks a measure of changes that another one has."""
   measured = {name for run in runs for name in run.row}
   lines = []
   for run in runs:
-    missing = [
-      name
-      for name in ('ab_changed_share', 'ab_error')
-      if name in measured and name not in run.row
-    ]
+    missing = []
+    for name in ('ab_changed_share', 'ab_error'):
+      if name in measured and name not in run.row:
+        missing.append(name)
     if missing:
       lines.append(
         f'{run.workdir} has no {" and no ".join(missing)}; python -m '
@@ -294,7 +300,7 @@ def _unmeasured(runs: Sequence[sweep_page.Run]) -> list[str]:
   return lines
 
 
-def other_pictures(runs: Sequence[sweep_page.Run]) -> list[str]:
+def other_pictures(runs: Sequence[page.Run]) -> list[str]:
   """Returns a sentence for each run that was measured on other pictures than the first one.
 
   Such a run differs even in the columns in which no model has a part.
@@ -312,6 +318,7 @@ def other_pictures(runs: Sequence[sweep_page.Run]) -> list[str]:
 
 
 def _differ(one: Any, other: Any) -> bool:
+  """Returns whether two numbers of scores differ by more than rounding."""
   if not measures.is_number(one) or not measures.is_number(other):
     return False
   if math.isnan(one) and math.isnan(other):

@@ -49,6 +49,12 @@ def define_flags() -> None:
     'are guided by exemplars.',
   )
   flags.DEFINE_string('output', '', 'A .png file, or a folder (see above).')
+  _define_mask_flags()
+  _define_result_flags()
+
+
+def _define_mask_flags() -> None:
+  """Defines the flags that change the masks."""
   flags.DEFINE_string(
     'source_mask',
     '',
@@ -75,6 +81,10 @@ def define_flags() -> None:
     'be given several times. If nothing is left, LOMIT puts a style of nothing, often grey, '
     'into the source.',
   )
+
+
+def _define_result_flags() -> None:
+  """Defines the flags that say what is made, and by which checkpoint."""
   flags.DEFINE_bool(
     'save_masks',
     False,
@@ -135,6 +145,7 @@ def main() -> None:
 
 
 def _note(line: str) -> None:
+  """Shows the user a line beside the results."""
   print(line, file=sys.stderr)
 
 

@@ -77,27 +77,36 @@ def load(
   """
   if os.path.isdir(path) and (remark := unused.describe(path, [''], apart)):
     note(f'{path}: {remark}')
-  loaded = []
-  for name, file in listed(path):
-    try:
-      loaded.append(Picture(name, file, translator.fit(file)))
-    except errors.UserError as error:
-      if not os.path.isdir(path):
-        raise
-      note(f'left out: {error}')
-  if not loaded:
-    raise errors.UserError(f'{path} holds no picture that can be read')
+  loaded = _fitted(translator, path, note)
   _note_remarks(loaded, note)
 
+  # The user's masks replace those of the model, then rectangles are cut out of either.
   if edits.mask:
     loaded = _with_masks(loaded, edits.mask, flag, translator.config.data.max_pixels)
     _note_dark_masks(loaded, flag, note)
   if edits.erase:
-    loaded = [
-      dataclasses.replace(picture, keep=_kept(picture, edits.erase))
-      for picture in loaded
-    ]
+    for number, picture in enumerate(loaded):
+      keep = _kept(picture, edits.erase)
+      loaded[number] = dataclasses.replace(picture, keep=keep)
   return loaded
+
+
+def _fitted(
+  translator: Translator, path: str, note: Callable[[str], None]
+) -> list[Picture]:
+  """Returns the pictures of a path as the model takes them; notes which cannot be read."""
+  fitted = []
+  for name, file in listed(path):
+    try:
+      fitted.append(Picture(name, file, translator.fit(file)))
+    except errors.UserError as error:
+      # Of a folder, the other pictures are translated all the same.
+      if not os.path.isdir(path):
+        raise
+      note(f'left out: {error}')
+  if not fitted:
+    raise errors.UserError(f'{path} holds no picture that can be read')
+  return fitted
 
 
 def listed(path: str) -> list[tuple[str, str]]:

@@ -18,9 +18,8 @@ from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pictures translated at once
 _NO_EDITS = Edits()
-_Pair = tuple[
-  Picture, Picture | None
-]  # a source, and an exemplar if the method takes one
+# A source, and an exemplar if the method takes one.
+_Pair = tuple[Picture, Picture | None]
 
 
 def translate(
@@ -55,17 +54,14 @@ def translate(
   paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
   load = functools.partial(inputs.load, translator, note=note, apart=[*paths, output])
   sources = load(source, source_edits, flag='source_mask')
-  exemplars = (
-    load(exemplar, exemplar_edits, flag='exemplar_mask') if exemplar else [None]
-  )
+  exemplars = [None]
+  if exemplar:
+    exemplars = load(exemplar, exemplar_edits, flag='exemplar_mask')
   pairs = list(itertools.product(sources, exemplars))
 
   # Nothing is computed before all files are known to be free.
-  names = ['grid'] if grid else list(itertools.starmap(_pair_name, pairs))
-  if reverse:  # domains often number their pictures alike
-    names = [f'{name}__reverse' for name in names]
   several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
-  stems = images.png_stems(output, names, several)
+  stems = images.png_stems(output, _result_names(pairs, grid, reverse), several)
   masks = translator.method.saved_names() if save_masks else ()
   _check_outputs(stems, ['', *map(_suffix, masks)], paths)
 
@@ -89,9 +85,9 @@ def remove(
   sources = inputs.load(
     translator, source, edits, flag='source_mask', note=note, apart=[edits.mask, output]
   )
-  names = (
-    ['grid__removed'] if grid else [f'{picture.name}__removed' for picture in sources]
-  )
+  names = ['grid__removed']
+  if not grid:
+    names = [f'{picture.name}__removed' for picture in sources]
   several = os.path.isdir(source) and not grid
   stems = images.png_stems(output, names, several)
   masks = ('source_mask',) if save_masks or grid else ()  # a grid has a column for it
@@ -137,13 +133,15 @@ def _check_outputs(
   stems: Sequence[str], suffixes: Sequence[str], input_paths: Sequence[str]
 ) -> None:
   """Raises UserError if a result would replace another result, or one of the inputs."""
-  outputs = [
-    f'{stem}{suffix}.png' for stem, suffix in itertools.product(stems, suffixes)
-  ]
+  outputs = []
+  for stem, suffix in itertools.product(stems, suffixes):
+    outputs.append(f'{stem}{suffix}.png')
   counts = collections.Counter(outputs)
   for path in outputs:
     if counts[path] > 1:
       raise errors.UserError(f'two results would be called {path}; rename the inputs')
+
+  # A result may replace one of an earlier command, but not what is translated now.
   existing = list(filter(os.path.exists, outputs))
   if not existing:
     return
@@ -161,7 +159,18 @@ def _suffix(mask: str) -> str:
   return f'_{mask}'
 
 
+def _result_names(pairs: Sequence[_Pair], grid: bool, reverse: bool) -> list[str]:
+  """Returns the name of the grid, or of each pair's result."""
+  if grid:
+    names = ['grid']
+  else:
+    names = list(itertools.starmap(_pair_name, pairs))
+  # Domains often number their pictures alike.
+  return [f'{name}__reverse' for name in names] if reverse else names
+
+
 def _pair_name(source: Picture, exemplar: Picture | None) -> str:
+  """Returns the name of a pair's result."""
   return f'{source.name}__{exemplar.name if exemplar else "translated"}'
 
 

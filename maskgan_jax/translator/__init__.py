@@ -7,9 +7,7 @@ import hashlib
 import os
 from typing import Any
 
-import flax.errors
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -19,11 +17,11 @@ from maskgan_jax.data import transforms
 from maskgan_jax.methods import base
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints, scores
-from maskgan_jax.translator import arguments, exporting, fitting
-from maskgan_jax.translator import packaged as pretrained
+from maskgan_jax.translator import arguments, calls, exporting, fitting, packaged
 from maskgan_jax.translator.calls import functions
+from maskgan_jax.translator.sequence import in_sequence
 
-_LARGEST_BATCH = 64  # examples computed at once; more are taken in chunks
+__all__ = ['Translation', 'Translator', 'functions', 'in_sequence']
 
 
 class Translator:
@@ -112,19 +110,12 @@ class Translator:
     Raises:
       UserError: there is no such model, or its files are damaged.
     """
-    folder = pretrained.find(name)
+    folder = packaged.find(name)
     config = run_config.load(folder)
     method = methods.make(config)
     shapes = base.abstract_model(method, config)
-    variables, step, threshold = pretrained.read(folder, config, shapes)
-    translator = cls(
-      method,
-      variables['params'],
-      variables['model_state'],
-      config,
-      step,
-      threshold=threshold,
-    )
+    variables, step, threshold = packaged.read(folder, config, shapes)
+    translator = cls(method, **variables, config=config, step=step, threshold=threshold)
     translator.origin = os.fspath(name)
     if missing := translator._missing_weight(translator._variables):
       raise errors.UserError(
@@ -154,8 +145,8 @@ class Translator:
     def works(*variables):
       return not self._missing_weight(variables)
 
-    variables = pretrained.needed(*jax.device_get(self._variables), works)
-    pretrained.write(
+    variables = packaged.needed(*jax.device_get(self._variables), works)
+    packaged.write(
       folder,
       variables,
       self.config,
@@ -294,10 +285,9 @@ class Translator:
         f'an interpolation of {n} frames has no two ends; take n >= 2'
       )
     images = {'source': source, 'exemplar_1': exemplar_1, 'exemplar_2': exemplar_2}
-    frames = [
-      self._run('interpolate', images, {}, weight=np.float32(weight))
-      for weight in np.linspace(0, 1, n)
-    ]
+    frames = []
+    for weight in np.linspace(0, 1, n):
+      frames.append(self._run('interpolate', images, {}, weight=np.float32(weight)))
     return jax.tree.map(lambda *leaves: np.stack(leaves), *frames)
 
   def swap(self, image: Any, exemplar: Any) -> Translation:
@@ -356,6 +346,7 @@ class Translator:
       self.segment(noise)
 
   def _require(self, ability: str) -> None:
+    """Raises UserError if the method lacks an ability."""
     if ability not in self.abilities:
       raise errors.UserError(
         f'{self.config.method} cannot do {ability!r}; it can do '
@@ -363,71 +354,26 @@ class Translator:
       )
 
   def _missing_weight(self, variables: Any) -> str:
-    """Traces every function of the method; returns the error of a missing weight, or ''."""
-    image = jax.ShapeDtypeStruct((1, *base.image_shape(self.config), 3), jnp.uint8)
-    pair = [image] * (2 if 'exemplar' in self.abilities else 1)
-    traced = [('translate', pair, {})]
-    if 'reverse' in self.abilities:
-      traced.append(('translate_back', pair, {}))
-    if 'segment' in self.abilities:
-      traced.append(('segment', [image], {}))
-    if 'remove' in self.abilities:
-      traced.append(('remove', [image], {'threshold': 0.5}))
-    if 'interpolate' in self.abilities:
-      traced.append(('interpolate', [image] * 3, {'weight': 0.5}))
-    try:
-      for name, images, numbers in traced:
-        jax.eval_shape(
-          functools.partial(self._calls[name], **numbers), variables, *images
-        )
-    except (KeyError, flax.errors.FlaxError) as error:
-      return str(error).splitlines()[0][:100]
-    return ''
+    """Returns the error of a weight that some function of the method misses, or ''."""
+    shape = base.image_shape(self.config)
+    return calls.missing_weight(self._calls, variables, self.abilities, shape)
 
   def _run(
     self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any
   ) -> Any:
     """Checks the arguments and computes in chunks; returns NumPy arrays."""
-    arrays, single = self._checked(images, masks)
-    count = _common_length(arrays)
-
-    # Few sizes of batches are compiled.
-    size = min(1 << (count - 1).bit_length(), _LARGEST_BATCH)
-    if self.method.mixes_examples:
-      size = min(count, _LARGEST_BATCH)
-    chunks, running = [], None
-    for start in range(0, count, size):
-      rows = np.minimum(np.arange(start, start + size), count - 1)
-      chunk = {role: x[np.minimum(rows, len(x) - 1)] for role, x in arrays.items()}
-      started = self._calls[name](self._variables, **chunk, **numbers)
-      if (
-        running is not None
-      ):  # the device works on the next chunk while this one travels
-        chunks.append(jax.device_get(running))
-      running = started
-    chunks.append(jax.device_get(running))
-
-    result, finite = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *chunks)
+    shape = base.image_shape(self.config)
+    arrays, single = arguments.check_all(images, masks, shape)
+    count = arguments.common_length(arrays)
+    call = functools.partial(self._calls[name], self._variables, **numbers)
+    result, finite = calls.in_chunks(
+      call, arrays, count, pad=not self.method.mixes_examples
+    )
     if not finite.all():
       self._refuse(np.flatnonzero(~finite), count)
     if single and count == 1:
       return jax.tree.map(lambda x: x[0], result)
     return result
-
-  def _checked(
-    self, images: dict[str, Any], masks: dict[str, Any]
-  ) -> tuple[dict[str, np.ndarray], bool]:
-    """Returns all arrays with a batch axis, and whether no image had one."""
-    shape = base.image_shape(self.config)
-    arrays, single = {}, True
-    for role, value in images.items():
-      array = arguments.check_images(role, value, shape)
-      single = single and array.ndim == 3
-      arrays[role] = array[None] if array.ndim == 3 else array
-    for role, value in masks.items():
-      if value is not None:
-        arrays[role] = arguments.check_mask(role, value, shape)
-    return arrays, single
 
   def _refuse(self, examples: np.ndarray, count: int) -> None:
     """Raises NotFiniteError for these examples of `count`."""
@@ -437,37 +383,6 @@ class Translator:
       f'of {count} pictures: its weights are too large or damaged; use another checkpoint',
       examples.tolist(),
     )
-
-
-def in_sequence(
-  translators: Sequence[Translator], source: Any, exemplars: Sequence[Any]
-) -> list[Translation]:
-  """Applies several models one after another, each with its exemplar.
-
-  Returns each step's translation; the last image has everything.
-  """
-  if not translators or len(translators) != len(exemplars):
-    raise errors.UserError(
-      f'{len(translators)} translators and {len(exemplars)} exemplars; give '
-      'one exemplar for each translator'
-    )
-  results = []
-  for translator, exemplar in zip(translators, exemplars, strict=True):
-    results.append(translator(source, exemplar))
-    source = results[-1].image
-  return results
-
-
-def _common_length(arrays: dict[str, np.ndarray]) -> int:
-  """Returns the number of examples; raises UserError where batches differ."""
-  counts = {role: len(array) for role, array in arrays.items()}
-  count = max(counts.values())
-  if set(counts.values()) - {1, count}:
-    lengths = ', '.join(f'{number} in {role}' for role, number in counts.items())
-    raise errors.UserError(
-      f'batches do not fit together: {lengths}; give equally many, or one'
-    )
-  return count
 
 
 def _copied(*trees: Any) -> tuple[Any, ...]:

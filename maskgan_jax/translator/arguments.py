@@ -1,5 +1,6 @@
 """Checks the pictures, masks and thresholds that callers give a translator."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -8,9 +9,8 @@ import numpy as np
 
 from maskgan_jax import errors
 
-_TOLERANCE = (
-  1e-3  # by which a float image may leave [-1, 1], a mask [0, 1]: resizing overshoots
-)
+# By which a float image may leave [-1, 1], a mask [0, 1]: resizing overshoots.
+_TOLERANCE = 1e-3
 
 
 def check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
@@ -47,19 +47,17 @@ def check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
 def check_mask(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
   """Returns masks as float32 [B, *shape, 1] in [0, 1], resized; raises UserError for others."""
   mask = _array(role, value)
-  given_shape = list(mask.shape)
+  original_shape = list(mask.shape)
   if mask.ndim in (3, 4) and mask.shape[-1] == 1:
     mask = mask[..., 0]
   if mask.ndim == 2:
     mask = mask[None]
   if mask.ndim != 3 or not mask.size or not _proportional(mask.shape[1:], shape):
-    are = (
-      'square'
-      if shape[0] == shape[1]
-      else f'{shape[0]}x{shape[1]} or in that proportion'
-    )
+    form = 'square'
+    if shape[0] != shape[1]:
+      form = f'{shape[0]}x{shape[1]} or in that proportion'
     raise errors.UserError(
-      f'{role} has shape {given_shape}; masks are {are}, like the images: '
+      f'{role} has shape {original_shape}; masks are {form}, like the images: '
       '[height, width], [batch, height, width] or [batch, height, width, 1]'
     )
   if mask.dtype == np.uint8:
@@ -88,6 +86,7 @@ def _proportional(size: tuple[int, int], shape: tuple[int, int]) -> bool:
 
 
 def _array(role: str, value: Any) -> np.ndarray:
+  """Returns the value as an array; raises UserError for pictures of several sizes."""
   try:
     return np.asarray(value)
   except ValueError as error:
@@ -97,6 +96,7 @@ def _array(role: str, value: Any) -> np.ndarray:
 
 
 def _check_range(role: str, array: np.ndarray, low: float, rule: str) -> np.ndarray:
+  """Returns the array as float32; raises UserError unless it lies in [low, 1]."""
   array = array.astype(np.float32)
   if not np.isfinite(array).all():
     raise errors.UserError(f'{role} holds NaN or infinite values')
@@ -114,3 +114,36 @@ def check_threshold(value: float | None) -> np.float32 | None:
   if isinstance(value, str) or not 0 <= value <= 1:
     raise errors.UserError(f'threshold is {value!r}; it lies in [0, 1]')
   return np.float32(value)
+
+
+def check_all(
+  images: Mapping[str, Any], masks: Mapping[str, Any], shape: tuple[int, int]
+) -> tuple[dict[str, np.ndarray], bool]:
+  """Returns images and masks by role with a batch axis, and whether no image had one.
+
+  Args:
+    images: by role.
+    masks: by role; None is left out.
+    shape: (height, width) of the model's images.
+  """
+  arrays, single = {}, True
+  for role, value in images.items():
+    array = check_images(role, value, shape)
+    single = single and array.ndim == 3
+    arrays[role] = array[None] if array.ndim == 3 else array
+  for role, value in masks.items():
+    if value is not None:
+      arrays[role] = check_mask(role, value, shape)
+  return arrays, single
+
+
+def common_length(arrays: Mapping[str, np.ndarray]) -> int:
+  """Returns the number of examples; raises UserError where batches differ."""
+  counts = {role: len(array) for role, array in arrays.items()}
+  count = max(counts.values())
+  if set(counts.values()) - {1, count}:
+    lengths = ', '.join(f'{number} in {role}' for role, number in counts.items())
+    raise errors.UserError(
+      f'batches do not fit together: {lengths}; give equally many, or one'
+    )
+  return count

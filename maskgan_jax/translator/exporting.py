@@ -95,20 +95,26 @@ class Exported:
     image_names = ['source']
     if what == 'translate' and 'exemplar' in self.method.abilities:
       image_names.append('exemplar')
-
-    shape = base.image_shape(self.config)
-    inputs = [_Input(name, ('b', *shape, 3), np.uint8) for name in image_names]
-    inputs += [_Input(name, ('b', *shape, 1), np.float32) for name in mask_names]
     if what == 'translate':
       function = self._translation(image_names, mask_names, reverse)
     elif what == 'remove':
       function = self._removal(threshold)
     else:
       function = self._segmentation
+    inputs = self._inputs(image_names, mask_names)
     is_onnx = os.fspath(path).lower().endswith('.onnx')
     data, outputs = _onnx(function, inputs) if is_onnx else _blob(function, inputs)
     files.write_atomically(path, data)
     return [str(each) for each in inputs], outputs
+
+  def _inputs(
+    self, image_names: Sequence[str], mask_names: Sequence[str]
+  ) -> list[_Input]:
+    """Returns the inputs of the graph: images of bytes, then masks."""
+    shape = base.image_shape(self.config)
+    inputs = [_Input(name, ('b', *shape, 3), np.uint8) for name in image_names]
+    inputs += [_Input(name, ('b', *shape, 1), np.float32) for name in mask_names]
+    return inputs
 
   def _mask_names(self, what: str) -> list[str]:
     """Returns the masks that a function takes, in the order of its arguments."""
@@ -130,14 +136,14 @@ class Exported:
 
     def translate(*arrays):
       images = arrays[: len(image_names)]
-      given = dict(zip(mask_names, arrays[len(image_names) :], strict=True))
+      inputs = dict(zip(mask_names, arrays[len(image_names) :], strict=True))
       masks = {}
       # The exemplar's mask comes first: the source's is predicted from what is taken. Runtimes
       # merge computations that repeat.
       for name in ('exemplar_mask', 'source_mask'):
-        if name in given:
+        if name in inputs:
           predicted = call(self.variables, *images, **masks).masks[name]
-          masks[name] = _given_or_predicted(given[name], predicted)
+          masks[name] = _given_or_predicted(inputs[name], predicted)
       result = call(self.variables, *images, **masks)
       outputs = {'image': result.image, **result.masks}
       return {name: output for name, output in outputs.items() if output is not None}
@@ -158,26 +164,26 @@ class Exported:
     return remove
 
   def _segmentation(self, source: jax.Array) -> dict[str, jax.Array]:
+    """Returns the soft mask of an image by name."""
     return {'mask': self.calls['segment'](self.variables, source)}
 
 
-def _given_or_predicted(given: jax.Array, predicted: jax.Array | None) -> jax.Array:
+def _given_or_predicted(mask: jax.Array, predicted: jax.Array | None) -> jax.Array:
   """Returns each example's given mask, or the predicted one where it holds a value below 0.
 
   A method that predicts no mask changes all of the picture.
   """
-  predicted = jnp.ones_like(given) if predicted is None else predicted
-  is_given = (given >= 0).all(axis=(1, 2, 3), keepdims=True)
-  return jnp.where(is_given, given, predicted)
+  predicted = jnp.ones_like(mask) if predicted is None else predicted
+  is_given = (mask >= 0).all(axis=(1, 2, 3), keepdims=True)
+  return jnp.where(is_given, mask, predicted)
 
 
 def _blob(function, inputs) -> tuple[bytes, list[str]]:
   """Returns a jax.export blob and the names of its outputs."""
   batch = jax.export.symbolic_shape('b')
   shapes = [jax.ShapeDtypeStruct((*batch, *i.shape[1:]), i.dtype) for i in inputs]
-  exported = jax.export.export(jax.jit(function), platforms=('cpu', 'cuda', 'tpu'))(
-    *shapes
-  )
+  platforms = ('cpu', 'cuda', 'tpu')
+  exported = jax.export.export(jax.jit(function), platforms=platforms)(*shapes)
   try:
     data = bytes(exported.serialize())
   except ImportError as error:
@@ -201,9 +207,8 @@ def _onnx(function, inputs) -> tuple[bytes, list[str]]:
     import onnx
   except ImportError as error:
     raise errors.UserError(f'writing ONNX needs {error.name}: {INSTALL}') from error
-  logging.getLogger('onnx_ir').setLevel(
-    logging.ERROR
-  )  # it warns of types that are not used
+  # It warns of types that are not used.
+  logging.getLogger('onnx_ir').setLevel(logging.ERROR)
   input_names = [each.name for each in inputs]
   with cpu_kernels.portable():
     names = _outputs(function, inputs)

@@ -28,8 +28,8 @@ CARD = 'README.md'
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _HOMES = (
   os.path.join(os.path.dirname(_PACKAGE), 'pretrained'),  # of a clone
-  os.path.join(_PACKAGE, 'pretrained'),
-)  # of a wheel
+  os.path.join(_PACKAGE, 'pretrained'),  # of a wheel
+)
 # Paths on the machine that trained, which say nothing about the model.
 _MACHINE = (
   'command',
@@ -107,24 +107,30 @@ def write(
   folder = os.fspath(folder)
   path = os.path.join(folder, WEIGHTS)
   weights.require_new(path)
-  config = ml_collections.ConfigDict(config.to_dict())
-  for key in _MACHINE:
-    run_config.set_key(config, key, '')
-  texts = {run_config.FILE_NAME: run_config.to_json(config)}
-  if card:
-    texts[CARD] = card
-  # Files of a process that was killed while it wrote this model are equal to these.
-  for name, text in texts.items():
-    if _text(os.path.join(folder, name)) not in (None, text):
-      raise errors.UserError(f'{folder} holds another {name}; choose another folder')
-  for name, text in texts.items():
-    files.write_atomically(os.path.join(folder, name), text)
+  _write_texts(folder, config, card)
   for role, pictures in (examples or {}).items():
     for i, picture in enumerate(pictures):
       images.save_png(os.path.join(folder, 'examples', role, f'{i}.png'), picture)
   facts = json.dumps({'step': step, 'threshold': threshold})
   dtype = np.float16 if half else np.float32
   weights.write(path, variables, {'kind': KIND, 'facts': facts}, dtype)
+
+
+def _write_texts(folder: str, config: ml_collections.ConfigDict, card: str) -> None:
+  """Writes config.json, and README.md if there is a card; UserError if others are there."""
+  config = ml_collections.ConfigDict(config.to_dict())
+  for key in _MACHINE:
+    run_config.set_key(config, key, '')
+  texts = {run_config.FILE_NAME: run_config.to_json(config)}
+  if card:
+    texts[CARD] = card
+
+  # Files of a process that was killed while it wrote this model are equal to these.
+  for name, text in texts.items():
+    if _text(os.path.join(folder, name)) not in (None, text):
+      raise errors.UserError(f'{folder} holds another {name}; choose another folder')
+  for name, text in texts.items():
+    files.write_atomically(os.path.join(folder, name), text)
 
 
 def read(
@@ -150,26 +156,32 @@ def read(
 
   # Whole networks may be absent, but not parts of one.
   groups = set(map(group, arrays))
-  expected = {
-    name: leaf.shape for name, leaf in weights.flat(shapes) if group(name) in groups
-  }
+  expected = {}
+  for name, leaf in weights.flat(shapes):
+    if group(name) in groups:
+      expected[name] = leaf.shape
   variables = weights.tree(path, arrays, expected, 'write it again')
   params = variables.get('params', {})
-  model_state = {name: {} for name in shapes['model_state']} | variables.get(
-    'model_state', {}
-  )
+  model_state = {name: {} for name in shapes['model_state']}
+  model_state |= variables.get('model_state', {})
+  step, threshold = _facts(path, metadata)
+  return {'params': params, 'model_state': model_state}, step, threshold
+
+
+def _facts(path: str, metadata: Mapping[str, str]) -> tuple[int | None, float | None]:
+  """Returns the step and the threshold that a file of weights has beside them."""
   try:
     facts = json.loads(metadata['facts'])
     step, threshold = facts['step'], facts['threshold']
-    if not (step is None or isinstance(step, int)) or not (
-      threshold is None or 0 <= threshold <= 1
-    ):
+    if step is not None and not isinstance(step, int):
+      raise ValueError('step or threshold')
+    if threshold is not None and not 0 <= threshold <= 1:
       raise ValueError('step or threshold')
   except (KeyError, TypeError, ValueError, RecursionError) as error:
     raise errors.UserError(
       f'{path}: its facts are damaged ({error}); write it again'
     ) from error
-  return {'params': params, 'model_state': model_state}, step, threshold
+  return step, threshold
 
 
 def needed(
@@ -178,9 +190,8 @@ def needed(
   works: Callable[[Any, Any], bool],
 ) -> dict[str, Any]:
   """Returns 'params' and 'model_state' without the networks that `works` does not need."""
-  flat = traverse_util.flatten_dict(
-    {'params': params, 'model_state': model_state}, keep_empty_nodes=True, sep='.'
-  )
+  variables = {'params': params, 'model_state': model_state}
+  flat = traverse_util.flatten_dict(variables, keep_empty_nodes=True, sep='.')
 
   def whole(flat):
     tree = traverse_util.unflatten_dict(flat, sep='.')

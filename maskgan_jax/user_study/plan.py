@@ -12,15 +12,11 @@ from typing import Any
 
 import numpy as np
 
-REAL, TRUTH = (
-  'real',
-  'truth',
-)  # beside the methods: a picture of the data, a true answer
-KEY_FORMAT, ANSWERS_FORMAT, VERSION = (
-  'maskgan_jax study key',
-  'maskgan_jax study answers',
-  1,
-)
+# Beside the methods: a picture of the data, a true answer.
+REAL, TRUTH = 'real', 'truth'
+KEY_FORMAT = 'maskgan_jax study key'
+ANSWERS_FORMAT = 'maskgan_jax study answers'
+VERSION = 1
 _EXAMPLES = 4  # real pictures shown beside `closer`
 _BYTES = 6  # of an opaque name
 
@@ -125,45 +121,40 @@ def plan(
   # All orders and all opaque names come from the secret.
   settings = repr((seed, title, what, tuple(questions), tuple(results)))
   secret = _digest(settings, [*pictures.values(), *results.values()])
-  pairs = _Pairs(
-    len(pictures['source']), len(pictures['target']), list(results), secret
-  )
+  pairs = _Pairs(pictures, list(results), secret)
+  identity = pairs.name('study')
 
   # The page gets names of pictures, the key also whose they are.
-  trials, key_trials = [], {}
+  trials, key_trials = _trials(pairs, questions)
+  asked = _asked(questions, len(results), what)
+  texts = [question['text'] for question in asked.values()]
+  page = {'study': identity, 'format': ANSWERS_FORMAT, 'version': VERSION}
+  page |= {'title': title, 'questions': texts, 'trials': trials}
+  key = {'format': KEY_FORMAT, 'version': VERSION, 'study': identity, 'title': title}
+  key |= {'seed': seed, 'pairs': pairs.count, **(made or {})}
+  key |= {'methods': list(results), 'questions': asked, 'trials': key_trials}
+  return Study(identity, page, key, _used(trials, pairs, pictures, results))
+
+
+def _trials(
+  pairs: '_Pairs', questions: Sequence[str]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+  """Returns all trials in their order for the page, and by their names for the key."""
+  of_page, of_key = [], {}
   for number, name in enumerate(questions):
     for trial in pairs.trials(name):
-      trials.append({'id': trial.id, 'question': number, **trial.page})
-      key_trials[trial.id] = {'question': name, **trial.key}
+      of_page.append({'id': trial.id, 'question': number, **trial.page})
+      of_key[trial.id] = {'question': name, **trial.key}
+  return of_page, of_key
 
+
+def _asked(questions: Sequence[str], methods: int, what: str) -> dict[str, Any]:
+  """Returns the text and the source of each question by its name, for the key."""
   asked = {}
   for name in questions:
-    asked[name] = {
-      'text': _text(QUESTIONS[name], len(results), what),
-      'paper': QUESTIONS[name].paper,
-    }
-  identity = pairs.name('study')
-  page = {
-    'study': identity,
-    'format': ANSWERS_FORMAT,
-    'version': VERSION,
-    'title': title,
-    'questions': [question['text'] for question in asked.values()],
-    'trials': trials,
-  }
-  key = {
-    'format': KEY_FORMAT,
-    'version': VERSION,
-    'study': identity,
-    'title': title,
-    'seed': seed,
-    'pairs': pairs.count,
-    **(made or {}),
-    'methods': list(results),
-    'questions': asked,
-    'trials': key_trials,
-  }
-  return Study(identity, page, key, _used(trials, pairs, pictures, results))
+    question = QUESTIONS[name]
+    asked[name] = {'text': _text(question, methods, what), 'paper': question.paper}
+  return asked
 
 
 def _digest(settings: str, arrays: Iterable[np.ndarray]) -> bytes:
@@ -234,15 +225,17 @@ class _Pairs:
   """The pairs of a study under opaque names.
 
   Args:
-    count: of the pairs.
-    targets: number of pictures of the other domain, the pairs' exemplars first.
+    pictures: `source`, and `target` with the pairs' exemplars first.
     methods: names.
     secret: that the orders and the opaque names come from.
   """
 
-  def __init__(self, count: int, targets: int, methods: Sequence[str], secret: bytes):
-    self.count = count
-    self._targets, self._methods, self._secret = targets, methods, secret
+  def __init__(
+    self, pictures: Mapping[str, np.ndarray], methods: Sequence[str], secret: bytes
+  ):
+    self.count = len(pictures['source'])
+    self._targets = len(pictures['target'])
+    self._methods, self._secret = methods, secret
 
   def name(self, *parts: Any) -> str:
     """Returns the opaque name of something."""

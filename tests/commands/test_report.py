@@ -13,7 +13,6 @@ from PIL import Image
 import pytest
 
 from maskgan_jax.data import images
-import maskgan_jax.evaluators  # noqa: F401, declares what measures say
 from maskgan_jax.reports import charts, questions, report
 from maskgan_jax.runs import metric_writers, scores
 
@@ -72,7 +71,8 @@ def _rows(page):
   rows = []
   for code, end in zip(page.codes, ends, strict=True):
     text = ' '.join(' '.join(page.words[code + 1:end]).split())
-    rows.append((page.words[code], text.partition(' Doing nothing hands')[0]))
+    text = re.split(' The number after ±| Doing nothing hands', text)[0]
+    rows.append((page.words[code], text))
   return rows
 
 
@@ -144,6 +144,7 @@ def test_scores_against_doing_nothing(tmp_path):
   for measure, pattern in expected.items():
     assert re.match(rf'.*?{pattern}', _row(page, measure)), _row(page, measure)
   names = [words for words in page.words if words.startswith('do_')]
+  assert 'The number after ± is a standard deviation' in page.text
   assert not names  # baselines stand beside what they are a baseline of
   assert 'test scores over training' in page.text
   assert 'validation scores over training' not in page.text  # one step is not a course
@@ -158,14 +159,14 @@ def test_pictures_and_three_answers_come_first(tmp_path):
       'do_nothing_error_inside': 0.35, 'transfer_error_outside': 0.0274,
       'do_nothing_error_outside': 0.004, 'transfer_ssim': 0.5})
   page = _read(tmp_path)
-  for words in ('Is it the right place? 51 % overlap doing nothing: 0 %; this run is better The ',
+  for words in ('Is it the right place? 51 % overlap doing nothing: 0 % The ',
                 'Is it the right thing? 8.1 % off doing nothing: 35 %; this run is better Where',
                 'Is the rest untouched? 2.7 % off doing nothing: 0.4 % Everywhere else, ',
                 'share 51 % of the area', 'the colours are 8.1 % of the way from black to white',
                 'on 20 pairs of test pictures, which training never saw, after step 3.'):
     assert words in page.text, page.text
   order = [page.text.index(words) for words in (
-      'step 3.', 'Is it the right place?', 'generator/loss', 'All measures', 'reproduce')]
+      'Step 3.', 'Is it the right place?', 'generator/loss', 'All measures', 'reproduce')]
   assert order == sorted(order)
   assert [attributes for attributes in page.all('details') if 'open' in attributes] == []
 
@@ -231,14 +232,14 @@ def test_newest_pictures_with_captions(tmp_path):
     with Image.open(io.BytesIO(data)) as picture:
       shown[image['alt']] = np.asarray(picture)
       assert (int(image['width']), int(image['height'])) == picture.size
-  expected = {'step 1,000': 2, 'step 10': 0, 'step 900': 1, 'faces, step 2': 3,
-              'faces, step 1': 4, 'test, step 0': 5}
-  assert list(shown) == ['step 1,000', 'step 10', 'step 900', 'faces, step 2', 'faces, step 1',
-                         'test, step 0']
+  expected = {'Step 1,000': 2, 'Step 10': 0, 'Step 900': 1, 'Faces, step 2': 3,
+              'Faces, step 1': 4, 'Test, step 0': 5}
+  assert list(shown) == ['Step 1,000', 'Step 10', 'Step 900', 'Faces, step 2', 'Faces, step 1',
+                         'Test, step 0']
   for name, index in expected.items():
     assert np.array_equal(shown[name], sheets[index])
-  assert 'step 1,000. <what> it shows' in page.text and 'faces, step 2. Faces & more' in page.text
-  assert 'test, step 0. source: the picture to change' in page.text
+  assert 'Step 1,000. <what> it shows' in page.text and 'Faces, step 2. Faces & more' in page.text
+  assert 'Test, step 0. source: the picture to change' in page.text
 
 
 def test_nothing_in_a_file_becomes_markup(tmp_path):

@@ -25,7 +25,7 @@ from maskgan_jax import errors, experiment, methods
 from maskgan_jax.methods import base
 from maskgan_jax.runs import checkpoints, metric_writers, scores
 from maskgan_jax.sweep import __main__ as sweep
-from maskgan_jax.sweep import page as sweeps
+from maskgan_jax.sweep import page as sweep_page
 from maskgan_jax.sweep import plan as sweep_plans
 from maskgan_jax.sweep import results as sweep_results
 from maskgan_jax.training import stopping, train_step
@@ -413,7 +413,7 @@ def test_a_value_that_the_variant_chooses_is_none(tmp_path):
 
 def test_numbers_that_are_not_there_are_no_other_pictures():
   row = {'truth_ab_error': math.nan, 'truth_settings': 'text', 'do_nothing_error': 0.5}
-  runs = [sweeps.Run(name, 1, name, 4, values) for name, values in (
+  runs = [sweep_page.Run(name, 1, name, 4, values) for name, values in (
       ('one', row), ('two', {**row, 'truth_settings': 'other'}),
       ('three', {**row, 'do_nothing_error': 0.6}))]
   assert sweep_results.other_pictures(runs) == [
@@ -423,17 +423,17 @@ def test_numbers_that_are_not_there_are_no_other_pictures():
 def test_other_measures_where_nothing_measured_changes(tmp_path):
   rows = [{'pairs': 8.0, 'mask_iou': 0.1 * i, 'mask_iou_std': 0.1, 'transfer_psnr': 20.0 + i,
            'do_nothing_psnr': 18.0, 'provenance': 'text'} for i in (1, 2)]
-  runs = [sweeps.Run(str(i), i, f'w/{i}', 5, row) for i, row in enumerate(rows, 1)]
-  sweeps.write_page(str(tmp_path), runs, name='<n>', field='f', method='m', command='<c>',
+  runs = [sweep_page.Run(str(i), i, f'w/{i}', 5, row) for i, row in enumerate(rows, 1)]
+  sweep_page.write_page(str(tmp_path), runs, name='<n>', field='f', method='m', command='<c>',
                     notes=['<said>'])
   page = read_page(tmp_path)
   assert len(page.all('svg')) == 2 and '<c>' in page.text and '<said>' in page.text
-  lines = sweeps.table(runs, 'f').splitlines()
+  lines = sweep_page.table(runs, 'f').splitlines()
   assert lines[0].split() == ['f', 'mask_iou', 'transfer_psnr', 'do', 'nothing']
   assert lines[2].split() == ['2', '0.2000', '22.0000', '18.0000']
-  empty = [sweeps.Run('1', 1, 'w', 5, {})]
-  assert sweeps.table(empty, 'f') == ''
-  sweeps.write_page(str(tmp_path), empty, name='n', field='f', method='m', command='c')
+  empty = [sweep_page.Run('1', 1, 'w', 5, {})]
+  assert sweep_page.table(empty, 'f') == ''
+  sweep_page.write_page(str(tmp_path), empty, name='n', field='f', method='m', command='c')
   assert 'Nothing was measured' in read_page(tmp_path).text
 
 

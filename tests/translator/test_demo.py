@@ -27,8 +27,7 @@ from maskgan_jax.demo import editor
 from maskgan_jax.demo.models import Model, ROLES
 from maskgan_jax.demo.session import Demo, FRAMES
 from maskgan_jax.methods import base
-from maskgan_jax.translator import packaged as pretrained
-from maskgan_jax.translator import Translator
+from maskgan_jax.translator import packaged, Translator
 
 MODEL = 'content_transfer_avatars'
 
@@ -322,7 +321,7 @@ def translator():
 
 
 def example(role, number=0):
-  return images.load_image(pretrained.examples(pretrained.find(MODEL), role)[number])
+  return images.load_image(packaged.examples(packaged.find(MODEL), role)[number])
 
 
 def fresh(visitor):

@@ -14,8 +14,7 @@ from helpers.models import drawn, picture
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.data import images
-from maskgan_jax.translator import packaged as pretrained
-from maskgan_jax.translator import Translator
+from maskgan_jax.translator import packaged, Translator
 
 
 @pytest.mark.slow
@@ -35,9 +34,9 @@ def test_what_was_saved_does_the_same(name, tmp_path):
     after.save(tmp_path / 'it')
   assert 'secret' not in (tmp_path / 'it' / 'config.json').read_text()
   assert (tmp_path / 'it' / 'README.md').read_text() == '# It\n'
-  saved = [images.load_image(path) for path in pretrained.examples(tmp_path / 'it', 'source')]
+  saved = [images.load_image(path) for path in packaged.examples(tmp_path / 'it', 'source')]
   np.testing.assert_array_equal(saved, picture(2, before))
-  assert not pretrained.examples(tmp_path / 'it', 'exemplar')
+  assert not packaged.examples(tmp_path / 'it', 'exemplar')
   before.save(tmp_path / 'half', half=True)
   assert (os.path.getsize(tmp_path / 'half' / 'model.safetensors')
           < 0.8 * os.path.getsize(tmp_path / 'it' / 'model.safetensors'))
@@ -107,15 +106,15 @@ def test_what_does_not_fit_is_said(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', pretrained.names())
+@pytest.mark.parametrize('name', packaged.names())
 def test_every_model_that_comes_along(name):
   """It opens, is small, has a card, and changes its own examples; machine paths are in none."""
-  folder = pretrained.find(name)
+  folder = packaged.find(name)
   size = sum(os.path.getsize(os.path.join(root, file))
              for root, _, files in os.walk(folder) for file in files)
   assert size < 8e6
   translator = Translator.from_pretrained(name)
-  given = [np.stack([images.load_image(p) for p in pretrained.examples(folder, role)])
+  given = [np.stack([images.load_image(p) for p in packaged.examples(folder, role)])
            for role in ('source', 'exemplar')[:1 + ('exemplar' in translator.abilities)]]
   result = translator(*given).image
   assert result.shape == given[0].shape and (result != given[0]).any(axis=(1, 2, 3)).all()
@@ -127,5 +126,5 @@ def test_every_model_that_comes_along(name):
 
 
 def test_the_methods_all_have_one():
-  made = {run_config.load(pretrained.find(name)).method for name in pretrained.names()}
+  made = {run_config.load(packaged.find(name)).method for name in packaged.names()}
   assert made == set(methods.names())
