@@ -1,15 +1,22 @@
 """Measures the checkpoints of a run that scores.csv does not have yet, and rewrites report.html.
 
+With --pretrained it measures a model again, beside the figures of its card.
+
   python -m maskgan_jax.evaluate --workdir=RUN          (watches until the last step is measured)
   python -m maskgan_jax.evaluate --workdir=RUN --once
   python -m maskgan_jax.evaluate --workdir=RUN --once --again --config.evaluators=masks
+  python -m maskgan_jax.evaluate --pretrained=additional_mask_shapes
 
 It may run beside the training, on another machine if both see the folder. --config.key=value
 overrides the run's own config for the measuring: evaluators, evaluation_batch_size,
 evaluation_pairs, data.
+
+--pretrained draws the data that the model's config.json names, and prints the figures of the card,
+those measured now and the differences; nothing is written. Pictures that are not drawn, such as
+MNIST's digits, have to be named: --config.data.path=DIRECTORY.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
@@ -21,7 +28,9 @@ from maskgan_jax.data import pipeline
 from maskgan_jax.evaluators.base import Reporter
 from maskgan_jax.reports import report
 from maskgan_jax.runs import checkpoints, scores
-from maskgan_jax.translator import Translator
+from maskgan_jax.translator import packaged, Translator
+
+_FLAGS_OF_RUNS = ('once', 'again', 'interval')
 
 
 def evaluate(
@@ -163,9 +172,79 @@ class _Run:
       self._reporter.note(line)
 
 
+def measure_pretrained(
+  name: str,
+  config: ml_collections.ConfigDict,
+  *,
+  poll: Callable[[], None] = lambda: None,
+  note: Callable[[str], None] = print,
+) -> dict[str, float | str]:
+  """Measures a pretrained model again and notes the results beside its card's; writes nothing.
+
+  Args:
+    name: a model that comes with the package, or a model's folder.
+    config: the model's, with overrides applied.
+    poll: is called often; may raise to stop.
+    note: takes the table, and lines on what cannot be measured.
+  Returns:
+    name -> value, as `evaluators.run` does.
+  Raises:
+    UserError: the card has no figures, or the data cannot be drawn or measured.
+  """
+  figures = packaged.figures(packaged.find(name))
+  translator = Translator.from_pretrained(name)
+  try:
+    data = pipeline.make(config)
+  except errors.UserError as error:
+    raise errors.UserError(
+      f'the data of {name} cannot be drawn here: {error}'
+    ) from error
+  results = evaluators.run(
+    translator,
+    data,
+    names=config.evaluators,
+    batch_size=config.evaluation_batch_size,
+    max_pairs=config.evaluation_pairs,
+    poll=poll,
+    note=note,
+    config=config,
+  )
+  if not results:
+    raise errors.UserError(
+      f'nothing of {name} was measured with '
+      f'config.evaluators={",".join(config.evaluators)}'
+    )
+  note(f'{name}: {results["pairs"]:,.0f} pairs\n{beside_card(figures, results)}')
+  return results
+
+
+def beside_card(figures: Mapping[str, str], results: Mapping[str, float | str]) -> str:
+  """Returns a table of a card's figures, what was measured, and the differences."""
+  width = max(map(len, figures))
+  lines = [f'{"figure":{width}} {"card":>9} {"now":>10} {"difference":>11}']
+  for column, number in figures.items():
+    value = results.get(column)
+    if not isinstance(value, float):
+      lines.append(f'{column:{width}} {number:>9} {"unmeasured":>10}')
+      continue
+    # A digit more than the card has shows what is rounding.
+    digits = len(number.partition('.')[2]) + 1
+    difference = value - float(number)
+    lines.append(
+      f'{column:{width}} {number:>9} {value:10.{digits}f} {difference:+11.{digits}f}'
+    )
+  return '\n'.join(lines)
+
+
 def define_flags() -> None:
   """Defines the command's flags; --config.key=value comes from cli.run."""
   flags.DEFINE_string('workdir', '', 'Folder of the run.')
+  flags.DEFINE_string(
+    'pretrained',
+    '',
+    'In place of a run, a model that comes with the package, or a folder that '
+    'Translator.save wrote: measures it again and prints its card beside it.',
+  )
   flags.DEFINE_bool(
     'once', False, 'Measure what is there and end, instead of watching.'
   )
@@ -178,8 +257,23 @@ def define_flags() -> None:
 def main() -> None:
   """Runs the command."""
   arguments = flags.FLAGS
-  cli.require('workdir')
+  if not arguments.pretrained:
+    cli.require('workdir')
+    _evaluate_run(run_config.from_flags())
+    return
+  if arguments.workdir:
+    raise errors.UserError('--workdir or --pretrained must be given, not both')
+  for name in _FLAGS_OF_RUNS:
+    if arguments[name].present:
+      raise errors.UserError(f'--{name} is of a run in --workdir, not of --pretrained')
   config = run_config.from_flags()
+  _, poll = cli.watch('stopped by a signal; the same command measures anew')
+  measure_pretrained(arguments.pretrained, config, poll=poll, note=_print_at_once)
+
+
+def _evaluate_run(config: ml_collections.ConfigDict) -> None:
+  """Measures the run in --workdir as the other flags say."""
+  arguments = flags.FLAGS
   stop, poll = cli.watch(
     'told to stop; the same command goes on with what is not measured yet'
   )
@@ -190,8 +284,13 @@ def main() -> None:
     again=arguments.again,
     poll=poll,
     wait=lambda: stop.wait(arguments.interval),
-    note=lambda line: print(line, flush=True),
+    note=_print_at_once,
   )
+
+
+def _print_at_once(line: str) -> None:
+  """Prints a line that a pipe has at once."""
+  print(line, flush=True)
 
 
 if __name__ == '__main__':
