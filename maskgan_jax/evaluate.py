@@ -56,13 +56,7 @@ def evaluate(
   Returns:
     step -> its results, for the steps measured now.
   """
-  if not config.evaluators:
-    raise errors.UserError(
-      'config.evaluators is empty, so there is nothing to measure; name some '
-      'with --config.evaluators=NAME,NAME'
-    )
-  for name in config.evaluators:
-    evaluators.make(name, config)  # a misspelt one is reported before any data is made
+  _check_evaluators(config)
   run = _Run(workdir, config, Reporter(poll, note))
   if not again:
     run.skip_measured()
@@ -76,16 +70,19 @@ def evaluate(
       break
     if not steps:
       wait()
-
-  if once and not run.saved_steps():
-    raise errors.UserError(
-      f'{workdir} has no checkpoint yet; leave out --once to wait for one'
-    )
-  if run.failures and not run.measured:
-    raise run.failures[0]
-  if not run.measured:
-    note('every checkpoint is in scores.csv already; --again measures them again')
+  run.conclude(once)
   return run.measured
+
+
+def _check_evaluators(config: ml_collections.ConfigDict) -> None:
+  """Raises UserError for a misspelt evaluator or none at all, before any data is made."""
+  if not config.evaluators:
+    raise errors.UserError(
+      'config.evaluators is empty, so there is nothing to measure; name some '
+      'with --config.evaluators=NAME,NAME'
+    )
+  for name in config.evaluators:
+    evaluators.make(name, config)
 
 
 class _Run:
@@ -139,9 +136,8 @@ class _Run:
         self._workdir, step, like=self._translator
       )
     except errors.UserError as error:
-      if (
-        step in self.saved_steps()
-      ):  # else training has replaced it by a newer one meanwhile
+      # Otherwise training has replaced the checkpoint by a newer one meanwhile.
+      if step in self.saved_steps():
         self._fail(step, error)
       return
     try:
@@ -161,6 +157,20 @@ class _Run:
     report.write(self._workdir, {'unmeasured': list(self._notes)})
     results = {**results, **evaluators.provenance(self._translator)}
     self._reporter.note(f'step {step}\n{evaluators.table(results)}'.rstrip())
+
+  def conclude(self, once: bool) -> None:
+    """Notes that nothing was new; UserError if nothing could be measured."""
+    if once and not self.saved_steps():
+      raise errors.UserError(
+        f'{self._workdir} has no checkpoint yet; leave out --once to wait for one'
+      )
+    if self.measured:
+      return
+    if self.failures:
+      raise self.failures[0]
+    self._reporter.note(
+      'every checkpoint is in scores.csv already; --again measures them again'
+    )
 
   def _fail(self, step: int, error: errors.UserError) -> None:
     self.failures.append(error)
@@ -192,13 +202,7 @@ def measure_pretrained(
     UserError: the card has no figures, or the data cannot be drawn or measured.
   """
   figures = packaged.figures(packaged.find(name))
-  translator = Translator.from_pretrained(name)
-  try:
-    data = pipeline.make(config)
-  except errors.UserError as error:
-    raise errors.UserError(
-      f'the data of {name} cannot be drawn here: {error}'
-    ) from error
+  translator, data = Translator.from_pretrained(name), _data_of(name, config)
   results = evaluators.run(
     translator,
     data,
@@ -216,6 +220,16 @@ def measure_pretrained(
     )
   note(f'{name}: {results["pairs"]:,.0f} pairs\n{beside_card(figures, results)}')
   return results
+
+
+def _data_of(name: str, config: ml_collections.ConfigDict) -> pipeline.Data:
+  """Returns the data of a pretrained model; UserError says why they cannot be drawn."""
+  try:
+    return pipeline.make(config)
+  except errors.UserError as error:
+    raise errors.UserError(
+      f'the data of {name} cannot be drawn here: {error}'
+    ) from error
 
 
 def beside_card(figures: Mapping[str, str], results: Mapping[str, float | str]) -> str:

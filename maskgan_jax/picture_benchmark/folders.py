@@ -190,38 +190,16 @@ def readme(
 ) -> str:
   """Returns what README.txt says: what each folder holds, and how translations are measured."""
   height, width = data.image_shape
-  lines = [
-    *_description(data),
-    '',
-    _wrapped(
-      f'Pictures are PNG, RGB, {width} wide and {height} high, as methods of this library '
-      'see them; none is mirrored. Masks are grey PNG of the same size: 255 is 1, all of '
-      'the pixel, and 0 none of it.'
-    ),
-    '',
-  ]
-  for split, kind in _SETS.items():
-    for domain in 'AB':
-      folder = f'{split}{domain}'
-      if counts.get(folder):
-        lines.append(
-          _entry(
-            folder,
-            f'{counts[folder]:,} {kind} pictures of domain {domain.lower()}, unpaired',
-          )
-        )
+  pictures_are = (
+    f'Pictures are PNG, RGB, {width} wide and {height} high, as methods of this library '
+    'see them; none is mirrored. Masks are grey PNG of the same size: 255 is 1, all of '
+    'the pixel, and 0 none of it.'
+  )
+  lines = [*_description(data), '', _wrapped(pictures_are), '']
+  lines += _unpaired_entries(counts)
   lines += ['', f'{counts["a"]:,} test pairs; files of the same name belong together:']
   lines += [_entry(name, contents) for name, contents in _INPUTS.items()]
-  lines += [
-    '',
-    _wrapped(
-      'Their answers, which a method must not see, nor whoever chooses its settings:'
-    ),
-  ]
-  for name, contents in _ANSWERS.items():
-    if counts.get(name):
-      some = '' if counts[name] == counts['a'] else f'; of {counts[name]:,} of them'
-      lines.append(_entry(name, contents + some))
+  lines += _answer_entries(counts)
   if tables:
     lines += [
       '',
@@ -238,6 +216,31 @@ def readme(
       f'  {command} --pictures=DIR --back=DIR2 --masks=DIR3 --output=scores.csv',
     ]
   return '\n'.join(lines) + '\n'
+
+
+def _unpaired_entries(counts: dict[str, int]) -> list[str]:
+  """Returns an entry for each folder of training and validation pictures that is there."""
+  entries = []
+  for split, kind in _SETS.items():
+    for domain in 'AB':
+      folder = f'{split}{domain}'
+      if counts.get(folder):
+        contents = f'{kind} pictures of domain {domain.lower()}, unpaired'
+        entries.append(_entry(folder, f'{counts[folder]:,} {contents}'))
+  return entries
+
+
+def _answer_entries(counts: dict[str, int]) -> list[str]:
+  """Returns an entry for each folder of answers that is there, below their heading."""
+  heading = (
+    'Their answers, which a method must not see, nor whoever chooses its settings:'
+  )
+  entries = ['', _wrapped(heading)]
+  for name, contents in _ANSWERS.items():
+    if counts.get(name):
+      some = '' if counts[name] == counts['a'] else f'; of {counts[name]:,} of them'
+      entries.append(_entry(name, contents + some))
+  return entries
 
 
 def _description(data: pipeline.Data) -> list[str]:

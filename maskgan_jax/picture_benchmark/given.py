@@ -89,13 +89,11 @@ class Given:
     place = {int(index): number for number, index in enumerate(b)}
     self._turned = [place[int(index)] for index in evaluation.turned(a, b)]
 
-    def opened(field, modes, count, what):
+    def opened(field, modes, count, subjects):
       folder = getattr(folders, field)
-      return (
-        _Files(folder, names(count), what, data.image_shape, modes, poll)
-        if folder
-        else None
-      )
+      if not folder:
+        return None
+      return _Files(folder, names(count), subjects, data.image_shape, modes, poll)
 
     tests = pairs.num_pairs, 'test pairs'
     self._pictures = opened('pictures', _PICTURE, *tests)
@@ -107,15 +105,9 @@ class Given:
       ),
     }
     self._source_masks = opened('source_masks', _MASK, *tests)
-    abilities = {
-      'reverse': folders.back,
-      'segment': folders.masks,
-      'source_mask': folders.source_masks,
-    }
-    self.abilities = frozenset(name for name, folder in abilities.items() if folder)
-    self.data = _Watched(
-      data, {'test'} | ({'validation'} if folders.validation_masks else set())
-    )
+    self.abilities = _abilities(folders)
+    splits = {'test', 'validation'} if folders.validation_masks else {'test'}
+    self.data = _Watched(data, splits)
 
   def __call__(
     self,
@@ -148,6 +140,16 @@ class Given:
     if split == 'validation':
       numbers = [self._turned[number] for number in numbers]
     return self._masks[split].masks(numbers)
+
+
+def _abilities(folders: Folders) -> frozenset[str]:
+  """Returns what a method can do whose files are in these folders."""
+  folder_by_ability = {
+    'reverse': folders.back,
+    'segment': folders.masks,
+    'source_mask': folders.source_masks,
+  }
+  return frozenset(name for name, folder in folder_by_ability.items() if folder)
 
 
 class _Watched:

@@ -211,16 +211,10 @@ def value(
   texts = [_texts(row, evaluators) for _, row in rows]
   _check_alike(rows, texts)
 
-  # The mean over seeds, and what each of them has as its deviation over pictures.
+  # The mean is over seeds.
   measure = measures.Measure.parse(column)
   numbers = [row[column] * scale for _, row in rows]
-  spreads = [
-    row[measure.deviation.column] * scale
-    for _, row in rows
-    if measures.is_number(row.get(measure.deviation.column))
-  ]
   deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
-  spread = statistics.fmean(spreads) if len(spreads) == len(numbers) else None
 
   first_row = rows[0][1]
   translations = measures.Measure('translations', measure.task).column
@@ -228,13 +222,21 @@ def value(
   return Value(
     statistics.fmean(numbers),
     deviation,
-    spread,
+    _spread([row for _, row in rows], measure.deviation.column, scale),
     runs=tuple(run.workdir for run, _ in rows),
     steps=tuple(row['step'] for _, row in rows),
     real=_count(first_row.get(real)),
     generated=_count(first_row.get(translations, first_row.get('pairs'))),
     provenance=texts[0],
   )
+
+
+def _spread(rows: Sequence[scores.Row], column: str, scale: float) -> float | None:
+  """Returns the mean of the deviations over pictures; None unless every row has one."""
+  spreads = [row.get(column) for row in rows]
+  if not all(map(measures.is_number, spreads)):
+    return None
+  return statistics.fmean(spread * scale for spread in spreads)
 
 
 def _texts(row: scores.Row, evaluators: Sequence[str]) -> tuple[str, ...]:
