@@ -93,8 +93,7 @@ def measure(
 ) -> dict[str, float | str]:
   """Runs the evaluators of a config on the test split and writes a row of scores.csv.
 
-  The row also has the method's provenance. What evaluators draw goes to `figures/*.png`, unless a
-  later step's figure is there.
+  The row also has the method's provenance. What evaluators draw goes to `figures/*.png`.
 
   Args:
     translator: the model with the weights of the step.
@@ -102,8 +101,7 @@ def measure(
     config: `evaluators`, their settings, `evaluation_batch_size` and `evaluation_pairs` count.
     workdir: folder of the run.
     step: the row's; what only an earlier evaluation measured at it stays there.
-    poll: see `run`.
-    note: see `run`.
+    poll, note: see `run`.
     row_name: the row's `split`; rows of another protocol have another name.
   Returns:
     name -> value; empty, and no row is written, where nothing can be measured.

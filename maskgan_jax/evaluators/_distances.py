@@ -5,14 +5,18 @@ batches can be merged, as over several devices or processes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import threadpoolctl  # comes with scikit-learn
+
+from maskgan_jax import errors
 
 # One thread needs some seconds for a distance of 2048 features. Several that share their cores with
 # other programs spin while they wait for each other, which took 50 times as long.
 _THREADS = 1
 _WHOLE = 4096**2  # values of a kernel up to which it is computed for all pairs: 128 MB
+_MOST_SUBSETS = 10_000
 
 
 class Statistics:
@@ -194,6 +198,20 @@ def _factor(covariance):
   values, vectors = np.linalg.eigh(covariance)
   kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0)
   return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def check_kernel(settings: Mapping[str, Any], group: str) -> None:
+  """Raises UserError for options of `kernel_distance` that cannot be, from `group` of the config."""
+  least_by_name = {'degree': 1, 'subsets': 1, 'subset_size': 2, 'gamma': 0}
+  for name, least in least_by_name.items():
+    if not settings[name] >= least:
+      raise errors.UserError(
+        f'{group}.{name}={settings[name]} must be at least {least}'
+      )
+  if settings['subsets'] > _MOST_SUBSETS:
+    raise errors.UserError(
+      f'{group}.subsets={settings["subsets"]} must be at most {_MOST_SUBSETS}'
+    )
 
 
 def kernel_distance(

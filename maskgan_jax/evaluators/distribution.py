@@ -69,7 +69,6 @@ DEFAULTS = {  # config.distribution; a literal, which config/evaluation.py reads
 
 _FIELD = 'config.distribution.network'
 _TASKS = ('ab', 'ba', 'removal')
-_MOST_SUBSETS = 10_000
 _SPLITS = 10  # of the inception score
 _AGAINST = {  # what protocols say of it
   'target': '',
@@ -223,9 +222,8 @@ class Evaluator(base.Evaluator):
         self._translated[name] = FeatureSet(embedded.shape[1])
         self._logits[name] = distances.Sample(MOST)
       self._translated[name].update(embedded)
-      if (
-        self._is_fid
-      ):  # else its inception score would stand beside another protocol than its own
+      # Otherwise its inception score would stand beside another protocol than its own.
+      if self._is_fid:
         self._logits[name].update(logits)
 
   def _domains(self, name):
@@ -235,9 +233,8 @@ class Evaluator(base.Evaluator):
 
   def results(self) -> Iterator[tuple[str, float | str]]:
     measured = False
-    references: dict[
-      frozenset[int], _Reference
-    ] = {}  # by the pair of sets, in either order
+    # Both directions between two sets have the same reference.
+    references: dict[frozenset[int], _Reference] = {}
     for direction, translated in self._translated.items():
       source, real = (self._real[domain] for domain in self._domains(direction))
       if not self._measurable(direction, translated, real):
@@ -389,17 +386,7 @@ class Evaluator(base.Evaluator):
 
 def _check(settings: Mapping[str, Any]) -> None:
   """Raises UserError for settings that cannot be."""
-  kid = settings['kid']
-  for name, least in (('degree', 1), ('subsets', 1), ('subset_size', 2), ('gamma', 0)):
-    if not kid[name] >= least:
-      raise errors.UserError(
-        f'config.distribution.kid.{name}={kid[name]} must be at least {least}'
-      )
-  if kid['subsets'] > _MOST_SUBSETS:
-    raise errors.UserError(
-      f'config.distribution.kid.subsets={kid["subsets"]} must be at most '
-      f'{_MOST_SUBSETS}'
-    )
+  distances.check_kernel(settings['kid'], 'config.distribution.kid')
   resizing.require(settings['protocol'])
   against = settings['real']
   if against not in _AGAINST:

@@ -82,12 +82,9 @@ class Given:
       poll: is called before each file; may raise to stop.
     """
     self.config = config
-    pairs = data.evaluation(
-      'test', batch_size=1, max_pairs=config.evaluation_pairs or None
-    )
-    a, b = data.members('validation')
-    place = {int(index): number for number, index in enumerate(b)}
-    self._turned = [place[int(index)] for index in evaluation.turned(a, b)]
+    most = config.evaluation_pairs or None
+    pairs = data.evaluation('test', batch_size=1, max_pairs=most)
+    self._turned = _turned_places(*data.members('validation'))
 
     def opened(field, modes, count, subjects):
       folder = getattr(folders, field)
@@ -98,11 +95,10 @@ class Given:
     tests = pairs.num_pairs, 'test pairs'
     self._pictures = opened('pictures', _PICTURE, *tests)
     self._back = opened('back', _PICTURE, *tests)
+    validation = len(data.members('validation')[1]), 'validation pictures of b'
     self._masks = {
       'test': opened('masks', _MASK, *tests),
-      'validation': opened(
-        'validation_masks', _MASK, len(b), 'validation pictures of b'
-      ),
+      'validation': opened('validation_masks', _MASK, *validation),
     }
     self._source_masks = opened('source_masks', _MASK, *tests)
     self.abilities = _abilities(folders)
@@ -140,6 +136,12 @@ class Given:
     if split == 'validation':
       numbers = [self._turned[number] for number in numbers]
     return self._masks[split].masks(numbers)
+
+
+def _turned_places(a: np.ndarray, b: np.ndarray) -> list[int]:
+  """Returns the places among b's pictures of those that validation takes, in its order."""
+  place = {int(index): number for number, index in enumerate(b)}
+  return [place[int(index)] for index in evaluation.turned(a, b)]
 
 
 def _abilities(folders: Folders) -> frozenset[str]:

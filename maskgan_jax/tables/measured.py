@@ -203,9 +203,7 @@ def value(
   Raises:
     UserError: if the rows were not measured alike.
   """
-  rows = [
-    (run, row) for run, row in rows if row and measures.is_number(row.get(column))
-  ]
+  rows = [pair for pair in rows if pair[1] and measures.is_number(pair[1].get(column))]
   if not rows:
     return None
   texts = [_texts(row, evaluators) for _, row in rows]
