@@ -131,6 +131,7 @@ class _Run:
     config = self._config
     if self._data is None:
       self._data = pipeline.make(config)
+    # The translator of the step before keeps its compiled programs.
     try:
       self._translator = Translator.from_workdir(
         self._workdir, step, like=self._translator
@@ -153,6 +154,8 @@ class _Run:
     except errors.NotFiniteError as error:
       self._fail(step, error)
       return
+
+    # The page is rewritten after each step, because the watching may end at any time.
     self.measured[step] = results
     report.write(self._workdir, {'unmeasured': list(self._notes)})
     results = {**results, **evaluators.provenance(self._translator)}
@@ -281,7 +284,7 @@ def main() -> None:
     if arguments[name].present:
       raise errors.UserError(f'--{name} is of a run in --workdir, not of --pretrained')
   config = run_config.from_flags()
-  _, poll = cli.watch('stopped by a signal; the same command measures anew')
+  _, poll = cli.watch('asked to stop; the same command measures anew')
   measure_pretrained(arguments.pretrained, config, poll=poll, note=_print_at_once)
 
 
@@ -289,7 +292,7 @@ def _evaluate_run(config: ml_collections.ConfigDict) -> None:
   """Measures the run in --workdir as the other flags say."""
   arguments = flags.FLAGS
   stop, poll = cli.watch(
-    'told to stop; the same command goes on with what is not measured yet'
+    'asked to stop; the same command goes on with what is not measured yet'
   )
   evaluate(
     arguments.workdir,

@@ -201,7 +201,7 @@ def _factor(covariance):
 
 
 def check_kernel(settings: Mapping[str, Any], group: str) -> None:
-  """Raises UserError for options of `kernel_distance` that cannot be, from `group` of the config."""
+  """Raises UserError for options of `kernel_distance`, of `group` in the config, that cannot be."""
   least_by_name = {'degree': 1, 'subsets': 1, 'subset_size': 2, 'gamma': 0}
   for name, least in least_by_name.items():
     if not settings[name] >= least:

@@ -213,7 +213,9 @@ class Evaluator(base.Evaluator):
       if able and direction.source in batch:
         directions.append(name)
     if not self._real:
-      domains = {domain for name in directions for domain in self._domains(name)}
+      domains = set()
+      for name in directions:
+        domains.update(self._domains(name))
       self._real = self._real_pictures.of(domains)
     for name in directions:
       images = getattr(outputs, _DIRECTIONS[name].output).image[valid]
@@ -355,21 +357,21 @@ class Evaluator(base.Evaluator):
 
   def _warn(self, direction, counts, dim):
     """Notes what makes results of few pictures less reliable."""
-    where = _DIRECTIONS[direction].words
-    of = f'{counts[0]:,} translations and {counts[1]:,} real pictures'
+    words = _DIRECTIONS[direction].words
+    counted = f'{counts[0]:,} translations and {counts[1]:,} real pictures'
     if min(counts) <= dim:
       self._note(
-        f'{self._frechet} {where} is of {of}, and covariances of {dim:,} features have no '
+        f'{self._frechet} {words} is of {counted}, and covariances of {dim:,} features have no '
         f'full rank with fewer than {dim + 1:,}: compare it only with results of as many'
       )
     elif counts[0] != counts[1]:
       self._note(
-        f'{self._frechet} {where} is of {of}: compare it only with results of as many'
+        f'{self._frechet} {words} is of {counted}: compare it only with results of as many'
       )
     if min(counts) < self._kid['subset_size']:
       alone = counts[0] == counts[1]
       self._note(
-        f'{self._kernel} {where} has {"a subset" if alone else "subsets"} of '
+        f'{self._kernel} {words} has {"a subset" if alone else "subsets"} of '
         f'{min(counts):,} pictures, as there are no more, not '
         f'config.distribution.kid.subset_size={self._kid["subset_size"]}; '
         + ('it has no deviation' if alone else 'its deviation then says little')

@@ -164,10 +164,10 @@ class Evaluator(base.Evaluator):
   def update(self, batch, outputs, valid):
     self._add_shares(batch, outputs, valid)
     segments = 'segment' in outputs.abilities
-    found = outputs.threshold
+    searched = outputs.threshold
     thresholds = {'@0.5': 0.5}
-    if found is not None:
-      thresholds[''] = np.float32(found)
+    if searched is not None:
+      thresholds[''] = np.float32(searched)
     for suffix, threshold in thresholds.items():
       if segments and 'b_mask' in batch:
         overlap = iou(outputs.mask > threshold, batch['b_mask'] > 0.5)
@@ -181,7 +181,7 @@ class Evaluator(base.Evaluator):
       self._add_source(
         'transfer_mask_iou',
         outputs,
-        0.5 if found is None else found,
+        0.5 if searched is None else searched,
         batch['truth_ab_mask'] > 0.5,
         valid,
       )

@@ -89,11 +89,13 @@ def measure(
   names = _evaluators_of_pictures(config)
   files.check_output(output, [config.data.attributes_file])
   _check_output(output)
+
+  # To evaluators the files are a model that knows these pairs alone.
   data = _open(config, note)
-  given = given_pictures.Given(config, data, folders, benchmark_folders.file_names)
+  stand_in = given_pictures.Given(config, data, folders, benchmark_folders.file_names)
   results = evaluators.run(
-    given,
-    given.data,
+    stand_in,
+    stand_in.data,
     names=names,
     config=config,
     note=note,
@@ -246,7 +248,7 @@ def main() -> None:
 def _watch() -> Callable[[], None]:
   """Installs signal handlers; the returned poll() raises Preempted, so that files are removed."""
   return cli.watch(
-    'told to stop; nothing was written, and the same command begins anew'
+    'asked to stop; nothing was written, and the same command begins anew'
   )[1]
 
 

@@ -66,6 +66,8 @@ def write(
       counts[place] += file_name.endswith('.png')
       with open(os.path.join(temporary, name), 'wb') as file:
         file.write(content)
+
+    # Tables lie beside the folders, and README.txt counts pictures.
     tables = sorted(name for name in os.listdir(temporary) if name.endswith('.csv'))
     counts.pop('', None)
     with open(os.path.join(temporary, 'README.txt'), 'w', encoding='utf-8') as file:
@@ -270,7 +272,7 @@ _HOW = (
   '- where it says that b/NAME.png has the attribute, a grey PNG of which 255 is 1 (--masks), '
   'and the same of all of validationB (--validation_masks), on which the threshold is found that '
   'masks are cut at; without these it is 0.5;',
-  '- where it says that it changes a/NAME.png, likewise (--source_masks).',
+  '- where it says that it changes a/NAME.png, a grey PNG as well (--source_masks).',
   'Every file has to be there, and no other. A method that reads labels of test pictures, or was '
   'trained on other pictures as well, says so beside its numbers.',
 )

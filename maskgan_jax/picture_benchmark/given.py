@@ -92,6 +92,7 @@ class Given:
         return None
       return _Files(folder, names(count), subjects, data.image_shape, modes, poll)
 
+    # Which folders there are decides what the files stand in for.
     tests = pairs.num_pairs, 'test pairs'
     self._pictures = opened('pictures', _PICTURE, *tests)
     self._back = opened('back', _PICTURE, *tests)
@@ -216,6 +217,8 @@ class _Files:
     self._paths = [os.path.join(folder, name) for name in names]
     self._shape, self._modes = shape, modes
     self._check_names(folder, names, subjects)
+
+    # One message counts all wrong files.
     problems = []
     for path in self._paths:
       poll()
@@ -255,9 +258,8 @@ class _Files:
     """Returns uint8 [H, W, 3] or [H, W]; UserError for a file of another size or kind."""
     height, width = self._shape
     data = images.read(path)
-    deep = (
-      data[24:25] == b'\x10'
-    )  # 16 bits a channel: Pillow drops half of them silently
+    # Of 16 bits a channel Pillow drops half without a word.
+    deep = data[24:25] == b'\x10'
     try:
       with Image.open(io.BytesIO(data), formats=['PNG']) as image:
         if image.size != (width, height):
@@ -277,9 +279,8 @@ class _Files:
       raise
     except Image.UnidentifiedImageError as error:
       raise errors.UserError(f'{path} is not a PNG that can be read') from error
-    except (
-      Exception
-    ) as error:  # Pillow's readers raise anything at all on damaged files
+    # Pillow's readers raise anything at all on damaged files.
+    except Exception as error:
       raise errors.UserError(f'{path} is damaged or truncated: {error}') from error
 
   def images(self, numbers: Sequence[int]) -> np.ndarray:
@@ -292,7 +293,7 @@ class _Files:
 
 
 def _others(count: int, one: str, several: str, what: str) -> str:
-  """' (and 3 other files are ...)', or ''."""
+  """Returns ' (and 3 other files are ...)', or ''."""
   if count < 2:
     return ''
   return f' (and {count - 1:,} other {one if count == 2 else several} {what})'

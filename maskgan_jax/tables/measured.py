@@ -78,6 +78,7 @@ def find(
     if plan.config is not None
   }
   runs: dict[str, dict[int, Run]] = {path: {} for path in plans}
+  # A run whose config cannot be read is left out with a note.
   for file in _config_files(root):
     workdir = os.path.dirname(file)
     try:
@@ -92,6 +93,8 @@ def find(
         f'left out: {file} is damaged: {reason}; restore it or train in another folder'
       )
       continue
+
+    # A run may serve several cells, which differ in how it is measured.
     for path, planned_key in training_keys.items():
       if planned_key == training_key:
         planned = plans[path].config
@@ -99,9 +102,10 @@ def find(
           workdir, config.seed, config, planned.num_steps, planned.evaluation_pairs
         )
         _keep_furthest(runs[path], run, note)
-  return {
-    path: [by_seed[seed] for seed in sorted(by_seed)] for path, by_seed in runs.items()
-  }
+  ordered = {}
+  for path, by_seed in runs.items():
+    ordered[path] = [by_seed[seed] for seed in sorted(by_seed)]
+  return ordered
 
 
 def _keep_furthest(
@@ -209,18 +213,18 @@ def value(
   texts = [_texts(row, evaluators) for _, row in rows]
   _check_alike(rows, texts)
 
-  # The mean is over seeds.
+  # The mean is over seeds, and the spread over pictures.
   measure = measures.Measure.parse(column)
   numbers = [row[column] * scale for _, row in rows]
   deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
-
+  spread = _spread(rows, measure.deviation.column, scale)
   first_row = rows[0][1]
   translations = measures.Measure('translations', measure.task).column
   real = measures.Measure('real_pictures', measure.task).column
   return Value(
     statistics.fmean(numbers),
     deviation,
-    _spread([row for _, row in rows], measure.deviation.column, scale),
+    spread,
     runs=tuple(run.workdir for run, _ in rows),
     steps=tuple(row['step'] for _, row in rows),
     real=_count(first_row.get(real)),
@@ -229,9 +233,11 @@ def value(
   )
 
 
-def _spread(rows: Sequence[scores.Row], column: str, scale: float) -> float | None:
+def _spread(
+  rows: Sequence[tuple[Run, scores.Row]], column: str, scale: float
+) -> float | None:
   """Returns the mean of the deviations over pictures; None unless every row has one."""
-  spreads = [row.get(column) for row in rows]
+  spreads = [row.get(column) for _, row in rows]
   if not all(map(measures.is_number, spreads)):
     return None
   return statistics.fmean(spread * scale for spread in spreads)

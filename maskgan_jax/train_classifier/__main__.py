@@ -158,7 +158,7 @@ def main() -> None:
   cli.require('output')
   config = run_config.from_flags()
   _, poll = cli.watch(
-    'told to stop; nothing is written, and the same command begins anew'
+    'asked to stop; nothing is written, and the same command begins anew'
   )
   train(
     config,

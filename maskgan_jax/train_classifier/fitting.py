@@ -65,6 +65,8 @@ def _training(data, recipe):
   optimizer = optax.adam(
     optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps)
   )
+
+  # Parameters are drawn for one blank picture of the data's size.
   images = jnp.zeros((1, *data.image_shape, 3))
   params = jax.jit(module.init)(jax.random.key(recipe.seed), images)['params']
 

@@ -18,6 +18,7 @@ def open_data(config, attributes, seed, note):
     config_data.attributes = names
     return pipeline.make(config)
 
+  # Opened without attributes, the data say which labels there are.
   asked = attributes or tuple(config_data.attributes)
   data = make(())
   unused = data.describe()['unused']

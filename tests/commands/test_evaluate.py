@@ -261,5 +261,5 @@ def test_the_command_can_be_told_to_stop(run, config):
     _, err = process.communicate(timeout=60)
   finally:
     process.kill()
-  assert process.returncode == 75 and 'told to stop' in err
+  assert process.returncode == 75 and 'asked to stop' in err
   assert [row['step'] for row in scores.read(run)] == [2, 4]

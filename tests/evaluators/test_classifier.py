@@ -329,7 +329,7 @@ def test_the_command(table, tmp_path):
     time.sleep(15)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
-  assert process.returncode == 75 and said.startswith('told to stop; nothing is written')
+  assert process.returncode == 75 and said.startswith('asked to stop; nothing is written')
   assert os.listdir(tmp_path) == ['mine.py']
   ran = commands.run('train_classifier', '--help')
   assert ran.returncode == 0 and '--attributes' in ran.stdout
