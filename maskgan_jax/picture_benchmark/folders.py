@@ -66,7 +66,6 @@ def write(
       counts[place] += file_name.endswith('.png')
       with open(os.path.join(temporary, name), 'wb') as file:
         file.write(content)
-
     # Tables lie beside the folders, and README.txt counts pictures.
     tables = sorted(name for name in os.listdir(temporary) if name.endswith('.csv'))
     counts.pop('', None)

@@ -92,7 +92,6 @@ class Given:
         return None
       return _Files(folder, names(count), subjects, data.image_shape, modes, poll)
 
-    # Which folders there are decides what the files stand in for.
     tests = pairs.num_pairs, 'test pairs'
     self._pictures = opened('pictures', _PICTURE, *tests)
     self._back = opened('back', _PICTURE, *tests)
