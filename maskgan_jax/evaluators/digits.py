@@ -162,7 +162,7 @@ class Evaluator(base.Evaluator):
     self._count(f'{name}_digit_color', hit, digit, valid)
     self._count(f'{name}_background_color', hit, ~digit, valid)
 
-    # The digit's shape counts where it has the digit's most frequent colour.
+    # The digit's shape is what has the digit's true colour.
     painted = colors == _color_of(right, digit)[:, None, None]
     both, either = (painted & digit).sum((1, 2)), (painted | digit).sum((1, 2))
     self._values.add(f'{name}_digit_iou', both / either, valid)
