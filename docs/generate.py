@@ -100,7 +100,8 @@ def commands_page(descriptions: dict[str, dict]) -> str:
     page += f'\n## {name}\n\n{command["summary"]}\n\n| flag | default | |\n|---|---|---|\n'
     page += ''.join(flag_row(flag, command['flags'][flag]) for flag in command['flags'])
     if command['config_of_workdir']:
-      page += '\n`--config.KEY=VALUE` changes a key of the run that `--workdir` names.\n'
+      page += ('\n`--config.KEY=VALUE` changes a key of the config of the run or model that is '
+               'named.\n')
     elif 'config' in command['flags']:
       page += '\n`--config.KEY=VALUE` changes a key of the config.\n'
   return page

@@ -36,7 +36,8 @@ def run(
 
   Args:
     main: the command.
-    config_of_workdir: --config.key=value overrides the config of the run in --workdir.
+    config_of_workdir: --config.key=value overrides the config of the run in --workdir, or of
+      the model that --pretrained names.
     positional: `main` takes the list of arguments that are not flags; else there may be none.
     saves_memory: what the user can do where memory is lacking.
   """
@@ -84,13 +85,20 @@ def _parse(argv: list[str], config_of_workdir: bool, positional: bool) -> list[s
 
   argv = [expand_home(argument) for argument in argv]
   if config_of_workdir:
-    config.define_workdir_config(argv)
+    config.define_workdir_config(argv, _folder_of_model)
   arguments = config.parse_flags(argv)
   if len(arguments) > 1 and not positional:
     raise errors.UserError(
       f'unexpected argument {arguments[1]!r}; flags look like --name=value'
     )
   return arguments
+
+
+def _folder_of_model(name: str) -> str:
+  """Returns the folder of the model that --pretrained names."""
+  from maskgan_jax.translator import packaged
+
+  return packaged.find(name)
 
 
 def _prepare_process() -> None:

@@ -1,15 +1,22 @@
 """Measures the checkpoints of a run that scores.csv does not have yet, and rewrites report.html.
 
+With --pretrained it measures a model again, beside the figures of its card.
+
   python -m maskgan_jax.evaluate --workdir=RUN          (watches until the last step is measured)
   python -m maskgan_jax.evaluate --workdir=RUN --once
   python -m maskgan_jax.evaluate --workdir=RUN --once --again --config.evaluators=masks
+  python -m maskgan_jax.evaluate --pretrained=additional_mask_shapes
 
 It may run beside the training, on another machine if both see the folder. --config.key=value
 overrides the run's own config for the measuring: evaluators, evaluation_batch_size,
 evaluation_pairs, data.
+
+--pretrained draws the data that the model's config.json names, and prints the figures of the card,
+those measured now and the differences; nothing is written. Pictures that are not drawn, such as
+MNIST's digits, have to be named: --config.data.path=DIRECTORY.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
@@ -21,7 +28,9 @@ from maskgan_jax.data import pipeline
 from maskgan_jax.evaluators.base import Reporter
 from maskgan_jax.reports import report
 from maskgan_jax.runs import checkpoints, scores
-from maskgan_jax.translator import Translator
+from maskgan_jax.translator import packaged, Translator
+
+_FLAGS_OF_RUNS = ('once', 'again', 'interval')
 
 
 def evaluate(
@@ -47,13 +56,7 @@ def evaluate(
   Returns:
     step -> its results, for the steps measured now.
   """
-  if not config.evaluators:
-    raise errors.UserError(
-      'config.evaluators is empty, so there is nothing to measure; name some '
-      'with --config.evaluators=NAME,NAME'
-    )
-  for name in config.evaluators:
-    evaluators.make(name, config)  # a misspelt one is reported before any data is made
+  _check_evaluators(config)
   run = _Run(workdir, config, Reporter(poll, note))
   if not again:
     run.skip_measured()
@@ -67,16 +70,19 @@ def evaluate(
       break
     if not steps:
       wait()
-
-  if once and not run.saved_steps():
-    raise errors.UserError(
-      f'{workdir} has no checkpoint yet; leave out --once to wait for one'
-    )
-  if run.failures and not run.measured:
-    raise run.failures[0]
-  if not run.measured:
-    note('every checkpoint is in scores.csv already; --again measures them again')
+  run.conclude(once)
   return run.measured
+
+
+def _check_evaluators(config: ml_collections.ConfigDict) -> None:
+  """Raises UserError for a misspelt evaluator or none at all, before any data is made."""
+  if not config.evaluators:
+    raise errors.UserError(
+      'config.evaluators is empty, so there is nothing to measure; name some '
+      'with --config.evaluators=NAME,NAME'
+    )
+  for name in config.evaluators:
+    evaluators.make(name, config)
 
 
 class _Run:
@@ -125,14 +131,14 @@ class _Run:
     config = self._config
     if self._data is None:
       self._data = pipeline.make(config)
+    # The translator of the step before keeps its compiled programs.
     try:
       self._translator = Translator.from_workdir(
         self._workdir, step, like=self._translator
       )
     except errors.UserError as error:
-      if (
-        step in self.saved_steps()
-      ):  # else training has replaced it by a newer one meanwhile
+      # Otherwise training has replaced the checkpoint by a newer one meanwhile.
+      if step in self.saved_steps():
         self._fail(step, error)
       return
     try:
@@ -148,10 +154,26 @@ class _Run:
     except errors.NotFiniteError as error:
       self._fail(step, error)
       return
+
+    # The page is rewritten after each step, because the watching may end at any time.
     self.measured[step] = results
     report.write(self._workdir, {'unmeasured': list(self._notes)})
     results = {**results, **evaluators.provenance(self._translator)}
     self._reporter.note(f'step {step}\n{evaluators.table(results)}'.rstrip())
+
+  def conclude(self, once: bool) -> None:
+    """Notes that nothing was new; UserError if nothing could be measured."""
+    if once and not self.saved_steps():
+      raise errors.UserError(
+        f'{self._workdir} has no checkpoint yet; leave out --once to wait for one'
+      )
+    if self.measured:
+      return
+    if self.failures:
+      raise self.failures[0]
+    self._reporter.note(
+      'every checkpoint is in scores.csv already; --again measures them again'
+    )
 
   def _fail(self, step: int, error: errors.UserError) -> None:
     self.failures.append(error)
@@ -163,9 +185,83 @@ class _Run:
       self._reporter.note(line)
 
 
+def measure_pretrained(
+  name: str,
+  config: ml_collections.ConfigDict,
+  *,
+  poll: Callable[[], None] = lambda: None,
+  note: Callable[[str], None] = print,
+) -> dict[str, float | str]:
+  """Measures a pretrained model again and notes the results beside its card's; writes nothing.
+
+  Args:
+    name: a model that comes with the package, or a model's folder.
+    config: the model's, with overrides applied.
+    poll: is called often; may raise to stop.
+    note: takes the table, and lines on what cannot be measured.
+  Returns:
+    name -> value, as `evaluators.run` does.
+  Raises:
+    UserError: the card has no figures, or the data cannot be drawn or measured.
+  """
+  figures = packaged.figures(packaged.find(name))
+  translator, data = Translator.from_pretrained(name), _data_of(name, config)
+  results = evaluators.run(
+    translator,
+    data,
+    names=config.evaluators,
+    batch_size=config.evaluation_batch_size,
+    max_pairs=config.evaluation_pairs,
+    poll=poll,
+    note=note,
+    config=config,
+  )
+  if not results:
+    raise errors.UserError(
+      f'nothing of {name} was measured with '
+      f'config.evaluators={",".join(config.evaluators)}'
+    )
+  note(f'{name}: {results["pairs"]:,.0f} pairs\n{beside_card(figures, results)}')
+  return results
+
+
+def _data_of(name: str, config: ml_collections.ConfigDict) -> pipeline.Data:
+  """Returns the data of a pretrained model; UserError says why they cannot be drawn."""
+  try:
+    return pipeline.make(config)
+  except errors.UserError as error:
+    raise errors.UserError(
+      f'the data of {name} cannot be drawn here: {error}'
+    ) from error
+
+
+def beside_card(figures: Mapping[str, str], results: Mapping[str, float | str]) -> str:
+  """Returns a table of a card's figures, what was measured, and the differences."""
+  width = max(map(len, figures))
+  lines = [f'{"figure":{width}} {"card":>9} {"now":>10} {"difference":>11}']
+  for column, number in figures.items():
+    value = results.get(column)
+    if not isinstance(value, float):
+      lines.append(f'{column:{width}} {number:>9} {"unmeasured":>10}')
+      continue
+    # A digit more than the card has shows what is rounding.
+    digits = len(number.partition('.')[2]) + 1
+    difference = value - float(number)
+    lines.append(
+      f'{column:{width}} {number:>9} {value:10.{digits}f} {difference:+11.{digits}f}'
+    )
+  return '\n'.join(lines)
+
+
 def define_flags() -> None:
   """Defines the command's flags; --config.key=value comes from cli.run."""
   flags.DEFINE_string('workdir', '', 'Folder of the run.')
+  flags.DEFINE_string(
+    'pretrained',
+    '',
+    'In place of a run, a model that comes with the package, or a folder that '
+    'Translator.save wrote: measures it again and prints its card beside it.',
+  )
   flags.DEFINE_bool(
     'once', False, 'Measure what is there and end, instead of watching.'
   )
@@ -178,10 +274,25 @@ def define_flags() -> None:
 def main() -> None:
   """Runs the command."""
   arguments = flags.FLAGS
-  cli.require('workdir')
+  if not arguments.pretrained:
+    cli.require('workdir')
+    _evaluate_run(run_config.from_flags())
+    return
+  if arguments.workdir:
+    raise errors.UserError('--workdir or --pretrained must be given, not both')
+  for name in _FLAGS_OF_RUNS:
+    if arguments[name].present:
+      raise errors.UserError(f'--{name} is of a run in --workdir, not of --pretrained')
   config = run_config.from_flags()
+  _, poll = cli.watch('asked to stop; the same command measures anew')
+  measure_pretrained(arguments.pretrained, config, poll=poll, note=_print_at_once)
+
+
+def _evaluate_run(config: ml_collections.ConfigDict) -> None:
+  """Measures the run in --workdir as the other flags say."""
+  arguments = flags.FLAGS
   stop, poll = cli.watch(
-    'told to stop; the same command goes on with what is not measured yet'
+    'asked to stop; the same command goes on with what is not measured yet'
   )
   evaluate(
     arguments.workdir,
@@ -190,8 +301,13 @@ def main() -> None:
     again=arguments.again,
     poll=poll,
     wait=lambda: stop.wait(arguments.interval),
-    note=lambda line: print(line, flush=True),
+    note=_print_at_once,
   )
+
+
+def _print_at_once(line: str) -> None:
+  """Prints a line that a pipe has at once."""
+  print(line, flush=True)
 
 
 if __name__ == '__main__':

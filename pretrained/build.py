@@ -97,7 +97,7 @@ def build(name: str, workdir: str) -> None:
 def card(name: str, row: scores.Row, levels: int) -> str:
   """The model card; rounding changes no pixel of the examples' results by more than `levels`."""
   facts = MODELS[name]
-  measures = '\n'.join(f'| {text} | {row[column]:.3f} |'
+  measures = '\n'.join(f'| {text} | `{column}` | {row[column]:.3f} |'
                        for column, text in facts['scores'].items())
   data = textwrap.fill(f"{facts['data']} `config.json` says which and how many. The pictures in "
                        '`examples/` are of the test split.', 100)
@@ -126,8 +126,8 @@ model = Translator.from_pretrained('{name}')
 
 On {float(row['pairs']):,.0f} pairs of the test split, which training did not see:
 
-| measure | value |
-|---|---|
+| measure | figure | value |
+|---|---|---|
 {measures}
 
 Of the weights as they were trained. Those here are rounded to float16, which changes no pixel of
@@ -163,7 +163,7 @@ Small ones, trained on a CPU on pictures that are drawn, to show at once what ea
 {lines}
 
 `python pretrained/build.py NAME RUN` makes one from a run; `Translator.save` makes such a folder of
-any model.
+any model. `python -m maskgan_jax.evaluate --pretrained=NAME` checks the figures of a card.
 """)
 
 

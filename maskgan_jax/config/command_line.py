@@ -1,6 +1,6 @@
 """The flags that name a config and set its keys: --config=FILE[:argument] --config.key=value."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import glob
 import os
 import runpy
@@ -27,12 +27,21 @@ def define_flags() -> None:
   )
 
 
-def define_workdir_config(argv: Sequence[str]) -> None:
-  """Defines --config.key=value on top of the config of the run that --workdir names in `argv`."""
-  workdir = _flag(argv, 'workdir')
-  if workdir is None:
+def define_workdir_config(
+  argv: Sequence[str], folder_of_model: Callable[[str], str]
+) -> None:
+  """Defines --config.key=value on top of the config of a run or of a pretrained model.
+
+  Args:
+    argv: all arguments, of which --workdir names the run, or --pretrained the model.
+    folder_of_model: returns the folder of what --pretrained names.
+  """
+  folder, model = _flag(argv, 'workdir'), _flag(argv, 'pretrained')
+  if folder is None and model:
+    folder = folder_of_model(model)
+  if folder is None:
     return
-  config = stored.load(workdir)
+  config = stored.load(folder)
   try:  # defining the flag reads the overrides already
     config_flags.DEFINE_config_dict('config', config, lock_config=True)
   except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:

@@ -93,21 +93,49 @@ def measure(
 ) -> dict[str, float | str]:
   """Runs the evaluators of a config on the test split and writes a row of scores.csv.
 
-  The row also has the method's provenance. What evaluators draw goes to `figures/*.png`, unless a
-  later step's figure is there.
+  The row also has the method's provenance. What evaluators draw goes to `figures/*.png`.
 
   Args:
     translator: the model with the weights of the step.
     data: see `run`.
     config: `evaluators`, their settings, `evaluation_batch_size` and `evaluation_pairs` count.
     workdir: folder of the run.
-    step: the row's; what an earlier evaluation measured at it and this one does not stays there.
-    poll: see `run`.
-    note: see `run`.
+    step: the row's; what only an earlier evaluation measured at it stays there.
+    poll, note: see `run`.
     row_name: the row's `split`; rows of another protocol have another name.
   Returns:
     name -> value; empty, and no row is written, where nothing can be measured.
   """
+  draw = _drawing_into(workdir, step, row_name)
+  size, pairs = config.evaluation_batch_size, config.evaluation_pairs
+  measuring = _Pass(
+    translator, data, config, _reporter(poll, note), SPLIT, size, pairs, draw
+  )
+  results, measured = measuring.run(config.evaluators)
+  if not results:
+    return {}
+
+  results.update(_settings_columns(measured, config))
+  earlier = _earlier_scores(workdir, step, row_name, results['pairs'], note)
+  place = {'step': step, 'split': row_name}
+  scores.append(workdir, {**earlier, **results, **provenance(translator), **place})
+  return results
+
+
+def _settings_columns(measured, config) -> dict[str, Any]:
+  """Returns what a row says of how it was measured: by which settings, of how many pairs."""
+  columns = {}
+  for name in measured:
+    text = protocol(name, config)
+    if text:
+      columns[measures.settings_column(name)] = text
+  if config.evaluation_pairs:  # without it, `pairs` says enough
+    columns['pairs_asked'] = float(config.evaluation_pairs)
+  return columns
+
+
+def _drawing_into(workdir: str | os.PathLike, step: int, row_name: str) -> Draw:
+  """Returns what writes figures/NAME.png, unless a later step's figure is there."""
   newest = (scores.latest(workdir, split=row_name) or {'step': step})['step']
 
   def draw(name, image, caption):
@@ -115,39 +143,19 @@ def measure(
     if step >= newest or not os.path.exists(path):
       images.save_png(path, image, description=f'Step {step:,}. {caption}'.strip())
 
-  measuring = _Pass(
-    translator,
-    data,
-    config,
-    _reporter(poll, note),
-    SPLIT,
-    config.evaluation_batch_size,
-    config.evaluation_pairs,
-    draw,
-  )
-  results, measured = measuring.run(config.evaluators)
-  if not results:
-    return {}
+  return draw
 
-  # The row says how it was measured: by which settings, and of how many pairs.
-  for name in measured:
-    text = protocol(name, config)
-    if text:
-      results[measures.settings_column(name)] = text
-  if config.evaluation_pairs:  # without it, `pairs` says enough
-    results['pairs_asked'] = float(config.evaluation_pairs)
+
+def _earlier_scores(workdir, step, row_name, pairs, note) -> dict[str, Any]:
+  """Returns what scores.csv has of a step; nothing where that was of other pairs, with a note."""
   earlier = scores.latest(workdir, split=row_name, step=step) or {}
-  if earlier.get('pairs', results['pairs']) != results['pairs']:
-    note(
-      f'step {step}: these are scores of {results["pairs"]:.0f} pairs; those of '
-      f'{earlier["pairs"]:.0f} pairs that scores.csv had are replaced, all of them'
-    )
-    earlier = {}
-  scores.append(
-    workdir,
-    {**earlier, **results, **provenance(translator), 'step': step, 'split': row_name},
+  if earlier.get('pairs', pairs) == pairs:
+    return earlier
+  note(
+    f'step {step}: these are scores of {pairs:.0f} pairs; those of '
+    f'{earlier["pairs"]:.0f} pairs that scores.csv had are replaced, all of them'
   )
-  return results
+  return {}
 
 
 def run(
@@ -172,25 +180,18 @@ def run(
     names: of the evaluators.
     batch_size: of evaluation; changes no result.
     max_pairs: of each split; None or 0 is all.
-    poll: is called before each batch; may raise to stop, e.g. when the machine is about to go.
+    poll: is called before each batch; may raise to stop.
     note: takes a line on what cannot be measured, and why.
     config: where evaluators find their settings; None is the translator's.
-    draw: takes the figures of evaluators that have any, as (name, uint8 [H, W, 3], caption);
-      without it, none are made.
+    draw: takes the evaluators' figures; without it, none are made.
   Returns:
     name -> value: what the evaluators yield, `mask_threshold` if it could be searched, and `pairs`,
     how many were measured. Texts among the values are provenance. Empty without evaluators or where
     none has anything to measure.
   """
+  config, reporter = config or translator.config, _reporter(poll, note)
   measuring = _Pass(
-    translator,
-    data,
-    config or translator.config,
-    _reporter(poll, note),
-    split,
-    batch_size,
-    max_pairs,
-    draw,
+    translator, data, config, reporter, split, batch_size, max_pairs, draw
   )
   return measuring.run(names)[0]
 

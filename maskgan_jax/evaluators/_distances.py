@@ -5,14 +5,18 @@ batches can be merged, as over several devices or processes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import threadpoolctl  # comes with scikit-learn
+
+from maskgan_jax import errors
 
 # One thread needs some seconds for a distance of 2048 features. Several that share their cores with
 # other programs spin while they wait for each other, which took 50 times as long.
 _THREADS = 1
 _WHOLE = 4096**2  # values of a kernel up to which it is computed for all pairs: 128 MB
+_MOST_SUBSETS = 10_000
 
 
 class Statistics:
@@ -196,6 +200,20 @@ def _factor(covariance):
   return vectors[:, kept] * np.sqrt(values[kept])
 
 
+def check_kernel(settings: Mapping[str, Any], group: str) -> None:
+  """Raises UserError for options of `kernel_distance`, of `group` in the config, that cannot be."""
+  least_by_name = {'degree': 1, 'subsets': 1, 'subset_size': 2, 'gamma': 0}
+  for name, least in least_by_name.items():
+    if not settings[name] >= least:
+      raise errors.UserError(
+        f'{group}.{name}={settings[name]} must be at least {least}'
+      )
+  if settings['subsets'] > _MOST_SUBSETS:
+    raise errors.UserError(
+      f'{group}.subsets={settings["subsets"]} must be at most {_MOST_SUBSETS}'
+    )
+
+
 def kernel_distance(
   x: np.ndarray,
   y: np.ndarray,
@@ -225,28 +243,36 @@ def kernel_distance(
     Mean and standard deviation (ddof 0) over subsets.
   """
   if not 2 <= subset_size <= min(len(x), len(y)) or subsets < 1:
-    raise ValueError(
-      f'{subsets} subsets of {subset_size} cannot be taken from {len(x)} and '
-      f'{len(y)} rows'
-    )
+    rows = f'{len(x)} and {len(y)} rows'
+    raise ValueError(f'{subsets} subsets of {subset_size} cannot be taken from {rows}')
   gamma = gamma or 1 / x.shape[1]
 
   def kernel(u, v):
-    return (
-      gamma * (u.astype(np.float64) @ v.astype(np.float64).T) + coefficient
-    ) ** degree
+    products = u.astype(np.float64) @ v.astype(np.float64).T
+    return (gamma * products + coefficient) ** degree
 
-  rng = np.random.default_rng(seed)
-  of_x, of_y = [], []
-  for _ in range(subsets):
-    of_x.append(rng.permutation(len(x))[:subset_size])
-    of_y.append(rng.permutation(len(y))[:subset_size])
+  of_x, of_y = _subsets(len(x), len(y), subsets, subset_size, seed)
+  values = _discrepancies(kernel, x, y, of_x, of_y)
+  return float(values.mean()), float(values.std())
+
+
+def _discrepancies(kernel, x, y, of_x, of_y):
+  """Returns the unbiased squared MMD of each subset."""
   with threadpoolctl.threadpool_limits(_THREADS):
     within_x = _kernel_means(kernel, x, x, of_x, of_x, diagonal=False)
     within_y = _kernel_means(kernel, y, y, of_y, of_y, diagonal=False)
     between = _kernel_means(kernel, x, y, of_x, of_y, diagonal=True)
-  values = within_x + within_y - 2 * between
-  return float(values.mean()), float(values.std())
+  return within_x + within_y - 2 * between
+
+
+def _subsets(num_x, num_y, subsets, subset_size, seed):
+  """Returns the rows of x and those of y in each subset, drawn in turn."""
+  rng = np.random.default_rng(seed)
+  of_x, of_y = [], []
+  for _ in range(subsets):
+    of_x.append(rng.permutation(num_x)[:subset_size])
+    of_y.append(rng.permutation(num_y)[:subset_size])
+  return of_x, of_y
 
 
 def _kernel_means(

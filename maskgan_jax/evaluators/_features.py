@@ -74,30 +74,9 @@ def open_network(
   """
   path = os.path.expanduser(path)
   if weights.kind(path) == classifiers.KIND:
-    classifier, digest = classifiers.read(path), digest_of(path)
-    return Features(
-      lambda images: (classifier(images)[1], None),
-      field,
-      f'{os.path.basename(path)}, a classifier of '
-      f'{", ".join(classifier.facts.attributes)}, sha256 {digest}',
-      f'classifier-{digest[:16]}',
-      False,
-    )
+    return _open_classifier(path, field)
   if path.endswith(weights.SUFFIX):
-    resizing.require(protocol)
-    if tap not in TAPS:
-      raise errors.UserError(
-        f'config.distribution.tap={tap!r} is unknown; taps: {", ".join(TAPS)}'
-      )
-    params, text = weights.read_inception(path)
-    digest = digest_of(path)
-    return Features(
-      _inception(params, protocol, tap),
-      field,
-      f'protocol {protocol}, tap {tap}, {text}',
-      f'{protocol}-{tap}-{digest[:16]}',
-      True,
-    )
+    return _open_inception(path, field, protocol, tap)
   network = networks.open_network(path, field, 'features [B, D]')
   digest = digest_of(path)
   return Features(
@@ -106,6 +85,37 @@ def open_network(
     f'{os.path.basename(path)}, sha256 {digest}',
     f'own-features-{digest[:16]}',
     False,
+  )
+
+
+def _open_classifier(path, field):
+  """Returns the features before the last layer of a file of `train_classifier`."""
+  classifier, digest = classifiers.read(path), digest_of(path)
+  attributes = ', '.join(classifier.facts.attributes)
+  return Features(
+    lambda images: (classifier(images)[1], None),
+    field,
+    f'{os.path.basename(path)}, a classifier of {attributes}, sha256 {digest}',
+    f'classifier-{digest[:16]}',
+    False,
+  )
+
+
+def _open_inception(path, field, protocol, tap):
+  """Returns Inception's features at a tap; UserError for an unknown protocol or tap."""
+  resizing.require(protocol)
+  if tap not in TAPS:
+    raise errors.UserError(
+      f'config.distribution.tap={tap!r} is unknown; taps: {", ".join(TAPS)}'
+    )
+  params, text = weights.read_inception(path)
+  digest = digest_of(path)
+  return Features(
+    _inception(params, protocol, tap),
+    field,
+    f'protocol {protocol}, tap {tap}, {text}',
+    f'{protocol}-{tap}-{digest[:16]}',
+    True,
   )
 
 

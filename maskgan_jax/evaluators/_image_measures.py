@@ -52,32 +52,46 @@ def ssim(
     k1: of the constant in the luminance term.
     k2: of the constant in the contrast and structure term.
   """
-  height, width = x.shape[1:3]
-  shorter = min(height, width)
+  shorter = min(x.shape[1:3])
   window = min(window, shorter - 1 + shorter % 2)
-  if uniform:
-
-    def blur(image):
-      return _box_sums(_box_sums(image, window, 1), window, 2) / window**2
-  else:
-    rows, columns = (_gaussian_rows(n, window, sigma) for n in (height, width))
-
-    def blur(image):
-      return np.moveaxis(rows @ np.moveaxis(image, -1, 1) @ columns.T, 1, -1)
-
-  x, y = x.astype(np.float64), y.astype(np.float64)
-  mean_x, mean_y = blur(x), blur(y)
+  blur = _window_means(x.shape[1:3], window, None if uniform else sigma)
   scale = window**2 / max(window**2 - 1, 1) if sample_covariance else 1.0
+  constants = (k1 * data_range) ** 2, (k2 * data_range) ** 2
+  x, y = x.astype(np.float64), y.astype(np.float64)
+  return _similarity_map(x, y, blur, scale, constants).mean(axis=(1, 2, 3))
+
+
+def _similarity_map(x, y, blur, scale, constants):
+  """Returns the similarity at every position of the window."""
+  mean_x, mean_y = blur(x), blur(y)
   var_x = scale * (blur(x * x) - mean_x**2)
   var_y = scale * (blur(y * y) - mean_y**2)
   covariance = scale * (blur(x * y) - mean_x * mean_y)
-  c1, c2 = (k1 * data_range) ** 2, (k2 * data_range) ** 2
-  similarity = (
+
+  # The constants keep the quotient finite where pictures are black or flat.
+  c1, c2 = constants
+  return (
     (2 * mean_x * mean_y + c1)
     * (2 * covariance + c2)
     / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
   )
-  return similarity.mean(axis=(1, 2, 3))
+
+
+def _window_means(shape: tuple[int, int], window: int, sigma: float | None):
+  """Returns a function that blurs images of a shape; without `sigma`, weights are equal."""
+  if sigma is None:
+
+    def blur(image):
+      return _box_sums(_box_sums(image, window, 1), window, 2) / window**2
+
+    return blur
+  rows = _gaussian_rows(shape[0], window, sigma)
+  columns = _gaussian_rows(shape[1], window, sigma)
+
+  def blur(image):
+    return np.moveaxis(rows @ np.moveaxis(image, -1, 1) @ columns.T, 1, -1)
+
+  return blur
 
 
 def _box_sums(images: np.ndarray, window: int, axis: int) -> np.ndarray:

@@ -166,7 +166,8 @@ _RANGES = {  # ONNX's names -> from bytes
 }
 
 
-def _open_onnx(path, field):
+def _onnx_session(path, field):
+  """Returns a session of onnxruntime; UserError if there is none for this file."""
   try:
     import onnxruntime
   except ImportError as error:
@@ -174,13 +175,18 @@ def _open_onnx(path, field):
       f'{field}={path!r} needs onnxruntime: pip install onnxruntime'
     ) from error
   try:
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
       path, providers=onnxruntime.get_available_providers()
     )
   except Exception as error:
     raise errors.UserError(
       f'{field}={path!r} is not a model that onnxruntime opens: {first_line(error)}'
     ) from error
+
+
+def _open_onnx(path, field):
+  """Returns the call of an ONNX file, its sizes [B, H, W], and its axis of channels."""
+  session = _onnx_session(path, field)
   first = session.get_inputs()[0]
   types = {
     'tensor(float)': np.float32,
@@ -222,11 +228,8 @@ def _preparation(path, field, metadata):
   moments = []
   for key, default in (('mean', '0,0,0'), ('std', '1,1,1')):
     try:
-      moments.append(
-        np.array(
-          [float(x) for x in metadata.get(key, default).split(',')], np.float32
-        ).reshape(3)
-      )
+      numbers = list(map(float, metadata.get(key, default).split(',')))
+      moments.append(np.array(numbers, np.float32).reshape(3))
     except ValueError as error:
       raise errors.UserError(
         f'{field}={path!r} has metadata {key}={metadata[key]!r}; expected '

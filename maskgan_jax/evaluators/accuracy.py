@@ -124,12 +124,9 @@ class Evaluator(base.Evaluator):
     self._values = base.PerImage()
     self._names: tuple[str, ...] = ()  # of what is to change
     self._labels: dict[str, np.ndarray] = {}  # of the pairs, by domain: bool [N, K]
-    self._of_domain: dict[
-      str, np.ndarray
-    ] = {}  # by domain: 0, 1, or NaN where it says neither
-    self._measured_labels: dict[str, list[np.ndarray]] = {
-      domain: [] for domain in _DOMAINS
-    }
+    # By domain: 0, 1, or NaN where the domain says neither.
+    self._of_domain: dict[str, np.ndarray] = {}
+    self._measured_labels: dict[str, list[np.ndarray]] = {'a': [], 'b': []}
     self._by_domain = False  # judged by the label of domain b
     self._other_domains = ''  # that the classifier was trained on, if these are others
     self._pairs = 0  # so far
@@ -199,6 +196,8 @@ class Evaluator(base.Evaluator):
     a, b = domains.of('test')
     learnt = self._network.attributes
     compound = not changing.told_apart_by_labels(a.text, b.text)
+
+    # The label of domain b itself judges where no single labels tell the domains apart.
     domain_is_learnt = _IN_B in learnt and _IN_B not in labels and a.text != b.text
     self._by_domain = domain_is_learnt and (compound or learnt == (_IN_B,))
     if self._by_domain:
@@ -229,6 +228,8 @@ class Evaluator(base.Evaluator):
   def update(self, batch, outputs, valid):
     if not self._names or not valid.any():
       return
+
+    # The source pictures show how far the classifier can be trusted.
     labels = {domain: self._labels_of(domain, batch, valid) for domain in _DOMAINS}
     seen = {domain: self._find(batch[domain][valid]) for domain in _DOMAINS}
     self._pairs += int(valid.sum())
@@ -249,6 +250,8 @@ class Evaluator(base.Evaluator):
         if labels[source] is not None:
           differs = (labels['a'] != labels['b']).any(axis=1)
           self._values.add(f'{direction}_accuracy_changed', right, differs)
+
+    # A removal's truth is a picture of domain a.
     if 'remove' in outputs.abilities:
       wanted = np.tile(self._of_domain['a'], (len(seen['b']), 1))
       if np.isfinite(wanted).any():

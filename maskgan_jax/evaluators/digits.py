@@ -130,6 +130,8 @@ class Evaluator(base.Evaluator):
       source, exemplar = (batch[name] for name in direction)
       image = outputs.translated(direction)
       truth = batch[f'truth_{direction}']
+
+      # What cheap pictures score shows what a score is worth.
       pictures = {
         '': image,
         'blank_': np.broadcast_to(truth[:, :1, :1], truth.shape),
@@ -160,6 +162,7 @@ class Evaluator(base.Evaluator):
     self._count(f'{name}_digit_color', hit, digit, valid)
     self._count(f'{name}_background_color', hit, ~digit, valid)
 
+    # The digit's shape is what has the digit's true colour.
     painted = colors == _color_of(right, digit)[:, None, None]
     both, either = (painted & digit).sum((1, 2)), (painted | digit).sum((1, 2))
     self._values.add(f'{name}_digit_iou', both / either, valid)

@@ -69,7 +69,6 @@ DEFAULTS = {  # config.distribution; a literal, which config/evaluation.py reads
 
 _FIELD = 'config.distribution.network'
 _TASKS = ('ab', 'ba', 'removal')
-_MOST_SUBSETS = 10_000
 _SPLITS = 10  # of the inception score
 _AGAINST = {  # what protocols say of it
   'target': '',
@@ -214,7 +213,9 @@ class Evaluator(base.Evaluator):
       if able and direction.source in batch:
         directions.append(name)
     if not self._real:
-      domains = {domain for name in directions for domain in self._domains(name)}
+      domains = set()
+      for name in directions:
+        domains.update(self._domains(name))
       self._real = self._real_pictures.of(domains)
     for name in directions:
       images = getattr(outputs, _DIRECTIONS[name].output).image[valid]
@@ -223,9 +224,8 @@ class Evaluator(base.Evaluator):
         self._translated[name] = FeatureSet(embedded.shape[1])
         self._logits[name] = distances.Sample(MOST)
       self._translated[name].update(embedded)
-      if (
-        self._is_fid
-      ):  # else its inception score would stand beside another protocol than its own
+      # Otherwise its inception score would stand beside another protocol than its own.
+      if self._is_fid:
         self._logits[name].update(logits)
 
   def _domains(self, name):
@@ -235,9 +235,8 @@ class Evaluator(base.Evaluator):
 
   def results(self) -> Iterator[tuple[str, float | str]]:
     measured = False
-    references: dict[
-      frozenset[int], _Reference
-    ] = {}  # by the pair of sets, in either order
+    # Both directions between two sets have the same reference.
+    references: dict[frozenset[int], _Reference] = {}
     for direction, translated in self._translated.items():
       source, real = (self._real[domain] for domain in self._domains(direction))
       if not self._measurable(direction, translated, real):
@@ -358,21 +357,21 @@ class Evaluator(base.Evaluator):
 
   def _warn(self, direction, counts, dim):
     """Notes what makes results of few pictures less reliable."""
-    where = _DIRECTIONS[direction].words
-    of = f'{counts[0]:,} translations and {counts[1]:,} real pictures'
+    words = _DIRECTIONS[direction].words
+    counted = f'{counts[0]:,} translations and {counts[1]:,} real pictures'
     if min(counts) <= dim:
       self._note(
-        f'{self._frechet} {where} is of {of}, and covariances of {dim:,} features have no '
+        f'{self._frechet} {words} is of {counted}, and covariances of {dim:,} features have no '
         f'full rank with fewer than {dim + 1:,}: compare it only with results of as many'
       )
     elif counts[0] != counts[1]:
       self._note(
-        f'{self._frechet} {where} is of {of}: compare it only with results of as many'
+        f'{self._frechet} {words} is of {counted}: compare it only with results of as many'
       )
     if min(counts) < self._kid['subset_size']:
       alone = counts[0] == counts[1]
       self._note(
-        f'{self._kernel} {where} has {"a subset" if alone else "subsets"} of '
+        f'{self._kernel} {words} has {"a subset" if alone else "subsets"} of '
         f'{min(counts):,} pictures, as there are no more, not '
         f'config.distribution.kid.subset_size={self._kid["subset_size"]}; '
         + ('it has no deviation' if alone else 'its deviation then says little')
@@ -389,17 +388,7 @@ class Evaluator(base.Evaluator):
 
 def _check(settings: Mapping[str, Any]) -> None:
   """Raises UserError for settings that cannot be."""
-  kid = settings['kid']
-  for name, least in (('degree', 1), ('subsets', 1), ('subset_size', 2), ('gamma', 0)):
-    if not kid[name] >= least:
-      raise errors.UserError(
-        f'config.distribution.kid.{name}={kid[name]} must be at least {least}'
-      )
-  if kid['subsets'] > _MOST_SUBSETS:
-    raise errors.UserError(
-      f'config.distribution.kid.subsets={kid["subsets"]} must be at most '
-      f'{_MOST_SUBSETS}'
-    )
+  distances.check_kernel(settings['kid'], 'config.distribution.kid')
   resizing.require(settings['protocol'])
   against = settings['real']
   if against not in _AGAINST:

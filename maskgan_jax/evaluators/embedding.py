@@ -73,6 +73,7 @@ class Evaluator(base.Evaluator):
     for direction in similarity.directions(outputs.abilities):
       target = direction[1]
       real, translated = self._sets.setdefault(direction, ([], []))
+      # The set is full at a number of pictures, so that memory is bounded.
       rows = np.flatnonzero(valid)[: _MOST - len(real)]
       if rows.size:
         image = outputs.translated(direction)

@@ -79,6 +79,8 @@ class Evaluator(base.Evaluator):
     counts = valid & region.any(axis=(1, 2, 3)) & erase.any(axis=(1, 2, 3))
     if not counts.any():
       return
+
+    # The exemplar's mask loses the erased region; all else stays as it was.
     everywhere = np.ones_like(region)
     before = outputs.translation
     after = outputs.translate_with(before.exemplar_mask * (1 - erase))

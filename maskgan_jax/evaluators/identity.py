@@ -120,6 +120,7 @@ class Evaluator(base.Evaluator):
   def update(self, batch, outputs, valid):
     if not valid.any():
       return
+    # Sources are embedded once for all that is made of them.
     domains = 'ab' if outputs.abilities & {'reverse', 'remove'} else 'a'
     sources = {domain: self._embed(batch[domain][valid]) for domain in domains}
     for direction in similarity.directions(outputs.abilities):
@@ -144,6 +145,8 @@ class Evaluator(base.Evaluator):
     embedded = self._embedder(images)[0]
     if self._first is None:
       self._first = images[0], embedded[0]
+
+    # An embedder that says the same of all pictures is not a judge of likeness.
     picture, features_of_picture = self._first
     difference = np.abs(embedded - features_of_picture).max()
     self._pictures_differ |= bool((images != picture).any())

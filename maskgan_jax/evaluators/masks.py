@@ -62,6 +62,8 @@ class ThresholdSearch:
     soft, true = soft[rows], true[rows] > 0.5
     self._sums += [iou(soft > np.float32(t), true).sum() for t in THRESHOLDS]
     self._count += len(soft)
+
+    # Both make any threshold as good as another, which `problem` says.
     self._true_is_empty &= not true.any()
     contrast = np.ptp(soft, axis=(1, 2, 3))
     self._masks_are_flat &= bool((contrast < 1e-6).all())
@@ -164,10 +166,12 @@ class Evaluator(base.Evaluator):
   def update(self, batch, outputs, valid):
     self._add_shares(batch, outputs, valid)
     segments = 'segment' in outputs.abilities
-    found = outputs.threshold
+    searched = outputs.threshold
+
+    # Masks are cut at a half, and where they were best on the validation pictures.
     thresholds = {'@0.5': 0.5}
-    if found is not None:
-      thresholds[''] = np.float32(found)
+    if searched is not None:
+      thresholds[''] = np.float32(searched)
     for suffix, threshold in thresholds.items():
       if segments and 'b_mask' in batch:
         overlap = iou(outputs.mask > threshold, batch['b_mask'] > 0.5)
@@ -177,11 +181,13 @@ class Evaluator(base.Evaluator):
       if segments and 'a_mask' in batch:
         true = batch['a_mask'] > 0.5  # a missing mask is NaN, and so empty here
         self._add_source(f'source_mask_iou{suffix}', outputs, threshold, true, valid)
+
+    # What should have changed has one cut only.
     if 'truth_ab_mask' in batch:
       self._add_source(
         'transfer_mask_iou',
         outputs,
-        0.5 if found is None else found,
+        0.5 if searched is None else searched,
         batch['truth_ab_mask'] > 0.5,
         valid,
       )
@@ -195,6 +201,8 @@ class Evaluator(base.Evaluator):
     if segments:
       mean = soft.mean(axis=(1, 2, 3), dtype=np.float64)
       self._values.add('mask_mean', mean, valid)
+
+    # Shares are of the mask as users see it, cut.
     threshold = 0.5 if outputs.threshold is None else outputs.threshold
     mask = soft > np.float32(threshold)
     self._values.add('mask_share', mask.mean(axis=(1, 2, 3)), valid)

@@ -97,6 +97,8 @@ class Evaluator(base.Evaluator):
     labelled = labels >= 0
     if not labelled.any():
       return
+
+    # The untranslated pictures show how good the network is as a judge.
     for name, images in (('', outputs.translation.image), (SOURCE, batch['a'])):
       predicted = self._network.predict(images[valid], self._classes)
       self._confusion[name] += confusion(
@@ -110,6 +112,8 @@ class Evaluator(base.Evaluator):
       for number, identity in enumerate(self._ids):
         classes[labels == identity] = number
       return classes
+
+    # Without a list of ids, an id is its class.
     classes = np.where(labels == self._ignore, -1, labels)
     if classes.min() < -1 or classes.max() >= self._classes:
       wrong = classes.max() if classes.max() >= self._classes else classes.min()

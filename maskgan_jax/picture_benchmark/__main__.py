@@ -86,23 +86,16 @@ def measure(
   Returns:
     name -> value, as `evaluators.run` does.
   """
-  names = [name for name in config.evaluators if name not in _NEEDS_A_MODEL]
-  for name in names:
-    evaluators.make(
-      name, config
-    )  # what is wrong with one is reported before any data is made
-  if not names:
-    raise errors.UserError(
-      f'config.evaluators={tuple(config.evaluators)!r} names none that can '
-      'measure pictures'
-    )
+  names = _evaluators_of_pictures(config)
   files.check_output(output, [config.data.attributes_file])
   _check_output(output)
+
+  # To evaluators the files are a model that knows these pairs alone.
   data = _open(config, note)
-  given = given_pictures.Given(config, data, folders, benchmark_folders.file_names)
+  stand_in = given_pictures.Given(config, data, folders, benchmark_folders.file_names)
   results = evaluators.run(
-    given,
-    given.data,
+    stand_in,
+    stand_in.data,
     names=names,
     config=config,
     note=note,
@@ -113,11 +106,30 @@ def measure(
     raise errors.UserError('none of config.evaluators has anything to measure here')
   results[_FINGERPRINT] = data.fingerprint
   if output:
-    with tempfile.TemporaryDirectory() as folder:
-      scores.append(folder, {'step': 0, 'split': evaluators.SPLIT, **results})
-      with open(os.path.join(folder, scores.FILE_NAME), 'rb') as file:
-        files.write_atomically(output, file.read())
+    _write_scores(output, results)
   return results
+
+
+def _evaluators_of_pictures(config: ml_collections.ConfigDict) -> list[str]:
+  """Returns the names of the evaluators that need no model; UserError without one."""
+  names = [name for name in config.evaluators if name not in _NEEDS_A_MODEL]
+  # What is wrong with an evaluator is reported before any data is made.
+  for name in names:
+    evaluators.make(name, config)
+  if not names:
+    raise errors.UserError(
+      f'config.evaluators={tuple(config.evaluators)!r} names none that can '
+      'measure pictures'
+    )
+  return names
+
+
+def _write_scores(output: str, results: dict[str, float | str]) -> None:
+  """Writes a CSV file in the format of scores.csv, with one row; whole or not at all."""
+  with tempfile.TemporaryDirectory() as folder:
+    scores.append(folder, {'step': 0, 'split': evaluators.SPLIT, **results})
+    with open(os.path.join(folder, scores.FILE_NAME), 'rb') as file:
+      files.write_atomically(output, file.read())
 
 
 def _open(
@@ -236,7 +248,7 @@ def main() -> None:
 def _watch() -> Callable[[], None]:
   """Installs signal handlers; the returned poll() raises Preempted, so that files are removed."""
   return cli.watch(
-    'told to stop; nothing was written, and the same command begins anew'
+    'asked to stop; nothing was written, and the same command begins anew'
   )[1]
 
 

@@ -66,6 +66,7 @@ def write(
       counts[place] += file_name.endswith('.png')
       with open(os.path.join(temporary, name), 'wb') as file:
         file.write(content)
+    # Tables lie beside the folders, and README.txt counts pictures.
     tables = sorted(name for name in os.listdir(temporary) if name.endswith('.csv'))
     counts.pop('', None)
     with open(os.path.join(temporary, 'README.txt'), 'w', encoding='utf-8') as file:
@@ -190,38 +191,16 @@ def readme(
 ) -> str:
   """Returns what README.txt says: what each folder holds, and how translations are measured."""
   height, width = data.image_shape
-  lines = [
-    *_description(data),
-    '',
-    _wrapped(
-      f'Pictures are PNG, RGB, {width} wide and {height} high, as methods of this library '
-      'see them; none is mirrored. Masks are grey PNG of the same size: 255 is 1, all of '
-      'the pixel, and 0 none of it.'
-    ),
-    '',
-  ]
-  for split, kind in _SETS.items():
-    for domain in 'AB':
-      folder = f'{split}{domain}'
-      if counts.get(folder):
-        lines.append(
-          _entry(
-            folder,
-            f'{counts[folder]:,} {kind} pictures of domain {domain.lower()}, unpaired',
-          )
-        )
+  pictures_are = (
+    f'Pictures are PNG, RGB, {width} wide and {height} high, as methods of this library '
+    'see them; none is mirrored. Masks are grey PNG of the same size: 255 is 1, all of '
+    'the pixel, and 0 none of it.'
+  )
+  lines = [*_description(data), '', _wrapped(pictures_are), '']
+  lines += _unpaired_entries(counts)
   lines += ['', f'{counts["a"]:,} test pairs; files of the same name belong together:']
   lines += [_entry(name, contents) for name, contents in _INPUTS.items()]
-  lines += [
-    '',
-    _wrapped(
-      'Their answers, which a method must not see, nor whoever chooses its settings:'
-    ),
-  ]
-  for name, contents in _ANSWERS.items():
-    if counts.get(name):
-      some = '' if counts[name] == counts['a'] else f'; of {counts[name]:,} of them'
-      lines.append(_entry(name, contents + some))
+  lines += _answer_entries(counts)
   if tables:
     lines += [
       '',
@@ -238,6 +217,31 @@ def readme(
       f'  {command} --pictures=DIR --back=DIR2 --masks=DIR3 --output=scores.csv',
     ]
   return '\n'.join(lines) + '\n'
+
+
+def _unpaired_entries(counts: dict[str, int]) -> list[str]:
+  """Returns an entry for each folder of training and validation pictures that is there."""
+  entries = []
+  for split, kind in _SETS.items():
+    for domain in 'AB':
+      folder = f'{split}{domain}'
+      if counts.get(folder):
+        contents = f'{kind} pictures of domain {domain.lower()}, unpaired'
+        entries.append(_entry(folder, f'{counts[folder]:,} {contents}'))
+  return entries
+
+
+def _answer_entries(counts: dict[str, int]) -> list[str]:
+  """Returns an entry for each folder of answers that is there, below their heading."""
+  heading = (
+    'Their answers, which a method must not see, nor whoever chooses its settings:'
+  )
+  entries = ['', _wrapped(heading)]
+  for name, contents in _ANSWERS.items():
+    if counts.get(name):
+      some = '' if counts[name] == counts['a'] else f'; of {counts[name]:,} of them'
+      entries.append(_entry(name, contents + some))
+  return entries
 
 
 def _description(data: pipeline.Data) -> list[str]:
@@ -267,7 +271,7 @@ _HOW = (
   '- where it says that b/NAME.png has the attribute, a grey PNG of which 255 is 1 (--masks), '
   'and the same of all of validationB (--validation_masks), on which the threshold is found that '
   'masks are cut at; without these it is 0.5;',
-  '- where it says that it changes a/NAME.png, likewise (--source_masks).',
+  '- where it says that it changes a/NAME.png, a grey PNG as well (--source_masks).',
   'Every file has to be there, and no other. A method that reads labels of test pictures, or was '
   'trained on other pictures as well, says so beside its numbers.',
 )

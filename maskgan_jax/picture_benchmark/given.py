@@ -82,40 +82,28 @@ class Given:
       poll: is called before each file; may raise to stop.
     """
     self.config = config
-    pairs = data.evaluation(
-      'test', batch_size=1, max_pairs=config.evaluation_pairs or None
-    )
-    a, b = data.members('validation')
-    place = {int(index): number for number, index in enumerate(b)}
-    self._turned = [place[int(index)] for index in evaluation.turned(a, b)]
+    most = config.evaluation_pairs or None
+    pairs = data.evaluation('test', batch_size=1, max_pairs=most)
+    self._turned = _turned_places(*data.members('validation'))
 
-    def opened(field, modes, count, what):
+    def opened(field, modes, count, subjects):
       folder = getattr(folders, field)
-      return (
-        _Files(folder, names(count), what, data.image_shape, modes, poll)
-        if folder
-        else None
-      )
+      if not folder:
+        return None
+      return _Files(folder, names(count), subjects, data.image_shape, modes, poll)
 
     tests = pairs.num_pairs, 'test pairs'
     self._pictures = opened('pictures', _PICTURE, *tests)
     self._back = opened('back', _PICTURE, *tests)
+    validation = len(data.members('validation')[1]), 'validation pictures of b'
     self._masks = {
       'test': opened('masks', _MASK, *tests),
-      'validation': opened(
-        'validation_masks', _MASK, len(b), 'validation pictures of b'
-      ),
+      'validation': opened('validation_masks', _MASK, *validation),
     }
     self._source_masks = opened('source_masks', _MASK, *tests)
-    abilities = {
-      'reverse': folders.back,
-      'segment': folders.masks,
-      'source_mask': folders.source_masks,
-    }
-    self.abilities = frozenset(name for name, folder in abilities.items() if folder)
-    self.data = _Watched(
-      data, {'test'} | ({'validation'} if folders.validation_masks else set())
-    )
+    self.abilities = _abilities(folders)
+    splits = {'test', 'validation'} if folders.validation_masks else {'test'}
+    self.data = _Watched(data, splits)
 
   def __call__(
     self,
@@ -148,6 +136,22 @@ class Given:
     if split == 'validation':
       numbers = [self._turned[number] for number in numbers]
     return self._masks[split].masks(numbers)
+
+
+def _turned_places(a: np.ndarray, b: np.ndarray) -> list[int]:
+  """Returns the places among b's pictures of those that validation takes, in its order."""
+  place = {int(index): number for number, index in enumerate(b)}
+  return [place[int(index)] for index in evaluation.turned(a, b)]
+
+
+def _abilities(folders: Folders) -> frozenset[str]:
+  """Returns what a method can do whose files are in these folders."""
+  folder_by_ability = {
+    'reverse': folders.back,
+    'segment': folders.masks,
+    'source_mask': folders.source_masks,
+  }
+  return frozenset(name for name, folder in folder_by_ability.items() if folder)
 
 
 class _Watched:
@@ -212,6 +216,8 @@ class _Files:
     self._paths = [os.path.join(folder, name) for name in names]
     self._shape, self._modes = shape, modes
     self._check_names(folder, names, subjects)
+
+    # One message counts all wrong files.
     problems = []
     for path in self._paths:
       poll()
@@ -251,9 +257,8 @@ class _Files:
     """Returns uint8 [H, W, 3] or [H, W]; UserError for a file of another size or kind."""
     height, width = self._shape
     data = images.read(path)
-    deep = (
-      data[24:25] == b'\x10'
-    )  # 16 bits a channel: Pillow drops half of them silently
+    # Of 16 bits a channel Pillow drops half without a word.
+    deep = data[24:25] == b'\x10'
     try:
       with Image.open(io.BytesIO(data), formats=['PNG']) as image:
         if image.size != (width, height):
@@ -273,9 +278,8 @@ class _Files:
       raise
     except Image.UnidentifiedImageError as error:
       raise errors.UserError(f'{path} is not a PNG that can be read') from error
-    except (
-      Exception
-    ) as error:  # Pillow's readers raise anything at all on damaged files
+    # Pillow's readers raise anything at all on damaged files.
+    except Exception as error:
       raise errors.UserError(f'{path} is damaged or truncated: {error}') from error
 
   def images(self, numbers: Sequence[int]) -> np.ndarray:
@@ -288,7 +292,7 @@ class _Files:
 
 
 def _others(count: int, one: str, several: str, what: str) -> str:
-  """' (and 3 other files are ...)', or ''."""
+  """Returns ' (and 3 other files are ...)', or ''."""
   if count < 2:
     return ''
   return f' (and {count - 1:,} other {one if count == 2 else several} {what})'

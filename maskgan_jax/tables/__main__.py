@@ -86,7 +86,7 @@ def main() -> None:
     return
   names = _names(arguments.table)
   _check_workdir(arguments)
-  _, poll = cli.watch('told to stop; the same command goes on with what is missing')
+  _, poll = cli.watch('asked to stop; the same command goes on with what is missing')
   overrides = _overrides(arguments.override)
   _check_used(names, arguments.add, overrides)
   seeds, others = _seeds(arguments.seeds), _others(arguments.other)
@@ -146,16 +146,15 @@ def _check_workdir(arguments: Any) -> None:
     )
   if not workdir or os.path.exists(workdir) and not os.path.isdir(workdir):
     raise errors.UserError(f'--workdir={workdir} is not a folder')
-  if (
-    not os.path.isdir(workdir)
-    and not arguments.train
-    and flags.FLAGS['workdir'].present
-  ):
+  # The default folder may be absent: then there are no runs.
+  named = flags.FLAGS['workdir'].present
+  if named and not arguments.train and not os.path.isdir(workdir):
     raise errors.UserError(f'there is no folder {workdir}; --train makes it')
 
 
 def _check_used(names: Sequence[str], add: str, overrides: Mapping[str, str]) -> None:
   """Raises UserError for an argument or a key that none of the tables' configs takes."""
+  # A key or argument that one table lacks may serve another.
   refusals, keys, tables_with_configs = [], set(), 0
   for name in names:
     planned = plans.plan(papers.get(name), add, strict=False, note=refusals.append)
@@ -174,22 +173,14 @@ def _check_used(names: Sequence[str], add: str, overrides: Mapping[str, str]) ->
 
 def _command(name: str, arguments: Any) -> str:
   """Returns the command that trains and prints a table."""
-  options = [f'--override={text}' for text in arguments.override]
+  words = ['python', '-m', 'maskgan_jax.tables', f'--table={name}']
+  words += [f'--workdir={arguments.workdir}', '--train']
+  words += [f'--override={text}' for text in arguments.override]
   if arguments.add:
-    options.append(f'--add={arguments.add}')
+    words.append(f'--add={arguments.add}')
   if arguments.seeds:
-    options.append(f'--seeds={",".join(arguments.seeds)}')
-  return shlex.join(
-    [
-      'python',
-      '-m',
-      'maskgan_jax.tables',
-      f'--table={name}',
-      f'--workdir={arguments.workdir}',
-      '--train',
-      *options,
-    ]
-  )
+    words.append(f'--seeds={",".join(arguments.seeds)}')
+  return shlex.join(words)
 
 
 def _overrides(texts: Sequence[str]) -> dict[str, str]:

@@ -33,12 +33,13 @@ def markdown(filled: Filled) -> str:
 def latex(filled: Filled) -> str:
   """Returns a LaTeX `tabular` for the package booktabs; remarks are comments above it."""
   columns = filled.table.columns
-  lines = [
-    f'% {filled.name}: {one_line(filled.table.title)}',
-    *(f'% {one_line(line)}' for line in _remarks(filled)),
+  lines = [f'% {filled.name}: {one_line(filled.table.title)}']
+  lines += [f'% {one_line(line)}' for line in _remarks(filled)]
+  heads = ' & '.join(_escape_latex(column.name) for column in columns)
+  lines += [
     f'\\begin{{tabular}}{{ll{"r" * len(columns)}}}',
     '\\toprule',
-    f' & & {" & ".join(_escape_latex(column.name) for column in columns)} \\\\',
+    f' & & {heads} \\\\',
     '\\midrule',
   ]
   for row, whose, texts in _lines(filled):

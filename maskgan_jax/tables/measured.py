@@ -78,6 +78,7 @@ def find(
     if plan.config is not None
   }
   runs: dict[str, dict[int, Run]] = {path: {} for path in plans}
+  # A run whose config cannot be read is left out with a note.
   for file in _config_files(root):
     workdir = os.path.dirname(file)
     try:
@@ -92,6 +93,8 @@ def find(
         f'left out: {file} is damaged: {reason}; restore it or train in another folder'
       )
       continue
+
+    # A run may serve several cells, which differ in how it is measured.
     for path, planned_key in training_keys.items():
       if planned_key == training_key:
         planned = plans[path].config
@@ -99,9 +102,10 @@ def find(
           workdir, config.seed, config, planned.num_steps, planned.evaluation_pairs
         )
         _keep_furthest(runs[path], run, note)
-  return {
-    path: [by_seed[seed] for seed in sorted(by_seed)] for path, by_seed in runs.items()
-  }
+  ordered = {}
+  for path, by_seed in runs.items():
+    ordered[path] = [by_seed[seed] for seed in sorted(by_seed)]
+  return ordered
 
 
 def _keep_furthest(
@@ -203,25 +207,17 @@ def value(
   Raises:
     UserError: if the rows were not measured alike.
   """
-  rows = [
-    (run, row) for run, row in rows if row and measures.is_number(row.get(column))
-  ]
+  rows = [pair for pair in rows if pair[1] and measures.is_number(pair[1].get(column))]
   if not rows:
     return None
   texts = [_texts(row, evaluators) for _, row in rows]
   _check_alike(rows, texts)
 
-  # The mean over seeds, and what each of them has as its deviation over pictures.
+  # The mean is over seeds, and the spread over pictures.
   measure = measures.Measure.parse(column)
   numbers = [row[column] * scale for _, row in rows]
-  spreads = [
-    row[measure.deviation.column] * scale
-    for _, row in rows
-    if measures.is_number(row.get(measure.deviation.column))
-  ]
   deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
-  spread = statistics.fmean(spreads) if len(spreads) == len(numbers) else None
-
+  spread = _spread(rows, measure.deviation.column, scale)
   first_row = rows[0][1]
   translations = measures.Measure('translations', measure.task).column
   real = measures.Measure('real_pictures', measure.task).column
@@ -235,6 +231,16 @@ def value(
     generated=_count(first_row.get(translations, first_row.get('pairs'))),
     provenance=texts[0],
   )
+
+
+def _spread(
+  rows: Sequence[tuple[Run, scores.Row]], column: str, scale: float
+) -> float | None:
+  """Returns the mean of the deviations over pictures; None unless every row has one."""
+  spreads = [row.get(column) for _, row in rows]
+  if not all(map(measures.is_number, spreads)):
+    return None
+  return statistics.fmean(spread * scale for spread in spreads)
 
 
 def _texts(row: scores.Row, evaluators: Sequence[str]) -> tuple[str, ...]:

@@ -82,19 +82,16 @@ def plan(
   plans: dict[str, Plan] = {}
   refusal, some_take_it = None, not add
   for path in _config_paths(table):
+    # Many configs have no short version; then the config itself is taken.
     try:
-      resolved_path, config = _read(path, add)
+      planned = Plan(path, *_read(path, add))
       some_take_it = True
     except errors.UserError as error:
-      # Many configs have no short version; then the config itself is taken.
       refusal = error
-      try:
-        resolved_path, config = _read(path, '')
-      except errors.UserError as missing:
-        plans[path] = Plan(path, path, None, str(missing).partition(';')[0])
-        continue
-    _apply(config, table, resolved_path, overrides)
-    plans[path] = Plan(path, resolved_path, config)
+      planned = _plan_without_arguments(path)
+    if planned.config is not None:
+      _apply(planned.config, table, planned.resolved_path, overrides)
+    plans[path] = planned
   if plans and not some_take_it:
     note(
       f'no config of this table takes --add={add}, so they are taken as they are: {refusal}'
@@ -102,6 +99,14 @@ def plan(
   if strict:
     _check_used(plans, overrides)
   return plans
+
+
+def _plan_without_arguments(path: str) -> Plan:
+  """Returns the plan of a config as its path says; one with a reason where there is none."""
+  try:
+    return Plan(path, *_read(path, ''))
+  except errors.UserError as missing:
+    return Plan(path, path, None, str(missing).partition(';')[0])
 
 
 def _config_paths(table: base.Table) -> list[str]:

@@ -11,6 +11,7 @@ The models of this package are in `pretrained/` of the repository and of an inst
 from collections.abc import Callable, Mapping, Sequence
 import json
 import os
+import re
 from typing import Any
 
 from flax import traverse_util
@@ -25,6 +26,7 @@ from maskgan_jax.pretrained_networks import files as weights
 KIND = 'translator'
 WEIGHTS = 'model.safetensors'
 CARD = 'README.md'
+_FIGURE = re.compile(r'^\| .* \| `(\w+)` \| (-?\d+(?:\.\d+)?) \|$', re.MULTILINE)
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _HOMES = (
   os.path.join(os.path.dirname(_PACKAGE), 'pretrained'),  # of a clone
@@ -221,6 +223,24 @@ def examples(folder: str, role: str) -> list[str]:
     return []
   names = filter(images.is_image_name, sorted(os.listdir(folder)))
   return [os.path.join(folder, name) for name in names]
+
+
+def figures(folder: str) -> dict[str, str]:
+  """Returns the figures of a model's card: the column of scores.csv -> the number, as it is there.
+
+  A card has them as lines `| MEASURE | `COLUMN` | NUMBER |` of a table.
+
+  Raises:
+    UserError: the folder has no card, or the card no such line.
+  """
+  path = os.path.join(folder, CARD)
+  figures_by_column = dict(_FIGURE.findall(_text(path) or ''))
+  if not figures_by_column:
+    raise errors.UserError(
+      f'{path} has no figures: no line | MEASURE | `COLUMN` | NUMBER |, where COLUMN is '
+      'a column of scores.csv'
+    )
+  return figures_by_column
 
 
 def _text(path: str) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from helpers import commands, data_samples
-from helpers.tiny_model import make_config, make_model, SIZE
+from helpers.tiny_model import make_config, make_model, make_translator, SIZE
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluate, evaluators, methods
 from maskgan_jax.methods import content_transfer
@@ -219,6 +219,36 @@ def test_the_command(run, config, model):
     assert done.stdout == '' and done.stderr.count('\n') == 1
 
 
+def test_a_pretrained_model_beside_its_card(tmp_path, config):
+  folder = tmp_path / 'model'
+  make_translator(config).save(
+      folder, card='| IoU | `mask_iou` | 0.50 |\n| unmeasured here | `ab_fid` | 3 |\n')
+  before = {path: path.read_bytes() for path in folder.iterdir()}
+  lines = []
+  few = config.copy_and_resolve_references()
+  few.update(evaluators=('masks',), evaluation_pairs=4)
+  results = evaluate.measure_pretrained(str(folder), few, note=lines.append)
+  assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+  head, columns, iou, fid = lines[-1].splitlines()
+  assert head == f'{folder}: 4 pairs' and results['pairs'] == 4
+  assert columns.split() == ['figure', 'card', 'now', 'difference']
+  value = results['mask_iou']
+  assert iou.split() == ['mask_iou', '0.50', f'{value:.3f}', f'{value - 0.5:+.3f}']
+  assert fid.split() == ['ab_fid', '3', 'unmeasured']
+
+  (folder / 'README.md').write_text('# A card without figures')
+  with pytest.raises(errors.UserError, match='has no figures'):
+    evaluate.measure_pretrained(str(folder), config)
+
+
+def test_a_pretrained_model_whose_pictures_are_not_here():
+  done = commands.run('evaluate', '--pretrained=egsc_it_digits')
+  commands.fails(done, 'the data of egsc_it_digits cannot be drawn here: config.data.path is empty')
+  done = commands.run('evaluate', '--pretrained=egsc_it_digits', '--once')
+  commands.fails(done, '--once is of a run in --workdir')
+
+
 @pytest.mark.slow
 def test_the_command_can_be_told_to_stop(run, config):
   process = command(f'--workdir={run}', '--interval=100')
@@ -230,5 +260,5 @@ def test_the_command_can_be_told_to_stop(run, config):
     _, err = process.communicate(timeout=60)
   finally:
     process.kill()
-  assert process.returncode == 75 and 'told to stop' in err
+  assert process.returncode == 75 and 'asked to stop' in err
   assert [row['step'] for row in scores.read(run)] == [2, 4]

@@ -20,10 +20,12 @@ from helpers.distribution_samples import measure as measure_distribution
 from helpers.distribution_samples import open_data, write_folder
 from helpers.simple_method import pictures
 from maskgan_jax import config as run_config
-from maskgan_jax import errors, train_classifier
+from maskgan_jax import errors
 from maskgan_jax.evaluators import _features as features
 from maskgan_jax.pretrained_networks import classifier, classifiers
 from maskgan_jax.pretrained_networks import files as weights
+from maskgan_jax.train_classifier import __main__ as train_classifier
+from maskgan_jax.train_classifier import subjects, testing
 
 
 @pytest.mark.parametrize('size', [(16, 16), (32, 20), (9, 33), (1, 2)])
@@ -136,7 +138,7 @@ def test_what_is_wrong_often_is_reported_so(table):
   """One that always says yes: the measure must not take its word for it."""
   config = make_config(table)
   config.data.attributes = ('Red', 'Bright')
-  data, names = train_classifier._open(config, (), 0, lambda line: None)
+  data, names = subjects.open_data(config, (), 0, lambda line: None)
   assert names == ('Red', 'Bright')
 
   class Yes:
@@ -144,7 +146,7 @@ def test_what_is_wrong_often_is_reported_so(table):
 
     def __call__(self, images):
       return np.ones((len(images), 2)), None
-  held_out = train_classifier.measure(Yes(), data)
+  held_out = testing.measure(Yes(), data)
   assert held_out.accuracy['Red'] == pytest.approx(14 / 21)
   assert held_out.accuracy['Bright'] == pytest.approx(10 / 21)
   assert held_out.all_accuracy == pytest.approx(np.mean(draw('test')[1] & draw('test')[2]))
@@ -154,7 +156,7 @@ def test_what_is_wrong_often_is_reported_so(table):
 def test_the_same_arguments_give_the_same_file(table, tmp_path, monkeypatch):
   contents = []
   for i, seed in enumerate((3, 3, 4)):
-    monkeypatch.setattr(train_classifier, '_BATCH', 8 + i)  # how test pictures come changes nothing
+    monkeypatch.setattr(testing, '_BATCH', 8 + i)  # how test pictures come changes nothing
     path = tmp_path / f'{i}.safetensors'
     train(make_config(table), path, steps=3, seed=seed)
     with safe_open(path, framework='numpy') as file:  # whose header is in no order
@@ -327,7 +329,7 @@ def test_the_command(table, tmp_path):
     time.sleep(15)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
-  assert process.returncode == 75 and said.startswith('told to stop; nothing is written')
+  assert process.returncode == 75 and said.startswith('asked to stop; nothing is written')
   assert os.listdir(tmp_path) == ['mine.py']
   ran = commands.run('train_classifier', '--help')
   assert ran.returncode == 0 and '--attributes' in ran.stdout

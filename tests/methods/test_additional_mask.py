@@ -203,6 +203,7 @@ def test_the_supervised_scheme_learns_the_true_answer_alone():
     ({'model.pool_size': -1}, 'pool_size=-1'),
     ({'model.mask_floor': 1.0}, 'mask_floor=1.0 must be less than 1'),
     ({'model.slope_penalty': -1.0}, 'slope_penalty=-1.0 must be at least 0'),
+    ({'model.slope_penalty': 1.0, 'model.discriminator': 'dcgan'}, 'needs scores of single images'),
     ({'weights.mask': -1.0}, r'weights.mask=-1.0 must be at least 0'),
     ({'model.attention': True, 'model.addition': False}, 'set one or the other'),
     ({'image_size': 30}, '30x30, but the generator halves'),
@@ -230,6 +231,19 @@ def test_grain_is_not_added_and_can_still_learn():
   assert not np.array(kept[1]).any()
   slope = jax.grad(lambda m: additional_mask._without_grain(m, 0.1).sum())(mask)
   close(slope, np.ones((3, 3)))
+
+
+def test_the_mask_loss_reaches_pixels_below_the_floor(monkeypatch):
+  config = make_config()
+  config.model.mask_floor = 0.2
+  method = methods.make(config)
+  monkeypatch.setattr(method, '_apply', lambda name, params, image: params)  # a generator's output
+  output, source = 0.01 * images(1), images(0)
+  close(method._generate('ab', output, source)[0], source)
+
+  def mask_loss(output):
+    return method._losses_of('a', 'b', output, source)['mask']
+  close(jax.grad(mask_loss)(output) * output.size, np.sign(output), rtol=1e-2)
 
 
 def test_the_slope_penalty_is_the_squared_slope_at_real_images():

@@ -12,8 +12,9 @@ from safetensors import safe_open
 
 from helpers.models import drawn, picture
 from maskgan_jax import config as run_config
-from maskgan_jax import errors, methods
+from maskgan_jax import errors, evaluators, methods
 from maskgan_jax.data import images
+from maskgan_jax.runs import measures
 from maskgan_jax.translator import packaged, Translator
 
 
@@ -123,6 +124,19 @@ def test_every_model_that_comes_along(name):
   for heading in ('## Data', '## Measures', '## Limits', '## Licence'):
     assert heading in card
   assert not re.search(r'/(root|work|home|tmp)/', card + run_config.to_json(translator.config))
+
+
+@pytest.mark.parametrize('name', packaged.names())
+def test_every_row_of_a_card_is_a_figure_that_can_be_checked(name):
+  folder = packaged.find(name)
+  with open(os.path.join(folder, 'README.md'), encoding='utf-8') as file:
+    rows = re.findall(r'^\|(?! measure \||---).*\|$', file.read(), re.MULTILINE)
+  figures = packaged.figures(folder)
+  for evaluator in run_config.load(folder).evaluators:
+    evaluators.module(evaluator)
+  assert len(figures) == len(rows) >= 4
+  for column in figures:
+    assert measures.quantity(measures.Measure.parse(column)), f'{column} is of no evaluator'
 
 
 def test_the_methods_all_have_one():

@@ -139,7 +139,7 @@ _IDENTITY = base.Table(
 
 _USERS = base.Table(
   'Table 4: preference to Press et al., in percent of answers',
-  # Scrambled likewise: seven columns of A to B, two of A' to B'.
+  # Scrambled too: seven columns of A to B, two of A' to B'.
   tuple(
     base.Column(f'{name} (%)', config=config, digits=0, higher=True)
     for name, config in (

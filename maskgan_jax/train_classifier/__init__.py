@@ -1,0 +1,1 @@
+"""The command `train_classifier`: a small classifier that judges translations."""
