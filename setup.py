@@ -1,4 +1,5 @@
 """What pyproject.toml cannot say: a wheel has the repository's pretrained/ inside the package."""
+
 import os
 import shutil
 
@@ -13,8 +14,12 @@ class Build(build_py.build_py):
     super().run()
     if not self.editable_mode:
       target = os.path.join(self.build_lib, 'maskgan_jax', 'pretrained')
-      shutil.copytree('pretrained', target, dirs_exist_ok=True,
-                      ignore=shutil.ignore_patterns('*.py', '__pycache__'))
+      shutil.copytree(
+        'pretrained',
+        target,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns('*.py', '__pycache__'),
+      )
 
 
 setuptools.setup(cmdclass={'build_py': Build})

@@ -20,62 +20,78 @@ from maskgan_jax.runs import scores
 from maskgan_jax.translator import packaged, Translator
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-_DRAWN = ('Drawn by python-avatars (MIT) and resvg-py, with the parts that docs/avatars.md names; '
-          'no real person is shown.')
+_DRAWN = (
+  'Drawn by python-avatars (MIT) and resvg-py, with the parts that docs/avatars.md names; '
+  'no real person is shown.'
+)
 _SHAPES = 'Circles and squares, drawn here; no two pictures show one scene.'
 
 # name: what it does, data, how to train it, where it fails, columns of scores.csv for the card.
 MODELS = {
-    'content_transfer_avatars': dict(
-        does="Puts one cartoon face's glasses on another, takes them off, finds them. Mask-based "
-             'content transfer (ICLR 2020), 64x64.',
-        data=_DRAWN,
-        command='python -m maskgan_jax.train --config=configs/avatars_glasses.py:narrow '
-                '--workdir=runs/avatars_glasses',
-        limits='It knows these cartoon faces and nothing else; on photographs it makes smudges. '
-               'Dark glasses go over well, the colours of thin and of white frames fade.',
-        scores={'mask_iou': 'mask IoU with the truth', 'transfer_psnr': 'transfer, PSNR in dB',
-                'transfer_error_inside': 'transfer, error where it should change',
-                'transfer_error_outside': 'transfer, error elsewhere',
-                'removal_error_inside': 'removal, error where it should change',
-                'removal_error_outside': 'removal, error elsewhere'}),
-    'lomit_avatars': dict(
-        does="Gives a cartoon face another's hair colour. LOMIT (IJCAI 2019), 64x64.",
-        data=_DRAWN,
-        command='python -m maskgan_jax.train --config=configs/avatars_hair_color.py '
-                '--workdir=runs/avatars_hair_color',
-        limits='It draws the whole picture anew, and not sharply, also where the mask is 0. It '
-               'knows six hair colours.',
-        scores={'mask_iou': 'mask IoU with the true hair',
-                'transfer_error_inside': 'error where the hair is',
-                'transfer_error_outside': 'error elsewhere', 'transfer_psnr': 'PSNR in dB'}),
-    'egsc_it_digits': dict(
-        does='Gives a black or white digit the colours of a coloured one, and back. EGSC-IT (ICLR '
-             '2019), 28x28.',
-        data="MNIST's digits (LeCun, Cortes and Burges; CC BY-SA 3.0), coloured as the paper says.",
-        command='python -m maskgan_jax.train --config=configs/digits_single.py:quick '
-                '--workdir=runs/digits_single --config.data.path=DIRECTORY_WITH_MNIST',
-        limits='Not more than half way: red backgrounds swallow black digits, green digits often '
-               'come out red.',
-        scores={'ab_ssim': 'SSIM to the true translation, a to b',
-                'ba_ssim': 'SSIM to the true translation, b to a',
-                'ab_exemplar_ssim': 'SSIM with the exemplar, a to b',
-                'ba_exemplar_ssim': 'SSIM with the exemplar, b to a'}),
+  'content_transfer_avatars': dict(
+    does="Puts one cartoon face's glasses on another, takes them off, finds them. Mask-based "
+    'content transfer (ICLR 2020), 64x64.',
+    data=_DRAWN,
+    command='python -m maskgan_jax.train --config=configs/avatars_glasses.py:narrow '
+    '--workdir=runs/avatars_glasses',
+    limits='It knows these cartoon faces and nothing else; on photographs it makes smudges. '
+    'Dark glasses go over well, the colours of thin and of white frames fade.',
+    scores={
+      'mask_iou': 'mask IoU with the truth',
+      'transfer_psnr': 'transfer, PSNR in dB',
+      'transfer_error_inside': 'transfer, error where it should change',
+      'transfer_error_outside': 'transfer, error elsewhere',
+      'removal_error_inside': 'removal, error where it should change',
+      'removal_error_outside': 'removal, error elsewhere',
+    },
+  ),
+  'lomit_avatars': dict(
+    does="Gives a cartoon face another's hair colour. LOMIT (IJCAI 2019), 64x64.",
+    data=_DRAWN,
+    command='python -m maskgan_jax.train --config=configs/avatars_hair_color.py '
+    '--workdir=runs/avatars_hair_color',
+    limits='It draws the whole picture anew, and not sharply, also where the mask is 0. It '
+    'knows six hair colours.',
+    scores={
+      'mask_iou': 'mask IoU with the true hair',
+      'transfer_error_inside': 'error where the hair is',
+      'transfer_error_outside': 'error elsewhere',
+      'transfer_psnr': 'PSNR in dB',
+    },
+  ),
+  'egsc_it_digits': dict(
+    does='Gives a black or white digit the colours of a coloured one, and back. EGSC-IT (ICLR '
+    '2019), 28x28.',
+    data="MNIST's digits (LeCun, Cortes and Burges; CC BY-SA 3.0), coloured as the paper says.",
+    command='python -m maskgan_jax.train --config=configs/digits_single.py:quick '
+    '--workdir=runs/digits_single --config.data.path=DIRECTORY_WITH_MNIST',
+    limits='Not more than half way: red backgrounds swallow black digits, green digits often '
+    'come out red.',
+    scores={
+      'ab_ssim': 'SSIM to the true translation, a to b',
+      'ba_ssim': 'SSIM to the true translation, b to a',
+      'ab_exemplar_ssim': 'SSIM with the exemplar, a to b',
+      'ba_exemplar_ssim': 'SSIM with the exemplar, b to a',
+    },
+  ),
 } | {
-    f'additional_mask_shapes{suffix}': dict(
-        does='Makes squares of circles and circles of squares by what it adds to them, lambda_r = '
-             f'{value}. Additional mask (IEEE Access 2023), 32x32.',
-        data=_SHAPES,
-        command='python -m maskgan_jax.train --config=configs/circle_square.py:quick '
-                f'--config.image_size=32 --config.weights.mask={value} --workdir=runs/circles',
-        limits="The circle's edge shows through, a grain lies over the shape, and corners are a "
-               'little too dark.',
-        scores={'ab_changed_share': 'share of the pixels that change, circles to squares',
-                'truth_ab_changed_share': 'share that should',
-                'ab_changed_iou': 'IoU with the pixels that should change',
-                'ab_error': 'error to the true square',
-                'do_nothing_ab_error': 'that of the circle itself'})
-    for suffix, value in (('', '1'), ('_weight_0.01', '0.01'), ('_weight_10', '10'))
+  f'additional_mask_shapes{suffix}': dict(
+    does='Makes squares of circles and circles of squares by what it adds to them, lambda_r = '
+    f'{value}. Additional mask (IEEE Access 2023), 32x32.',
+    data=_SHAPES,
+    command='python -m maskgan_jax.train --config=configs/circle_square.py:quick '
+    f'--config.image_size=32 --config.weights.mask={value} --workdir=runs/circles',
+    limits="The circle's edge shows through, a grain lies over the shape, and corners are a "
+    'little too dark.',
+    scores={
+      'ab_changed_share': 'share of the pixels that change, circles to squares',
+      'truth_ab_changed_share': 'share that should',
+      'ab_changed_iou': 'IoU with the pixels that should change',
+      'ab_error': 'error to the true square',
+      'do_nothing_ab_error': 'that of the circle itself',
+    },
+  )
+  for suffix, value in (('', '1'), ('_weight_0.01', '0.01'), ('_weight_10', '10'))
 }
 
 
@@ -88,8 +104,10 @@ def build(name: str, workdir: str) -> None:
   model.translator.save(folder, half=True, examples=model.examples)
   # Rounded to float16: what that does to results stands in the card.
   given = [np.stack(model.examples[role]) for role in model.roles]
-  before, after = (t(*given).image.astype(int) for t in (
-      model.translator, Translator.from_pretrained(folder)))
+  before, after = (
+    t(*given).image.astype(int)
+    for t in (model.translator, Translator.from_pretrained(folder))
+  )
   text = card(name, row, np.abs(before - after).max())
   files.write_atomically(os.path.join(folder, packaged.CARD), text)
 
@@ -97,10 +115,15 @@ def build(name: str, workdir: str) -> None:
 def card(name: str, row: scores.Row, levels: int) -> str:
   """The model card; rounding changes no pixel of the examples' results by more than `levels`."""
   facts = MODELS[name]
-  measures = '\n'.join(f'| {text} | `{column}` | {row[column]:.3f} |'
-                       for column, text in facts['scores'].items())
-  data = textwrap.fill(f"{facts['data']} `config.json` says which and how many. The pictures in "
-                       '`examples/` are of the test split.', 100)
+  measures = '\n'.join(
+    f'| {text} | `{column}` | {row[column]:.3f} |'
+    for column, text in facts['scores'].items()
+  )
+  data = textwrap.fill(
+    f'{facts["data"]} `config.json` says which and how many. The pictures in '
+    '`examples/` are of the test split.',
+    100,
+  )
   return f"""# {name}
 
 {textwrap.fill(facts['does'], 100)}
@@ -147,9 +170,14 @@ def readme() -> None:
   """Writes README.md: the models and their sizes."""
   rows = []
   for name in packaged.names():
-    size = sum(os.path.getsize(os.path.join(root, file))
-               for root, _, inside in os.walk(os.path.join(HERE, name)) for file in inside)
-    rows.append(f'| [`{name}`]({name}/README.md) | {MODELS[name]["does"]} | {size / 1e6:.1f} MB |')
+    size = sum(
+      os.path.getsize(os.path.join(root, file))
+      for root, _, inside in os.walk(os.path.join(HERE, name))
+      for file in inside
+    )
+    rows.append(
+      f'| [`{name}`]({name}/README.md) | {MODELS[name]["does"]} | {size / 1e6:.1f} MB |'
+    )
   lines = '\n'.join(rows)
   with open(os.path.join(HERE, 'README.md'), 'w', encoding='utf-8') as file:
     file.write(f"""# Models to take away
@@ -171,5 +199,7 @@ if __name__ == '__main__':
   if len(sys.argv) == 3 and sys.argv[1] in MODELS:
     build(*sys.argv[1:])
   elif len(sys.argv) != 1:
-    sys.exit(f'usage: python pretrained/build.py [NAME RUN]; NAME is one of {", ".join(MODELS)}')
+    sys.exit(
+      f'usage: python pretrained/build.py [NAME RUN]; NAME is one of {", ".join(MODELS)}'
+    )
   readme()
