@@ -131,7 +131,7 @@ def test_figures_are_saved_and_shown(tmp_path, monkeypatch):
   assert saved['ab'].dtype == np.uint8 and (saved['ab'] != saved['ba']).any()
   with open(report.write(tmp_path), encoding='utf-8') as file:
     page = file.read()
-  assert '<b>embedding ab.</b> Step 20. Where translations lie' in page
+  assert '<b>Embedding ab.</b> Step 20. Where translations lie' in page
   lines = evaluators.table(got).splitlines()
   assert ' '.join(lines[1].split()) == 'a to b neighbours alike (%) 0.0'
   assert lines[3] == '8 pairs'
