@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 import contextlib
+import errno
 import glob
 import os
 import shutil
+import stat
 import tempfile
 from typing import IO
 import weakref
@@ -17,6 +19,7 @@ except ImportError:  # not a POSIX system
   fcntl = None
 
 _LOCK = '.lock'
+_MOST_NAMED = 32  # characters, of up to 4 bytes each, of a name in its temporary one
 _temporary: set[str] = set()  # unfinished files and folders of this process
 
 
@@ -55,7 +58,7 @@ def held(folder: str | os.PathLike, activity: str) -> Iterator[None]:
 def check_output(
   path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()
 ) -> None:
-  """Raises a UserError if an output would be a hidden file, or would replace one of `inputs`."""
+  """Raises a UserError if an output would be hidden, cannot be made or would replace an input."""
   path = os.fspath(path)
   base = os.path.basename(path)
   if base.startswith('.') and base.strip('.') and not os.path.isdir(path):
@@ -63,11 +66,49 @@ def check_output(
       f'--output={path}: a file called {base} would be hidden; write a name '
       'before the dot, or for a folder a slash at the end'
     )
+  check_name(path)
   for file in filter(None, inputs):
     if os.path.exists(path) and os.path.exists(file) and os.path.samefile(path, file):
       raise errors.UserError(
         f'--output={path} is one of the inputs; choose another name'
       )
+
+
+def check_name(path: str | os.PathLike) -> None:
+  """Raises a UserError if nothing can be made at `path`, whatever it holds.
+
+  A name may be too long, or a part of the path may be a file. A slash at the end asks for a folder.
+  """
+  path = os.fspath(path)
+  folder, missing = path, []
+  while not os.path.exists(folder or os.curdir):
+    folder, name = os.path.split(folder)
+    missing.append(name)
+  if missing and not os.path.isdir(folder or os.curdir):
+    raise errors.UserError(
+      f'cannot write {path}: {folder} is {_kind(folder)}, not a folder; '
+      'choose another --output'
+    )
+
+  # Below a folder that is absent the system does not look at names.
+  for place in (path, *(os.path.join(folder, name) for name in missing)):
+    try:
+      os.lstat(place)
+    except FileNotFoundError:
+      continue
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+      reason = getattr(error, 'strerror', None) or error
+      is_long = getattr(error, 'errno', None) == errno.ENAMETOOLONG
+      remedy = '; shorten it' if is_long else ''
+      raise errors.UserError(f'cannot write {path}: {reason}{remedy}') from error
+
+
+def _kind(path: str) -> str:
+  """Returns what is at `path`, which is not a folder: 'a file', 'a pipe' or 'a device'."""
+  mode = os.stat(path).st_mode
+  if stat.S_ISREG(mode):
+    return 'a file'
+  return 'a pipe' if stat.S_ISFIFO(mode) else 'a device'
 
 
 def _lock(file) -> None:
@@ -146,9 +187,7 @@ def folder_atomically(folder: str | os.PathLike) -> Iterator[str]:
   try:
     folder = os.path.realpath(name)  # a link stays one
     os.makedirs(os.path.dirname(folder), exist_ok=True)
-    temporary = tempfile.mkdtemp(
-      dir=os.path.dirname(folder), prefix=f'.{os.path.basename(folder)}.'
-    )
+    temporary = tempfile.mkdtemp(dir=os.path.dirname(folder), prefix=_prefix(folder))
     _temporary.add(temporary)
     yield temporary
     os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp's 0700 would hide it from others
@@ -174,9 +213,7 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
       raise errors.UserError(f'{name} is not an ordinary file; choose another name')
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-      dir=folder, prefix='.' + os.path.basename(path) + '.'
-    )
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=_prefix(path))
     _temporary.add(temporary)
     with os.fdopen(handle, 'wb') as file:
       file.write(data.encode() if isinstance(data, str) else data)
@@ -191,6 +228,11 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
       _remove(temporary)
     reason = getattr(error, 'strerror', None) or error
     raise errors.UserError(f'cannot write {name}: {reason}') from error
+
+
+def _prefix(path: str) -> str:
+  """Returns the beginning of a hidden temporary name, which is never too long if `path` is not."""
+  return f'.{os.path.basename(path)[:_MOST_NAMED]}.'
 
 
 def _umask() -> int:

@@ -5,7 +5,7 @@ data/default_config.py, the model, weights and optimizers of a method in its fil
 of an evaluator in its file (see config/evaluation.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import hashlib
 import json
 import math
@@ -140,11 +140,15 @@ def from_json(text: str) -> ml_collections.ConfigDict:
   """Returns the config that `to_json` wrote; keys that the text lacks get their defaults.
 
   Raises:
-    ValueError: the text is not JSON, or a value is not of its default's type.
+    ValueError: the text is not JSON, or a value is not of its default's type. A group of keys is
+      not one, such as `"model": null`.
     KeyError: the text does not name the method.
   """
   stored = _with_tuples(json.loads(text))
+  if not isinstance(stored, dict):
+    raise ValueError('the text is not a JSON object of keys and values')
   config = default(stored['method'])
+  _check_groups(config, stored)
   defaults = dict(flatten(config))
   with config.unlocked(), config.ignore_type():
     config.update(stored)
@@ -158,6 +162,21 @@ def from_json(text: str) -> ml_collections.ConfigDict:
     if usual is not None and not isinstance(values[key], types):
       raise ValueError(f'{key} is {values[key]!r}, and should be like {usual!r}')
   return config
+
+
+def _check_groups(
+  config: ml_collections.ConfigDict, stored: Mapping[str, Any], prefix: str = ''
+) -> None:
+  """Raises ValueError where parsed JSON has a value in place of keys, such as `"model": null`."""
+  for key, value in stored.items():
+    group = config.get(key)
+    if not isinstance(group, ml_collections.ConfigDict):
+      continue
+    if not isinstance(value, dict):
+      raise ValueError(
+        f'{prefix}{key} is {json.dumps(value)}, and should have keys below it'
+      )
+    _check_groups(group, value, f'{prefix}{key}.')
 
 
 def _with_tuples(value: Any) -> Any:

@@ -104,7 +104,13 @@ def is_unread(name: str) -> bool:
 
 
 def nearest_path(path: str) -> str:
-  """Returns " (did you mean 'x'?)" for a file of the same folder with a similar name, or ""."""
+  """Returns a remark on a path that is absent, or "".
+
+  It is " (it is a link to 'x', where nothing is)", or " (did you mean 'x'?)" for a file of the same
+  folder with a similar name.
+  """
+  if os.path.islink(path) and not os.path.exists(path):
+    return f" (it is a link to '{os.readlink(path)}', where nothing is)"
   folder, base = os.path.split(os.path.abspath(path))
   try:
     # Comparing more names would take seconds.

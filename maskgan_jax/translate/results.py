@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-from maskgan_jax import errors
+from maskgan_jax import errors, files
 from maskgan_jax.data import images
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import pictures
@@ -91,23 +91,21 @@ def remove(
   several = os.path.isdir(source) and not grid
   stems = images.png_stems(output, names, several)
   masks = ('source_mask',) if save_masks or grid else ()  # a grid has a column for it
-  suffixes = [''] if grid else ['', *map(_suffix, masks)]
+  suffixes = ['', *map(_suffix, masks)] if save_masks else ['']
   _check_outputs(stems, suffixes, [source, edits.mask])
 
   alone = [(picture, None) for picture in sources]
   results = _each(alone, functools.partial(_removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
-  rows = []
-  for picture, result in zip(sources, results, strict=True):
-    rows.append([picture.image, result[_suffix('source_mask')], result['']])
-  drawn = pictures.grid(
-    rows,
-    column_names=['source', 'mask', 'removed'],
-    row_names=_labels(sources, 'row', note),
-  )
-  images.save_png(f'{stems[0]}.png', drawn)
-  return [f'{stems[0]}.png']
+  results = list(results)
+  written = _write_removal_grid(stems[0], sources, results, note)
+  if save_masks:
+    alone_masks = [
+      {suffix: result[suffix] for suffix in suffixes[1:]} for result in results
+    ]
+    written += _write_grids(stems[0], sources, [None], alone_masks, note)
+  return written
 
 
 def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
@@ -132,7 +130,7 @@ def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None
 def _check_outputs(
   stems: Sequence[str], suffixes: Sequence[str], input_paths: Sequence[str]
 ) -> None:
-  """Raises UserError if a result would replace another result, or one of the inputs."""
+  """Raises UserError if a result cannot be made, or would replace another or one of the inputs."""
   outputs = []
   for stem, suffix in itertools.product(stems, suffixes):
     outputs.append(f'{stem}{suffix}.png')
@@ -140,6 +138,8 @@ def _check_outputs(
   for path in outputs:
     if counts[path] > 1:
       raise errors.UserError(f'two results would be called {path}; rename the inputs')
+  # All are in one folder.
+  files.check_name(max(outputs, key=lambda path: len(os.fsencode(path))))
 
   # A result may replace one of an earlier command, but not what is translated now.
   existing = list(filter(os.path.exists, outputs))
@@ -292,6 +292,25 @@ def _write_grids(
     written.append(f'{stem}{suffix}.png')
     images.save_png(written[-1], drawn)
   return written
+
+
+def _write_removal_grid(
+  stem: str,
+  sources: Sequence[Picture],
+  results: Sequence[Mapping[str, np.ndarray]],
+  note: Callable[[str], None],
+) -> list[str]:
+  """Writes the grid of a removal, a row for each source with its mask; returns its path."""
+  rows = []
+  for picture, result in zip(sources, results, strict=True):
+    rows.append([picture.image, result[_suffix('source_mask')], result['']])
+  drawn = pictures.grid(
+    rows,
+    column_names=['source', 'mask', 'removed'],
+    row_names=_labels(sources, 'row', note),
+  )
+  images.save_png(f'{stem}.png', drawn)
+  return [f'{stem}.png']
 
 
 def _ignore(line: str) -> None:

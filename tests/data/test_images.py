@@ -153,9 +153,11 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
   (tmp_path / 'text.png').write_text('hello')
   (tmp_path / 'empty.png').write_bytes(b'')
   (tmp_path / 'folder.png').mkdir()
+  (tmp_path / 'dangling.png').symlink_to('gone.png')
   for name, problem in (('text.png', 'is not a picture'), ('empty.png', 'is empty'),
                         ('folder.png', 'is a folder'),
                         ('textt.png', r"does not exist \(did you mean 'text.png'"),
+                        ('dangling.png', r"not exist \(it is a link to 'gone.png', where nothing"),
                         ('gone/x.png', 'does not exist'), ('nul\0.png', 'cannot be read')):
     with pytest.raises(errors.UserError, match=problem) as caught:
       images.load_image(str(tmp_path / name))

@@ -165,6 +165,16 @@ def test_a_damaged_config_file_is_said(tmp_path, damage):
     run_config.load(str(tmp_path))
 
 
+@pytest.mark.parametrize(('keys', 'problem'), [
+    ('"model": null', 'model is null, and should have keys'),
+    ('"data": [1]', 'data is .1., and should'),
+    ('"optimizers": {"generator": 3}', 'optimizers.generator is 3, and should')])
+def test_a_value_in_place_of_keys_is_named(tmp_path, keys, problem):
+  (tmp_path / 'config.json').write_text(f'{{"method": "lomit", {keys}}}')
+  with pytest.raises(errors.UserError, match=f'config.json is damaged: {problem}'):
+    run_config.load(str(tmp_path))
+
+
 @pytest.mark.parametrize('method', methods.names())
 def test_switches_set_one_by_one(method):
   config_checks.check_switches(method)

@@ -143,6 +143,17 @@ def test_links_are_followed_and_devices_left_alone(tmp_path):
   assert (tmp_path / 'pipe').is_fifo() and len(list(tmp_path.iterdir())) == 3
 
 
+def test_every_name_that_a_file_can_have_is_written(tmp_path):
+  for name in ('n' * 255, 'ä' * 127, '🙂' * 63):
+    files.write_atomically(tmp_path / name, 'x')
+    with files.folder_atomically(tmp_path / 'folders' / name) as folder:
+      os.mkdir(os.path.join(folder, 'in'))
+    assert (tmp_path / 'folders' / name / 'in').is_dir()
+  with pytest.raises(errors.UserError, match='too long'):
+    files.write_atomically(tmp_path / ('n' * 256), 'x')
+  assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_onnx_without_jax2onnx(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, 'jax2onnx', None)
   with pytest.raises(errors.UserError, match='needs jax2onnx: pip install'):
@@ -151,11 +162,13 @@ def test_onnx_without_jax2onnx(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize('output, message', [('x.onnx', 'NAME.onnx the name of a file'),
                                              ('x.onnx/', 'NAME.onnx the name of a file'),
+                                             ('file.png/', 'file.png is a file, not a folder'),
                                              ('x.bin', '')])
 def test_a_folder_is_never_written_for_a_file_without_a_word(tmp_path, monkeypatch, capsys, output,
                                                              message):
   (tmp_path / 'x.onnx').mkdir()
   (tmp_path / 'x.bin').mkdir()
+  (tmp_path / 'file.png').write_text('kept')
   given = absl.flags.FlagValues()
   absl.flags.DEFINE_string('output', f'{tmp_path}/{output}', '', flag_values=given)
   absl.flags.DEFINE_string('what', 'translate', '', flag_values=given)

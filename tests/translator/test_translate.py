@@ -274,6 +274,10 @@ def test_removal(t, tmp_path):
     removed = read(written[2 * i])
     [(y, x)], [(y2, x2)] = find(read(grid), sources[i], 7), find(read(grid), removed, 7)
     assert y == y2 and x < x2
+  same, mask = translate.remove(t, given, str(tmp_path / 'm.png'), grid=True, save_masks=True)
+  assert (read(same) == read(grid)).all() and mask == str(tmp_path / 'm_source_mask.png')
+  assert len(find(read(mask), sources[2], 7)) == 1
+  assert images.load_mask(mask).shape[0] == read(grid).shape[0]
   one = translate.remove(t, str(tmp_path / 'in' / 'a.png'), str(tmp_path / 'one.png'))
   assert close(read(one[0]), want.image[0])
 
@@ -322,9 +326,22 @@ def test_outputs_that_cannot_hold_the_results(t, a, b, tmp_path):
   exemplars = folder(tmp_path / 'e', smooth(2), ['y__z.png', 'z.png'])
   with pytest.raises(errors.UserError, match='two results would be called .*x__y__z.png'):
     translate.translate(t, sources, exemplars, str(tmp_path / 'out'))
-  with pytest.raises(errors.UserError, match='cannot write'):
-    translate.translate(t, a, b, os.path.join(a, 'out'))
+  for output, message in ((os.path.join(a, 'out'), 'a.png is a file, not a folder'),
+                          ('/dev/null', '/dev/null is a device, not a folder')):
+    with pytest.raises(errors.UserError, match=f'cannot write .*: .*{message}'):
+      translate.translate(t, a, b, output)
   assert not (tmp_path / 'out').exists() and not (tmp_path / 'o.png').exists()
+
+
+def test_names_that_are_too_long_are_found_before_anything_is_written(t, b, tmp_path):
+  sources = folder(tmp_path / 'in', smooth(2), ['a.png', 'n' * 250 + '.png'])
+  for output in (tmp_path / 'new' / 'out', tmp_path / ('o' * 256)):
+    for run in (translate.remove, lambda *given: translate.translate(*given[:2], b, given[2])):
+      with pytest.raises(errors.UserError, match='cannot write .*: File name too long; shorten it'):
+        run(t, sources, str(output))
+  assert sorted(os.listdir(tmp_path)) == ['b.png', 'in']
+  longest = str(tmp_path / ('n' * 251 + '.png'))
+  assert translate.remove(t, b, longest) == [longest]
 
 
 @pytest.mark.parametrize(('rectangle', 'message'), [

@@ -185,6 +185,12 @@ def test_outputs_of_every_command_are_checked(tmp_path):
   for path in ('new.csv', '..', '.', 'folder/', '../x.csv', tmp_path):
     files.check_output(path, [given])
 
+  for path, problem in ((f'{given}/', 'given.csv is a file, not a folder'),
+                        (given / 'x' / 'y', 'given.csv is a file, not a folder'),
+                        ('o' * 300, 'too long'), ('a\0b', 'null')):
+    with pytest.raises(errors.UserError, match=f'cannot write .*{problem}'):
+      files.check_output(path)
+
   hidden = 'would be hidden'
   with pytest.raises(errors.UserError, match=hidden):
     weights.require_new(str(tmp_path / '.safetensors'))
