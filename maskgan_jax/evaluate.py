@@ -9,7 +9,8 @@ With --pretrained it measures a model again, beside the figures of its card.
 
 It may run beside the training, on another machine if both see the folder. --config.key=value
 overrides the run's own config for the measuring: evaluators, evaluation_batch_size,
-evaluation_pairs, data.
+evaluation_pairs, data. What is measured on other data than the run's own gets rows of its own,
+named by the keys that differ.
 
 --pretrained draws the data that the model's config.json names, and prints the figures of the card,
 those measured now and the differences; nothing is written. Pictures that are not drawn, such as
@@ -27,9 +28,11 @@ from maskgan_jax import config as run_config
 from maskgan_jax.data import pipeline
 from maskgan_jax.evaluators.base import Reporter
 from maskgan_jax.reports import report
-from maskgan_jax.runs import checkpoints, scores
+from maskgan_jax.runs import checkpoints, row_names, scores
 from maskgan_jax.translator import packaged, Translator
 
+# With `model`, what a checkpoint is made for.
+_MODEL_KEYS = ('method', 'image_size', 'image_width')
 _FLAGS_OF_RUNS = ('once', 'again', 'interval')
 
 
@@ -57,6 +60,7 @@ def evaluate(
     step -> its results, for the steps measured now.
   """
   _check_evaluators(config)
+  _check_model(workdir, config)
   run = _Run(workdir, config, Reporter(poll, note))
   if not again:
     run.skip_measured()
@@ -85,6 +89,27 @@ def _check_evaluators(config: ml_collections.ConfigDict) -> None:
     evaluators.make(name, config)
 
 
+def _check_model(folder: str, config: ml_collections.ConfigDict) -> None:
+  """Raises UserError for overrides of what the trained model decides, before any data is made."""
+  differences = run_config.differences(
+    _of_model(run_config.load(folder)), _of_model(config)
+  )
+  if differences:
+    raise errors.UserError(
+      f'{folder} holds a model that is trained already ({differences}): it can only be measured '
+      'as it is; leave these overrides out'
+    )
+
+
+def _of_model(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Returns the keys that decide what a model is and takes, and their values."""
+  values = {}
+  for key, value in run_config.flatten(config):
+    if key in _MODEL_KEYS or key.startswith('model.'):
+      values[key] = value
+  return values
+
+
 class _Run:
   """A run whose checkpoints are being measured.
 
@@ -102,6 +127,7 @@ class _Run:
     self._done: set[int] = set()
     self._notes: dict[str, None] = {}  # what evaluators said, once each
     self._data = self._translator = None
+    self._config_of_run = run_config.load(workdir)
 
   @property
   def last_step(self) -> int:
@@ -109,12 +135,11 @@ class _Run:
     return max(self._done, default=-1)
 
   def skip_measured(self) -> None:
-    """Leaves out the steps that are in scores.csv."""
-    self._done.update(
-      row['step']
-      for row in scores.read(self._workdir)
-      if row['split'] == evaluators.SPLIT
-    )
+    """Leaves out the steps that scores.csv has rows of, with the same data."""
+    row_name = self._row_name()
+    for row in scores.read(self._workdir):
+      if row['split'] == row_name:
+        self._done.add(row['step'])
 
   def new_steps(self) -> list[int]:
     """Returns the steps of checkpoints that have appeared since."""
@@ -129,8 +154,7 @@ class _Run:
     """Measures a checkpoint, prints its results and rewrites the report."""
     self._done.add(step)
     config = self._config
-    if self._data is None:
-      self._data = pipeline.make(config)
+    data = self._open_data()
     # The translator of the step before keeps its compiled programs.
     try:
       self._translator = Translator.from_workdir(
@@ -141,15 +165,17 @@ class _Run:
       if step in self.saved_steps():
         self._fail(step, error)
       return
+    row_name = self._row_name()
     try:
       results = evaluators.measure(
         self._translator,
-        self._data,
+        data,
         config,
         self._workdir,
         step,
         poll=self._reporter.poll,
         note=self._note_once,
+        row_name=row_name,
       )
     except errors.NotFiniteError as error:
       self._fail(step, error)
@@ -159,7 +185,31 @@ class _Run:
     self.measured[step] = results
     report.write(self._workdir, {'unmeasured': list(self._notes)})
     results = {**results, **evaluators.provenance(self._translator)}
-    self._reporter.note(f'step {step}\n{evaluators.table(results)}'.rstrip())
+    heading = f'step {step}'
+    if row_name != evaluators.SPLIT:
+      heading += f", as {row_name!r} in scores.csv: these data are not the run's own"
+    self._reporter.note(f'{heading}\n{evaluators.table(results)}'.rstrip())
+
+  def _open_data(self) -> pipeline.Data:
+    """Returns the data, which are opened once."""
+    if self._data is None:
+      self._data = pipeline.make(self._config)
+    return self._data
+
+  def _row_name(self) -> str:
+    """Returns the name of the rows: data that are not the run's own have theirs."""
+    elsewhere = False
+    if row_names.moved(self._config_of_run, self._config):
+      elsewhere = self._open_data().identity != self._trained_data()
+    return row_names.row_name(
+      evaluators.SPLIT, self._config_of_run, self._config, elsewhere=elsewhere
+    )
+
+  def _trained_data(self) -> str:
+    """Returns the identity of the data that the newest checkpoint was trained on."""
+    with checkpoints.Checkpoints(self._workdir, read_only=True) as saved:
+      step = saved.latest()
+      return '' if step is None else saved.data_identity(step)
 
   def conclude(self, once: bool) -> None:
     """Notes that nothing was new; UserError if nothing could be measured."""
@@ -204,7 +254,9 @@ def measure_pretrained(
   Raises:
     UserError: the card has no figures, or the data cannot be drawn or measured.
   """
-  figures = packaged.figures(packaged.find(name))
+  folder = packaged.find(name)
+  _check_model(folder, config)
+  figures = packaged.figures(folder)
   translator, data = Translator.from_pretrained(name), _data_of(name, config)
   results = evaluators.run(
     translator,

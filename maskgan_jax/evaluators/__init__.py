@@ -16,7 +16,7 @@ from maskgan_jax.data import images
 from maskgan_jax.evaluators import _features as features
 from maskgan_jax.evaluators import _result_table as result_table
 from maskgan_jax.evaluators import base, masks
-from maskgan_jax.runs import measures, scores
+from maskgan_jax.runs import measures, row_names, scores
 from maskgan_jax.translator import Translator
 
 SPLIT = 'test'  # what `measure` measures
@@ -102,11 +102,15 @@ def measure(
     workdir: folder of the run.
     step: the row's; what only an earlier evaluation measured at it stays there.
     poll, note: see `run`.
-    row_name: the row's `split`; rows of another protocol have another name.
+    row_name: the row's `split`; rows of another protocol or of other data than the run's have
+      another name, see `runs.row_names`.
   Returns:
     name -> value; empty, and no row is written, where nothing can be measured.
   """
-  draw = _drawing_into(workdir, step, row_name)
+  # Figures are the run's own.
+  draw = None
+  if row_names.has_own_data(row_name, translator.config):
+    draw = _drawing_into(workdir, step, row_name)
   size, pairs = config.evaluation_batch_size, config.evaluation_pairs
   measuring = _Pass(
     translator, data, config, _reporter(poll, note), SPLIT, size, pairs, draw

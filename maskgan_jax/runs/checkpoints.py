@@ -167,6 +167,13 @@ class Checkpoints:
     """Returns the newest step, or None."""
     return max(self.steps(), default=None)
 
+  def data_identity(self, step: int) -> str:
+    """Returns on what data a step was trained, see `resumption.Identity`; '' if unknown."""
+    try:
+      return (self._notes(step).get('identity') or {}).get('data', '')
+    except Exception:  # Orbax raises what it likes where a step is damaged
+      return ''
+
   def best(self) -> int | None:
     """Returns the step with the best score among those kept, or None if none has one."""
     ranked = self._ranking.ranked(self.steps())

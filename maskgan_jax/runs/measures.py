@@ -33,6 +33,8 @@ DO_NOTHING, TRUTH, SOURCE = 'do_nothing', 'truth', 'source'  # references
 BLANK, EXEMPLAR, SILHOUETTE = ('blank', 'exemplar', 'silhouette')
 VALUE, DEVIATION, SETTINGS = 'value', 'std', 'settings'  # parts
 NOT_MEASURES = ('step', 'split', 'time', 'pairs_asked')  # columns of scores.csv
+# Columns with texts that no evaluator writes: of rows, of methods, and of picture_benchmark.
+TEXTS = ('split', 'time', 'perceptual_network', 'data_fingerprint')
 
 _COLUMN = re.compile(
   r'(?P<reference>do_nothing_|truth_|blank_|exemplar_(?=ab_|ba_)|silhouette_)?'
@@ -219,6 +221,11 @@ def writer(column: str) -> str:
   """Returns the evaluator that writes a text column, or ''."""
   measure = Measure.parse(column)
   return measure.quantity if measure.part == SETTINGS else _writers.get(column, '')
+
+
+def is_text(column: str) -> bool:
+  """Returns whether a column has texts, also where they look like numbers."""
+  return column in TEXTS or bool(writer(column))
 
 
 def settings_column(evaluator: str) -> str:

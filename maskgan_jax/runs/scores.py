@@ -1,13 +1,16 @@
 """`scores.csv`: what the evaluators measured, one row for each step and split."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import contextlib
 import csv
 import io
 import os
 from typing import Any
 
+import ml_collections
+
 from maskgan_jax import errors, files
+from maskgan_jax.runs import measures, row_names
 
 FILE_NAME = 'scores.csv'
 Row = dict[str, Any]
@@ -23,7 +26,7 @@ def append(workdir: str | os.PathLike, row: Mapping[str, Any]) -> None:
     raise ValueError(f'a row of scores needs step and split, got {", ".join(row)}')
   os.makedirs(workdir, exist_ok=True)
   with _locked(workdir):
-    rows = read(workdir)
+    rows = _rows(os.path.join(workdir, FILE_NAME), _text)
     columns = dict.fromkeys(['step', 'split'])
     for each in (*rows, row):
       columns.update(dict.fromkeys(each))
@@ -52,9 +55,16 @@ def read(workdir: str | os.PathLike) -> list[Row]:
 
 def read_file(path: str | os.PathLike) -> list[Row]:
   """Returns the rows of a file of any name; none where the file does not exist."""
+  return _rows(path, _parse)
+
+
+def _rows(
+  path: str | os.PathLike, parse: Callable[[str, str], int | float | str]
+) -> list[Row]:
+  """Returns the rows of a file, with what `parse` makes of a column's name and text."""
   try:
     with open(path, newline='', encoding='utf-8') as file:
-      rows = [_parsed(row) for row in csv.DictReader(file, strict=True)]
+      rows = [_parsed(row, parse) for row in csv.DictReader(file, strict=True)]
   except FileNotFoundError:
     return []
   except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -77,18 +87,45 @@ def latest(
   return max(rows, key=lambda row: row['step'], default=None)
 
 
+def threshold(
+  workdir: str | os.PathLike, step: int, config: ml_collections.ConfigDict
+) -> float | None:
+  """Returns where masks of a step are cut, as its last evaluation chose; None before any.
+
+  What was measured on other data than those of the run's `config` does not count.
+  """
+  chosen = None
+  for row in read(workdir):
+    value = row.get('mask_threshold')
+    if row['step'] != step or not isinstance(value, int | float):
+      continue
+    if 0 <= value <= 1 and row_names.has_own_data(row['split'], config):
+      chosen = float(value)
+  return chosen
+
+
 def _spell(value: Any) -> str:
   """Returns text from which `_parse` gets the same value; arrays without dimensions are numbers."""
   value = value.item() if hasattr(value, 'item') else value
   return repr(value) if isinstance(value, float) else str(value)
 
 
-def _parsed(row: Mapping[str, str]) -> Row:
+def _parsed(
+  row: Mapping[str, str], parse: Callable[[str, str], int | float | str]
+) -> Row:
   """Returns the values of a row that it has."""
-  return {name: _parse(text) for name, text in row.items() if name and text}
+  return {name: parse(name, text) for name, text in row.items() if name and text}
 
 
-def _parse(text: str) -> int | float | str:
+def _text(name: str, text: str) -> int | str:
+  """Returns a cell as it stands, so that writing it again changes nothing; a step is a number."""
+  return _parse(name, text) if name == 'step' else text
+
+
+def _parse(name: str, text: str) -> int | float | str:
+  """Returns a number, or the text of a column that has texts or of a cell that is not a number."""
+  if measures.is_text(name) or '_' in text:  # Python takes 1_000 for a number
+    return text
   for kind in (int, float):
     with contextlib.suppress(ValueError):
       return kind(text)

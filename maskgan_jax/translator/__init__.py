@@ -92,7 +92,7 @@ class Translator:
     with checkpoints.Checkpoints(path, read_only=True) as saved:
       step, model = saved.restore_model(base.abstract_model(method, config), step=step)
     params = {**model['params'], **model['ema_params']}
-    threshold = _stored_threshold(scores.read(path), step)
+    threshold = scores.threshold(path, step, config)
     if like:
       return like.at(params, model['model_state'], step, threshold=threshold)
     translator = cls(
@@ -388,13 +388,3 @@ class Translator:
 def _copied(*trees: Any) -> tuple[Any, ...]:
   """Returns copies on this process' first device: a training step donates the originals."""
   return jax.device_put(jax.tree.map(np.array, trees))
-
-
-def _stored_threshold(rows: Sequence[dict[str, Any]], step: int) -> float | None:
-  """Returns the threshold that the last evaluation of this step chose; None before any."""
-  threshold = None
-  for row in rows:
-    value = row.get('mask_threshold')
-    if row['step'] == step and isinstance(value, int | float) and 0 <= value <= 1:
-      threshold = float(value)
-  return threshold

@@ -15,8 +15,10 @@ from helpers import commands, data_samples
 from helpers.tiny_model import make_config, make_model, make_translator, SIZE
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluate, evaluators, methods
+from maskgan_jax.data import pipeline
+from maskgan_jax.evaluators import base
 from maskgan_jax.methods import content_transfer
-from maskgan_jax.runs import checkpoints, scores
+from maskgan_jax.runs import checkpoints, resumption, row_names, scores
 from maskgan_jax.translator import Translator
 
 
@@ -108,6 +110,80 @@ def test_a_translator_knows_the_threshold_of_its_step(run, config):
   assert Translator.from_workdir(run).step == 4
   scores.append(run, {'step': 4, 'split': 'validation', 'mask_threshold': 'damaged'})
   assert Translator.from_workdir(run).threshold == measured[4]['mask_threshold']
+
+
+def test_other_data_get_rows_of_their_own(run, config, tmp_path):
+  """They are measured right, and change neither the run's rows nor its threshold."""
+  own = evaluate.evaluate(run, config)
+  before = scores.read(run)
+
+  smiles = config.copy_and_resolve_references()
+  smiles.update(evaluators=('masks',))
+  smiles.data.update(a='~Smiling', b='Smiling')
+  said = []
+  measured = evaluate.evaluate(run, smiles, note=said.append)
+  assert list(measured) == [2, 4]
+  name = 'test, data.a=~Smiling, data.b=Smiling'
+  assert said[0].startswith(f'step 2, as {name!r} in scores.csv: ')
+  rows = scores.read(run)
+  assert [row for row in rows if row['split'] == 'test'] == before
+  others = [row for row in rows if row['split'] == name]
+  assert [row['step'] for row in others] == [2, 4] and len(rows) == 4
+  data = data_samples.open_data(smiles.data, image_size=SIZE)
+  want = evaluators.run(Translator.from_workdir(run, 4), data, names=('masks',), batch_size=8,
+                        max_pairs=config.evaluation_pairs)
+  for column, value in want.items():
+    np.testing.assert_allclose(others[1][column], value, rtol=1e-4, err_msg=column)
+  assert 'transfer_psnr' not in others[1] and others[1]['mask_iou'] != own[4]['mask_iou']
+
+  assert others[1]['mask_threshold'] != own[4]['mask_threshold']
+  assert Translator.from_workdir(run, 4).threshold == own[4]['mask_threshold']
+  assert evaluate.evaluate(run, smiles) == {}
+
+
+def test_data_in_another_place_are_the_runs_if_they_are_the_same(tmp_path, model):
+  places = {}
+  for name, counts in {'first': (3, 4), 'moved': (3, 4), 'other': (4, 4)}.items():
+    places[name] = data_samples.write_domains(tmp_path / name, num_test=counts)
+  config = make_config(data__source='folder', data__path=places['first'], data__a='', data__b='')
+  workdir = str(tmp_path / 'run')
+  run_config.save(config, workdir)
+  identity = resumption.Identity.of(config, pipeline.make(config))
+  with checkpoints.Checkpoints(workdir, identity=identity) as saved:
+    saved.save(3, {'params': model[0], 'model_state': model[1], 'ema_params': {}},
+               {'step': jnp.int32(3)})
+
+  names = {}
+  for name, place in places.items():
+    changed = config.copy_and_resolve_references()
+    changed.data.update(path=place, workers=2)
+    names[name] = evaluate._Run(workdir, changed, base.Reporter())._row_name()
+  assert names == {'first': 'test', 'moved': 'test',
+                   'other': f'test, data.path={places["other"]}'}
+
+
+def test_a_row_says_by_its_name_whether_its_data_are_the_runs(config):
+  changed = config.copy_and_resolve_references()
+  changed.data.update(transfer=('Eyeglasses', 'Smiling'), erase='Smiling', in_memory='never')
+  name = row_names.row_name('test', config, changed)
+  assert name == 'test, data.erase=Smiling, data.transfer=Eyeglasses,Smiling'
+  assert row_names.has_own_data(name, changed) and not row_names.has_own_data(name, config)
+  for name in ('test', 'validation', 'test, data.erase=hair_color, evaluation_pairs=4',
+               'test, distribution.real=target'):
+    assert row_names.has_own_data(name, config)
+
+
+@pytest.mark.parametrize('key, value', [
+    ('image_size', 64), ('image_width', 24), ('method', 'lomit'), ('model.width', 3)])
+def test_what_the_model_decides_is_refused_before_data_are_made(run, config, monkeypatch, key,
+                                                                value):
+  monkeypatch.setattr(pipeline, 'make', None)
+  changed = config.copy_and_resolve_references()
+  before = dict(run_config.flatten(changed))[key]
+  run_config.set_key(changed, key, value)
+  message = f'holds a model that is trained already \\({key} was {before!r}, is {value!r}\\)'
+  with pytest.raises(errors.UserError, match=message):
+    evaluate.evaluate(run, changed)
 
 
 def test_averaged_parameters_translate_where_there_are_any(tmp_path, run, config, model):

@@ -8,6 +8,7 @@ from PIL import Image
 import pytest
 
 from helpers.tiny_model import make_config, SIZE
+from maskgan_jax import config as run_config
 from maskgan_jax import errors, evaluate, evaluators, experiment
 from maskgan_jax.data import pipeline
 from maskgan_jax.demo.models import Model
@@ -41,6 +42,7 @@ def test_evaluate_leaves_the_step_out_and_fails_where_no_other_is_left(measure, 
   monkeypatch.setattr(Translator, 'from_workdir', lambda *unused, **also: types.SimpleNamespace(
       method=Method()))
   lines, config = [], make_config(evaluators=('changes',))
+  run_config.save(config, str(tmp_path))
   assert evaluate.evaluate(str(tmp_path), config, note=lines.append) == {2: {'pairs': 1.0}}
   assert lines[-1] == 'step 3 is left out: runs/mine computes NaN'
   steps.remove(2)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from helpers.paths import ROOT_PATH
-from maskgan_jax import errors
+from maskgan_jax import errors, evaluators
 from maskgan_jax.runs import metric_writers, scores
 
 MetricWriter = metric_writers.MetricWriter
@@ -270,6 +270,17 @@ def test_scores_keep_one_row_a_step_and_split(tmp_path):
   assert scores.latest(tmp_path, split='validation') == rows[1]
   assert scores.latest(tmp_path, split='test', step=10)['why'] == 'a, "b"'
   assert scores.latest(tmp_path, split='test', step=11) is None
+
+
+def test_scores_keep_texts_that_look_like_numbers(tmp_path):
+  texts = {'classifier': '123e45', 'masks_settings': '1_000',
+           'data_fingerprint': '0012345678901234', 'perceptual_network': 'inf', 'unknown': '1_000'}
+  assert 'masks' in evaluators.names()  # evaluators say which columns are texts once imported
+  scores.append(tmp_path, {'step': 1, 'split': '007', **texts, 'x': '0.50'})
+  scores.append(tmp_path, {'step': 2, 'split': 'test', 'x': 1})
+  assert scores.read(tmp_path)[0] == {'step': 1, 'split': '007', **texts, 'x': 0.5}
+  assert '1,007,123e45,1_000,0012345678901234,inf,1_000,0.50' in (
+      tmp_path / 'scores.csv').read_text().splitlines()
 
 
 def test_scores_keep_floats_exactly(tmp_path):

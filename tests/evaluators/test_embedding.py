@@ -140,6 +140,11 @@ def test_figures_are_saved_and_shown(tmp_path, monkeypatch):
     evaluators.measure(translator, Data(test=rows_of(8)), config, tmp_path, step)
     with Image.open(tmp_path / 'figures' / 'embedding_ab.png') as image:
       assert image.info['Description'].startswith(f'Step {shown}.')
+  # Neither do other data.
+  evaluators.measure(translator, Data(test=rows_of(8)), config, tmp_path, 40,
+                     row_name='test, data.b=Smiling')
+  with Image.open(tmp_path / 'figures' / 'embedding_ab.png') as image:
+    assert image.info['Description'].startswith('Step 30.')
 
 
 def test_the_figure_is_the_same_each_time():
