@@ -2,24 +2,60 @@
 
 __version__ = '0.1.0'
 
+# What exits with 75 where it is stopped, so that a scheduler starts it again.
+_RESUMABLE_VERBS = (
+  'compile_for_tpu',
+  'evaluate',
+  'picture_benchmark',
+  'sweep',
+  'tables',
+  'train',
+  'train_classifier',
+)
 
-def _dies_of_ctrl_c() -> None:
-  """Makes Ctrl-C end a command (`python -m maskgan_jax.<verb>`) with 130 while its modules load.
 
-  `cli.run` handles Ctrl-C afterwards. An ignored signal stays ignored.
+def _verb() -> str:
+  """Returns the verb of `python -m maskgan_jax.<verb>` while Python looks for it; else ''."""
+  import sys
+
+  if sys.argv[:1] == ['-m']:
+    for part in sys.orig_argv:
+      if part.startswith('maskgan_jax.'):
+        return part.removeprefix('maskgan_jax.')
+  return ''
+
+
+def end_before_work(*_) -> None:
+  """Ends a process that SIGTERM stops before it has begun to work: with 75, nothing is lost."""
+  import contextlib
+  import os
+  import sys
+
+  with contextlib.suppress(OSError):
+    os.write(2, b'stopped; nothing is lost, and the same command starts again\n')
+  if files := sys.modules.get('maskgan_jax.files'):
+    files.remove_temporaries()
+  os._exit(75)
+
+
+def _heeds_signals() -> None:
+  """Makes a signal end a command (`python -m maskgan_jax.<verb>`) in order while modules load.
+
+  Ctrl-C ends it with 130, until `cli.run` handles Ctrl-C. SIGTERM ends what can be resumed with
+  75, until the command handles SIGTERM. An ignored signal stays ignored.
   """
   import os
   import signal
-  import sys
 
-  if sys.argv[:1] != ['-m'] or not any(
-    part.startswith('maskgan_jax.') for part in sys.orig_argv
-  ):
+  verb = _verb()
+  if not verb:
     return
   if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-  if hasattr(signal, 'pthread_sigmask'):  # `_with_huge_pages` may have held it back
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+  if verb in _RESUMABLE_VERBS and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+    signal.signal(signal.SIGTERM, end_before_work)
+  if hasattr(signal, 'pthread_sigmask'):  # `_with_huge_pages` may have held them back
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def _with_huge_pages() -> None:
@@ -34,18 +70,14 @@ def _with_huge_pages() -> None:
   import signal
   import sys
 
-  if (
-    sys.argv[:1] != ['-m'] or sys.platform != 'linux' or 'GLIBC_TUNABLES' in os.environ
-  ):
-    return  # not while Python looks for the command to run
-  if not any(part.startswith('maskgan_jax.') for part in sys.orig_argv):
+  if not _verb() or sys.platform != 'linux' or 'GLIBC_TUNABLES' in os.environ:
     return
   try:
     with open('/sys/kernel/mm/transparent_hugepage/enabled', encoding='utf-8') as file:
       if '[madvise]' not in file.read():
         return
-    # A Ctrl-C while Python itself starts again waits for `_dies_of_ctrl_c`.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # A signal while Python itself starts again waits for `_heeds_signals`.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     os.execve(
       sys.executable,
       sys.orig_argv,
@@ -54,8 +86,8 @@ def _with_huge_pages() -> None:
   except OSError:
     pass  # commands work without large pages, only more slowly
   finally:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
-_dies_of_ctrl_c()
+_heeds_signals()
 _with_huge_pages()

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+import maskgan_jax
 from maskgan_jax import errors, files
 
 # Steps after which processes read their agreement: none waits for the newest step.
@@ -114,7 +115,9 @@ class StopRequest:
     for number, handler in self._earlier_handlers.items():
       signal.signal(number, handler)
     earlier = self._earlier_handlers.get(signal.SIGTERM)
-    # It may be the handler of a sweep, which has more to train.
-    if self.requested and callable(earlier):
+    # It may be the handler of a sweep, which has more to train. That of a command that loads
+    # would end the process before its caller has measured the run.
+    is_waiting = callable(earlier) and earlier is not maskgan_jax.end_before_work
+    if self.requested and is_waiting:
       earlier(signal.SIGTERM, None)
     self._earlier_handlers = {}

@@ -3,11 +3,14 @@
 import builtins
 import io
 import os
+import re
 import signal
+import subprocess
 import sys
 
 import pytest
 
+from helpers.paths import ROOT, ROOT_PATH
 import maskgan_jax
 
 FILE = '/sys/kernel/mm/transparent_hugepage/enabled'
@@ -50,31 +53,64 @@ def test_nothing_else_does(started, changes):
   assert not started(**changes)
 
 
-@pytest.mark.parametrize('argv, module, before, ends', [
-    ('-m', 'maskgan_jax.train', signal.default_int_handler, True),
-    ('-m', 'maskgan_jax.train', signal.SIG_IGN, False),
-    ('-m', 'pytest', signal.default_int_handler, False),
-    ('train.py', 'maskgan_jax.train', signal.default_int_handler, False)])
-def test_ctrl_c_ends_a_command_that_loads_without_a_traceback(monkeypatch, argv, module, before,
-                                                              ends):
+@pytest.mark.parametrize('number, argv, module, before, code', [
+    (signal.SIGINT, '-m', 'maskgan_jax.train', signal.default_int_handler, 130),
+    (signal.SIGINT, '-m', 'maskgan_jax.demo', signal.default_int_handler, 130),
+    (signal.SIGINT, '-m', 'maskgan_jax.train', signal.SIG_IGN, None),
+    (signal.SIGINT, '-m', 'pytest', signal.default_int_handler, None),
+    (signal.SIGINT, 'train.py', 'maskgan_jax.train', signal.default_int_handler, None),
+    (signal.SIGTERM, '-m', 'maskgan_jax.train', signal.SIG_DFL, 75),
+    (signal.SIGTERM, '-m', 'maskgan_jax.train', signal.SIG_IGN, None),
+    (signal.SIGTERM, '-m', 'maskgan_jax.demo', signal.SIG_DFL, None),
+    (signal.SIGTERM, '-m', 'pytest', signal.SIG_DFL, None),
+    (signal.SIGTERM, 'train.py', 'maskgan_jax.train', signal.SIG_DFL, None)])
+def test_a_signal_ends_a_command_that_loads_in_order(monkeypatch, number, argv, module, before,
+                                                     code):
   codes = []
   monkeypatch.setattr(os, '_exit', codes.append)
   monkeypatch.setattr(sys, 'argv', [argv])
   monkeypatch.setattr(sys, 'orig_argv', ['python', '-m', module])
-  outside = signal.signal(signal.SIGINT, before)
+  outside = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+  signal.signal(number, before)
   try:
-    maskgan_jax._dies_of_ctrl_c()
-    if ends:
-      os.kill(os.getpid(), signal.SIGINT)
+    maskgan_jax._heeds_signals()
+    if code:
+      os.kill(os.getpid(), number)
     else:
-      assert signal.getsignal(signal.SIGINT) == before
-    assert codes == [130] * ends
+      assert signal.getsignal(number) == before
+    assert codes == [code] * bool(code)
   finally:
-    signal.signal(signal.SIGINT, outside)
+    for each, handler in outside.items():
+      signal.signal(each, handler)
 
 
-def test_ctrl_c_waits_while_python_starts_again(monkeypatch, started):
+def test_sigterm_while_training_loads_is_no_crash(tmp_path):
+  process = subprocess.Popen(
+      [sys.executable, '-X', 'importtime', '-m', 'maskgan_jax.train',
+       '--config=configs/quickstart.py:smoke', f'--workdir={tmp_path}/run'],
+      cwd=ROOT, env={**os.environ, 'JAX_PLATFORMS': 'cpu'}, stderr=subprocess.PIPE, text=True)
+  for line in process.stderr:
+    if line.endswith(' absl\n'):
+      break
+  process.send_signal(signal.SIGTERM)
+  _, rest = process.communicate(timeout=60)
+  assert process.returncode == 75 and 'stopped; nothing is lost' in rest, rest[-1000:]
+  assert not (tmp_path / 'run').exists()
+
+
+def test_what_exits_with_75_does_so_while_it_loads():
+  resumable = set()
+  for path in (ROOT_PATH / 'maskgan_jax').rglob('*.py'):
+    source = path.read_text(encoding='utf-8')
+    stops = re.search(r'cli[.]watch[(]|_exit[(]75|experiment[.]train[(]', source)
+    if stops and "\nif __name__ == '__main__':\n" in source:
+      resumable.add(path.parent.name if path.name == '__main__.py' else path.stem)
+  assert resumable == set(maskgan_jax._RESUMABLE_VERBS)
+
+
+def test_signals_wait_while_python_starts_again(monkeypatch, started):
   calls = []
   monkeypatch.setattr(signal, 'pthread_sigmask', lambda *arguments: calls.append(arguments))
   started()
-  assert calls == [(signal.SIG_BLOCK, {signal.SIGINT}), (signal.SIG_UNBLOCK, {signal.SIGINT})]
+  both = {signal.SIGINT, signal.SIGTERM}
+  assert calls == [(signal.SIG_BLOCK, both), (signal.SIG_UNBLOCK, both)]

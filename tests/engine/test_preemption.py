@@ -16,6 +16,7 @@ import pytest
 from helpers.paths import ROOT
 from helpers.processes import command, environment, start, start_together, wait_for_step
 from helpers.training import assert_same, newest
+import maskgan_jax
 from maskgan_jax import errors
 from maskgan_jax.runs import checkpoints, scores
 from maskgan_jax.training import parallel, stopping
@@ -243,6 +244,21 @@ def test_processes_agree_two_steps_later(told, monkeypatch):
     stop.poll()
   stop.close()
   assert told
+
+
+def test_a_stop_in_the_last_step_is_not_passed_on_to_a_command_that_loaded(monkeypatch):
+  codes = []
+  monkeypatch.setattr(os, '_exit', codes.append)
+  before = signal.signal(signal.SIGTERM, maskgan_jax.end_before_work)
+  try:
+    stop = stopping.StopRequest()
+    stop.unsaved = True
+    os.kill(os.getpid(), signal.SIGTERM)
+    stop.close()
+    assert stop.requested and signal.getsignal(signal.SIGTERM) is maskgan_jax.end_before_work
+  finally:
+    signal.signal(signal.SIGTERM, before)
+  assert not codes, 'the run is still to be measured'
 
 
 def test_any_over_devices():
