@@ -17,7 +17,14 @@ import numpy as np
 
 import maskgan_jax
 from maskgan_jax import errors
-from maskgan_jax.runs import _array_notes, _ranking, checksums, orbax_noise, resumption
+from maskgan_jax.runs import (
+  _array_notes,
+  _failures,
+  _ranking,
+  checksums,
+  orbax_noise,
+  resumption,
+)
 
 PyTree = Any
 _NOTES = 'metadata'  # beside 'model' and 'training': what they hold, scores, the run's identity
@@ -244,49 +251,34 @@ class Checkpoints:
 
     # The newest first: an older one is better than none.
     targets = jax.tree.map(_abstract, targets)
-    reasons = []
+    failures = []
     candidates = steps[::-1] if step is None else [step]
     for candidate in candidates:
-      trees, reason = self._try(candidate, targets)
+      trees, failure = self._try(candidate, targets)
       if trees is not None:
-        if reasons and self._ocp.multihost.process_index() == 0:
+        if failures and self._ocp.multihost.process_index() == 0:
           logging.error(
             'CHECKPOINT DOES NOT RESTORE: %s in %s; GOING ON FROM STEP %d INSTEAD',
-            '; '.join(reasons),
+            _failures.reasons(failures),
             self._folder,
             candidate,
           )
         return candidate, trees
-      reasons.append(f'step {candidate} ({reason})')
-    others = [other for other in steps if other != step]
-    raise self._none_restores(step, others, reasons)
-
-  def _none_restores(
-    self, step: int | None, others: list[int], reasons: list[str]
-  ) -> errors.UserError:
-    """Returns the error that says why none of the tried steps restores, and what is left."""
-    if step is not None and others:
-      return errors.UserError(
-        f'the checkpoint {self._folder / str(step)} cannot be restored: '
-        f'{reasons[0]}; move that folder away, and the run is at step '
-        f'{max(others)}'
-      )
-    return errors.UserError(
-      f'no checkpoint in {self._folder} can be restored: '
-      f'{"; ".join(reasons)}; move that folder away to begin anew'
-    )
+      failures.append(failure)
+    others = [other for other in steps if step is not None and other != step]
+    raise _failures.error(self._folder, failures, others)
 
   def _try(
     self, step: int, targets: dict[str, PyTree]
-  ) -> tuple[dict[str, PyTree] | None, str]:
-    """Returns (trees, '') or (None, why not), the same in every process."""
+  ) -> tuple[dict[str, PyTree] | None, _failures.Failure]:
+    """Returns (trees or None, why not), the same in every process."""
     # One process checks for all: those that restore would wait for one that does not.
     reason = ''
     if self._ocp.multihost.process_index() == 0:
       reason = checksums.damage(self._folder / str(step), (*targets, _NOTES))
     if not _all_agree(not reason):
-      return None, reason or 'its files are damaged'
-    trees = None
+      return None, _failures.Failure(step, reason or 'its files are damaged')
+    trees, is_unfit = None, False
     try:
       trees = self._read(step, targets)
     except errors.UserError:
@@ -296,9 +288,11 @@ class Checkpoints:
       if errors.out_of_memory(error):
         raise
       reason = _one_line(error)
-    if not _all_agree(trees is not None):
-      return None, reason or 'another process cannot read it'
-    return trees, ''
+      is_unfit = isinstance(error, _array_notes.UnfitError)
+    if _all_agree(trees is not None):
+      return trees, _failures.Failure(step)
+    reason = reason or 'another process cannot read it'
+    return None, _failures.Failure(step, reason, is_unfit)
 
   def _read(self, step: int, targets: dict[str, PyTree]) -> dict[str, PyTree]:
     """Returns the trees of one step; raises whatever Orbax raises, and UnfitError."""

@@ -303,6 +303,22 @@ def test_other_arrays(tmp_path):
   assert 'params/generator/scale is bfloat16[7], the program wants absent' in str(caught.value)
 
 
+@pytest.mark.parametrize('step', [None, 1])
+@pytest.mark.parametrize('damaged', [False, True])
+def test_checkpoints_that_the_config_does_not_fit_stay_where_they_are(tmp_path, step, damaged):
+  _save(tmp_path, 1, 2)
+  if damaged:
+    os.truncate(_data_files(tmp_path, 2)[0], 10)
+  model, _ = _targets()
+  model['params']['critic']['bias'] = jax.ShapeDtypeStruct((9,), jnp.float16)
+  saved = Checkpoints(tmp_path, read_only=True)
+  with saved, pytest.raises(errors.UserError, match='step 1 .it holds other arrays') as caught:
+    saved.restore_model(model, step=step)
+  message = str(caught.value)
+  assert f'{tmp_path}/config.json describes another model: put that file back' in message
+  assert 'move' not in message and '\n' not in message
+
+
 def test_another_config(tmp_path):
   one, other = (resumption.Identity({'seed': seed}, {'seed': 0}, data='d')
                 for seed in (1, 2))
