@@ -1,12 +1,14 @@
 """Writes TensorBoard's event files with tensorboardX, which does not need TensorFlow."""
 
 from collections.abc import Mapping
+import contextlib
 import os
+import socket
 import time
 from typing import Any
 import weakref
 
-from tensorboardX import event_file_writer, summary
+from tensorboardX import record_writer, summary
 from tensorboardX.proto import event_pb2
 
 from maskgan_jax.runs import metric_writers
@@ -22,22 +24,23 @@ class TensorBoard(metric_writers.Tracker):
   def __init__(self, workdir: str):
     folder = os.path.join(workdir, 'tensorboard')
     os.makedirs(folder, exist_ok=True)
-    # tensorboardX names files by the second: a resumed run may start within the same one.
-    self._file = event_file_writer.EventsWriter(
-      os.path.join(folder, 'events'), f'.{time.time_ns()}'
-    )
+    # A name by the second would not do: a resumed run may start within the same one.
+    now = time.time_ns()
+    name = f'events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{now}'
+    self._file = record_writer.RecordWriter(os.path.join(folder, name))
+    # The file of a tracker that is never closed is closed with it.
+    self._close_silently = weakref.finalize(self, _close_silently, self._file)
+    self._write_event(file_version='brain.Event:2')
     self._file.flush()
-    # The file of a training that fails is closed, too.
-    self._close = weakref.finalize(self, self._file.close)
 
   def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
     for name, value in scalars.items():
-      self._write(summary.scalar(name, value), step)
+      self._write_event(step=step, summary=summary.scalar(name, value))
     self._file.flush()
 
   def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
-      self._write(summary.text(name, text), step)
+      self._write_event(step=step, summary=summary.text(name, text))
     self._file.flush()
 
   def write_hparams(self, hparams: Mapping[str, Any]) -> None:
@@ -46,15 +49,22 @@ class TensorBoard(metric_writers.Tracker):
     for name, value in hparams.items():
       values[name] = value if isinstance(value, (bool, int, float, str)) else str(value)
     for part in summary.hparams(values, {}):
-      self._write(part, 0)
+      self._write_event(step=0, summary=part)
     self._file.flush()
 
   def flush(self) -> None:
     self._file.flush()
 
   def close(self) -> None:
-    self._close()
+    self._close_silently.detach()
+    self._file.close()
 
-  def _write(self, part, step: int) -> None:
-    event = event_pb2.Event(wall_time=time.time(), step=step, summary=part)
-    self._file.write_event(event)
+  def _write_event(self, **fields) -> None:
+    event = event_pb2.Event(wall_time=time.time(), **fields)
+    self._file.write(event.SerializeToString())
+
+
+def _close_silently(file: record_writer.RecordWriter) -> None:
+  """Closes a file; what a full disk refuses was an error when it was written."""
+  with contextlib.suppress(OSError):
+    file.close()

@@ -77,9 +77,10 @@ def _run(
     _check_stride(setup.config, first)
     measure = tasks.Measure(setup, stop, make_evaluate)
     training = _Training(setup, store, stop, progress, measure)
-    if setup.is_main:  # only now: a command that is refused leaves the run as it was
-      _write_config(setup, first, progress)
-    return training.until_done(state)
+    with training.writer:
+      if setup.is_main:  # only now: a command that is refused leaves the run as it was
+        _write_config(setup, first, progress)
+      return training.until_done(state)
   finally:
     progress.close()
     store.close()

@@ -225,6 +225,30 @@ def test_a_full_disk_stops_training_from_tensorboard_too(tmp_path, trackers):
       writer.write_scalars(step, {'a': 1})
 
 
+_FULL_DISK = """
+import resource, sys
+from maskgan_jax import errors
+from maskgan_jax.runs import metric_writers
+resource.setrlimit(resource.RLIMIT_FSIZE, (BYTES, BYTES))
+try:
+  with metric_writers.MetricWriter(sys.argv[1]) as writer:
+    for step in range(9):
+      writer.write_scalars(step, {'a': 1})
+except errors.UserError as error:
+  sys.exit(f'error: {error}')
+"""
+
+
+@pytest.mark.parametrize('limit', [20, 150])  # refuses the head of the event file; its events
+def test_a_full_disk_is_one_line_at_the_end_of_a_process_too(tmp_path, limit):
+  pytest.importorskip('tensorboardX')
+  code = _FULL_DISK.replace('BYTES', str(limit))
+  ended = subprocess.run([sys.executable, '-X', 'dev', '-W', 'ignore', '-c', code, str(tmp_path)],
+                         capture_output=True, text=True, cwd=ROOT_PATH, check=False)
+  assert ended.returncode == 1 and ended.stderr.count('\n') == 1, ended.stderr
+  assert re.match('error: cannot write for the tracker tensorboard: .*File too large', ended.stderr)
+
+
 def test_without_tensorboardx_there_is_no_tracker(tmp_path, monkeypatch):
   monkeypatch.setattr(metric_writers.importlib.util, 'find_spec', lambda name: None)
   assert metric_writers._tensorboard(str(tmp_path)) is None and not os.listdir(tmp_path)
