@@ -26,7 +26,7 @@ _Row = tuple[int, train_step.Metrics]  # the last step of a dispatch, and its me
 class Log:
   """Takes the metrics of every dispatch, and writes their means every `log_every` steps.
 
-  A line is due one dispatch late, when the next one is on the device already: so reading
+  A line is written one dispatch late, when the next one is on the device already: so reading
   metrics never lets the device wait.
   """
 
@@ -82,44 +82,55 @@ class Log:
     self._progress.update(step)
 
   def write_due(self, step: int) -> None:
-    """Writes the line that is due at `step`, if one is."""
-    config = self._setup.config
-    previous = step - config.steps_per_dispatch
-    if previous % config.log_every == 0 and len(self._unread) > 1:
+    """Writes the line that is due one dispatch before `step`, if one is."""
+    if self._is_due(step):
       self._write(self._unread[:-1])
       self._unread = self._unread[-1:]
 
   def flush(self) -> None:
-    """Writes everything that is not written yet."""
-    if self._unread:
+    """Writes everything that is not written yet: the line that is due, and one of the rest."""
+    if not self._unread:
+      return
+    newest, _ = self._unread[-1]
+    if self._is_due(newest):
+      self._write(self._unread[:-1], self._unread[-1:])
+    else:
       self._write(self._unread)
-      self._unread = []
+    self._unread = []
 
-  def _write(self, rows: list[_Row]) -> None:
-    """Writes the means of some dispatches as one line; NotFiniteError if too many failed."""
+  def _is_due(self, step: int) -> bool:
+    """Returns whether a line ends with the dispatch before the one that ends with `step`."""
+    config = self._setup.config
+    previous = step - config.steps_per_dispatch
+    return previous % config.log_every == 0 and len(self._unread) > 1
+
+  def _write(self, *lines: list[_Row]) -> None:
+    """Writes the means of some dispatches as a line each; NotFiniteError if too many failed."""
     # This waits for the device, unless it is done with these steps.
-    step, _ = rows[-1]
-    metrics = jax.device_get([metrics for _, metrics in rows])
     names = self._setup.step.metric_names
-    shape = (-1, len(names))
-    values = np.concatenate([dispatch.values.reshape(shape) for dispatch in metrics])
-    played = np.concatenate([dispatch.played.reshape(shape) for dispatch in metrics])
-    scalars = _means(names, values, played)
+    columns = [_columns(rows, len(names)) for rows in lines]
 
-    # The pace of these steps.
+    # The lines share one pace: their steps may have run before the first of them is read.
     seconds = max(time.monotonic() - self._started, 1e-9)
-    rate = len(values) / seconds
-    scalars['steps_per_second'] = rate
-    scalars['images_per_second'] = rate * self._setup.config.batch_size
-    scalars['input_wait_share'] = self._waited / seconds
+    rate = sum(len(values) for values, _ in columns) / seconds
+    pace = {
+      'steps_per_second': rate,
+      'images_per_second': rate * self._setup.config.batch_size,
+      'input_wait_share': self._waited / seconds,
+    }
+    for rows, (values, played) in zip(lines, columns, strict=True):
+      step, _ = rows[-1]
+      self._write_line(step, _means(names, values, played) | pace)
+    self._restart_clock()
 
+  def _write_line(self, step: int, scalars: dict[str, float]) -> None:
+    """Writes and shows the numbers of a line; NotFiniteError if too many steps failed."""
     if self._setup.is_main:
       self._writer.write_scalars(step, scalars)
       self._progress.line(step, scalars)
       self._check_mask(step, scalars)
     if scalars['skipped_in_a_row'] >= self._setup.config.max_skipped:
       self._give_up(step, scalars)
-    self._restart_clock()
 
   def _check_mask(self, step: int, scalars: dict[str, float]) -> None:
     """Warns once of a mask that is 0 or 1 everywhere."""
@@ -149,6 +160,14 @@ class Log:
       f'in {path}',
       (),
     )
+
+
+def _columns(rows: list[_Row], count: int) -> tuple[np.ndarray, np.ndarray]:
+  """Reads the `count` metrics of dispatches: their values and who played, [steps, metrics]."""
+  metrics = jax.device_get([metrics for _, metrics in rows])
+  values = np.concatenate([dispatch.values.reshape(-1, count) for dispatch in metrics])
+  played = np.concatenate([dispatch.played.reshape(-1, count) for dispatch in metrics])
+  return values, played
 
 
 def _means(

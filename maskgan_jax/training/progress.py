@@ -42,11 +42,13 @@ class Progress:
       self._bar.set_postfix_str(text)
       return
 
-    # Without a terminal, a line: step, pace, time that is left.
-    elapsed = max(time.monotonic() - self._began, 1e-9)
-    rate = (step - self._first) / elapsed
-    left = _clock((self._total - step) / max(rate, 1e-9))
-    self.say(f'step {step}/{self._total}  {rate:.1f} steps/s  {left} left  {text}')
+    # Without a terminal, a line: step, pace, time that is left. The first step has no pace.
+    line = f'step {step}/{self._total}'
+    if step > self._first:
+      elapsed = max(time.monotonic() - self._began, 1e-9)
+      rate = (step - self._first) / elapsed
+      line += f'  {rate:.1f} steps/s  {_clock((self._total - step) / rate)} left'
+    self.say(f'{line}  {text}')
 
   def say(self, text: str) -> None:
     """Prints a line that does not break the bar."""

@@ -235,14 +235,19 @@ def test_two_trainings_in_one_folder(whole, tmp_path):
     loop.train(run_config.load(whole), whole)
 
 
-def play_log(tmp_path, names, *dispatches, **changes):
-  """Returns what a log writes of dispatches, each a list of steps: {metric: value} who played."""
-  config = types.SimpleNamespace(**{'steps_per_dispatch': 1, 'log_every': 1, 'batch_size': 8,
+def make_log(tmp_path, names, **changes):
+  """Returns a log that needs no training."""
+  config = types.SimpleNamespace(**{'steps_per_dispatch': 1, 'log_every': 9, 'batch_size': 8,
                                     'max_skipped': 2, 'seed': 0, **changes})
   setup = types.SimpleNamespace(config=config, workdir=str(tmp_path), is_main=True,
                                 step=types.SimpleNamespace(metric_names=names))
   writer = metric_writers.MetricWriter(tmp_path)
-  log = log_lib.Log(setup, writer, progress.Progress(9, enabled=True), lambda: 4)
+  return log_lib.Log(setup, writer, progress.Progress(9, enabled=True), lambda: 4)
+
+
+def play_log(tmp_path, names, *dispatches):
+  """Returns what a log writes of dispatches, each a list of steps: {metric: value} who played."""
+  log = make_log(tmp_path, names)
   for number, steps in enumerate(dispatches, 1):
     values = np.float32([[step.get(name, 0) for name in names] for step in steps])
     played = np.array([[name in step for name in names] for step in steps])
@@ -261,6 +266,37 @@ def test_a_line_has_the_means_of_the_steps_in_which_a_player_played(tmp_path):
                  [{'g/loss': 2, 'skipped': 1, 'skipped_in_a_row': 1}], [{**COUNTS, 'g/loss': 6}])
   assert row['g/loss'] == 3 and row['odd/loss'] == 7 and 'never/loss' not in row
   assert row['skipped'] == 1 and row['skipped_in_a_row'] == 1
+
+
+@pytest.mark.parametrize('log_every, save_every, means', [
+    (1, 3, {step: step for step in range(1, 9)}),
+    (2, 3, {2: 1.5, 3: 3, 4: 4, 6: 5.5, 8: 7.5}),
+    (4, 3, {3: 2, 4: 4, 6: 5.5, 8: 7.5}),
+    (3, 8, {3: 2, 6: 5, 8: 7.5})])
+def test_a_line_that_is_due_is_not_merged_with_that_of_a_save(tmp_path, log_every, save_every,
+                                                              means):
+  names = ('g/loss', *COUNTS)
+  log = make_log(tmp_path, names, log_every=log_every)
+  for step in range(1, 9):
+    log.add(step, train_step.Metrics(np.float32([[step, 0, 0]]), np.ones((1, 3), bool)))
+    if step % save_every == 0 or step == 8:
+      log.flush()
+      assert metric_writers.read(tmp_path)[-1]['step'] == step
+    else:
+      log.write_due(step)
+  rows = metric_writers.read(tmp_path)
+  assert {row['step']: row['g/loss'] for row in rows} == means and len(rows) == len(means)
+  assert all(row['steps_per_second'] > 0 for row in rows)
+
+
+def test_the_first_line_estimates_no_time(capsys):
+  shown = progress.Progress(24, enabled=True)
+  shown.start(1)
+  for step in (1, 2):
+    shown.line(step, {'g/loss': 0.5})
+  first, second = capsys.readouterr().out.splitlines()
+  assert first == 'step 1/24  g/loss 0.5'
+  assert second.startswith('step 2/24  ') and ' steps/s  ' in second and ' left  ' in second
 
 
 def test_a_loss_that_is_nan_is_not_a_loss_that_is_not_there(tmp_path, capsys):
