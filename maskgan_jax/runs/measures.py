@@ -2,7 +2,9 @@
 
 A column is written and parsed by `Measure`:
 
-  [REFERENCE_][TASK_]QUANTITY[_CLASS][@THRESHOLD][[GROUP]][_std | _settings]
+```
+[REFERENCE_][TASK_]QUANTITY[_CLASS][@THRESHOLD][[GROUP]][_std | _settings]
+```
 
 with a reference of do_nothing, truth, blank, exemplar or silhouette.
 
