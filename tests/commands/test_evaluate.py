@@ -102,6 +102,7 @@ def test_measures_what_scores_do_not_have(run, config, model, by_hand):
   assert [row['step'] for row in scores.read(run)] == [2, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_translator_knows_the_threshold_of_its_step(run, config):
   assert Translator.from_workdir(run).threshold is None
   measured = evaluate.evaluate(run, config)
@@ -112,6 +113,7 @@ def test_a_translator_knows_the_threshold_of_its_step(run, config):
   assert Translator.from_workdir(run).threshold == measured[4]['mask_threshold']
 
 
+@pytest.mark.slow
 def test_other_data_get_rows_of_their_own(run, config, tmp_path):
   """They are measured right, and change neither the run's rows nor its threshold."""
   own = evaluate.evaluate(run, config)
@@ -206,6 +208,7 @@ def test_averaged_parameters_translate_where_there_are_any(tmp_path, run, config
   assert (u(images, images).image != t(images, images).image).any()
 
 
+@pytest.mark.slow
 def test_watches_until_the_last_step_and_compiles_once(run, config, model, monkeypatch):
   traces = []
   original = content_transfer.ContentTransfer.translate
