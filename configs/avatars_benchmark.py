@@ -22,6 +22,7 @@ from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.recipes import additional_mask as additional_mask_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
+from maskgan_jax.recipes import lomit as lomit_settings
 
 METHODS = ('content_transfer', 'lomit', 'egsc_it', 'additional_mask', 'cyclegan')
 TASKS = ('glasses', 'hair_color')
@@ -113,17 +114,7 @@ def _lomit(quick):
   config.update(batch_size=16 if quick else 8, num_steps=3_000 if quick else 100_000)
   config.model.critic_depth = 4 if quick else 5
   if quick:
-    config.model.update(
-      width=16,
-      blocks=2,
-      mlp=64,
-      mask_depth=4,
-      outer_convolutions=False,
-      critic_width=32,
-      critic_every=2,
-    )
-    for player in config.optimizers.values():
-      player.update(learning_rate=3e-4, schedule='linear', schedule_start=2_000)
+    lomit_settings.narrow(config, schedule_start=2_000)
   return config
 
 

@@ -16,6 +16,7 @@ configs/avatars_hair_color.py.
 """
 
 from maskgan_jax import config as run_config
+from maskgan_jax.recipes import lomit as recipe
 
 ATTRIBUTES = (
   'Black_Hair',
@@ -59,16 +60,6 @@ def get_config(argument: str = ''):
       checkpoint_every=1_000,
       sample_every=1_000,
     )
-    config.model.update(
-      width=16,
-      blocks=2,
-      mlp=64,
-      mask_depth=4,
-      outer_convolutions=False,
-      critic_width=32,
-      critic_depth=5,
-      critic_every=2,
-    )
-    for player in config.optimizers.values():
-      player.update(learning_rate=3e-4, schedule='linear', schedule_start=2_500)
+    recipe.narrow(config, schedule_start=2_500)
+    config.model.critic_depth = 5
   return run_config.finish(config, chosen)

@@ -49,6 +49,29 @@ def apply(config: ml_collections.ConfigDict, variant: str, labels: str) -> None:
       )
 
 
+def narrow(config: ml_collections.ConfigDict, schedule_start: int) -> None:
+  """Sets networks and rates that a CPU can train, for drawn faces.
+
+  They are a quarter of the authors' channels (half in the critic), fewer blocks, no 7x7
+  convolutions, and three times the learning rate. The critic plays twice as often as the generator.
+
+  Args:
+    config: changed in place.
+    schedule_start: step from which the rates fall linearly.
+  """
+  config.model.update(
+    width=16,
+    blocks=2,
+    mlp=64,
+    mask_depth=4,
+    outer_convolutions=False,
+    critic_width=32,
+    critic_every=2,
+  )
+  for player in config.optimizers.values():
+    player.update(learning_rate=3e-4, schedule='linear', schedule_start=schedule_start)
+
+
 def celeba(
   config: ml_collections.ConfigDict, labels: tuple[str, ...], faces: str = ''
 ) -> None:
