@@ -15,9 +15,9 @@ from maskgan_jax import config as run_config
 from maskgan_jax import files, methods
 from maskgan_jax.data import pipeline
 from maskgan_jax.methods import base
-from maskgan_jax.runs import checkpoints, resumption, warm_start
+from maskgan_jax.runs import checkpoints, resumption
 from maskgan_jax.training import parallel as parallel_lib
-from maskgan_jax.training import train_step
+from maskgan_jax.training import train_step, warm_start
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pytest
 from helpers.commands import fails, ROOT, run, SMOKE
 from maskgan_jax import cli, config, errors, files, methods
 from maskgan_jax.pretrained_networks import files as weights
-from maskgan_jax.runs import warm_start
+from maskgan_jax.training import warm_start
 
 
 @pytest.mark.parametrize('verb', ['train', 'evaluate', 'translate', 'check_data',

@@ -8,8 +8,8 @@ from helpers.training import run, two_players_config, TwoPlayers
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import base
-from maskgan_jax.runs import checkpoints, warm_start
-from maskgan_jax.training import loop, train_step
+from maskgan_jax.runs import checkpoints
+from maskgan_jax.training import loop, train_step, warm_start
 from maskgan_jax.training import parallel as parallel_lib
 
 ONE = jax.devices()[:1]
