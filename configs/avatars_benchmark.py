@@ -86,9 +86,8 @@ def get_config(argument: str = ''):
 def _content_transfer(quick):
   """The authors' weights for glasses; quick is configs/quickstart.py."""
   config = run_config.default('content_transfer')
-  config.model.removal_code = (
-    'zeros'  # the paper's removal: the authors' code adds noise
-  )
+  # The paper's removal: the authors' code adds noise.
+  config.model.removal_code = 'zeros'
   config.weights.update(content_transfer.weights('glasses'))
   config.update(batch_size=32, num_steps=1_500 if quick else 30_000)
   if quick:

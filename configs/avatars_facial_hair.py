@@ -28,9 +28,8 @@ def get_config(argument: str = ''):
     num_test=2_000,
   )
   config.weights.update(content_transfer.weights('facial_hair'))
-  config.model.removal_code = (
-    'zeros'  # the paper's removal: the authors' code adds noise
-  )
+  # The paper's removal: the authors' code adds noise.
+  config.model.removal_code = 'zeros'
   if '128' in chosen:
     config.update(image_size=128, num_steps=150_000)
   else:

@@ -32,9 +32,8 @@ def get_config(argument: str = ''):
     num_test=2_000,
   )
   config.weights.update(content_transfer.weights('glasses'))
-  config.model.removal_code = (
-    'zeros'  # the paper's removal: the authors' code adds noise
-  )
+  # The paper's removal: the authors' code adds noise.
+  config.model.removal_code = 'zeros'
   if size == '128':
     config.update(image_size=128, num_steps=150_000)
   else:

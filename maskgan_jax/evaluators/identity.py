@@ -95,9 +95,8 @@ class Evaluator(base.Evaluator):
     self._data = data
     self._changing: tuple[str, ...] = ()  # what is to change, of the learnt attributes
     self._values = base.PerImage()
-    self._first: tuple[np.ndarray, np.ndarray] | None = (
-      None  # a picture and its features
-    )
+    # A picture and its features.
+    self._first: tuple[np.ndarray, np.ndarray] | None = None
     self._pictures_differ = self._features_differ = False
     self._note: Callable[[str], None] = lambda line: None
 

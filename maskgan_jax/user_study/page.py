@@ -8,9 +8,8 @@ from PIL import Image
 from maskgan_jax.reports import pages
 from maskgan_jax.user_study.plan import Study
 
-_PNG_BYTES = (
-  8_000_000  # of all pictures; more become JPEGs, all of them, so that none is betrayed
-)
+# Of all pictures; above it all of them become JPEGs, so that none is betrayed.
+_PNG_BYTES = 8_000_000
 _JPEG_QUALITY = 95
 _SMALL = 96  # pixels; lower pictures are enlarged pixel by pixel, others smoothly
 
