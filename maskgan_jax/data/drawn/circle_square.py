@@ -59,20 +59,10 @@ class CircleSquare(tfds.core.GeneratorBasedBuilder):
   def _info(self) -> tfds.core.DatasetInfo:
     side = self.builder_config.side
     names = attribute_names(self.builder_config.kind)
-    # Record i of a and record i of b make pair i.
-    return tfds.core.DatasetInfo(
-      builder=self,
-      description='Circles and squares on a plain ground, and the recipe that each is drawn '
-      f'from. The attributes are {", ".join(names)}.',
-      features=tfds.features.FeaturesDict(
-        {
-          'image': tfds.features.Image(shape=(side, side, 3), encoding_format='png'),
-          'attributes': tfds.features.Tensor(shape=(len(names),), dtype=np.bool_),
-          'recipe': tfds.features.Text(),
-        }
-      ),
-      disable_shuffling=True,
+    description = (
+      'Circles and squares on a plain ground, and the recipe that each is drawn from.'
     )
+    return preparation.describe_pairs(self, description, side, names)
 
   def _split_generators(self, dl_manager):
     del dl_manager

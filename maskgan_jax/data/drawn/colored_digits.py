@@ -60,20 +60,8 @@ class ColoredDigits(tfds.core.GeneratorBasedBuilder):
     kind = self.builder_config.kind
     side = digit_drawing.side(kind)
     names = digit_drawing.attribute_names(kind)
-    # Record i of a and record i of b make pair i.
-    return tfds.core.DatasetInfo(
-      builder=self,
-      description="EGSC-IT's coloured digits, and the recipe that each is painted from. The "
-      f'attributes are {", ".join(names)}.',
-      features=tfds.features.FeaturesDict(
-        {
-          'image': tfds.features.Image(shape=(side, side, 3), encoding_format='png'),
-          'attributes': tfds.features.Tensor(shape=(len(names),), dtype=np.bool_),
-          'recipe': tfds.features.Text(),
-        }
-      ),
-      disable_shuffling=True,
-    )
+    description = "EGSC-IT's coloured digits, and the recipe that each is painted from."
+    return preparation.describe_pairs(self, description, side, names)
 
   def _split_generators(self, dl_manager):
     del dl_manager

@@ -26,6 +26,31 @@ except ImportError:  # not a POSIX system
 _CHUNK = 1024  # records read at once
 
 
+def describe_pairs(
+  builder: tfds.core.DatasetBuilder, description: str, side: int, names: Sequence[str]
+) -> tfds.core.DatasetInfo:
+  """Returns what a set of drawn pairs holds: record i of a and record i of b make pair i.
+
+  Args:
+    builder: of the set.
+    description: the first sentence; the names of the attributes follow it.
+    side: of the pictures, in pixels.
+    names: of the attributes.
+  """
+  picture = tfds.features.Image(shape=(side, side, 3), encoding_format='png')
+  features = {
+    'image': picture,
+    'attributes': tfds.features.Tensor(shape=(len(names),), dtype=np.bool_),
+    'recipe': tfds.features.Text(),
+  }
+  return tfds.core.DatasetInfo(
+    builder=builder,
+    description=f'{description} The attributes are {", ".join(names)}.',
+    features=tfds.features.FeaturesDict(features),
+    disable_shuffling=True,
+  )
+
+
 def draw_once(
   builder: Callable[[], tfds.core.DatasetBuilder], folder: str, pictures: str
 ) -> None:
