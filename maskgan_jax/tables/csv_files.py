@@ -84,16 +84,25 @@ def _text(columns: Sequence[str], records: Sequence[dict[str, Any]]) -> str:
   return text.getvalue()
 
 
+def _place(
+  filled: Filled, row: base.Row, column: base.Column, cell: Cell
+) -> dict[str, Any]:
+  """Returns where a cell stands, and of which config it is."""
+  return {
+    'table': filled.name,
+    'row': row.name,
+    'column': column.name,
+    'config': cell.resolved_path,
+  }
+
+
 def _full_record(
   filled: Filled, row: base.Row, column: base.Column, cell: Cell
 ) -> dict[str, Any]:
   record = {
-    'table': filled.name,
-    'row': row.name,
-    'column': column.name,
+    **_place(filled, row, column, cell),
     'measure': plans.measure_of(row, column) if row.ours else '',
     'scores': filled.row_name if cell.config_path else '',
-    'config': cell.resolved_path,
     'not_run': cell.reason,
   }
   if cell.reason == NOT_TRAINED and filled.table.needs:
@@ -120,10 +129,7 @@ def _cell_record(
   filled: Filled, row: base.Row, column: base.Column, cell: Cell
 ) -> dict[str, Any]:
   record = {
-    'table': filled.name,
-    'row': row.name,
-    'column': column.name,
-    'config': cell.resolved_path,
+    **_place(filled, row, column, cell),
     'reason': _reason(filled, cell),
   }
 
