@@ -22,8 +22,6 @@ PLACES = (
 # takes, and on how pictures are fed. Columns name the groups that are measured apart.
 _WITHOUT_EFFECT = (
   *PLACES,
-  'data.masks_path',
-  'data.labels_path',
   'data.num_train',
   'data.fixed_pairs',
   'data.flip',
@@ -35,6 +33,8 @@ _WITHOUT_EFFECT = (
   'data.workers',
   'data.apart',
 )
+# What only some evaluators read. A run without it may get it later.
+_TRUTHS = ('data.masks_path', 'data.labels_path')
 # What is measured besides, of the same pictures and with the same masks.
 _BESIDE = ('data.apart', 'data.erase')
 
@@ -57,8 +57,11 @@ def row_name(
   values = _texts(of_run)
   parts = [split]
   for key, text in _texts(config).items():
+    before = values.get(key)
     counts = key not in _WITHOUT_EFFECT or (elsewhere and key in PLACES)
-    if counts and text != values.get(key):
+    if key in _TRUTHS:
+      counts = bool(before)
+    if counts and text != before:
       parts.append(f'{key}={text}')
   return ', '.join(parts)
 
@@ -75,7 +78,8 @@ def has_own_data(name: str, of_run: ml_collections.ConfigDict) -> bool:
   values = _texts(of_run) if settings else {}
   for part in settings:
     key, _, text = part.partition('=')
-    if key.startswith('data.') and key not in _BESIDE and text != values.get(key):
+    is_of_data = key.startswith('data.') and key not in _BESIDE
+    if is_of_data and text != values.get(key):
       return False
   return True
 

@@ -174,6 +174,14 @@ def test_a_row_says_by_its_name_whether_its_data_are_the_runs(config):
                'test, distribution.real=target'):
     assert row_names.has_own_data(name, config)
 
+  # Masks of another folder are another truth; a run that had none just gets them.
+  changed = config.copy_and_resolve_references()
+  changed.data.masks_path = 'masks'
+  assert row_names.row_name('test', config, changed) == 'test'
+  other = changed.copy_and_resolve_references()
+  other.data.masks_path = 'other'
+  assert row_names.row_name('test', changed, other) == 'test, data.masks_path=other'
+
 
 @pytest.mark.parametrize('key, value', [
     ('image_size', 64), ('image_width', 24), ('method', 'lomit'), ('model.width', 3)])
