@@ -179,7 +179,9 @@ assert '12' in refusal
 
 
 _EVERYWHERE = '''
-assert SMOKE and RUNS == pathlib.Path.cwd() / 'runs'  # not the repository's
+import pathlib
+import _setup
+assert _setup.SMOKE and _setup.RUNS == pathlib.Path.cwd() / 'runs'  # not the repository's
 '''
 
 
