@@ -132,8 +132,8 @@ def test_large_sets_are_sampled_evenly(tmp_path):
   data_samples.write_domains(tmp_path, num_train=(40, 50))
   config = data_samples.make_config('folder', path=str(tmp_path))
   report = check_data.check(data_samples.with_data(config, image_size=16), max_images=5)
-  found = report['splits']['train']['a']
-  assert found['read'] == 5 and found['count'] > 30
+  domain = report['splits']['train']['a']
+  assert domain['read'] == 5 and domain['count'] > 30
 
 
 @pytest.mark.parametrize(('bits', 'problem'), [

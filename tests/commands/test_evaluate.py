@@ -116,7 +116,7 @@ def test_a_translator_knows_the_threshold_of_its_step(run, config):
 @pytest.mark.slow
 def test_other_data_get_rows_of_their_own(run, config, tmp_path):
   """They are measured right, and change neither the run's rows nor its threshold."""
-  own = evaluate.evaluate(run, config)
+  scores_by_step = evaluate.evaluate(run, config)
   before = scores.read(run)
 
   smiles = config.copy_and_resolve_references()
@@ -136,10 +136,10 @@ def test_other_data_get_rows_of_their_own(run, config, tmp_path):
                         max_pairs=config.evaluation_pairs)
   for column, value in want.items():
     np.testing.assert_allclose(others[1][column], value, rtol=1e-4, err_msg=column)
-  assert 'transfer_psnr' not in others[1] and others[1]['mask_iou'] != own[4]['mask_iou']
+  assert 'transfer_psnr' not in others[1] and others[1]['mask_iou'] != scores_by_step[4]['mask_iou']
 
-  assert others[1]['mask_threshold'] != own[4]['mask_threshold']
-  assert Translator.from_workdir(run, 4).threshold == own[4]['mask_threshold']
+  assert others[1]['mask_threshold'] != scores_by_step[4]['mask_threshold']
+  assert Translator.from_workdir(run, 4).threshold == scores_by_step[4]['mask_threshold']
   assert evaluate.evaluate(run, smiles) == {}
 
 

@@ -109,15 +109,15 @@ def test_every_number_is_the_authors(small, states, tmp_path):
   """Of both networks, the running averages included that only another setting reads."""
   paths = save(tmp_path, states)
   converted = lomit.convert(paths, [import_weights.read(path) for path in paths])
-  found = {**comparing.state_dict(converted.config, converted.model['params']),
-           **comparing.state_dict(converted.config, converted.model['model_state']['batch_stats'])}
+  stored = {**comparing.state_dict(converted.config, converted.model['params']),
+            **comparing.state_dict(converted.config, converted.model['model_state']['batch_stats'])}
   expected = {**small.generator.state_dict(), **small.critic.state_dict()}
   for name in list(expected):
     instance = 'c_encoder' in name and 'running' in name
     if instance or 'num_batches_tracked' in name or 's_encoder.background' in name:
       del expected[name]
-  assert found.keys() == expected.keys()
-  assert all(torch.equal(found[name], value) for name, value in expected.items())
+  assert stored.keys() == expected.keys()
+  assert all(torch.equal(stored[name], value) for name, value in expected.items())
 
 
 @pytest.mark.slow

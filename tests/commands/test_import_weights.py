@@ -138,11 +138,11 @@ def test_official_sizes_give_the_same_outputs(twin, tmp_path):
 def test_every_number_is_the_authors(twin, small, checkpoint, tmp_path):
   path = save(tmp_path / 'x.pth', checkpoint)
   converted = content_transfer.convert([path], [import_weights.read(path)])
-  found = twin.state_dicts(converted.model['params'], (2, 2))
+  state_dicts = twin.state_dicts(converted.model['params'], (2, 2))
   for network, tensors in twin.state_dicts(converted.model['model_state']['batch_stats'],
                                            (2, 2)).items():
-    found[network].update(tensors)
-  for network, tensors in found.items():
+    state_dicts[network].update(tensors)
+  for network, tensors in state_dicts.items():
     expected = {name: value for name, value in small.networks[network].state_dict().items()
                 if 'num_batches_tracked' not in name}
     assert tensors.keys() == expected.keys()

@@ -58,7 +58,7 @@ def configs(tables):
                  if row.ours and config})
 
 
-def known(measure):
+def is_constant(measure):
   """Whether its value needs no run."""
   return re.fullmatch(r'=[01]', measure)
 
@@ -96,15 +96,15 @@ def test_a_table_is_well_formed(name):
     assert row.measures.keys() <= columns
     if not row.ours:
       assert not row.config and not row.measures and not row.why_not
-    elif measure and not known(measure):
+    elif measure and not is_constant(measure):
       assert config, (row.name, column.name)
       assert any(re.fullmatch(MEASURES[e], measure) for e in table.evaluators), measure
     if printed:  # as many digits as the column shows, neither more nor fewer anywhere
       assert round(printed.mean, column.digits) == printed.mean
   for row in table.rows:  # of ours, each has something of ours, or says why not
-    found = [measure for other, *_, config, measure in cells(table)
-             if other is row and measure and (config or known(measure))]
-    assert found or row.why_not or not row.ours, row.name
+    measures = [measure for other, *_, config, measure in cells(table)
+                if other is row and measure and (config or is_constant(measure))]
+    assert measures or row.why_not or not row.ours, row.name
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -90,7 +90,7 @@ def stack(folder):
   return np.stack([pixels(folder / name) for name in sorted(os.listdir(folder))])
 
 
-def given(config, folders, **options):
+def measure_folders(config, folders, **options):
   lines = []
   folders = given_pictures.Folders(**{name: str(folder) for name, folder in folders.items()})
   return picture_benchmark.measure(config, folders, note=lines.append, **options), lines
@@ -107,16 +107,16 @@ def test_the_files_are_what_training_and_evaluation_see(config, data, whole):
   for name in ('a', 'b', 'truth_ab', 'truth_ba'):
     np.testing.assert_array_equal(stack(whole / name), batch[name])
   for name in ('a_mask', 'b_mask', 'truth_ab_mask'):
-    found = stack(whole / name)[..., None]
-    np.testing.assert_allclose(found / 255, batch[name], atol=0.5 / 255 + 1e-6)
-    np.testing.assert_array_equal(found > 127, batch[name] > 0.5)
+    written = stack(whole / name)[..., None]
+    np.testing.assert_allclose(written / 255, batch[name], atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(written > 127, batch[name] > 0.5)
 
 
 def test_masks_are_cut_alike_on_either_side_of_a_half():
   half = np.float32([0, 1 / 255, np.nextafter(np.float32(0.5), np.float32(0)), 0.5,
                      np.nextafter(np.float32(0.5), np.float32(1)), 1])
-  found = np.array(Image.open(io.BytesIO(benchmark_folders.encode(half.reshape(2, 3, 1)))))
-  assert found.reshape(-1).tolist() == [0, 1, 127, 127, 128, 255]
+  encoded = np.array(Image.open(io.BytesIO(benchmark_folders.encode(half.reshape(2, 3, 1)))))
+  assert encoded.reshape(-1).tolist() == [0, 1, 127, 127, 128, 255]
 
 
 def test_tables_tell_the_labels_of_every_picture(data, whole):
@@ -127,10 +127,10 @@ def test_tables_tell_the_labels_of_every_picture(data, whole):
                           for name in sorted(os.listdir(whole / place))]
     names = data.records(split).attribute_names
     for i, place in enumerate(places):
-      found = [row for name, row in rows.items() if name.startswith(f'{place}/')]
-      assert {row['Eyeglasses'] for row in found} == {str(i)}
-      members = data.members(split)[i][:len(found)]
-      np.testing.assert_array_equal([[int(row[name]) for name in names] for row in found],
+      place_rows = [row for name, row in rows.items() if name.startswith(f'{place}/')]
+      assert {row['Eyeglasses'] for row in place_rows} == {str(i)}
+      members = data.members(split)[i][:len(place_rows)]
+      np.testing.assert_array_equal([[int(row[name]) for name in names] for row in place_rows],
                                     data.records(split).attributes[members])
 
 
@@ -166,7 +166,7 @@ def test_perfect_answers_are_perfect(config, data, whole, tmp_path):
   output = tmp_path / 'ours.csv'
   folders = {'pictures': whole / 'truth_ab', 'back': whole / 'truth_ba', 'masks': whole / 'b_mask',
              'source_masks': whole / 'truth_ab_mask'}
-  results, lines = given(config, folders, output=str(output))
+  results, lines = measure_folders(config, folders, output=str(output))
   assert results['pairs'] == PAIRS
   for name in ('transfer_error_inside', 'transfer_error_outside', 'removal_error_inside',
                'removal_error_outside', 'ab_error', 'ba_error'):
@@ -180,7 +180,7 @@ def test_perfect_answers_are_perfect(config, data, whole, tmp_path):
   shutil.copy(output, tmp_path / scores.FILE_NAME)
   assert scores.read(tmp_path) == [{'step': 0, 'split': 'test', **results}]
   assert results['data_fingerprint'] == data.fingerprint
-  again, _ = given(config, folders, output=str(output))  # its own file may be replaced
+  again, _ = measure_folders(config, folders, output=str(output))  # its own file may be replaced
   assert again == results
 
 
@@ -188,7 +188,7 @@ def test_untouched_pictures_get_what_every_method_reports_for_doing_nothing(conf
   method = Translator(Adds(), {}, {}, config)
   of_method = evaluators.run(method, data, names=MEASURES.split(','), batch_size=4,
                              max_pairs=PAIRS)
-  results, lines = given(config, {'pictures': whole / 'a', 'back': whole / 'b'})
+  results, lines = measure_folders(config, {'pictures': whole / 'a', 'back': whole / 'b'})
   for task, nothing in (('transfer', 'do_nothing'), ('removal', 'do_nothing_removal')):
     for measure in ('error_inside', 'psnr', 'ssim'):
       assert results[f'{task}_{measure}'] == of_method[f'{nothing}_{measure}'] != of_method[
@@ -220,12 +220,12 @@ def test_networks_look_at_given_pictures(data_dir, whole, tmp_path):
                          attributes=('Eyeglasses',))
   config.identity.network = export(
       tmp_path / 'colours', lambda x: x.astype(jnp.float32).mean((1, 2)) - 128)
-  nothing, _ = given(config, {'pictures': whole / 'a', 'back': whole / 'b'})
-  right, _ = given(config, {'pictures': whole / 'truth_ab', 'back': whole / 'truth_ba'})
+  nothing, _ = measure_folders(config, {'pictures': whole / 'a', 'back': whole / 'b'})
+  right, _ = measure_folders(config, {'pictures': whole / 'truth_ab', 'back': whole / 'truth_ba'})
   for direction in ('ab', 'ba'):
-    found, limits = f'{direction}_accuracy', (f'do_nothing_{direction}_accuracy',
-                                              f'truth_{direction}_accuracy')
-    assert nothing[found] == nothing[limits[0]] != right[limits[1]] == right[found]
+    column, limits = f'{direction}_accuracy', (f'do_nothing_{direction}_accuracy',
+                                               f'truth_{direction}_accuracy')
+    assert nothing[column] == nothing[limits[0]] != right[limits[1]] == right[column]
     assert nothing[f'{direction}_identity'] == pytest.approx(1)
     assert right[f'{direction}_identity'] == right[f'truth_{direction}_identity'] < 1
 
@@ -237,7 +237,7 @@ def test_a_spoiled_picture_counts_as_one_of_them(config, whole, copied):
   spoiled[3:9, 2:5] ^= 0x55
   Image.fromarray(spoiled).save(folder / '00004.png')
   inside = pixels(whole / 'truth_ab_mask' / '00004.png') > 127
-  results, _ = given(config, {'pictures': folder})
+  results, _ = measure_folders(config, {'pictures': folder})
   error = np.abs(truth.astype(float) - spoiled).mean(axis=-1) / 255
   for name, value in (('ab_error', error.mean()), ('transfer_error_inside', error[inside].mean()),
                       ('transfer_error_outside', error[~inside].mean())):
@@ -258,7 +258,7 @@ def test_the_threshold_is_searched_on_the_validation_pictures(config, data, whol
   for path in masks.iterdir():
     Image.fromarray(np.where(pixels(path) > 127, 90, 60).astype(np.uint8)).save(path)
   folders = {'pictures': whole / 'truth_ab', 'masks': masks, 'validation_masks': faint}
-  results, lines = given(config, folders)
+  results, lines = measure_folders(config, folders)
   assert results['mask_threshold'] == 0.34 and not lines  # 90 / 255 is 0.35
   assert results['mask_iou'] == 1 and results['mask_iou@0.5'] == 0
   # Each of either split is that of its picture, also while the other one is in use.
@@ -336,7 +336,7 @@ def test_the_first_file_that_is_wrong_is_named(config, whole, copied, spoil):
   spoil(folder)
   for folders in ({'pictures': folder}, {'pictures': whole / 'a', 'back': folder}):
     with pytest.raises(errors.UserError) as error:
-      given(config, folders)
+      measure_folders(config, folders)
     message = str(error.value)
     assert message.startswith(str(folder)) and '\n' not in message
     for part in SPOILED[spoil]:
@@ -355,11 +355,11 @@ def test_pictures_that_are_not_used_are_told(tmp_path):
 
 def test_masks_are_grey_and_black_and_white_is_too(config, whole, copied):
   with pytest.raises(errors.UserError, match='00000.png is of mode RGB; save it as grey'):
-    given(config, {'pictures': whole / 'a', 'masks': whole / 'b'})
+    measure_folders(config, {'pictures': whole / 'a', 'masks': whole / 'b'})
   masks = copied('b_mask')
   for path in masks.iterdir():
     Image.fromarray(pixels(path) > 127).save(path)
-  results, _ = given(config, {'pictures': whole / 'a', 'masks': masks})
+  results, _ = measure_folders(config, {'pictures': whole / 'a', 'masks': masks})
   assert results['mask_iou@0.5'] == 1
 
 
@@ -372,11 +372,11 @@ def test_what_is_there_is_not_replaced(config, whole, tmp_path):
   scores.append(tmp_path, {'step': 3, 'split': 'test', 'pairs': 2.0})
   before = (tmp_path / scores.FILE_NAME).read_bytes()
   with pytest.raises(errors.UserError, match='not of this command'):
-    given(config, {'pictures': whole / 'a'}, output=str(tmp_path / scores.FILE_NAME))
+    measure_folders(config, {'pictures': whole / 'a'}, output=str(tmp_path / scores.FILE_NAME))
   assert (tmp_path / scores.FILE_NAME).read_bytes() == before
   for output, part in (('scores.txt', 'NAME.csv'), ('mine/scores.csv', 'cannot write')):
     with pytest.raises(errors.UserError, match=part):
-      given(config, {'pictures': whole / 'a'}, output=str(tmp_path / output))
+      measure_folders(config, {'pictures': whole / 'a'}, output=str(tmp_path / output))
 
 
 @pytest.mark.parametrize('files', [0, 5, 60])

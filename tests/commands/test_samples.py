@@ -59,15 +59,15 @@ def test_methods_that_neither_remove_nor_segment_have_samples(tmp_path, monkeypa
   data = Data(truths)
   rows, _ = draw(Plain(masks), data, tmp_path, monkeypatch)
   assert len(rows) == 2
-  for i, found in enumerate(rows):
-    assert list(found) == [
+  for i, row in enumerate(rows):
+    assert list(row) == [
         'source', 'exemplar', *(["exemplar's mask", "source's mask"] if masks else []),
         'translation', *(['truth'] if truths else [])]
-    np.testing.assert_array_equal(found['source'], data.batch['a'][i])
-    np.testing.assert_allclose(found['translation'], 1 - data.batch['a'][i] / np.float32(127.5),
+    np.testing.assert_array_equal(row['source'], data.batch['a'][i])
+    np.testing.assert_allclose(row['translation'], 1 - data.batch['a'][i] / np.float32(127.5),
                                atol=1e-6)
     if masks:
-      assert found["source's mask"].shape == (SIZE // 4, SIZE // 4, 1)
+      assert row["source's mask"].shape == (SIZE // 4, SIZE // 4, 1)
   assert (tmp_path / 'samples' / '00000007.png').stat().st_size > 1000
 
 
@@ -83,8 +83,8 @@ def test_without_exemplars_none_is_shown(tmp_path, monkeypatch, reverse, truths)
            *(['truth'] if truths else []), *there, *(['its truth'] if truths and reverse else [])]
   assert 'exemplar' not in description
   assert [part.partition(': ')[0] for part in description.split('. ')] == names
-  for i, found in enumerate(rows):
-    assert list(found) == names
+  for i, row in enumerate(rows):
+    assert list(row) == names
     mask = np.zeros((SIZE, SIZE, 3), np.float32)
     mask[:, :SIZE // 2] = 0.5, 0.25, 0.125
     for sign, source, names_of in ((1, 'a', ('source', 'added mask', 'translation', 'truth')),
@@ -92,13 +92,13 @@ def test_without_exemplars_none_is_shown(tmp_path, monkeypatch, reverse, truths)
       if len(names_of) < 4:
         continue
       before = data.batch[source][i]
-      np.testing.assert_array_equal(found[names_of[0]], before)
-      np.testing.assert_array_equal(found[names_of[1]], sign * mask)
-      np.testing.assert_allclose(found[names_of[2]], np.clip(
+      np.testing.assert_array_equal(row[names_of[0]], before)
+      np.testing.assert_array_equal(row[names_of[1]], sign * mask)
+      np.testing.assert_allclose(row[names_of[2]], np.clip(
           before / np.float32(127.5) - 1 + sign * mask, -1, 1), atol=1e-6)
       if truths:
         other = 'truth_ab' if source == 'a' else 'truth_ba'
-        np.testing.assert_array_equal(found[names_of[3]], data.batch[other][i])
+        np.testing.assert_array_equal(row[names_of[3]], data.batch[other][i])
     # Grey, not black, where nothing is added.
-    assert (pictures_lib.to_uint8(found['added mask'])[:, SIZE // 2:] == 128).all()
-    assert found['attention'].shape == found["source's mask"].shape == (SIZE, SIZE, 1)
+    assert (pictures_lib.to_uint8(row['added mask'])[:, SIZE // 2:] == 128).all()
+    assert row['attention'].shape == row["source's mask"].shape == (SIZE, SIZE, 1)

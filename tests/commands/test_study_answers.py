@@ -17,12 +17,12 @@ from maskgan_jax.user_study import plan as study_plans
 
 def answer(key, who, choose, **changes):
   """A file's content: `choose(trial)` says which method."""
-  given = {}
+  answers = {}
   for name, trial in key['trials'].items():
     by_method = {method: picture for picture, method in trial['choices'].items()}
-    given[name] = by_method[choose(trial)]
+    answers[name] = by_method[choose(trial)]
   return {'format': study_plans.ANSWERS_FORMAT, 'version': 1, 'study': key['study'],
-          'participant': who, 'finished': '', 'answers': given, **changes}
+          'participant': who, 'finished': '', 'answers': answers, **changes}
 
 
 def first_there(*methods):
@@ -42,18 +42,18 @@ def test_shares_are_counted(key, tmp_path):
   paths = [write(tmp_path, who, answer(key, who, choose)) for who, choose in everyone]
   answers, refused = study_answers.read_answers(key, paths)
   assert not refused and [a.participant for a in answers] == list('abcd')
-  found = {(row.question, row.method): row for row in study_answers.rows(key, answers)}
-  assert list(found) == [(question, method) for question in QUESTIONS for method in RESULTS]
+  rows = {(row.question, row.method): row for row in study_answers.rows(key, answers)}
+  assert list(rows) == [(question, method) for question in QUESTIONS for method in RESULTS]
   expected = {'quokka': (15, 24), 'wombat': (6, 24), 'numbat': (3, 24)}
   taken_for_real = {'quokka': (4, 8), 'wombat': (2, 8), 'numbat': (2, 8)}
-  for (question, method), row in found.items():
+  for (question, method), row in rows.items():
     counts = taken_for_real if question == 'realism' else expected
     assert (row.chosen, row.shown) == counts[method]
     assert row.chance == pytest.approx(1 / 2 if question == 'realism' else 1 / 3)
     theirs = stats.binomtest(*counts[method]).proportion_ci(0.95, 'wilson')
     assert row.wilson == pytest.approx((theirs.low, theirs.high), abs=1e-12)
     assert row.clustered[0] <= row.share <= row.clustered[1]
-  assert found['style', 'quokka'].clustered == pytest.approx((0.125, 1.0), abs=0.13)
+  assert rows['style', 'quokka'].clustered == pytest.approx((0.125, 1.0), abs=0.13)
 
 
 @pytest.mark.parametrize('chosen, shown', [(0, 5), (5, 5), (1, 1), (37, 120)])
@@ -117,7 +117,7 @@ def test_reports(key, tmp_path):
            for who, method in (('a', 'quokka'), ('b', 'numbat'))] + [write(tmp_path, 'c', '{')]
   said = []
   for output in ('out/study.md', 'out/study.csv'):
-    found = user_study.read(path, files, str(tmp_path / output), note=said.append)
+    rows = user_study.read(path, files, str(tmp_path / output), note=said.append)
   assert len(said) == 2 and 'c is left out' in said[0]
   report = (tmp_path / 'out/study.md').read_text()
   assert '2 participants, 36 answers each' in report and 'Left out, 1' in report
@@ -125,7 +125,7 @@ def test_reports(key, tmp_path):
   assert '6 of 12' in line and '50.0' in line and '33.3' in line and '0.0 to 100.0' in line
   with open(tmp_path / 'out/study.csv', encoding='utf-8') as file:
     table = list(csv.DictReader(file))
-  assert len(table) == len(found) == 18
+  assert len(table) == len(rows) == 18
   assert {row['method']: row['percent'] for row in table if row['question'] == 'closer'} == {
       'quokka': '50.00', 'wombat': '0.00', 'numbat': '50.00'}
   user_study.read(path, files[:1], str(tmp_path / 'one.csv'))

@@ -82,14 +82,14 @@ def test_a_participant(tmp_path):
     assert browser.run('return localStorage.length') == 0
     assert not browser.complaints()
 
-  given = [trial['choices'][choice] for trial, choice in
-           zip(study.page['trials'], (1, 0, 0, 0), strict=True)]
+  choices = [trial['choices'][choice] for trial, choice in
+             zip(study.page['trials'], (1, 0, 0, 0), strict=True)]
   answers, refused = study_answers.read_answers(
       study_answers.read_key(key), [str(anna), write(downloads, 'copied.json', text)])
   assert [a.participant for a in answers] == ['anna b'] and 'also that of' in refused[0]
   assert answers[0].chosen == {
       trial['id']: study.key['trials'][trial['id']]['choices'][name]
-      for trial, name in zip(study.page['trials'], given, strict=True)}
+      for trial, name in zip(study.page['trials'], choices, strict=True)}
 
 
 @pytest.mark.slow

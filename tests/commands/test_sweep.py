@@ -69,11 +69,11 @@ def _default():
 
 @pytest.fixture(scope='module', autouse=True)
 def _tint_is_a_method():
-  found = methods.module
+  original = methods.module
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(methods, 'module', lambda name: types.SimpleNamespace(
         get_default=_default, make=Tint, shrink=lambda config: None)
-        if name == 'tint' else found(name))
+        if name == 'tint' else original(name))
     yield
 
 
@@ -170,7 +170,7 @@ def test_a_signal_that_the_last_step_did_not_hear_is_passed_on():
     stop = stopping.StopRequest()
     stop.unsaved = True
     os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.reached(lambda told: told) and not heard
+    assert stop.reached(lambda flag: flag) and not heard
     stop.close()
     assert heard
     stopping.StopRequest().close()
@@ -285,19 +285,19 @@ def test_what_is_done_is_left_alone(whole, config):
 @pytest.mark.slow
 def test_an_interrupted_sweep_goes_on(whole, tmp_path, config, monkeypatch):
   workdir = str(tmp_path)
-  write, told = metric_writers.MetricWriter.write_scalars, []
+  write, interrupted_at = metric_writers.MetricWriter.write_scalars, []
 
   def and_stop(writer, step, scalars):
     write(writer, step, scalars)
     if f'{FIELD}=0.1' in str(writer.__dict__) and step == 1:
-      told.append(step)
+      interrupted_at.append(step)
       os.kill(os.getpid(), signal.SIGTERM)
   config.log_every = 1
   with monkeypatch.context() as patch:
     patch.setattr(metric_writers.MetricWriter, 'write_scalars', and_stop)
     with pytest.raises(errors.Preempted, match='the same command goes on'):
       sweep.sweep(config, workdir, field=FIELD, values=[0, 0.1, 10])
-  assert told and not os.path.exists(f'{workdir}/sweep.csv')
+  assert interrupted_at and not os.path.exists(f'{workdir}/sweep.csv')
   assert colour(f'{workdir}/{FIELD}=0')[0] == 4 and 1 <= colour(f'{workdir}/{FIELD}=0.1')[0] < 4
   assert not os.path.exists(f'{workdir}/{FIELD}=10')
 

@@ -105,10 +105,10 @@ def test_only_runs_of_the_same_config_count(tmp_path, table):
 def test_of_two_with_one_seed_the_furthest_counts(tmp_path, table):
   far = write_run(tmp_path, 'a', [(1500, 'test', {'mask_iou': 0.5})])
   near = write_run(tmp_path, 'b', [(500, 'test', {'mask_iou': 0.9})])
-  told = []
-  filled = fill(tmp_path, note=told.append)
+  messages = []
+  filled = fill(tmp_path, note=messages.append)
   assert filled.cells[1][0].last.runs == (far,)
-  assert any(near in line and 'does not count' in line for line in told)
+  assert any(near in line and 'does not count' in line for line in messages)
 
 
 def test_protocols_are_kept_apart(tmp_path, table):
@@ -199,9 +199,9 @@ def test_what_no_config_takes_is_an_error_before_anything_is_done():
 def test_added_arguments_and_overrides(tmp_path, table):
   write_run(tmp_path, 'run', [(4, 'test', {'mask_iou': 0.25})], argument='smoke')
   assert fill(tmp_path, add='smoke').cells[1][0].last.mean == 25
-  told = []
-  fill(tmp_path, add='smok', note=told.append)
-  assert any("'smok' is unknown" in line and 'taken as they are' in line for line in told)
+  messages = []
+  fill(tmp_path, add='smok', note=messages.append)
+  assert any("'smok' is unknown" in line and 'taken as they are' in line for line in messages)
   assert 'no run of seed 3' in formats.markdown(fill(tmp_path, add='smoke', seeds=(0, 3)))
   with pytest.raises(errors.UserError, match="key 'weights.cycl'.*weights.cycle"):
     fill(tmp_path, overrides={'weights.cycl': '1'})
@@ -246,11 +246,11 @@ def test_damaged_runs_are_left_out(tmp_path, table):
     text = file.read()
   with open(path, 'w') as file:
     file.write(text.replace('"seed": 0', '"seed": "abc"'))
-  told = []
-  filled = fill(tmp_path, note=told.append)
+  messages = []
+  filled = fill(tmp_path, note=messages.append)
   assert filled.cells[1][0].last.runs == (workdir,)
   for name in ('bad', 'bad2'):
-    assert any(f'{name}/config.json is damaged' in line for line in told)
+    assert any(f'{name}/config.json is damaged' in line for line in messages)
 
 
 def test_rows_of_other_programs(tmp_path, table):
@@ -344,23 +344,24 @@ def test_trained_measured_and_printed(tmp_path, table):
   table(columns=(Column('change', 'ab_changed_share', QUICKSTART),
                  Column('IoU', 'mask_iou', QUICKSTART)),
         rows=(Row('Ours', (Printed(1.0), None), ours=True),), evaluators=('changes',))
-  told = []
+  messages = []
   options = dict(add='smoke', seeds=(0, 1), evaluate=True,
                  overrides={'data.data_dir': str(tmp_path / 'data')})
-  filled = fill(tmp_path / 'runs', train=True, note=told.append, **options)
+  filled = fill(tmp_path / 'runs', train=True, note=messages.append, **options)
   change, iou = filled.cells[0]
   assert len(change.last.runs) == 2 and change.last.deviation > 0 and iou.last is not None
   assert change.last.steps == (4, 4)
-  assert sum('training' in line for line in told) == 2
+  assert sum('training' in line for line in messages) == 2
   row = scores.latest(change.last.runs[1], split='test')
   assert change.last.mean == pytest.approx(statistics.fmean(
       [row['ab_changed_share'],
        scores.latest(change.last.runs[0], split='test')['ab_changed_share']]))
-  told.clear()
-  again = fill(tmp_path / 'runs', train=True, note=told.append, **options)
-  assert not told and again.cells == filled.cells
+  messages.clear()
+  again = fill(tmp_path / 'runs', train=True, note=messages.append, **options)
+  assert not messages and again.cells == filled.cells
   # another protocol: measured anew, beside the first
   options['overrides'] |= {'evaluation_pairs': '3'}
-  other = fill(tmp_path / 'runs', note=told.append, **options)
-  assert other.cells[0][0].last.generated == 3 and sum('measuring' in line for line in told) == 2
+  other = fill(tmp_path / 'runs', note=messages.append, **options)
+  assert other.cells[0][0].last.generated == 3
+  assert sum('measuring' in line for line in messages) == 2
   assert scores.latest(change.last.runs[1], split='test') == row

@@ -35,9 +35,9 @@ def where(image, images):
 
 @pytest.mark.parametrize('count, width', [(6, 2), (7, 2), (12, 3), (10, 4), (1, 3), (0, 2)])
 def test_everything_stands_everywhere_equally_often(count, width):
-  found = study_plans.orders(np.random.default_rng(count), count, width)
-  assert len(found) == count and all(sorted(order) == list(range(width)) for order in found)
-  counts = np.array([[[order[place] for order in found].count(i) for i in range(width)]
+  orders = study_plans.orders(np.random.default_rng(count), count, width)
+  assert len(orders) == count and all(sorted(order) == list(range(width)) for order in orders)
+  counts = np.array([[[order[place] for order in orders].count(i) for i in range(width)]
                      for place in range(width)])
   assert counts.max() - counts.min() <= 1
 
@@ -135,9 +135,9 @@ def test_the_page_needs_no_network_and_names_nobody():
   assert 'secret-burrow' in json.dumps(study.key)
   assert not re.search(r'https?:|src="|href="|url\(|@import|fetch\(|XMLHttp', words)
   assert "default-src 'none'" in words
-  found = content(text)
-  assert list(found['pictures']) == sorted(found['pictures'])
-  for name, uri in found['pictures'].items():
+  page_content = content(text)
+  assert list(page_content['pictures']) == sorted(page_content['pictures'])
+  for name, uri in page_content['pictures'].items():
     picture = decoded(uri)
     assert picture.format == 'PNG' and set(picture.info) == set()
     np.testing.assert_array_equal(np.asarray(picture), study.pictures[name])
