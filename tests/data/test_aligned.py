@@ -113,18 +113,18 @@ def test_folder_is_divided_by_scene_and_its_pictures_are_each_others_truth(tmp_p
   fields = {'path': _write_scenes(tmp_path), 'aligned': True, 'own_test': False,
             'test_fraction': 0.3, 'validation_fraction': 0.2, 'num_train': 8}
   data = data_samples.open_data(data_samples.make_config('folder', **fields), image_size=12)
-  found = []
+  all_names = []
   for split in SPLITS:
     names = [[data.records(split).name(int(i)) for i in members]
              for members in data.members(split)]
     assert [name[7:] for name in names[0]] == [name[7:] for name in names[1]]
-    found += names[0]
+    all_names += names[0]
     batch = next(iter(data.evaluation(split, batch_size=4)))
     np.testing.assert_array_equal(batch['b'], batch['a'] + 1)
     np.testing.assert_array_equal(batch['truth_ab'], batch['b'])
     np.testing.assert_array_equal(batch['truth_ba'], batch['a'])
     assert 'truth_ab_mask' not in batch
-  assert len(set(found)) == len(found) and len(data.members('train')[0]) == 8
+  assert len(set(all_names)) == len(all_names) and len(data.members('train')[0]) == 8
   for batch in take(data.train(batch_size=4), 5):
     np.testing.assert_array_equal(batch['b'], batch['a'] + 1)
   again = open_source('folder', **fields | {'aligned': False})
@@ -234,7 +234,7 @@ def test_own_test_pictures_are_left_out(tmp_path):
   kept, opened = open_source('folder', **fields), open_source('folder', own_test=False, **fields)
   names = {split: [name for part in domains(opened, split) for name in part]
            for split in SPLITS}
-  assert all(name.startswith('train') for found in names.values() for name in found)
+  assert all(name.startswith('train') for split_names in names.values() for name in split_names)
   assert len(set().union(*names.values())) == 90
   assert len(names['test']) == pytest.approx(18, abs=14) and min(map(len, names.values())) > 0
   assert opened.divided == {
@@ -268,9 +268,9 @@ def test_left_out_pictures_are_not_the_first_of_their_domain(tmp_path):
   for rule, test in (({'test_first': 1}, {6, 7}), ({'test_rows': 9}, {6, 7, 8})):
     opened = open_source('csv', attributes_file=str(tmp_path / 'table.csv'), a='~Hat', b='Hat',
                          own_test=False, validation_fraction=0.0, **rule)
-    found = {split: {int(name[:3]) for part in domains(opened, split) for name in part}
-             for split in SPLITS}
-    assert found == {'train': set(range(6, 12)) - test, 'validation': set(), 'test': test}
+    indices = {split: {int(name[:3]) for part in domains(opened, split) for name in part}
+               for split in SPLITS}
+    assert indices == {'train': set(range(6, 12)) - test, 'validation': set(), 'test': test}
 
 
 def test_without_own_test_pictures_there_is_nothing_to_leave_out(tmp_path):

@@ -54,8 +54,8 @@ def test_areas_are_those_of_the_closed_form(kind, side):
     for square, area in ((False, np.pi), (True, 4)):
       image = shape_drawing.draw(dataclasses.replace(plain, square=square))
       assert image.shape == (side, side, 3) and image.dtype == np.uint8
-      found = image[..., 0].astype(float).sum() / 255
-      np.testing.assert_allclose(found, area * (radii ** 2).sum(), rtol=0.005 if square else 0.03)
+      covered = image[..., 0].astype(float).sum() / 255
+      np.testing.assert_allclose(covered, area * (radii ** 2).sum(), rtol=0.005 if square else 0.03)
       if len(shapes) == 1:
         rows, columns = (np.average(np.arange(side) + 0.5, weights=image[..., 0].sum(axis=axis))
                          for axis in (1, 0))
@@ -188,8 +188,8 @@ def test_scenes_differ_unless_they_are_aligned(opened):
     for split in recipes[True]:
       half = len(split) // 2
       assert [shape_drawing.other(recipe) for recipe in split[:half]] == split[half:]
-    scenes = {aligned: {(recipe.background, recipe.shapes) for split in found for recipe in split}
-              for aligned, found in recipes.items()}
+    scenes = {aligned: {(recipe.background, recipe.shapes) for split in splits for recipe in split}
+              for aligned, splits in recipes.items()}
     assert len(scenes[True]) == 18 and len(scenes[False]) == 36  # and no split has another's
     backgrounds = {recipe.background for split in recipes[False] for recipe in split}
     assert len(backgrounds) == (1 if kind == 'plain' else 36)
@@ -200,7 +200,7 @@ def test_names_and_records_pickle(opened):
   copy = pickle.loads(pickle.dumps(records))  # noqa: S301
   np.testing.assert_array_equal(copy.translation_truths(1, 12), records.translation_truths(1, 12))
   assert len({records.name(index) for index in range(18)}) == 18
-  fingerprints = {found.fingerprint for splits in opened[1].values() for found in splits.values()}
+  fingerprints = {split.fingerprint for splits in opened[1].values() for split in splits.values()}
   assert len(fingerprints) == 18
 
 

@@ -20,10 +20,10 @@ from maskgan_jax.data.records import SPLITS
 def test_embedded_digits_are_those_of_scikit_learn():
   from sklearn import datasets
   original = datasets.load_digits()
-  found = digit_images.load_embedded()
-  assert [len(found[split].labels) for split in ('train', 'test')] == [1500, 297]
-  pictures = np.concatenate([found['train'].images, found['test'].images])
-  labels = np.concatenate([found['train'].labels, found['test'].labels])
+  embedded = digit_images.load_embedded()
+  assert [len(embedded[split].labels) for split in ('train', 'test')] == [1500, 297]
+  pictures = np.concatenate([embedded['train'].images, embedded['test'].images])
+  labels = np.concatenate([embedded['train'].labels, embedded['test'].labels])
   np.testing.assert_array_equal(labels, original.target)
   assert pictures.shape == (1797, 28, 28) and pictures.dtype == np.uint8
   assert not pictures[:, :4].any() and not pictures[:, :, 24:].any()

@@ -158,9 +158,9 @@ def test_save(tmp_path):
   image = _images(1, 1)[0, 0]
   path = tmp_path / 'samples' / 'a.png'
   images_lib.save_png(path, image, description='Quelle → Ziel')
-  with Image.open(path) as found:
-    assert np.array_equal(np.asarray(found), image)
-    assert found.text['Description'] == 'Quelle → Ziel'
+  with Image.open(path) as saved:
+    assert np.array_equal(np.asarray(saved), image)
+    assert saved.text['Description'] == 'Quelle → Ziel'
   assert [p.name for p in path.parent.iterdir()] == ['a.png']
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match='cannot write'):

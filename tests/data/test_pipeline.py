@@ -174,9 +174,9 @@ def test_a_folder_of_photographs_end_to_end(tmp_path):
   data = data_samples.open_data(config, image_size=25)
   plain, faces = data_samples.faces()
   for batch in take(data.train(batch_size=16), 4):
-    for name, known in (('a', plain), ('b', faces)):
-      known = np.concatenate([known[:30], known[:30, :, ::-1]])
-      assert all((known == image).all(axis=(1, 2, 3)).any() for image in batch[name])
+    for name, originals in (('a', plain), ('b', faces)):
+      originals = np.concatenate([originals[:30], originals[:30, :, ::-1]])
+      assert all((originals == image).all(axis=(1, 2, 3)).any() for image in batch[name])
   batch = next(iter(data.evaluation('test', batch_size=8)))
   assert batch['valid'].sum() == 5 and 'a_mask' not in batch
   np.testing.assert_array_equal(batch['b'][:5], faces[50:55])
@@ -260,12 +260,12 @@ if __name__ == '__main__':
 
 def _children(process):
   """Processes that a process started (Linux)."""
-  found = []
+  children = []
   for number in filter(str.isdigit, os.listdir('/proc')):
     with contextlib.suppress(OSError), open(f'/proc/{number}/stat') as file:
       if int(file.read().rpartition(')')[2].split()[1]) == process:
-        found.append(int(number))
-  return found
+        children.append(int(number))
+  return children
 
 
 @pytest.mark.slow

@@ -54,8 +54,8 @@ def test_random_predicates_against_their_truth_table():
 
 def test_precedence():
   male, smiling, glasses = (_TABLE[:, _NAMES.index(n)] for n in ('Male', 'Smiling', 'Eyeglasses'))
-  found = predicates.parse('Eyeglasses | Male & ~Smiling', _NAMES).select(_TABLE)
-  np.testing.assert_array_equal(found, glasses | (male & ~smiling))
+  selected = predicates.parse('Eyeglasses | Male & ~Smiling', _NAMES).select(_TABLE)
+  np.testing.assert_array_equal(selected, glasses | (male & ~smiling))
 
 
 @pytest.mark.parametrize('text', ['', '  '])

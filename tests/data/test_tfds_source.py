@@ -98,8 +98,8 @@ def test_cycle_gan(prepared):
   a, b = domains(opened, 'test')
   assert [name[-8:] for name in a + b] == ['testA[0]', 'testA[1]', 'testB[0]', 'testB[1]']
   records = opened.records['test']
-  found = {records.image(i)[..., 0].tobytes() for i in (2, 3)}
-  assert found == {face[..., 0].tobytes() for face in _FACES[:2]}
+  contents = {records.image(i)[..., 0].tobytes() for i in (2, 3)}
+  assert contents == {face[..., 0].tobytes() for face in _FACES[:2]}
   parts = [domains(opened, split) for split in ('train', 'validation')]
   for train, validation in zip(*parts, strict=True):
     assert train and validation  # although 5 % of 5 is none
