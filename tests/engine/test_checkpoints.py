@@ -48,9 +48,9 @@ def _targets(sharding=None):
   return tuple(_abstract(tree, sharding) for tree in _state(0))
 
 
-def _assert_equal(found, wanted):
-  assert jax.tree.structure(found) == jax.tree.structure(wanted)
-  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+def _assert_equal(restored, wanted):
+  assert jax.tree.structure(restored) == jax.tree.structure(wanted)
+  for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(wanted), strict=True):
     assert a.dtype == b.dtype
     assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
@@ -129,16 +129,16 @@ def test_saved_on_many_devices_restored_on_one(tmp_path):
     checkpoints.save(2, model, training)
   one = jax.sharding.SingleDeviceSharding(jax.devices()[-1])
   with Checkpoints(tmp_path, read_only=True) as checkpoints:
-    step, found = checkpoints.restore_model(_abstract(model, one))
-    assert all(leaf.sharding == one for leaf in jax.tree.leaves(found))
+    step, restored_model = checkpoints.restore_model(_abstract(model, one))
+    assert all(leaf.sharding == one for leaf in jax.tree.leaves(restored_model))
     assert step == 2
-    _assert_equal(found, model)
+    _assert_equal(restored_model, model)
     # And back: what one device saved goes to many; an abstract leaf may come without sharding.
     targets = jax.eval_shape(lambda: model), _abstract(training)
-    _, found, also_found = checkpoints.restore(*targets)
-    assert all(leaf.devices() == {jax.devices()[0]} for leaf in jax.tree.leaves(found))
-    assert also_found['pools']['fakes'].sharding == split
-    _assert_equal(also_found, training)
+    _, restored_model, restored_training = checkpoints.restore(*targets)
+    assert all(leaf.devices() == {jax.devices()[0]} for leaf in jax.tree.leaves(restored_model))
+    assert restored_training['pools']['fakes'].sharding == split
+    _assert_equal(restored_training, training)
 
 
 def test_keeps_the_last_and_the_best(tmp_path):
@@ -180,9 +180,9 @@ def test_going_back_sets_the_other_past_aside(tmp_path):
     assert checkpoints.restore(*_targets(), step=2)[0] == 2
     checkpoints.save(3, *_state(33))
     checkpoints.save(4, *_state(44))
-    step, *found = checkpoints.restore(*_targets())
+    step, *restored = checkpoints.restore(*_targets())
   assert step == 4
-  _assert_equal(tuple(found), _state(44))
+  _assert_equal(tuple(restored), _state(44))
   assert sorted(os.listdir(tmp_path / 'checkpoints')) == [
       '2', '3', '3.set_aside.1', '4', '4.set_aside.1']
 
@@ -220,9 +220,9 @@ def test_falls_back_from_damaged_arrays(tmp_path, caplog, item, damage):
     with pytest.raises(errors.UserError, match=r'2 cannot be restored: step 2 .* is at step 1'):
       checkpoints.restore(*_targets(), step=2)  # asked for by name: nothing else will do
     caplog.clear()
-    step, *found = checkpoints.restore(*_targets())
+    step, *restored = checkpoints.restore(*_targets())
     assert step == 1
-    _assert_equal(tuple(found), _state(1))
+    _assert_equal(tuple(restored), _state(1))
     [message] = [r.getMessage() for r in caplog.records if r.levelname == 'ERROR']
     assert 'step 2 (' in message and 'GOING ON FROM STEP 1' in message and '\n' not in message
     checkpoints.save(2, *_state(22))  # training gets there again
@@ -240,8 +240,8 @@ def test_flipped_bits_anywhere_are_noticed_or_harmless(tmp_path):
     for position in rng.sample(range(size), min(size, 4)):
       _flip(path, position)
       with Checkpoints(tmp_path, read_only=True) as checkpoints:
-        step, *found = checkpoints.restore(*_targets())
-      _assert_equal(tuple(found), _state(step))  # right, whichever step it is
+        step, *restored = checkpoints.restore(*_targets())
+      _assert_equal(tuple(restored), _state(step))  # right, whichever step it is
       fell_back += step == 1
       _flip(path, position)
   assert fell_back > 10
@@ -259,9 +259,9 @@ def test_half_copied_folders(tmp_path):
     if i % 2:
       os.unlink(path)
   with Checkpoints(tmp_path) as checkpoints:
-    step, *found = checkpoints.restore(*_targets())
+    step, *restored = checkpoints.restore(*_targets())
   assert step == 2
-  _assert_equal(tuple(found), _state(2))
+  _assert_equal(tuple(restored), _state(2))
 
 
 def test_leftovers_of_a_killed_save_are_removed(tmp_path):

@@ -19,12 +19,12 @@ FILE = '/sys/kernel/mm/transparent_hugepage/enabled'
 @pytest.fixture
 def started(monkeypatch):
   """Runs the hook as `python -m maskgan_jax.train --x=1` would; the arguments of execve, if any."""
-  def start(*, given='always [madvise] never', argv=('-m', '--x=1'), module='maskgan_jax.train',
+  def start(*, setting='always [madvise] never', argv=('-m', '--x=1'), module='maskgan_jax.train',
             **environment):
     calls = []
     real = builtins.open
     monkeypatch.setattr(builtins, 'open', lambda path, *args, **options: (
-        io.StringIO(given) if path == FILE else real(path, *args, **options)))
+        io.StringIO(setting) if path == FILE else real(path, *args, **options)))
     monkeypatch.setattr(sys, 'platform', 'linux')
     monkeypatch.setattr(sys, 'argv', list(argv))
     monkeypatch.setattr(sys, 'orig_argv', ['python', '-W', 'error', '-m', module, '--x=1'])
@@ -46,7 +46,7 @@ def test_a_command_starts_again_as_it_was_with_one_variable_more(started):
 @pytest.mark.parametrize('changes', [
     dict(GLIBC_TUNABLES='glibc.malloc.hugetlb=1'),  # the second time, too
     dict(GLIBC_TUNABLES=''),
-    dict(given='[always] madvise never'), dict(given='always madvise [never]'),
+    dict(setting='[always] madvise never'), dict(setting='always madvise [never]'),
     dict(argv=('train.py',)), dict(argv=('',)),  # a script, an interpreter: it was imported
     dict(module='pytest')])
 def test_nothing_else_does(started, changes):

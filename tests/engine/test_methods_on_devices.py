@@ -13,12 +13,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope='module')
 def one_device():
-  found = {}
+  results = {}
 
   def of(name):
-    if name not in found:
-      found[name] = steps(name, devices=jax.devices()[:1])
-    return found[name]
+    if name not in results:
+      results[name] = steps(name, devices=jax.devices()[:1])
+    return results[name]
   return of
 
 

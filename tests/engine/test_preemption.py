@@ -121,9 +121,9 @@ def test_a_compiler_does_not_deafen(tmp_path, data_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('where, told', [('nothing', 0), ('nothing', 1), ('evaluating', 0),
-                                         ('sampling', 0), ('compiling', 1), ('leaving', 0)])
-def test_two_processes_stop_together_whoever_is_told(where, told, tmp_path, data_dir):
+@pytest.mark.parametrize('where, signalled', [('nothing', 0), ('nothing', 1), ('evaluating', 0),
+                                              ('sampling', 0), ('compiling', 1), ('leaving', 0)])
+def test_two_processes_stop_together_whoever_is_told(where, signalled, tmp_path, data_dir):
   # The other is not told; where process 0 alone is busy, it hears for both.
   flags = ('--config.num_steps=100000', '--config.sample_every=4')
   seconds = {'compiling': 5, 'leaving': 3}.get(where, LONG)
@@ -131,21 +131,21 @@ def test_two_processes_stop_together_whoever_is_told(where, told, tmp_path, data
   if where in ('nothing', 'leaving'):
     wait_for_step(processes[0], 8)
   else:
-    wait_for(processes[told if where == 'compiling' else 0], 'now')
-  processes[told].send_signal(signal.SIGTERM)
+    wait_for(processes[signalled if where == 'compiling' else 0], 'now')
+  processes[signalled].send_signal(signal.SIGTERM)
   said, _ = stopped(processes)
   steps = {error.split('stopped at step ')[1].split(':')[0] for error in said}
   assert steps == {str(saved_step(tmp_path))}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('told', [(0, 1), (1, 0), (0,)])
-def test_two_processes_are_told_while_the_first_measures_the_end(told, tmp_path, data_dir):
+@pytest.mark.parametrize('signalled', [(0, 1), (1, 0), (0,)])
+def test_two_processes_are_told_while_the_first_measures_the_end(signalled, tmp_path, data_dir):
   processes = start_together(script('measuring the end', tmp_path, data_dir,
                                     '--config.evaluate_every=0'))
   wait_for(processes[0], 'now')
   time.sleep(2)  # until the other has nothing left to do
-  for i in told:
+  for i in signalled:
     processes[i].send_signal(signal.SIGTERM)
     time.sleep(1)
   began = time.monotonic()
@@ -187,7 +187,7 @@ def test_what_two_processes_saved_goes_on_with_one_and_with_four(tmp_path, data_
            *(f'--config.optimizers.{player}.{field}' for player in ('autoencoder', 'discriminator')
              for field in ('name=sgd', 'learning_rate=0.01')))
   run(tmp_path / '2', data_dir, *flags, processes=2)
-  before, found = newest(str(tmp_path / '2')), {}
+  before, states = newest(str(tmp_path / '2')), {}
   assert before[0] == STEPS
   for processes in (1, 4):
     shutil.copytree(tmp_path / '2', tmp_path / str(processes))
@@ -195,13 +195,14 @@ def test_what_two_processes_saved_goes_on_with_one_and_with_four(tmp_path, data_
     workdir = tmp_path / str(processes)
     said = run(workdir, data_dir, *flags, f'--config.num_steps={STEPS + 2}', processes=processes)
     assert f'resuming at step {STEPS}' in said
-    step, *found[processes] = newest(str(workdir))
+    step, *states[processes] = newest(str(workdir))
     assert step == STEPS + 2
-  moved = jax.tree.map(lambda x, y: np.abs(x - y).max(), found[2][0]['params'], before[1]['params'])
+  moved = jax.tree.map(lambda x, y: np.abs(x - y).max(),
+                       states[2][0]['params'], before[1]['params'])
   assert max(jax.tree.leaves(moved)) > 1e-3
   for processes in (1, 4):  # as with two, up to how sums are ordered
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5),
-                 found[processes][0], found[2][0])
+                 states[processes][0], states[2][0])
 
 
 @pytest.mark.slow
@@ -221,15 +222,15 @@ def test_kill_9_at_random_moments_changes_no_bit(tmp_path, data_dir):
 
 
 @pytest.fixture
-def told():
-  """What a StopRequest passes on when it is closed."""
+def passed_signals():
+  """The signals that a StopRequest passes on when it is closed."""
   heard = []
   before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
   yield heard
   signal.signal(signal.SIGTERM, before)
 
 
-def test_processes_agree_two_steps_later(told, monkeypatch):
+def test_processes_agree_two_steps_later(passed_signals, monkeypatch):
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
   stop, mine = stopping.StopRequest(), []
 
@@ -243,7 +244,7 @@ def test_processes_agree_two_steps_later(told, monkeypatch):
   with pytest.raises(errors.Preempted):
     stop.poll()
   stop.close()
-  assert told
+  assert passed_signals
 
 
 def test_a_stop_in_the_last_step_is_not_passed_on_to_a_command_that_loaded(monkeypatch):
@@ -266,7 +267,7 @@ def test_any_over_devices():
   assert [bool(engine.any(flag)) for flag in (False, True, False)] == [False, True, False]
 
 
-def test_a_stop_is_heard_beside_a_function(told):
+def test_a_stop_is_heard_beside_a_function(passed_signals):
   stop = stopping.StopRequest()
   stop.unsaved = True
   assert stop.hearing(lambda: 7) == 7
@@ -282,4 +283,4 @@ def test_a_stop_is_heard_beside_a_function(told):
   assert time.monotonic() - began < 2
   assert stop.hearing(lambda: time.sleep(0.3) or 8, drop=False) == 8
   stop.close()
-  assert told
+  assert passed_signals

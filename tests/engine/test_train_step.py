@@ -250,8 +250,8 @@ def test_clipping_is_by_each_players_global_norm():
   config.update(name='sgd', learning_rate=1.0)
   grads = {'a': jnp.array([3.0, 0.0]), 'y': jnp.array([4.0])}
   params = jax.tree.map(jnp.zeros_like, grads)
-  for own, methods_default, scale in ((None, 2.5, 0.5), (None, 0.0, 1.0), (1.0, 2.5, 0.2)):
-    config.clip_norm = own
+  for clip_norm, methods_default, scale in ((None, 2.5, 0.5), (None, 0.0, 1.0), (1.0, 2.5, 0.2)):
+    config.clip_norm = clip_norm
     optimizer = optimizers.make(config, num_steps=10, clip_norm=methods_default)
     new, _ = optimizer.update(grads, optimizer.init(params), params, jnp.int32(0))
     assert_close(new, jax.tree.map(lambda g, s=scale: -g * s, grads))
