@@ -253,18 +253,18 @@ def test_a_classifier_of_the_domain_alone_and_of_other_domains(table, tmp_path):
   assert 'what is to change is Red, Green; train_classifier --attributes=B makes' in notes[-1]
 
 
-def names_of(known=(), features=None, attributes=(), transfer=(), **domains):
+def names_of(labels=(), features=None, attributes=(), transfer=(), **domains):
   config = run_config.default('content_transfer').data
   config.update(source='csv', attributes=attributes, transfer=transfer, **domains)
 
   class Records:
     def labels_of(self, name):
       return features[name]
-  return changing.changing(config, domains_of(config, known), known,
+  return changing.changing(config, domains_of(config, labels), labels,
                              Records() if features else None)
 
 
-@pytest.mark.parametrize('known, fields, names', [
+@pytest.mark.parametrize('labels, fields, names', [
     ('Eyeglasses Male', dict(), 'Eyeglasses'),
     ('G Male', dict(a='~Male & ~G', b='~Male & G', test_a='Male & ~G', test_b='Male & G'), 'G'),
     ('No_Beard Mustache Goatee', dict(a='No_Beard & ~Mustache & ~Goatee',
@@ -276,8 +276,8 @@ def names_of(known=(), features=None, attributes=(), transfer=(), **domains):
     ('x y z', dict(a='~z', b='~z', attributes=('y', 'x')), 'y x'),
     ('G H', dict(a='~G', b='G', transfer=('H',), attributes=('G', 'H')), 'H'),
     ('Black Blond G', dict(a='Black', b='~Black', transfer=('hair',), attributes=('G',)), 'Black')])
-def test_what_is_to_change(known, fields, names):
-  assert names_of(tuple(known.split()), **fields) == tuple(names.split())
+def test_what_is_to_change(labels, fields, names):
+  assert names_of(tuple(labels.split()), **fields) == tuple(names.split())
 
 
 def test_a_feature_that_is_no_label_goes_by_its_labels():
@@ -400,6 +400,6 @@ def test_predicates_without_the_data_name_the_same_labels():
   names = ('Wears a Hat', 'Red', 'Old', 'AU_12')
   data = run_config.default('content_transfer').data
   data.update(source='csv', a=text, b=text)
-  found = changing.names_in(data, ())
+  mentioned = changing.names_in(data, ())
   parsed = predicates.parse(text, names)
-  assert found[:4] == names and set(names) == {*parsed.positive, *parsed.negative}
+  assert mentioned[:4] == names and set(names) == {*parsed.positive, *parsed.negative}

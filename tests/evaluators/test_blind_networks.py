@@ -123,8 +123,8 @@ def test_thresholds_that_say_nothing_are_said(soft, true, said):
 
 def _blob(path, **changes):
   """A network whose blob says other things of itself than this version of JAX would."""
-  given = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
-  exported = jax.export.export(jax.jit(_blind))(given)
+  spec = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
+  exported = jax.export.export(jax.jit(_blind))(spec)
   path.write_bytes(dataclasses.replace(exported, **changes).serialize())
   return str(path)
 

@@ -115,7 +115,7 @@ def test_both_directions_by_loops(batch_size):
     each = [by_loops(*x) for x in zip(before, added(before, sign), truth, strict=True)]
     assert each[1]['{}_changed_iou'] is None  # where nothing truly changes
     for name in each[0]:
-      values = [found[name] for found in each if found[name] is not None]
+      values = [scores[name] for scores in each if scores[name] is not None]
       want[name.format(direction)] = np.mean(values)
       if name.endswith(('iou', '_error')):
         want[f'{name}_std'.format(direction)] = np.std(values)

@@ -48,8 +48,8 @@ def test_in_chunks_it_says_the_same(monkeypatch):
   opened, images = classifiers.Classifier(*drawn()), pictures(7)
   want = opened(images)
   monkeypatch.setattr(classifiers, '_LARGEST_BATCH', 4)
-  for got, known in zip(opened(images), want, strict=True):
-    np.testing.assert_allclose(got, known, rtol=1e-5, atol=1e-6)
+  for got, expected in zip(opened(images), want, strict=True):
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_accelerators_get_half_precision_and_parameters_stay_whole():

@@ -294,15 +294,15 @@ def test_inception_score_is_torch_fidelitys(torch):
 
 def test_a_sample_does_not_depend_on_batches():
   rows = np.arange(1000, dtype=np.float32)[:, None]
-  found = []
+  samples = []
   for batch in (1, 30, 1000):
     sample = Sample(100)
     for start in range(0, 1000, batch):
       sample.update(rows[start:start + batch])
     assert sample.count == 1000
-    found.append(sample.rows[:, 0])
-    assert len(found[0]) == 100 and (np.diff(found[-1]) > 0).all()
-    np.testing.assert_array_equal(found[0], found[-1])
+    samples.append(sample.rows[:, 0])
+    assert len(samples[0]) == 100 and (np.diff(samples[-1]) > 0).all()
+    np.testing.assert_array_equal(samples[0], samples[-1])
   few = Sample(100)
   few.update(rows[:60])
   few.update(rows[60:100])

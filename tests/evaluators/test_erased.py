@@ -94,11 +94,11 @@ def test_only_pairs_with_something_to_erase_count():
 
 
 def test_the_given_mask_is_the_predicted_one_without_the_region():
-  given = []
+  masks = []
 
   class Watching(Translator):
     def __call__(self, source, exemplar=None, source_mask=None, exemplar_mask=None):
-      given.append(exemplar_mask)
+      masks.append(exemplar_mask)
       return super().__call__(source, exemplar, source_mask, exemplar_mask)
 
   plain = simple(TwoStyles())
@@ -106,8 +106,8 @@ def test_the_given_mask_is_the_predicted_one_without_the_region():
   rows['b_erase'][1] = 1
   evaluators.run(Watching(plain.method, {}, {}, plain.config), Data(test=rows), names=('erased',),
                  batch_size=3)
-  assert given[0] is None and len(given) == 2
-  np.testing.assert_allclose(given[1], 0.8 * (1 - rows['b_erase']), rtol=1e-6)
+  assert masks[0] is None and len(masks) == 2
+  np.testing.assert_allclose(masks[1], 0.8 * (1 - rows['b_erase']), rtol=1e-6)
 
 
 def test_what_is_missing_is_said():

@@ -172,9 +172,9 @@ def test_cosines_of_known_angles():
 def test_table_and_meanings(tmp_path):
   got = measure(rows_of(4), export(tmp_path / 'eyes'))
   lines = evaluators.table(got).splitlines()
-  found = [line for line in lines if 'likeness of the embedding' in line]
-  assert [line.split('  ')[0] for line in found] == ['removal', 'a to b', 'b to a']
-  for line, task in zip(found, ('removal', 'ab', 'ba'), strict=True):
+  identity_lines = [line for line in lines if 'likeness of the embedding' in line]
+  assert [line.split('  ')[0] for line in identity_lines] == ['removal', 'a to b', 'b to a']
+  for line, task in zip(identity_lines, ('removal', 'ab', 'ba'), strict=True):
     assert f' {got[f"{task}_identity"]:.4f}      1.0000 ' in line
     assert f'perfect {got[f"truth_{task}_identity"]:.4f} +- ' in line
   assert max(map(len, lines[:-2])) <= 100 and lines[-1].startswith('embedder: eyes, sha256')

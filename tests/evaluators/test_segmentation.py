@@ -42,8 +42,8 @@ def by_hand(image):
 
 
 def export(path, function, shape='b, h, w, 3', dtype=np.uint8):
-  given = jax.ShapeDtypeStruct(jax.export.symbolic_shape(shape), dtype)
-  path.write_bytes(jax.export.export(jax.jit(function))(given).serialize())
+  spec = jax.ShapeDtypeStruct(jax.export.symbolic_shape(shape), dtype)
+  path.write_bytes(jax.export.export(jax.jit(function))(spec).serialize())
   return str(path)
 
 
@@ -84,14 +84,14 @@ def test_against_scikit_learn(network, batch_size):
   labels[4] = -1
   labels[labels == 3] = 2  # a class that is predicted, but is in no label
   got = measure(rows, batch_size, network=network)
-  known = (labels >= 0) & (labels != 255)
+  labelled = (labels >= 0) & (labels != 255)
   darker = np.round(0.4 * rows['a']).astype(np.uint8)
   for name, image in (('segmentation', darker), ('segmentation_source', rows['a'])):
-    miou, each = mean_iou(labels[known], by_hand(image)[known])
+    miou, each = mean_iou(labels[labelled], by_hand(image)[labelled])
     np.testing.assert_allclose(got[f'{name}_miou'], miou)
-    found = {int(key.rpartition('_')[2]): value for key, value in got.items()
-             if key.startswith(f'{name}_iou_')}
-    assert found == pytest.approx(each)
+    ious = {int(key.rpartition('_')[2]): value for key, value in got.items()
+            if key.startswith(f'{name}_iou_')}
+    assert ious == pytest.approx(each)
   assert got['segmentation_source_iou_3'] == 0
   assert 'segmentation_iou_3' not in got  # darker, nothing is predicted to be of it
 
@@ -180,8 +180,8 @@ def test_what_is_wrong_with_a_network_is_said(tmp_path, network):
   rows = rows_of(2)
   (tmp_path / 'junk').write_bytes(b'no network')
   two = tmp_path / 'two'
-  given = jax.ShapeDtypeStruct((2, 4, 4, 3), np.uint8)
-  two.write_bytes(jax.export.export(jax.jit(lambda x, y: x))(given, given).serialize())
+  spec = jax.ShapeDtypeStruct((2, 4, 4, 3), np.uint8)
+  two.write_bytes(jax.export.export(jax.jit(lambda x, y: x))(spec, spec).serialize())
   cases = {
       str(tmp_path / 'absent'): 'cannot be read: No such file',
       str(tmp_path): 'cannot be read: Is a directory',

@@ -246,10 +246,10 @@ class Digits(Records):
 def test_pairs_tell_truths_and_groups():
   records = Digits()
   groups = [predicates.parse(text, records.attribute_names) for text in ('Odd', '~Odd')]
-  found = evaluation.Pairs(
+  rows = evaluation.Pairs(
       records, np.array([0, 1]), np.array([3, 2]), transforms.Transform(image_size=8), columns=(),
       transfer=(), masks=(), erase='', apart=groups, in_memory='always').get([0, 1])
-  for row, a, b in zip(found, (0, 1), (3, 2), strict=True):
+  for row, a, b in zip(rows, (0, 1), (3, 2), strict=True):
     np.testing.assert_array_equal(row['truth_ab'], records.stored[a] // 2 + records.stored[b] // 4)
     np.testing.assert_array_equal(row['truth_ba'], 255 - records.stored[b])
     for name, index in (('a_apart', a), ('b_apart', b)):
