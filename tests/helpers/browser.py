@@ -34,8 +34,8 @@ class Browser:
     self._driver = subprocess.Popen([driver, '--port=0'], stdout=subprocess.PIPE,
                                     stderr=subprocess.DEVNULL, text=True)
     try:
-      port = next(found[1] for line in self._driver.stdout
-                  if (found := re.search(r'started successfully on port (\d+)', line)))
+      port = next(match[1] for line in self._driver.stdout
+                  if (match := re.search(r'started successfully on port (\d+)', line)))
       self._url = f'http://127.0.0.1:{port}/session'
       arguments = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
                    '--enable-unsafe-swiftshader',
@@ -116,8 +116,9 @@ class Browser:
 
   def upload(self, selector, *paths):
     """Gives files to an input of type file."""
-    found = self._post('/element', {'using': 'css selector', 'value': selector})
-    self._post(f'/element/{next(iter(found.values()))}/value', {'text': '\n'.join(map(str, paths))})
+    element = self._post('/element', {'using': 'css selector', 'value': selector})
+    element_id = next(iter(element.values()))
+    self._post(f'/element/{element_id}/value', {'text': '\n'.join(map(str, paths))})
 
   def screenshot(self, path, whole=True):
     """Saves a picture of the page, of all of it or of what is in the window."""

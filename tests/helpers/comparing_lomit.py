@@ -81,14 +81,14 @@ def make_twin(config, params, batch_stats, weights=None):
   tensors = {**state_dict(config, params), **state_dict(config, batch_stats)}
   for network in (model.generator, model.critic):
     state = network.state_dict()
-    own = {name: tensors.pop(name) for name in state if name in tensors}
+    loaded = {name: tensors.pop(name) for name in state if name in tensors}
     # The second name of the style heads; what else there is starts as PyTorch has it.
-    own.update({name: own[name.replace('background', 'foreground')] for name in state
-                if 's_encoder.background' in name})
-    absent = [name for name in state.keys() - own.keys()
+    loaded.update({name: loaded[name.replace('background', 'foreground')] for name in state
+                   if 's_encoder.background' in name})
+    absent = [name for name in state.keys() - loaded.keys()
               if not name.endswith(('running_mean', 'running_var', 'num_batches_tracked'))]
     assert not absent, absent
-    network.load_state_dict({**state, **own})
+    network.load_state_dict({**state, **loaded})
     network.double().train()
   assert not tensors, tensors.keys()
   return model

@@ -28,11 +28,11 @@ def arguments(path):
 
 def variants(method):
   """Variant -> its switches; a second name for the same ones is left out."""
-  found = {}
+  switches_of = {}
   for variant, switches in methods.module(method).VARIANTS.items():
-    if all(switches is not other for other in found.values()):
-      found[variant] = switches
-  return found
+    if all(switches is not other for other in switches_of.values()):
+      switches_of[variant] = switches
+  return switches_of
 
 
 def check_document(path):

@@ -15,8 +15,8 @@ COUNTS = {'train': 60, 'test': 40}
 @functools.cache
 def digits_of(split) -> digit_images.Digits:
   """The first of the embedded digits; every label is among them."""
-  found = digit_images.load_embedded()[split]
-  return digit_images.Digits(found.images[:COUNTS[split]], found.labels[:COUNTS[split]])
+  digits = digit_images.load_embedded()[split]
+  return digit_images.Digits(digits.images[:COUNTS[split]], digits.labels[:COUNTS[split]])
 
 
 def idx(array) -> bytes:

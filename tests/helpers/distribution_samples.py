@@ -27,8 +27,8 @@ def seen(x):
 
 
 def export(path, function=seen, shape=f'b, {SIZE}, {SIZE}, 3'):
-  given = jax.ShapeDtypeStruct(jax.export.symbolic_shape(shape), np.uint8)
-  path.write_bytes(jax.export.export(jax.jit(function))(given).serialize())
+  spec = jax.ShapeDtypeStruct(jax.export.symbolic_shape(shape), np.uint8)
+  path.write_bytes(jax.export.export(jax.jit(function))(spec).serialize())
   return str(path)
 
 

@@ -40,8 +40,8 @@ class Adds(Method):
     assert exemplar is None and exemplar_mask is None
     attention = jnp.zeros((*source.shape[:-1], 1)).at[:, :, :SIZE // 2].set(0.5)
     mask = (-1 if reverse else 1) * attention * jnp.array([1, 0.5, 0.25])[None, None, None]
-    given = jnp.ones_like(attention) if source_mask is None else source_mask
-    image = jnp.clip(source + given * mask, -1, 1)
+    applied_mask = jnp.ones_like(attention) if source_mask is None else source_mask
+    image = jnp.clip(source + applied_mask * mask, -1, 1)
     return Translation(image, jnp.abs(image - source).max(-1, keepdims=True), None,
                        {'added_mask': mask, 'attention': attention})
 
