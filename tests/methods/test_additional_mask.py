@@ -147,9 +147,9 @@ def test_the_cycles_second_masks_are_not_measured():
   """Eq. 4: the masks of x and of y."""
   method, params, state, translate = opened()
   a, b = images(0), images(1)
-  found = method.generator_loss(params, state, {'a': a, 'b': b}, None)[1][0]['mask']
+  mask_loss = method.generator_loss(params, state, {'a': a, 'b': b}, None)[1][0]['mask']
   masks = translate(a).extras['added_mask'], translate(b, reverse=True).extras['added_mask']
-  close(found, sum(np.abs(mask).mean() for mask in masks))
+  close(mask_loss, sum(np.abs(mask).mean() for mask in masks))
 
 
 @pytest.mark.slow

@@ -78,9 +78,9 @@ def test_discriminators_equal_the_twins(case):
   image = comparing.batch_of(config)['a']
   for name in DISCRIMINATORS:
     expected = comparing.from_torch(model.networks[name](comparing.to_torch(image)))
-    found = jax.jit(functools.partial(method.networks[name].apply, mutable=['batch_stats']))(
+    scores = jax.jit(functools.partial(method.networks[name].apply, mutable=['batch_stats']))(
         {'params': params[name]}, image)[0]
-    np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=0,
+    np.testing.assert_allclose(scores, expected.reshape(scores.shape), rtol=0,
                                atol=1e-5 * np.abs(expected).max())
     assert expected.std() > 0.1
 
@@ -157,9 +157,9 @@ def assert_terms_equal(case, player, terms, owns, networks, reached, tolerance=5
   for name, term in terms.items():
     values, after, gradients = play(case, player, name)
     assert float(values[name]) == pytest.approx(term.item(), rel=2e-5), name
-    own = {network: gradients[network] for network in owns}
-    found = assert_same_gradients(own, term, networks, tolerance)
-    assert found == reached.get(name, set(owns)), name
+    owned = {network: gradients[network] for network in owns}
+    networks_reached = assert_same_gradients(owned, term, networks, tolerance)
+    assert networks_reached == reached.get(name, set(owns)), name
     if player == 'discriminator':
       assert not any(x.any() for network in gradients.keys() - owns
                      for x in jax.tree.leaves(gradients[network])), 'generators are at rest'
@@ -204,8 +204,8 @@ def test_the_generators_losses_equal_the_twins(case):
   expected = {'paper': {'adversarial', 'cycle', 'mask'}, 'supervised': {'supervised'},
               'cyclegan': {'adversarial', 'cycle', 'identity'}}
   assert terms.keys() == expected.get(case, {'adversarial', 'cycle', 'mask', 'identity'})
-  told = set(compiled(case, 'generator')[1])
-  assert told - {'loss'} == terms.keys() | ({'mask'} if case == 'supervised' else set())
+  metric_names = set(compiled(case, 'generator')[1])
+  assert metric_names - {'loss'} == terms.keys() | ({'mask'} if case == 'supervised' else set())
   terms['loss'] = model.generator_loss(terms)
   generators = ('generator_ab',) if case == 'supervised' else ('generator_ab', 'generator_ba')
   assert_terms_equal(case, 'generator', terms, generators, model.networks, {})

@@ -71,9 +71,9 @@ def test_celebas_predicates_name_its_attributes_and_part_the_domains(path):
 def test_an_argument_that_names_a_variant_chooses_it(path):
   for argument in ('', *arguments(path)):
     config = load(path, argument)
-    known = methods.module(config.method).VARIANTS
-    usual = 'official' if 'official' in known else 'paper'  # where nobody published code
-    assert config.variant == (argument if argument in known else usual)
+    known_variants = methods.module(config.method).VARIANTS
+    usual = 'official' if 'official' in known_variants else 'paper'  # where nobody published code
+    assert config.variant == (argument if argument in known_variants else usual)
 
 
 def test_every_method_has_a_config_and_every_config_a_method():
@@ -82,11 +82,11 @@ def test_every_method_has_a_config_and_every_config_a_method():
 
 def first_configs():
   """'method-variant' -> (path, argument) of the first config of each."""
-  found = {}
+  firsts = {}
   for method in methods.names():
     for path, argument, config in configs_of(method):
-      found.setdefault(f'{method}-{config.variant}', (path, argument))
-  return found
+      firsts.setdefault(f'{method}-{config.variant}', (path, argument))
+  return firsts
 
 
 FIRST = first_configs()

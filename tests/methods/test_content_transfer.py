@@ -227,8 +227,8 @@ def test_source_mask_decides_what_changes():
   assert np.array_equal(none.image, source)
   everything = opened('translate')(source, exemplar, source_mask=np.ones_like(free.source_mask))
   close(everything.image, free.extras['raw'], 1e-6)
-  given = opened('translate')(source, exemplar, source_mask=free.source_mask)
-  close(given.image, free.image, 1e-6)
+  masked = opened('translate')(source, exemplar, source_mask=free.source_mask)
+  close(masked.image, free.image, 1e-6)
   one = opened('translate')(source, exemplar, source_mask=free.source_mask[:1])  # for all
   assert one.source_mask.shape == free.source_mask.shape
   close(one.source_mask[3], free.source_mask[0], 1e-6)
@@ -267,9 +267,9 @@ def test_removal_changes_nothing_outside_the_binarised_mask(threshold):
   mask = np.array(opened('segment')(image))
   mask[:, :5] = 0.05  # below the authors' threshold, 0.1; above it
   mask[:, 5] = 0.2
-  for given in (None, mask):
-    result = opened('remove')(image, mask=given, **options)
-    used = opened('segment')(image) if given is None else given
+  for mask_argument in (None, mask):
+    result = opened('remove')(image, mask=mask_argument, **options)
+    used = opened('segment')(image) if mask_argument is None else mask_argument
     inside = np.asarray(used)[..., 0] > (0.1 if threshold is None else threshold)
     assert np.array_equal(result.extras['binary_mask'][..., 0], inside)
     assert np.array_equal(result.image[~inside], image[~inside])

@@ -51,13 +51,13 @@ def close(ours, theirs, tolerance=1e-5):
 def test_the_twins_padding_is_tensorflows(size):
   twin, x, kernel = comparing.module(), draw(0, 2, *size, 3), draw(1, 4, 4, 3, 5)
   expected = lax.conv_general_dilated(x, kernel, (2, 2), 'SAME', dimension_numbers=_NHWC)
-  found = torch.nn.functional.conv2d(
+  convolved = torch.nn.functional.conv2d(
       twin.pad_same(comparing.to_torch(x), 4, 2),
       torch.tensor(kernel.transpose(3, 2, 0, 1).astype(np.float64)), stride=2)
-  close(expected, comparing.from_torch(found))
+  close(expected, comparing.from_torch(convolved))
   pooled = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), 'SAME')
-  found = torch.nn.functional.max_pool2d(comparing.to_torch(x), 2, 2, ceil_mode=True)
-  close(pooled, comparing.from_torch(found))
+  twins_pooled = torch.nn.functional.max_pool2d(comparing.to_torch(x), 2, 2, ceil_mode=True)
+  close(pooled, comparing.from_torch(twins_pooled))
 
 
 def test_the_twins_transposed_convolution_is_tensorflows():
@@ -118,16 +118,16 @@ def test_adain_equals_the_twins_and_leaves_constant_channels_finite(roles, sprea
   expected = comparing.module().restyle(*arguments, roles, spread, 1e-3)
   cotangent = draw(2, *content.shape)
   expected.backward(comparing.to_torch(cotangent))
-  found, backward = jax.vjp(ours, content, features)
-  close(found, comparing.from_torch(expected))
+  restyled, backward = jax.vjp(ours, content, features)
+  close(restyled, comparing.from_torch(expected))
   for gradient, argument in zip(backward(jnp.asarray(cotangent)), arguments, strict=True):
     close(gradient, comparing.from_torch(argument.grad), 1e-4)
   # A constant channel becomes the shift.
   shift = features.var((1, 2)) if roles == 'swapped' else features.mean((1, 2))
   if roles == 'swapped' and spread == 'deviation':
     shift = np.sqrt(shift + 1e-3)
-  np.testing.assert_allclose(found[..., 0], np.broadcast_to(
-      shift[:, None, None, 0], found.shape[:3]), rtol=1e-4)
+  np.testing.assert_allclose(restyled[..., 0], np.broadcast_to(
+      shift[:, None, None, 0], restyled.shape[:3]), rtol=1e-4)
   bare = functools.partial(normalization.adain, style=normalization.moments(features),
                            spread=spread)
   assert all(np.isfinite(x).all() for x in jax.vjp(bare, content)[1](jnp.asarray(cotangent)))
@@ -203,9 +203,9 @@ def assert_player_equals(case, stage, player, owns, reached, tolerance=2e-4):
   model = comparing.make_twin(config, compiled(case, stage, player)[-1], stage)
   for name, term in twins_terms(model, player, config).items():
     metrics, gradients, _ = play(case, stage, player, name)
-    own = {network: gradients.pop(network) for network in owns}
-    found = assert_same_gradients(own, term, model.networks, tolerance)
-    assert found == {network for network in owns if any(
+    owned = {network: gradients.pop(network) for network in owns}
+    networks_reached = assert_same_gradients(owned, term, model.networks, tolerance)
+    assert networks_reached == {network for network in owns if any(
         part in network for part in reached.get(name, ('',)))}, name
     assert float(metrics[name]) == pytest.approx(term.item(), rel=2e-5), name
     others = [tree for network, tree in gradients.items()
@@ -263,8 +263,8 @@ def test_translations_equal_the_authors(case):
     expected = model.translate(comparing.to_torch(source), comparing.to_torch(exemplar), noise,
                                reverse=reverse)
     assert expected.std() > 0.1
-    found = translate(params, {}, source, exemplar, rng=rng, reverse=reverse).image
-    np.testing.assert_allclose(found, comparing.from_torch(expected), atol=2e-5)
+    translated = translate(params, {}, source, exemplar, rng=rng, reverse=reverse).image
+    np.testing.assert_allclose(translated, comparing.from_torch(expected), atol=2e-5)
 
 
 @pytest.mark.slow
@@ -350,9 +350,9 @@ def test_the_authors_digits_at_full_size():
     for name, term in terms.items():
       value = loss if name == 'loss' else metrics[name]
       assert float(value) == pytest.approx(term.item(), rel=1e-4), name
-    own = {network: gradients[network] for network in player.owns}
+    owned = {network: gradients[network] for network in player.owns}
     # Among so many units some are so near to zero that float32 decides their sign.
-    assert assert_same_gradients(own, terms['loss'], model.networks, 5e-3) == set(player.owns)
+    assert assert_same_gradients(owned, terms['loss'], model.networks, 5e-3) == set(player.owns)
 
 
 @pytest.mark.slow
@@ -377,10 +377,10 @@ def test_what_is_at_rest_is_not_differentiated():
                  params[name], batch['a'][:1])
 
   def step_and_forward(player):
-    def loss(own, params):
-      return player.loss({**params, **own}, {}, batch, jax.random.key(0))[0]
-    own = {network: params[network] for network in player.owns}
-    return flops(jax.grad(loss), own, params), flops(loss, own, params)
+    def loss(owned, params):
+      return player.loss({**params, **owned}, {}, batch, jax.random.key(0))[0]
+    owned = {network: params[network] for network in player.owns}
+    return flops(jax.grad(loss), owned, params), flops(loss, owned, params)
   pairs = 2 * comparing.BATCH
   critic, features, maps = map(image, ('discriminator_a', 'features_a', 'perceptual'))
   players = {player.name: player for player in method.players}

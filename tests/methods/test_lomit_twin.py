@@ -79,9 +79,9 @@ def test_state_dicts_have_the_names_and_shapes_of_the_authors():
   for name, width in zip(norms, widths, strict=True):
     averages = () if name.startswith('decoder') else ('running_mean', 'running_var')
     expected |= {f'{name}.norm.{leaf}': (width,) for leaf in ('weight', 'bias', *averages)}
-  found = {name: tuple(tensor.shape) for name, tensor in model.generator.state_dict().items()
-           if not name.endswith('num_batches_tracked')}
-  assert found == expected
+  shapes = {name: tuple(tensor.shape) for name, tensor in model.generator.state_dict().items()
+            if not name.endswith('num_batches_tracked')}
+  assert shapes == expected
 
   widths = [3, 64, 128, 256, 512, 1024, 2048]
   expected = convolutions(
