@@ -87,9 +87,9 @@ def test_small_differences_do_not_drown_in_rounding():
 def test_equal_mask_values_contribute_exactly_nothing(value, pixels):
   _, content = make('random', pixels)
   for form in FORMS:
-    found, gradient = VALUE_AND_SLOPE[form](jnp.full(pixels, value), content)
+    loss, gradient = VALUE_AND_SLOPE[form](jnp.full(pixels, value), content)
     assert np.array_equal(gradient, np.zeros(pixels))
-    assert float(found) == 0
+    assert float(loss) == 0
 
 
 def test_similarity_of_two_pixels_by_hand():
@@ -151,8 +151,8 @@ def test_pictures_are_flattened_and_must_fit():
   mask, content = make('random', 12)
   expected, _, _ = oracle(mask, content)
   for form in FORMS:
-    found = jax.jit(form)(mask.reshape(3, 4, 1), content.reshape(3, 4, -1))
-    assert float(found) == pytest.approx(expected, rel=1e-5)
+    loss = jax.jit(form)(mask.reshape(3, 4, 1), content.reshape(3, 4, -1))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
     with pytest.raises(TypeError):
       form(mask[:6], content)
 

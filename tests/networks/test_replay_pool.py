@@ -29,20 +29,20 @@ def test_then_half_of_what_is_seen_is_stored_and_nothing_is_lost_or_doubled():
   pool = replay_pool.init(8, (2, 2, 1))
   query = jax.jit(replay_pool.query)
   _, pool = query(pool, numbered(0, 8), jax.random.key(0))
-  given, shown = list(range(8)), list(range(8))
+  offered, shown = list(range(8)), list(range(8))
   swapped = 0
   for step in range(60):
     before = set(values(pool['images']))
     new = numbered(100 + 4 * step, 4)
     seen, pool = query(pool, new, jax.random.key(step + 1))
-    given += values(new)
+    offered += values(new)
     shown += values(seen)
     swapped += sum(s != n for s, n in zip(values(seen), values(new), strict=True))
     assert set(values(pool['images'])) <= before | set(values(new))
   assert 0.4 < swapped / 240 < 0.6
   later = shown[8:]
   assert len(set(later)) == len(later), 'an image leaves the pool when it is shown'
-  assert set(later) | set(values(pool['images'])) == set(given)
+  assert set(later) | set(values(pool['images'])) == set(offered)
 
 
 def test_size_0_and_no_gradient():
