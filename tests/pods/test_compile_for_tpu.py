@@ -213,17 +213,17 @@ def test_every_method_compiles_for_a_pod(name, topology, libtpu, tmp_path):
 @pytest.mark.slow
 def test_a_chip_does_the_same_on_any_number_of_chips(libtpu, tmp_path):
   """What the weak-scaling table rests on."""
-  found = []
+  programs = []
   for topology in ('v5e:2x2', 'v5e:4x8', 'v5e:16x16'):
     result = compiled('content_transfer', topology, '--batch_per_chip=2', cache=tmp_path)
     assert result.returncode == 0, result.stderr
-    found.append(json.loads(result.stdout)['programs'][0])
-  for program in found[1:]:
-    assert program['reduced'] == found[0]['reduced']
-    assert program['reductions'] == found[0]['reductions']
-    assert program['flops'] == pytest.approx(found[0]['flops'], rel=0.02)
+    programs.append(json.loads(result.stdout)['programs'][0])
+  for program in programs[1:]:
+    assert program['reduced'] == programs[0]['reduced']
+    assert program['reductions'] == programs[0]['reductions']
+    assert program['flops'] == pytest.approx(programs[0]['flops'], rel=0.02)
     # Of so small a program the all-reduces' own buffers are a part.
-    assert program['memory'] == pytest.approx(found[0]['memory'], rel=0.2)
+    assert program['memory'] == pytest.approx(programs[0]['memory'], rel=0.2)
 
 
 @pytest.mark.slow

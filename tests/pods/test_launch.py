@@ -46,10 +46,10 @@ if 'queued-resources describe' in asked:
 elif 'tpu-vm describe' in asked:
   print(following('nodes'))
 elif 'list-instances' in asked:
-  found = following('states')
-  if not found:
+  machines = following('states')
+  if not machines:
     sys.exit('no such group')
-  print(found.replace(';', '\\n').replace(',', '\\t'))
+  print(machines.replace(';', '\\n').replace(',', '\\t'))
 elif 'ssh' in sys.argv:
   code = following('codes')
   if code == 'lost':
@@ -253,23 +253,24 @@ def jobset():
 
 
 def test_the_jobset_fails_on_mistakes_and_restarts_on_all_else():
-  found = jobset()
-  job = found['spec']['replicatedJobs'][0]['template']['spec']
+  manifest = jobset()
+  job = manifest['spec']['replicatedJobs'][0]['template']['spec']
   container = job['template']['spec']['containers'][0]
   assert container['args'] == TRAIN[1:] and container['command'][:2] == ['python', '-m']
   assert job['parallelism'] == job['completions'] == 4 and job['backoffLimit'] == 0
   rule, = job['podFailurePolicy']['rules']
   assert rule['action'] == 'FailJob' and rule['onExitCodes']['values'] == [2]
-  assert found['spec']['failurePolicy']['rules'][0]['onJobFailureReasons'] == ['PodFailurePolicy']
+  failure_rule = manifest['spec']['failurePolicy']['rules'][0]
+  assert failure_rule['onJobFailureReasons'] == ['PodFailurePolicy']
   assert job['template']['spec']['terminationGracePeriodSeconds'] >= 300
 
 
 def test_the_jobset_is_one_by_its_schema():
   models = pytest.importorskip('kubeflow_trainer_api.models')
-  found = jobset()
+  manifest = jobset()
   # What the schema does not know would not come back.
-  known = models.JobsetV1alpha2JobSet.from_dict(found).to_dict()
-  assert {**found, 'status': None} == {**known, 'status': None}
+  parsed = models.JobsetV1alpha2JobSet.from_dict(manifest).to_dict()
+  assert {**manifest, 'status': None} == {**parsed, 'status': None}
 
 
 def test_the_managed_job_recovers():
@@ -301,8 +302,8 @@ def batch_job(tmp_path, code, *arguments, **env):
 
 @pytest.mark.parametrize('code, requeued', [(0, False), (2, False), (75, True), (1, False)])
 def test_slurm_requeues_what_was_stopped(code, requeued, tmp_path):
-  found, asked = batch_job(tmp_path, code, '--config=c', '--workdir=w', SLURM_NTASKS='2')
-  assert found == code and ('scontrol requeue 7' in asked) == requeued
+  exit_code, asked = batch_job(tmp_path, code, '--config=c', '--workdir=w', SLURM_NTASKS='2')
+  assert exit_code == code and ('scontrol requeue 7' in asked) == requeued
   assert asked[0].endswith('python -m maskgan_jax.train --distributed --config=c --workdir=w')
 
 
@@ -321,8 +322,8 @@ def rows(*flags):
 
 
 def test_rows_of_a_table():
-  found = rows('--table=lomit/1', '--seeds=2', '--root=some where')
-  lines = [shlex.split(line) for line in found.stdout.splitlines()]
+  result = rows('--table=lomit/1', '--seeds=2', '--root=some where')
+  lines = [shlex.split(line) for line in result.stdout.splitlines()]
   assert len(lines) == len({line[4] for line in lines}) == 6
   for line in lines:
     path = line[3].removeprefix('--config=').split(':')[0]
@@ -336,10 +337,10 @@ def test_rows_of_a_table():
     (['--table=lomit/1', '--index=3'], 'there are 3 jobs'),
     (['--table=lomit/1', '--run'], '--index'), (['--table=lomit/1', '--seeds=0'], 'seeds')])
 def test_rows_that_are_not_there(flags, part):
-  found = rows(*flags)
-  assert found.returncode == 2 and not found.stdout, found.stderr
-  assert found.stderr.strip().startswith('error: ') and found.stderr.count('\n') == 1
-  assert part in found.stderr
+  result = rows(*flags)
+  assert result.returncode == 2 and not result.stdout, result.stderr
+  assert result.stderr.strip().startswith('error: ') and result.stderr.count('\n') == 1
+  assert part in result.stderr
 
 
 def local(*arguments, **more):
