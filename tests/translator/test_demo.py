@@ -193,10 +193,10 @@ def test_forged_requests_are_a_message_and_one_line_in_the_log(monkeypatch, caps
       raise error
     monkeypatch.setattr(gradio.Blocks, 'process_api', fails)
     coroutine = page.process_api(0, [])
-    with pytest.raises(gradio.Error) as told:
+    with pytest.raises(gradio.Error) as raised:
       coroutine.send(None)
-    assert not told.value.print_exception  # else Gradio prints a traceback
-    return told.value.message, capsys.readouterr().err
+    assert not raised.value.print_exception  # else Gradio prints a traceback
+    return raised.value.message, capsys.readouterr().err
 
   message, log = answer(TypeError("'NoneType' object\nis not subscriptable"))
   assert message == 'This request cannot be answered'
@@ -230,10 +230,10 @@ def serving(models, folder):
       [sys.executable, '-m', 'maskgan_jax.demo', f'--pretrained={models}', '--port=0'],
       stdout=subprocess.PIPE, text=True, start_new_session=True,
       env={**os.environ, 'XLA_FLAGS': '', 'TMPDIR': str(folder)})
-  found = next((re.search(r'http://127.0.0.1:\d+', line) for line in process.stdout
-                if 'http' in line), None)
-  assert found, process.wait()
-  yield found[0]
+  address = next((re.search(r'http://127.0.0.1:\d+', line) for line in process.stdout
+                  if 'http' in line), None)
+  assert address, process.wait()
+  yield address[0]
   os.killpg(process.pid, signal.SIGINT)
   process.communicate(timeout=60)
 
@@ -347,9 +347,9 @@ def test_painting_changes_the_picture_there_and_only_there(visitor, translator):
   assert changed.sum() > 20
   assert rows.min() > 20 and rows.max() < 44 and columns.min() > 10 and columns.max() < 54
   visitor.click('#download')
-  while not (found := list(visitor.folder.glob('*.zip'))):
+  while not (archives := list(visitor.folder.glob('*.zip'))):
     time.sleep(0.1)
-  with zipfile.ZipFile(found[0]) as archive:
+  with zipfile.ZipFile(archives[0]) as archive:
     np.testing.assert_array_equal(images.load_image(archive.read('translation.png')),
                                   visitor.picture())
   # Undone, it is the source again.
@@ -483,8 +483,8 @@ def click(page, event, inputs, path):
       'trigger_id': None}).encode())
   with urllib.request.urlopen(f'{page}/gradio_api/queue/data?session_hash=forged',
                               timeout=60) as stream:
-    told = [json.loads(line[5:]) for line in stream if line.startswith(b'data:')]
-  return next(message['success'] for message in told if message['msg'] == 'process_completed')
+    messages = [json.loads(line[5:]) for line in stream if line.startswith(b'data:')]
+  return next(message['success'] for message in messages if message['msg'] == 'process_completed')
 
 
 @pytest.mark.slow

@@ -21,26 +21,26 @@ ALONE = """
 import sys
 sys.modules['maskgan_jax'] = None  # importing it is an error
 import numpy as np
-path, given, to = sys.argv[1:]
-given = dict(np.load(given))
+path, source, target = sys.argv[1:]
+arrays = dict(np.load(source))
 if path.endswith('.onnx'):
   import onnxruntime
   session = onnxruntime.InferenceSession(path)
   names = [output.name for output in session.get_outputs()]
-  inputs = {i.name: given[i.name] for i in session.get_inputs()}
+  inputs = {i.name: arrays[i.name] for i in session.get_inputs()}
   results = dict(zip(names, session.run(None, inputs)))
 else:
   import jax.export
   call = jax.export.deserialize(open(path, 'rb').read()).call
-  results = call(*given.values())
-np.savez(to, **{name.removeprefix('used_'): np.asarray(x) for name, x in results.items()})
+  results = call(*arrays.values())
+np.savez(target, **{name.removeprefix('used_'): np.asarray(x) for name, x in results.items()})
 """
 
 
-def alone(path, given, tmp_path):
+def alone(path, inputs, tmp_path):
   """What a process without our code computes with the file."""
-  np.savez(tmp_path / 'given.npz', **given)
-  subprocess.run([sys.executable, '-c', ALONE, str(path), str(tmp_path / 'given.npz'),
+  np.savez(tmp_path / 'inputs.npz', **inputs)
+  subprocess.run([sys.executable, '-c', ALONE, str(path), str(tmp_path / 'inputs.npz'),
                   str(tmp_path / 'to.npz')], check=True, timeout=300,
                  env={**os.environ, 'XLA_FLAGS': ''})
   return dict(np.load(tmp_path / 'to.npz'))
@@ -102,8 +102,8 @@ def test_removal_and_segmentation(kind, tmp_path):
   t = models.drawn('content_transfer')
   source = picture(0, t)
   t.export(tmp_path / f's.{kind}', what='segment')
-  found = alone(tmp_path / f's.{kind}', {'source': source}, tmp_path)
-  np.testing.assert_allclose(found['mask'], t.segment(source), atol=1e-4)
+  segmented = alone(tmp_path / f's.{kind}', {'source': source}, tmp_path)
+  np.testing.assert_allclose(segmented['mask'], t.segment(source), atol=1e-4)
   t.export(tmp_path / f'r.{kind}', what='remove', masks=True)
   masks = mixed(t, ['source_mask'], 2)
   results = alone(tmp_path / f'r.{kind}', {'source': source} | masks, tmp_path)
@@ -169,15 +169,15 @@ def test_a_folder_is_never_written_for_a_file_without_a_word(tmp_path, monkeypat
   (tmp_path / 'x.onnx').mkdir()
   (tmp_path / 'x.bin').mkdir()
   (tmp_path / 'file.png').write_text('kept')
-  given = absl.flags.FlagValues()
-  absl.flags.DEFINE_string('output', f'{tmp_path}/{output}', '', flag_values=given)
-  absl.flags.DEFINE_string('what', 'translate', '', flag_values=given)
+  flags = absl.flags.FlagValues()
+  absl.flags.DEFINE_string('output', f'{tmp_path}/{output}', '', flag_values=flags)
+  absl.flags.DEFINE_string('what', 'translate', '', flag_values=flags)
   for name in ('pretrained', 'workdir'):
-    absl.flags.DEFINE_string(name, '', '', flag_values=given)
+    absl.flags.DEFINE_string(name, '', '', flag_values=flags)
   for name in ('masks', 'reverse', 'half'):
-    absl.flags.DEFINE_bool(name, False, '', flag_values=given)
-  given.mark_as_parsed()
-  monkeypatch.setattr(absl.flags, 'FLAGS', given)
+    absl.flags.DEFINE_bool(name, False, '', flag_values=flags)
+  flags.mark_as_parsed()
+  monkeypatch.setattr(absl.flags, 'FLAGS', flags)
   saved = []
   monkeypatch.setattr(cli, 'translator', lambda: types.SimpleNamespace(
       save=lambda folder, half: saved.append(folder)))

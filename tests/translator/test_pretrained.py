@@ -115,10 +115,10 @@ def test_every_model_that_comes_along(name):
              for root, _, files in os.walk(folder) for file in files)
   assert size < 8e6
   translator = Translator.from_pretrained(name)
-  given = [np.stack([images.load_image(p) for p in packaged.examples(folder, role)])
-           for role in ('source', 'exemplar')[:1 + ('exemplar' in translator.abilities)]]
-  result = translator(*given).image
-  assert result.shape == given[0].shape and (result != given[0]).any(axis=(1, 2, 3)).all()
+  examples = [np.stack([images.load_image(p) for p in packaged.examples(folder, role)])
+              for role in ('source', 'exemplar')[:1 + ('exemplar' in translator.abilities)]]
+  result = translator(*examples).image
+  assert result.shape == examples[0].shape and (result != examples[0]).any(axis=(1, 2, 3)).all()
   with open(os.path.join(folder, 'README.md'), encoding='utf-8') as file:
     card = file.read()
   for heading in ('## Data', '## Measures', '## Limits', '## Licence'):

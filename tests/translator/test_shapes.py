@@ -58,10 +58,10 @@ def folder(tmp_path):
   """trainA to testB of pictures 40x72 and 30x80, each with a bright frame of 4 pixels."""
   for split, count in (('train', 9), ('test', 3)):
     for seed, domain in enumerate('AB'):
-      found = [*street(count - 1, seed, 40, 72), *street(1, seed, 30, 80)]
-      for image in found:
+      pictures = [*street(count - 1, seed, 40, 72), *street(1, seed, 30, 80)]
+      for image in pictures:
         image[:4], image[-4:], image[:, :4], image[:, -4:] = 255, 255, 255, 255
-      data_samples.write(tmp_path / 'data' / (split + domain), found)
+      data_samples.write(tmp_path / 'data' / (split + domain), pictures)
   return str(tmp_path / 'data')
 
 
@@ -200,10 +200,10 @@ def test_the_command_translates_files_of_any_shape(t, folder, tmp_path):
 def test_checking_and_sampling_and_reporting(folder, tmp_path):
   config = wide_config(data__source='folder', data__path=folder, data__validation_fraction=0.2)
   config.name = 'street'
-  found = check_data.check(
+  checked = check_data.check(
       data_samples.with_data(config.data, image_size=HEIGHT, image_width=WIDTH),
       str(tmp_path / 'sheet.png'))
-  assert found['usable'] and not any('smaller' in problem for problem in found['problems'])
+  assert checked['usable'] and not any('smaller' in problem for problem in checked['problems'])
   larger = check_data.check(
       data_samples.with_data(config.data, image_size=32, image_width=76))
   assert {split['a']['smaller'] + split['b']['smaller'] for split in larger['splits'].values()} == {

@@ -124,7 +124,7 @@ def test_the_grid_has_sources_in_rows_and_exemplars_in_columns(t, tmp_path):
   rows = [[None, *exemplars]] + [[s, *row] for s, row in zip(sources, cells, strict=True)]
   places = {(i, j): find(grid, cell, 7) for i, row in enumerate(rows)
             for j, cell in enumerate(row) if cell is not None}
-  assert all(len(found) == 1 for found in places.values())
+  assert all(len(positions) == 1 for positions in places.values())
   ys = [{places[i, j][0][0] for j in range(4) if (i, j) in places} for i in range(3)]
   xs = [{places[i, j][0][1] for i in range(3) if (i, j) in places} for j in range(4)]
   assert all(len(s) == 1 for s in ys + xs)
@@ -188,10 +188,10 @@ def test_given_masks_at_either_resolution(t, b, tmp_path):
   mask = np.zeros((SIZE, SIZE), np.uint8)
   mask[4:12, 6:] = 255
   results = []
-  for name, given in (('model', mask), ('picture', mask.repeat(2, 0).repeat(2, 1)),
-                      ('other', mask.repeat(4, 0).repeat(4, 1))):
+  for name, resized in (('model', mask), ('picture', mask.repeat(2, 0).repeat(2, 1)),
+                        ('other', mask.repeat(4, 0).repeat(4, 1))):
     written = translate.translate(t, path, b, str(tmp_path / f'{name}.png'),
-                                  source_edits=Edits(file(tmp_path / f'm_{name}.png', given)))
+                                  source_edits=Edits(file(tmp_path / f'm_{name}.png', resized)))
     results.append(read(written[0]))
   source = np.asarray(Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
   want = t(source, read(b), source_mask=mask).image
@@ -221,8 +221,8 @@ def test_a_folder_of_masks_goes_by_name(t, b, tmp_path):
   sources = smooth(2)
   stripes = np.zeros((2, SIZE, SIZE), np.uint8)
   stripes[0, :8], stripes[1, 8:] = 255, 255
-  given = folder(tmp_path / 'masks', stripes, ['b.bmp', 'a.png'])
-  edits = Edits(given)
+  masks = folder(tmp_path / 'masks', stripes, ['b.bmp', 'a.png'])
+  edits = Edits(masks)
   paths = translate.translate(t, folder(tmp_path / 'in', sources), b, str(tmp_path / 'out'),
                               source_edits=edits)
   np.testing.assert_array_equal(read(paths[0])[:8], sources[0][:8])
@@ -243,38 +243,40 @@ def test_methods_without_exemplars(tmp_path):
 
   t = Translator(Inverts(), {}, {}, make_config(data__load_size=0))
   sources = smooth(2)
-  given = folder(tmp_path / 'in', sources)
-  written = translate.translate(t, given, '', str(tmp_path / 'out'),
+  source_folder = folder(tmp_path / 'in', sources)
+  written = translate.translate(t, source_folder, '', str(tmp_path / 'out'),
                                 source_edits=Edits(erase=['0,0,8,16']))
   assert [os.path.basename(p) for p in written] == ['a__translated.png', 'b__translated.png']
   for path, source in zip(written, sources, strict=True):
     np.testing.assert_array_equal(read(path)[:8], source[:8])
     np.testing.assert_array_equal(read(path)[8:], 255 - source[8:])
-  [grid] = translate.translate(t, given, '', str(tmp_path / 'grid.png'), grid=True)
+  [grid] = translate.translate(t, source_folder, '', str(tmp_path / 'grid.png'), grid=True)
   assert len(find(read(grid), 255 - sources[1], 7)) == len(find(read(grid), sources[1], 7)) == 1
 
 
 def test_removal(t, tmp_path):
   sources = smooth(3)
-  given = folder(tmp_path / 'in', sources)
-  written = translate.remove(t, given, str(tmp_path / 'out'), save_masks=True)
+  source_folder = folder(tmp_path / 'in', sources)
+  written = translate.remove(t, source_folder, str(tmp_path / 'out'), save_masks=True)
   assert [os.path.basename(p) for p in written[:2]] == ['a__removed.png',
                                                        'a__removed_source_mask.png']
   want = t.remove(sources)
   for i in range(3):
     assert close(read(written[2 * i]), want.image[i])
     assert np.abs(read(written[2 * i + 1]) / 255 - want.source_mask[i, ..., 0]).max() < 0.51 / 255
-  erased = translate.remove(t, given, str(tmp_path / 'erased'), edits=Edits(erase=['0,0,16,8']))
+  erased = translate.remove(t, source_folder, str(tmp_path / 'erased'),
+                            edits=Edits(erase=['0,0,16,8']))
   for i in range(3):
     np.testing.assert_array_equal(read(erased[i])[:, :8], sources[i][:, :8])
     assert close(read(erased[i])[:, 8:], want.image[i][:, 8:])
     assert not close(sources[i][:, :8], want.image[i][:, :8])
-  [grid] = translate.remove(t, given, str(tmp_path / 'grid.png'), grid=True)
+  [grid] = translate.remove(t, source_folder, str(tmp_path / 'grid.png'), grid=True)
   for i in range(3):
     removed = read(written[2 * i])
     [(y, x)], [(y2, x2)] = find(read(grid), sources[i], 7), find(read(grid), removed, 7)
     assert y == y2 and x < x2
-  same, mask = translate.remove(t, given, str(tmp_path / 'm.png'), grid=True, save_masks=True)
+  same, mask = translate.remove(t, source_folder, str(tmp_path / 'm.png'), grid=True,
+                                save_masks=True)
   assert (read(same) == read(grid)).all() and mask == str(tmp_path / 'm_source_mask.png')
   assert len(find(read(mask), sources[2], 7)) == 1
   assert images.load_mask(mask).shape[0] == read(grid).shape[0]
@@ -336,7 +338,7 @@ def test_outputs_that_cannot_hold_the_results(t, a, b, tmp_path):
 def test_names_that_are_too_long_are_found_before_anything_is_written(t, b, tmp_path):
   sources = folder(tmp_path / 'in', smooth(2), ['a.png', 'n' * 250 + '.png'])
   for output in (tmp_path / 'new' / 'out', tmp_path / ('o' * 256)):
-    for run in (translate.remove, lambda *given: translate.translate(*given[:2], b, given[2])):
+    for run in (translate.remove, lambda *paths: translate.translate(*paths[:2], b, paths[2])):
       with pytest.raises(errors.UserError, match='cannot write .*: File name too long; shorten it'):
         run(t, sources, str(output))
   assert sorted(os.listdir(tmp_path)) == ['b.png', 'in']

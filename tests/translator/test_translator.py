@@ -240,12 +240,12 @@ def test_removal_takes_a_mask(t):
 def test_thresholds_default_to_the_one_of_the_evaluation(t):
   b = pictures(2)
   soft = t.segment(b)
-  found = float(np.median(soft))
-  scored = t.at(*t._variables, threshold=found)
-  np.testing.assert_array_equal(scored.segment(b, 'best'), soft > np.float32(found))
+  threshold = float(np.median(soft))
+  scored = t.at(*t._variables, threshold=threshold)
+  np.testing.assert_array_equal(scored.segment(b, 'best'), soft > np.float32(threshold))
   np.testing.assert_array_equal(scored.segment(b), soft)
   np.testing.assert_array_equal(t.segment(b, 'best'), soft > 0.5)
-  np.testing.assert_array_equal(scored.remove(b).image, t.remove(b, threshold=found).image)
+  np.testing.assert_array_equal(scored.remove(b).image, t.remove(b, threshold=threshold).image)
   default = t.config.model.removal_threshold
   np.testing.assert_array_equal(t.remove(b).image, t.remove(b, threshold=default).image)
   assert (scored.remove(b).image != t.remove(b).image).any()

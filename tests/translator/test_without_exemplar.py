@@ -104,9 +104,9 @@ def test_pictures_masks_and_what_is_added(t, folder, tmp_path, reverse):
 
 
 def test_sources_masks_and_erasing(t, folder, tmp_path):
-  given = np.zeros((SIZE, SIZE), np.uint8)
-  given[:8] = 255
-  Image.fromarray(given).save(tmp_path / 'mask.png')
+  mask = np.zeros((SIZE, SIZE), np.uint8)
+  mask[:8] = 255
+  Image.fromarray(mask).save(tmp_path / 'mask.png')
   edits = Edits(str(tmp_path / 'mask.png'), ['0,0,2,16'])
   [path] = translate.translate(t, f'{folder}/0.png', '', str(tmp_path / 'o.png'),
                                source_edits=edits)

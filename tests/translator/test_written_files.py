@@ -176,17 +176,17 @@ def test_results_are_not_hidden(tmp_path):
 
 
 def test_outputs_of_every_command_are_checked(tmp_path):
-  given = tmp_path / 'given.csv'
-  given.write_text('kept')
-  os.symlink(given, tmp_path / 'link.csv')
-  for path in (given, tmp_path / 'link.csv', tmp_path / '.' / 'given.csv'):
+  existing = tmp_path / 'given.csv'
+  existing.write_text('kept')
+  os.symlink(existing, tmp_path / 'link.csv')
+  for path in (existing, tmp_path / 'link.csv', tmp_path / '.' / 'given.csv'):
     with pytest.raises(errors.UserError, match='is one of the inputs'):
-      files.check_output(path, [tmp_path / 'absent', given])
+      files.check_output(path, [tmp_path / 'absent', existing])
   for path in ('new.csv', '..', '.', 'folder/', '../x.csv', tmp_path):
-    files.check_output(path, [given])
+    files.check_output(path, [existing])
 
-  for path, problem in ((f'{given}/', 'given.csv is a file, not a folder'),
-                        (given / 'x' / 'y', 'given.csv is a file, not a folder'),
+  for path, problem in ((f'{existing}/', 'given.csv is a file, not a folder'),
+                        (existing / 'x' / 'y', 'given.csv is a file, not a folder'),
                         ('o' * 300, 'too long'), ('a\0b', 'null')):
     with pytest.raises(errors.UserError, match=f'cannot write .*{problem}'):
       files.check_output(path)
@@ -200,16 +200,16 @@ def test_outputs_of_every_command_are_checked(tmp_path):
     user_study.read(str(tmp_path / 'key.json'), [], str(tmp_path / '.md'))
   with pytest.raises(errors.UserError, match=hidden):
     import_weights.import_files('lomit', ['gen.pt', 'dis.pt'], str(tmp_path / '.run'))
-  config = make_config(evaluators=('changes',), data__attributes_file=str(given))
+  config = make_config(evaluators=('changes',), data__attributes_file=str(existing))
   with pytest.raises(errors.UserError, match=hidden):
     picture_benchmark.measure(config, None, str(tmp_path / '.csv'))
   with pytest.raises(errors.UserError, match='is one of the inputs'):
-    picture_benchmark.measure(config, None, str(given))
-  data = make_config(data__path=str(tmp_path), data__attributes_file=str(given)).data
+    picture_benchmark.measure(config, None, str(existing))
+  data = make_config(data__path=str(tmp_path), data__attributes_file=str(existing)).data
   _file(tmp_path / 'trainA' / '0.png')
-  for output, problem in ((given, 'is one of the inputs'), (tmp_path / '.png', hidden),
+  for output, problem in ((existing, 'is one of the inputs'), (tmp_path / '.png', hidden),
                           (tmp_path / 'trainA' / '0.png', 'is a file of the data')):
     with pytest.raises(errors.UserError, match=problem):
       sheet.check_output(str(output), data)
   sheet.check_output(str(tmp_path / 'trainA' / 'new.png'), data)
-  assert given.read_text() == 'kept'
+  assert existing.read_text() == 'kept'
