@@ -109,7 +109,7 @@ def test_one_set_for_both_domains_is_no_problem(tmp_path):
   report = _check(tmp_path, output, a='B | ~B', b='B | ~B', transfer=('B',))
   assert not any('both domains' in problem for problem in report['problems'])
   assert report['splits']['train']['a'] == report['splits']['train']['b']
-  # No picture stands below itself: below the first is the second.
+  # Different pictures stand below each other: the second is below the first.
   cells = [np.asarray(Image.fromarray(image).resize((16, 16), Image.Resampling.BILINEAR))
            for image in (_PLAIN[50], _PLAIN[51])]
   sheet = images.load_image(output)
@@ -174,7 +174,7 @@ def test_pictures_of_which_a_crop_leaves_less_than_of_others(tmp_path):
 
 
 def test_train_would_stop_at(tmp_path):
-  """As `train` does: at a split without pictures, and at one that cannot be read."""
+  """It stops where `train` does: at a split without pictures, and at one that cannot be read."""
   root = data_samples.write_domains(tmp_path / 'p', num_train=(8, 10), num_test=(3, 4))
 
   def refusal(measures=True, **fields):

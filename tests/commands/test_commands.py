@@ -1,4 +1,4 @@
-"""Commands as typed: help, one clear line and exit code 2, files only where they were asked for."""
+"""Commands as users type them: help, one clear line with exit code 2, files only as requested."""
 
 import errno
 import io

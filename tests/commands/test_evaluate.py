@@ -52,7 +52,7 @@ def run(tmp_path, config, model):
 
 @pytest.fixture(scope='module')
 def by_hand(config, model):
-  """step -> what its weights measure."""
+  """Returns {step: scores of its weights}."""
   params, model_state = model
   data = data_samples.open_data(config.data, image_size=SIZE, seed=config.seed)
   t = Translator(methods.make(config), params, model_state, config)
@@ -115,7 +115,7 @@ def test_a_translator_knows_the_threshold_of_its_step(run, config):
 
 @pytest.mark.slow
 def test_other_data_get_rows_of_their_own(run, config, tmp_path):
-  """They are measured right, and change neither the run's rows nor its threshold."""
+  """They are measured correctly, and change neither the run's rows nor its threshold."""
   scores_by_step = evaluate.evaluate(run, config)
   before = scores.read(run)
 

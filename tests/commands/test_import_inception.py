@@ -49,7 +49,7 @@ def imported(path, tmp_path):
 
 @pytest.mark.slow
 def test_it_gives_the_same_features(model, state, tmp_path, capsys):
-  """Through files: torch.save, import_weights, read_inception."""
+  """Goes through files: torch.save, import_weights, read_inception."""
   params, text = imported(save(tmp_path / 'mine.pth', state), tmp_path)
   note, line = capsys.readouterr().out.splitlines()
   assert 'checksum' in note and line.endswith(text)
@@ -79,7 +79,7 @@ def test_every_number_is_used_once(arrays):
 
 
 def test_a_published_file_is_known_by_its_checksum(state, tmp_path, monkeypatch, capsys):
-  """In the format of old PyTorch, in half precision and without counters, too."""
+  """Old PyTorch's format, half precision and missing counters are accepted too."""
   state = {name: x.half() for name, x in state.items() if not name.endswith('batches_tracked')}
   path = save(tmp_path / 'pt_inception.pth', state, _use_new_zipfile_serialization=False)
   digest = convert.checksums(path)['sha256']

@@ -22,7 +22,7 @@ OFFICIAL = {'image_size': 128, 'width': 64, 'blocks': 4, 'style_size': 8, 'mlp':
 
 
 def random_model(sizes, seed=0, separate=False):
-  """A twin as after training: nothing is 0 or 1 any more."""
+  """Returns a twin that looks trained: no tensor is still 0 or 1."""
   torch.manual_seed(seed)
   model = comparing.module().Lomit(**sizes)
   if separate:
@@ -47,12 +47,12 @@ def _small():
 
 @pytest.fixture(name='states')
 def _states(small):
-  """Fresh dicts to spoil; the tensors are shared."""
+  """Returns fresh dicts that a test may spoil; their tensors are shared."""
   return [dict(network.state_dict()) for network in (small.generator, small.critic)]
 
 
 def save(folder, states, **options):
-  """Files as the authors' training script names them."""
+  """Writes files named as the authors' training script names them; returns their paths."""
   paths = [str(folder / f'{letter}_exemplar_hair.pth') for letter in 'GD']
   for path, state in zip(paths, states, strict=True):
     torch.save(state, path, **options)
@@ -60,7 +60,7 @@ def save(folder, states, **options):
 
 
 def imported(folder, states, **options):
-  """The run's folder."""
+  """Returns the run's folder."""
   output = folder / 'run'
   import_weights.import_files('lomit', save(folder, states, **options), str(output))
   return output
@@ -106,7 +106,7 @@ def test_official_sizes_give_the_same_outputs(tmp_path):
 
 
 def test_every_number_is_the_authors(small, states, tmp_path):
-  """Of both networks, the running averages included that only another setting reads."""
+  """Both networks are compared, with running averages that only another setting reads."""
   paths = save(tmp_path, states)
   converted = lomit.convert(paths, [import_weights.read(path) for path in paths])
   stored = {**comparing.state_dict(converted.config, converted.model['params']),
@@ -131,7 +131,7 @@ def test_heads_that_differ_are_imported_as_two(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_files_of_several_devices_and_of_old_versions_are_the_same(small, states, tmp_path):
-  """DataParallel's prefix; PyTorch 0.4's file format, without what it did not count yet."""
+  """DataParallel's prefix, and PyTorch 0.4's file format without the counters of later versions."""
   states = [{f'module.{name}': x for name, x in state.items()
              if not name.endswith('num_batches_tracked')} for state in states]
   output = imported(tmp_path, states, _use_new_zipfile_serialization=False)
@@ -213,7 +213,7 @@ def test_a_tensor_gone_wrong_is_named(states, tmp_path, file, name, change, word
 
 
 def test_a_network_that_the_authors_do_not_have_is_refused(states, tmp_path):
-  """At five residual blocks their MLPs have a layer more than ours."""
+  """With five residual blocks their MLPs have one layer more than ours."""
   states[0]['decoder.f_mlp.main.3.fc.weight'] = torch.ones(2, 2)
   paths = save(tmp_path, states)
   assert_refused(paths, tmp_path, paths[0], 'decoder.f_mlp.main.3.fc.weight', 'nothing of that')

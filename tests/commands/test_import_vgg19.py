@@ -25,7 +25,7 @@ PLANS = {'vgg11': (1, 1, 2, 2, 2), 'vgg16': (2, 2, 3, 3, 3), 'vgg19': (2, 2, 4, 
 
 
 def network(plan='vgg19', width=4, batch_norm=False):
-  """torchvision's: one Sequential of features and one of the classifier, here a small one."""
+  """Returns torchvision's form: a Sequential of features and one of a classifier, here small."""
   torch.manual_seed(0)
   layers, channels = [], 3
   for count, factor in zip(PLANS[plan], (1, 2, 4, 8, 8), strict=True):
@@ -41,7 +41,7 @@ def network(plan='vgg19', width=4, batch_norm=False):
 
 
 def taps_of(model, x):
-  """relu1_1 to relu5_1 of an NHWC input that the network takes as it is, by their positions."""
+  """Returns relu1_1 to relu5_1, by position, of an NHWC input that needs no preprocessing."""
   x, taps = torch.tensor(x).permute(0, 3, 1, 2), []
   for i, layer in enumerate(model['features']):
     x = layer(x)
@@ -55,7 +55,7 @@ def pictures():
 
 
 def inputs_of(layout, images):
-  """What each publisher's own preprocessing makes of pictures in [-1, 1]."""
+  """Applies each publisher's own preprocessing to pictures in [-1, 1]."""
   if layout == 'torchvision':
     mean, deviation = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
     return ((images + 1) / 2 - mean) / deviation
@@ -63,7 +63,7 @@ def inputs_of(layout, images):
 
 
 def save_keras(path, state, kind='keras 1'):
-  """`state` in one of the layouts that Keras has used, fully connected layers included."""
+  """Returns `state` in one of Keras's layouts, with the fully connected layers."""
   plan = [f'block{block}_conv{i + 1}' for block, count in enumerate(PLANS['vgg19'], 1)
           for i in range(count)]
   layers = {}
@@ -122,7 +122,7 @@ def maps():
 
 
 def equal(one, other):
-  """The groups that are the same, bit by bit."""
+  """Returns the groups that are the same, bit by bit."""
   return sorted(name for name in one if all(map(
       np.array_equal, jax.tree.leaves(one[name]), jax.tree.leaves(other[name]))))
 
@@ -183,7 +183,7 @@ def test_every_number_of_the_first_thirteen_convolutions_is_used(state, tmp_path
 
 
 def test_the_rest_may_be_missing_and_half_precision_is_widened(state, tmp_path):
-  """A feature extractor cut at relu5_1 does; so does a classifier of whatever shape."""
+  """A feature extractor that ends at relu5_1 is enough; a classifier may have any shape."""
   whole, _ = imported(save(tmp_path / 'x.pth', state), tmp_path)
   kept = {name: x.half() for name, x in state.items()
           if name.startswith('features.') and int(name.split('.')[1]) <= 28}

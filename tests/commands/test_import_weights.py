@@ -1,4 +1,4 @@
-"""Importing the authors' checkpoints: the same outputs as in PyTorch, and nothing else let in."""
+"""Importing the authors' checkpoints: outputs equal PyTorch's, and anything else is refused."""
 
 import importlib
 import os
@@ -33,7 +33,7 @@ def _twin():
 
 
 def random_model(twin, sizes, seed=0):
-  """A twin as after training: nothing is 0 or 1 any more."""
+  """Returns a twin that looks trained: no tensor is still 0 or 1."""
   torch.manual_seed(seed)
   model = twin.ContentTransfer(**sizes)
   for module in model.networks.modules():
@@ -48,7 +48,7 @@ def random_model(twin, sizes, seed=0):
 
 
 def entries(model):
-  """What the authors' training script saves."""
+  """Returns what the authors' training script saves."""
   return {**{name: dict(network.state_dict()) for name, network in model.networks.items()},
           'ae_opt': model.autoencoder_optimizer.state_dict(),
           'disc_opt': model.discriminator_optimizer.state_dict(), 'iters': 1234}
@@ -61,7 +61,7 @@ def _small(twin):
 
 @pytest.fixture(name='checkpoint')
 def _checkpoint(small):
-  """A fresh dict to spoil; the tensors are shared."""
+  """Returns a fresh dict that a test may spoil; its tensors are shared."""
   return entries(small)
 
 
@@ -174,7 +174,7 @@ def assert_refused(paths, tmp_path, *words, kind='content_transfer'):
 
 
 class Touch:
-  """Pickled, it touches a file when it is loaded the careless way."""
+  """An object whose pickle creates a file when it is loaded without care."""
 
   def __init__(self, path):
     self.path = path

@@ -24,7 +24,7 @@ from maskgan_jax.translator import Translator
 
 @pytest.fixture(name='measure')
 def _measure(monkeypatch):
-  """Steps of 3 and more cannot be measured."""
+  """Makes the values of step 3 and later steps not finite."""
   def measure(translator, data, config, workdir, step, **unused):
     if step >= 3:
       raise errors.NotFiniteError('runs/mine computes NaN', [0])
@@ -68,7 +68,7 @@ def test_training_goes_on_and_its_end_says_so(measure, monkeypatch, tmp_path, ca
 
 def test_a_sweep_goes_on_without_such_a_run(measure, monkeypatch, tmp_path):
   class Model:
-    """As a Translator of a run with its last step."""
+    """The model is a Translator of a run at its last step."""
     abilities = frozenset()
     method = Method()
 
@@ -137,7 +137,7 @@ def test_sample_grids_say_what_black_is(monkeypatch, tmp_path, value, said):
 
 def test_the_page_starts_with_such_a_model(recwarn):
   class NotFinite:
-    """As a Translator."""
+    """The model is a Translator."""
     abilities = frozenset()
     config = make_config()
 

@@ -45,7 +45,7 @@ def load(config, more=''):
 
 
 def cells(table):
-  """(row, column, printed, config, measure) of every cell."""
+  """Yields (row, column, printed, config, measure) of every cell."""
   for row in table.rows:
     for column, printed in zip(table.columns, row.printed or (None,) * len(table.columns),
                                strict=True):
@@ -59,7 +59,7 @@ def configs(tables):
 
 
 def is_constant(measure):
-  """Whether its value needs no run."""
+  """Returns whether a measure is a constant, which needs no run."""
   return re.fullmatch(r'=[01]', measure)
 
 
@@ -68,7 +68,7 @@ CONFIGS = configs(ALL)
 
 
 def values(table, row):
-  """Printed means of a row, by column."""
+  """Returns the printed means of a row, by column."""
   row, = (r for r in table.rows if r.name == row)
   return {column.name: printed.mean for column, printed
           in zip(table.columns, row.printed, strict=True) if printed is not None}
@@ -99,9 +99,9 @@ def test_a_table_is_well_formed(name):
     elif measure and not is_constant(measure):
       assert config, (row.name, column.name)
       assert any(re.fullmatch(MEASURES[e], measure) for e in table.evaluators), measure
-    if printed:  # as many digits as the column shows, neither more nor fewer anywhere
+    if printed:  # exactly as many digits as the column shows
       assert round(printed.mean, column.digits) == printed.mean
-  for row in table.rows:  # of ours, each has something of ours, or says why not
+  for row in table.rows:  # each row of ours has a measure of ours, or says why not
     measures = [measure for other, *_, config, measure in cells(table)
                 if other is row and measure and (config or is_constant(measure))]
     assert measures or row.why_not or not row.ours, row.name
@@ -133,7 +133,7 @@ def test_a_cells_config_loads_and_can_do_what_is_measured(config):
 
 
 def test_measures_are_those_that_evaluators_say_they_write():
-  """Each stands in the docstring of its evaluator, for one direction at least."""
+  """Each measure is in the docstring of its evaluator, for one direction at least."""
   there = evaluators.names()
   for table in ALL:
     for row, *_, measure in cells(table):
@@ -151,7 +151,7 @@ def test_what_a_row_of_others_shows_is_not_measured():
                     'CAM'}
 
 
-# Do the numbers agree with each other, as the papers print them? A slip of the pen would not.
+# The numbers that the papers print agree with each other; a misprint would not.
 
 
 @pytest.mark.parametrize('number', ['1', '2'])
@@ -169,7 +169,7 @@ def test_lomits_answers_add_up():
     printed = values(table, row)
     for question in ('Q1 style', 'Q2 background'):
       both = sum(printed[f'(b) {question}: {who} (%)'] for who in ('LOMIT', 'it'))
-      assert both == pytest.approx(100, abs=0.11)  # 96.7 and 3.2 are rounded both
+      assert both == pytest.approx(100, abs=0.11)  # both 96.7 and 3.2 are rounded
 
 
 def test_egsc_its_gaps_are_to_its_oracle():
@@ -216,7 +216,7 @@ def test_content_transfers_tables_agree_where_they_have_the_same():
 
 
 def test_figures_of_docstrings_are_those_of_the_tables():
-  """What configs say that their papers have; both were written down from the paper, apart."""
+  """The papers' values in configs and tables agree; each was copied from the paper separately."""
   for config in CONFIGS:
     document = runpy.run_path(os.path.join(ROOT, config.partition(':')[0]))['__doc__']
     document = document.partition('paper:')[2].partition('ours:')[0]

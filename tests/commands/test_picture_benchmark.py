@@ -1,4 +1,4 @@
-"""Pictures out and translations in: other frameworks get the pairs and the measures of evaluate."""
+"""Pictures out, translations in: other frameworks get evaluate's pairs and measures."""
 
 import csv
 import io
@@ -62,10 +62,10 @@ def _data(config):
 
 @pytest.fixture(name='whole', scope='module')
 def _whole(config, tmp_path_factory):
-  """The written data; not to be changed."""
+  """Returns the folder of the written data, which tests must not change."""
   folder = tmp_path_factory.mktemp('written') / 'avatars'
   counts = picture_benchmark.write(config, str(folder), command='COMMAND')
-  assert os.listdir(folder.parent) == ['avatars']  # no other name is left
+  assert os.listdir(folder.parent) == ['avatars']  # there are no other files
   for name, count in counts.items():
     assert len(os.listdir(folder / name)) == count
   return folder
@@ -73,7 +73,7 @@ def _whole(config, tmp_path_factory):
 
 @pytest.fixture(name='copied')
 def _copied(whole, tmp_path):
-  """A copy of parts of it by name, to be spoiled."""
+  """Copies folders of the written data by name, so that a test may spoil them."""
   def copied(part, name='given'):
     return shutil.copytree(whole / part, tmp_path / name)
   return copied
@@ -86,7 +86,7 @@ def pixels(path):
 
 
 def stack(folder):
-  """All pictures of a folder, in the order of their names."""
+  """Returns all pictures of a folder, in the order of their names."""
   return np.stack([pixels(folder / name) for name in sorted(os.listdir(folder))])
 
 
@@ -155,7 +155,7 @@ def test_the_command_for_others_has_the_config_and_no_place_of_this_machine():
 def test_hair_colours_go_both_ways_and_have_labels(data_dir, tmp_path):
   config = config_of(data_dir, 'hair_color,quick,smoke', evaluation_pairs=3,
                      data__num_test=60, data__num_train=60)
-  picture_benchmark.write(config, str(tmp_path))  # empty: may be there
+  picture_benchmark.write(config, str(tmp_path))  # an existing empty folder is accepted
   batch = next(iter(open_data(config).evaluation('test', batch_size=3, max_pairs=3)))
   assert (batch['truth_ba'] != batch['b']).any(axis=(1, 2, 3)).all()
   np.testing.assert_array_equal(stack(tmp_path / 'truth_ba'), batch['truth_ba'])
@@ -210,7 +210,7 @@ def test_untouched_pictures_get_what_every_method_reports_for_doing_nothing(conf
 def test_networks_look_at_given_pictures(data_dir, whole, tmp_path):
   wearing, bare = (np.concatenate([stack(whole / name) for name in names]).astype(np.float32)
                    for names in (('truth_ab', 'b'), ('a', 'truth_ba')))
-  weights = (wearing.mean(axis=0) - bare.mean(axis=0))[None]  # a nearest mean is classifier enough
+  weights = (wearing.mean(axis=0) - bare.mean(axis=0))[None]  # a nearest mean is enough
   middle = float((weights * (wearing + bare) / 2).mean(axis=0).sum())
 
   def classify(x):
@@ -261,7 +261,7 @@ def test_the_threshold_is_searched_on_the_validation_pictures(config, data, whol
   results, lines = measure_folders(config, folders)
   assert results['mask_threshold'] == 0.34 and not lines  # 90 / 255 is 0.35
   assert results['mask_iou'] == 1 and results['mask_iou@0.5'] == 0
-  # Each of either split is that of its picture, also while the other one is in use.
+  # Each mask belongs to its picture in both splits, also while both are in use.
   opened = given_pictures.Given(config, data, given_pictures.Folders(
       *map(str, (whole / 'a', '', masks, faint))), benchmark_folders.file_names)
   for batch in opened.data.evaluation('test', batch_size=3, max_pairs=PAIRS):
@@ -300,11 +300,11 @@ def empty(folder):
 
 def pipe(folder):
   (folder / '00002.png').unlink()
-  os.mkfifo(folder / '00002.png')  # opened, it would never end
+  os.mkfifo(folder / '00002.png')  # opening it would block forever
 
 
 def deepen(folder):
-  """A PNG of 16 bits a channel, from its chunks."""
+  """Returns a PNG with 16 bits per channel, built from its chunks."""
   def chunk(kind, content):
     return (struct.pack('>I', len(content)) + kind + content
             + struct.pack('>I', zlib.crc32(kind + content)))
@@ -332,7 +332,7 @@ SPOILED = {
 @pytest.mark.parametrize('spoil', SPOILED)
 def test_the_first_file_that_is_wrong_is_named(config, whole, copied, spoil):
   folder = copied('a')
-  (folder / '.DS_Store').write_text('')  # some systems leave these anywhere
+  (folder / '.DS_Store').write_text('')  # some systems create these files anywhere
   spoil(folder)
   for folders in ({'pictures': folder}, {'pictures': whole / 'a', 'back': folder}):
     with pytest.raises(errors.UserError) as error:

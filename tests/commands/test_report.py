@@ -1,4 +1,4 @@
-"""Reports: one page that says what the files of a run say; nothing they say is code in it."""
+"""Reports: one page that shows the files of a run, and never runs their contents as code."""
 
 import base64
 import html.parser
@@ -147,7 +147,7 @@ def test_scores_against_doing_nothing(tmp_path):
   assert 'The number after ± is a standard deviation' in page.text
   assert not names  # baselines stand beside what they are a baseline of
   assert 'test scores over training' in page.text
-  assert 'validation scores over training' not in page.text  # one step is not a course
+  assert 'validation scores over training' not in page.text  # one step does not make a curve
 
 
 def test_pictures_and_three_answers_come_first(tmp_path):

@@ -29,7 +29,7 @@ class Plain(Simple):
 
 
 class Data:
-  """Three pairs, the last of them padding."""
+  """Three pairs, of which the last is padding."""
 
   def __init__(self, truths):
     self.batch = {'a': pictures(3), 'b': pictures(3, 1), 'valid': np.arange(3) < 2}
@@ -42,7 +42,7 @@ class Data:
 
 
 def draw(method, data, workdir, monkeypatch):
-  """The rows of a sample grid by the names of their columns, and the picture's description."""
+  """Returns the rows of a sample grid, each by column name, and the picture's description."""
   drawn = {}
   grid = pictures_lib.grid
   monkeypatch.setattr(pictures_lib, 'grid', lambda rows, **names: (

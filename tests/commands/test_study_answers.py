@@ -16,7 +16,7 @@ from maskgan_jax.user_study import plan as study_plans
 
 
 def answer(key, who, choose, **changes):
-  """A file's content: `choose(trial)` says which method."""
+  """Returns a file's content in which `choose(trial)` names the chosen method."""
   answers = {}
   for name, trial in key['trials'].items():
     by_method = {method: picture for picture, method in trial['choices'].items()}
@@ -63,7 +63,7 @@ def test_wilsons_interval(chosen, shown):
 
 
 def test_people_who_agree_with_themselves_widen_the_interval():
-  shares = np.repeat([1.0, 0.0], 50)  # each always says the same: 100 answers, not 2,000
+  shares = np.repeat([1.0, 0.0], 50)  # each always gives one answer: 100 answers, not 2,000
   low, high = study_answers.bootstrap(shares)
   assert (low, high) == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.011)
   alone = study_answers.wilson(1_000, 2_000)

@@ -1,4 +1,4 @@
-"""A participant's way through a user study, in a browser; skipped where there is none."""
+"""A participant's way through a user study, in a browser; skipped without a browser."""
 
 import json
 import time
@@ -31,7 +31,7 @@ def test_a_participant(tmp_path):
   with Browser(downloads) as browser:
     browser.open(f'file://{tmp_path}/study.html')
     assert browser.run(f'return {HEADING}') == 'Pictures'
-    browser.type('Tab', 'Enter')  # the field of the name, still empty
+    browser.type('Tab', 'Enter')  # the name field is still empty
     assert browser.run("return document.getElementById('missing').textContent")
     browser.type(' anna  b', 'Enter')
     assert browser.run(f'return {HEADING}') == study.page['questions'][0]
@@ -77,7 +77,7 @@ def test_a_participant(tmp_path):
       time.sleep(0.05)
     assert json.loads(anna.read_text()) == json.loads(text)
 
-    browser.click('#over')  # the question whether to forget is accepted
+    browser.click('#over')  # accepts the question whether to forget the answers
     assert browser.run(f'return {HEADING}') == 'Pictures'
     assert browser.run('return localStorage.length') == 0
     assert not browser.complaints()

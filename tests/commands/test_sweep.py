@@ -1,4 +1,4 @@
-"""Sweeps: what is trained, taken and refused, and that figure, table and curves say what is so."""
+"""Sweeps: what is trained, taken and refused, and that figure, table and curves are right."""
 
 import csv
 import math
@@ -31,12 +31,12 @@ from maskgan_jax.sweep import results as sweep_results
 from maskgan_jax.training import stopping, train_step
 from maskgan_jax.translator import Translator
 
-SIZE, SCALE, GAP, MARGIN = 16, 7, 6, 12  # of pictures, and of the grids of runs/pictures.py
+SIZE, SCALE, GAP, MARGIN = 16, 7, 6, 12  # SIZE of pictures; the rest is of runs/pictures.py's grids
 FIELD = 'weights.mask'
 
 
 class Tint(base.Method):
-  """Adds one colour to all of a picture; the weight of its size is the field that is varied."""
+  """Adds one colour to a whole picture; the sweep varies the weight of the colour's size."""
   abilities = frozenset({'source_mask', 'reverse'})
   extras = (base.Extra('added_mask', 'added mask', 'what is added', shows_change=True),)
   default_clip_norm = {'generator': 0.0}
@@ -93,7 +93,7 @@ def make_config(data_dir, **changes):
 
 @pytest.fixture(scope='module', name='whole')
 def _whole(tmp_path_factory, data_dir):
-  """(workdir, runs, what was said) of a sweep that nothing interrupted."""
+  """Returns (workdir, runs, messages) of a sweep that nothing interrupted."""
   workdir, said = str(tmp_path_factory.mktemp('whole')), []
   runs = sweep.sweep(make_config(data_dir), workdir, field=FIELD, values=['10', '0', '.10'],
                      pairs=3, note=said.append)
@@ -109,7 +109,7 @@ def read_page(workdir):
 
 
 def stamps(workdir):
-  """When each file of checkpoints and scores below a folder was written."""
+  """Returns when each file of checkpoints and scores below a folder was written."""
   return {path: os.stat(path).st_mtime_ns for folder, _, names in os.walk(workdir)
           for path in (os.path.join(folder, name) for name in names)
           if 'checkpoints' in path or path.endswith('scores.csv')}
@@ -213,7 +213,7 @@ def test_a_run_for_each_value(whole):
     assert stored.weights.mask == value and stored.name == f'tint, {FIELD}={run_.label}'
     assert colour(run_.workdir)[0] == 4
   sizes = [np.abs(colour(run_.workdir)[1]).sum() for run_ in runs]
-  assert sizes[0] > sizes[2]  # the weight did what it is for
+  assert sizes[0] > sizes[2]  # the weight had its effect
 
 
 @pytest.mark.slow
@@ -237,7 +237,7 @@ def test_csv_holds_what_scores_hold(whole):
 
 
 def cells(path, rows):
-  """The pictures in a grid's cells, [rows, columns, SIZE, SIZE, 3]."""
+  """Returns the pictures in a grid's cells, [rows, columns, SIZE, SIZE, 3]."""
   picture = np.asarray(Image.open(path))
   stride = SCALE * SIZE + GAP
   columns, rest = divmod(picture.shape[1] - 2 * MARGIN + GAP, stride)
@@ -361,7 +361,7 @@ def test_a_damaged_last_checkpoint_is_trained_again(config, tmp_path):
   sweep.sweep(config, workdir, field=FIELD, values=[10], note=lambda line: None)
   assert colour(run_)[0] == trained[0] == 4
   np.testing.assert_array_equal(colour(run_)[1], trained[1])
-  os.remove(f'{run_}/report.html')  # as killed before it was written
+  os.remove(f'{run_}/report.html')  # as if killed before it was written
   sweep.sweep(config, workdir, field=FIELD, values=[10], note=lambda line: None)
   assert os.path.exists(f'{run_}/report.html')
 

@@ -36,7 +36,7 @@ def table(monkeypatch):
 
 
 def write_run(root, name, rows, *, argument='', **changes):
-  """A run without checkpoints: its config and its scores."""
+  """Writes a run without checkpoints, with only its config and its scores."""
   config = run_config.read_file(QUICKSTART + (f':{argument}' if argument else ''))
   with config.unlocked():
     for key, value in changes.items():
@@ -57,7 +57,7 @@ def fill(root, name='any', note=lambda line: None, **options):
 def test_nothing_there(tmp_path, table):
   (press, ours, smaller, perfect) = fill(tmp_path).cells
   assert [cell.last for cell in (*press, *ours, *smaller)] == [None] * 6
-  assert [cell.reason for cell in press] == ['', '']  # other authors' cells are meant to be empty
+  assert [cell.reason for cell in press] == ['', '']  # cells of other authors stay empty
   assert [cell.reason for cell in (*ours, *smaller)] == ['not trained'] * 4
   assert perfect[0].last.mean == 100 and perfect[1].last is None and not perfect[1].reason
   assert ours[0].printed == Printed(77.0, 13.0) and smaller[0].printed is None
@@ -122,7 +122,7 @@ def test_protocols_are_kept_apart(tmp_path, table):
   clean = {'distribution.protocol': 'clean'}
   assert fill(tmp_path, overrides=clean).cells[1][1].last.mean == 70
   moved = fill(tmp_path, overrides={'data.path': 'elsewhere', 'distribution.cache': 'somewhere'})
-  assert moved.cells[1][1].last.runs == (workdir,)  # where things are changes no protocol
+  assert moved.cells[1][1].last.runs == (workdir,)  # paths do not change the protocol
   other = fill(tmp_path, overrides={'distribution.network': 'dir/own.onnx'})
   assert other.cells[1][1].last is None
   assert other.row_name == 'test, distribution.network=own.onnx, distribution.real=source'
@@ -139,20 +139,20 @@ def test_seeds_measured_by_different_networks_have_no_mean(tmp_path, table):
 
 
 def test_rows_measured_with_other_settings_do_not_count(tmp_path, table):
-  """Whoever measured them so by hand, under the name of the usual protocol."""
+  """Scores that somebody measured by hand, under the name of the usual protocol, do not count."""
   table(evaluators=('distribution',))
   text = 'distribution.network=own.onnx@0123abcd'
   for seed, asked in enumerate((text, f'{text}; distribution.real=source')):
     write_run(tmp_path, str(seed), [(1500, 'test', {'ab_fid': 5.0 + seed,
                                                     'distribution_settings': asked})], seed=seed)
-  assert fill(tmp_path).cells[1][1].last.mean == 5  # of the network nothing was asked
+  assert fill(tmp_path).cells[1][1].last.mean == 5  # no particular network was asked for
   table(evaluators=('distribution',), settings={'distribution.real': 'source'})
   for seed in (0, 1):
     scores.append(tmp_path / str(seed), {
         'step': 1500, 'split': 'test, distribution.real=source', 'ab_fid': 7.0 + seed,
         'distribution_settings': f'{text}; distribution.real=source'})
   assert fill(tmp_path).cells[1][1].last.mean == 7.5
-  # The same name of a file is not the same file.
+  # Two files of one name are still two files.
   (tmp_path / 'own.onnx').write_bytes(b'another network')
   other = {'distribution.network': str(tmp_path / 'own.onnx')}
   for seed in (0, 1):
@@ -234,7 +234,7 @@ def test_cells_of_ours_as_csv(tmp_path, table):
        'trained, but not measured so', QUICKSTART],
       *(['any', 'Ours, smaller', column, *[''] * 7, 'not trained; needs CelebA',
          f'{QUICKSTART}:smoke'] for column in ('IoU', 'FID')),
-  ]  # neither other authors' nor what is known beforehand
+  ]  # neither other authors' cells nor constants
 
 
 def test_damaged_runs_are_left_out(tmp_path, table):
@@ -340,7 +340,7 @@ def test_unknown_tables():
 
 @pytest.mark.slow
 def test_trained_measured_and_printed(tmp_path, table):
-  """From nothing: two seeds are trained and measured, and a second time nothing is left to do."""
+  """Trains and measures two seeds from nothing; a second call has nothing left to do."""
   table(columns=(Column('change', 'ab_changed_share', QUICKSTART),
                  Column('IoU', 'mask_iou', QUICKSTART)),
         rows=(Row('Ours', (Printed(1.0), None), ours=True),), evaluators=('changes',))

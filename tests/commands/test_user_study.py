@@ -1,4 +1,4 @@
-"""User studies: what participants see and cannot see, and that the key knows it all."""
+"""User studies: what participants see and cannot see, and that the key has all answers."""
 
 import base64
 import io
@@ -29,7 +29,7 @@ from maskgan_jax.user_study import plan as study_plans
 
 
 def where(image, images):
-  """The numbers of those that are this picture."""
+  """Returns the indices of the images that equal this picture."""
   return [i for i, other in enumerate(images) if np.array_equal(image, other)]
 
 
@@ -118,7 +118,7 @@ def test_the_same_study_is_the_same_and_another_is_another():
 
 
 def content(text):
-  """The JSON within a page."""
+  """Returns the JSON that a page contains."""
   return json.loads(re.search(r'id="study">(.*?)</script>', text)[1])
 
 

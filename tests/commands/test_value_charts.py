@@ -1,4 +1,4 @@
-"""Charts of a measure against a varied value: dots, levels and names stand where they should."""
+"""Charts of a measure against a varied value: dots, levels and names are in the right places."""
 
 import re
 
@@ -12,7 +12,7 @@ FIELD = 'weights.mask'
 
 
 def read(figure):
-  """(dots [N, 2], heights of ticks, their numbers, page) of a chart."""
+  """Returns (dots [N, 2], heights of ticks, their numbers, page) of a chart."""
   page = Page(figure)
   dots = np.array([(float(dot['cx']), float(dot['cy'])) for dot in page.all('circle')])
   heights = [float(line['y1']) for line in page.all('line') if line['class'] == 'tick']
