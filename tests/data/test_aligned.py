@@ -1,6 +1,6 @@
-"""Pictures of one scene stay together: in batches, divisions and evaluation, or it is said why not.
+"""Pictures of one scene stay together in batches, splits and evaluation, or a message says why.
 
-And a source's own test pictures, left out.
+A source's own test pictures can be left out.
 """
 
 import os
@@ -25,7 +25,7 @@ _PLAIN, _FACES = data_samples.faces()
 
 
 class Scenes(NumberedRecords):
-  """Noise of which a_i and b_i, 2i and 2i + 1, are one picture and its negative."""
+  """Noise in which a_i and b_i, records 2i and 2i + 1, are a picture and its negative."""
 
   def image(self, index):
     noise = np.random.default_rng(index // 2).integers(0, 256, (12, 12, 3), dtype=np.uint8)
@@ -38,7 +38,7 @@ def _scenes(count=40, **fields):
 
 
 def _write_scenes(root, count=30, num_test=4):
-  """Writes trainA and trainB with 000.png, ... of one grey level a scene; returns the root."""
+  """Writes trainA and trainB with 000.png, ..., one grey level per scene; returns the root."""
   for split, number, start in (('train', count, 0), ('test', num_test, 50)):
     for domain in 'AB':
       pictures = [np.full((12, 12, 3), 2 * (start + i) + (domain == 'B'), np.uint8)
@@ -66,7 +66,7 @@ def test_scenes_meet_in_every_epoch_each_once(count, batch_size):
 def test_scenes_are_augmented_alike_and_scenes_differently(fields):
   batches = take(_scenes(**fields).train(batch_size=10), 6)
   for batch in batches:
-    # A resized negative is the negative up to the rounding of each resize.
+    # A resized negative equals the resized picture's negative up to rounding.
     total = batch['a'].astype(int) + batch['b']
     assert np.abs(total - 255).max() <= 2
   if not fields:
@@ -91,7 +91,7 @@ def test_a_pair_is_a_function_of_seed_and_step():
 
 
 def test_aligned_orders_are_the_same_on_every_machine_and_version():
-  """Golden, as in test_order.py: a change reshuffles every run that is resumed."""
+  """Golden, as in test_order.py: a change of these numbers reshuffles every resumed run."""
   a, b = (order.Order(np.arange(5), seed=1, domain=domain, aligned=True) for domain in (0, 1))
   for one, two in zip(a.take(np.arange(10)), b.take(np.arange(10)), strict=True):
     np.testing.assert_array_equal(one, two)
@@ -177,7 +177,7 @@ def test_names_that_do_not_match_are_named(tmp_path):
   os.rename(tmp_path / 'trainB' / '004.png', tmp_path / 'trainB' / '104.png')
   with pytest.raises(errors.UserError, match='trainA/004.png and trainB/005.png are both number 5'):
     open_source('folder', path=root, aligned=True)
-  for i in range(12):  # nothing in common, but no mark either
+  for i in range(12):  # they have nothing in common, and no common mark either
     os.rename(tmp_path / 'trainB' / ('104.png' if i == 4 else f'{i:03d}.png'),
               tmp_path / 'trainB' / f'{500 - 7 * i}.png')
   with pytest.raises(errors.UserError, match='trainA/000.png and trainB/423.png') as caught:

@@ -1,4 +1,4 @@
-"""CelebA's lists and tables of attributes: read in every edition, refused by line and column."""
+"""CelebA's lists and tables of attributes: every edition is read, errors name line and column."""
 
 import os
 
@@ -23,7 +23,7 @@ _ATTRIBUTES = ('Eyeglasses', 'Male', 'Smiling')
 
 
 def _celeba(root, count=12, folder='img_align_celeba', suffix='.jpg', partition=True):
-  """CelebA in small: the values of picture i are the bits of i."""
+  """Writes a small CelebA: the labels of picture i are the bits of i."""
   os.makedirs(root, exist_ok=True)
   for i in range(count):
     data_samples.write(os.path.join(root, folder), [_FACES[i]], suffix, start=i)
@@ -50,7 +50,7 @@ def test_celeba_wherever_its_pictures_are(tmp_path, folder):
   records = opened.records['train']
   expected = [[bool(i >> k & 1) for k in range(3)] for i in range(6)]
   np.testing.assert_array_equal(records.attributes, expected)
-  # JPEG, so only alike.
+  # JPEG files are only similar to what was written.
   assert np.abs(records.image(4).astype(int) - _FACES[4]).mean() < 6
 
 
@@ -99,7 +99,7 @@ def test_celeba_from_the_level_above_or_below(tmp_path):
 
 @pytest.mark.parametrize('partition', [True, False])
 def test_lomit_authors_test_on_what_the_first_rows_hold(tmp_path, partition):
-  """Rows are counted in the file; the labels that are wanted choose among them afterwards."""
+  """Rows are counted in the whole file; labels select among them afterwards."""
   root = _celeba(tmp_path, count=20, partition=partition)
   fields = dict(path=root, a='Eyeglasses | Male', b='Eyeglasses | Male', test_rows=7,
                 validation_fraction=0.0)
@@ -111,7 +111,7 @@ def test_lomit_authors_test_on_what_the_first_rows_hold(tmp_path, partition):
   expected = [f'{i:03d}.jpg' for i in wanted if i >= 7]
   assert domains(opened, 'train') == [expected, expected]
   assert opened.divided['test'] == 'what the first 7 rows of the list hold'
-  # A picture that is absent is still a row.
+  # A missing picture still counts as a row.
   os.remove(tmp_path / 'img_align_celeba' / '002.jpg')
   assert domains(open_source('celeba', **fields), 'test')[0] == [
       f'00{i}.jpg' for i in (1, 3, 5, 6)]
@@ -236,7 +236,7 @@ _ACTION_UNITS = (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43)
 
 
 def _emotionet(tmp_path, changes=(), header='AU{}', count=8):
-  """EmotioNet's table made fit: a file and 12 action units a row, with cells (row, column) put."""
+  """Writes EmotioNet's table in our form: a file and 12 action units a row, some cells replaced."""
   cells = np.random.default_rng(0).integers(0, 2, (count, 12)).astype(object)
   for place, cell in changes:
     cells[place] = cell

@@ -37,9 +37,9 @@ PARTS = [(slot, name) for slot, names in {
 
 
 def test_layers_draw_what_python_avatars_draws(monkeypatch):
-  # Averaging subpixels per layer and of the whole picture differ where edges meet, so: without.
+  # Averaging subpixels layer by layer differs from averaging the whole picture where edges meet.
   monkeypatch.setattr(avatar_layers, '_subpixels', lambda size: 1)
-  size, skin, background, color = 57, '#D08B5B', '#80C0E0', '#C93305'  # a size that no cache holds
+  size, skin, background, color = 57, '#D08B5B', '#80C0E0', '#C93305'  # a size that is in no cache
   left, top, width = avatar_layers._CROP
   for slot, name in PARTS:
     names, argument, color_argument = avatar_layers._SLOTS[slot]
@@ -152,7 +152,7 @@ def test_mask_of_glasses_is_their_coverage():
 @pytest.mark.parametrize('attribute', avatar_faces.ATTRIBUTES)
 def test_put_on_and_taken_off_again_is_the_same_face(attribute):
   bare = [face for face in faces_with(attribute, present=False)
-          if attribute != 'Sunglasses' or not face.glasses]  # else they replace another pair
+          if attribute != 'Sunglasses' or not face.glasses]  # otherwise they replace another pair
   pairs = itertools.product(bare[:6], faces_with(attribute)[:4])
   changes = 0
   for face, other in pairs:
@@ -193,7 +193,7 @@ def test_transfer_of_hair_and_mouth_takes_both_whatever_they_are(names):
   for face, other in zip(faces, faces[1:], strict=False):
     expected = dataclasses.replace(face, hair_color=other.hair_color, mouth=other.mouth)
     wearing = avatar_faces.with_attributes_of(face, other, names)
-    # Nothing else that is drawn moved; what a face shows when an attribute goes may differ.
+    # Nothing else in the drawing moved; what shows when an attribute is removed may differ.
     spares = {name: '' for name in avatar_faces.Recipe.__dataclass_fields__ if 'spare' in name}
     assert dataclasses.replace(wearing, **spares) == dataclasses.replace(expected, **spares)
     np.testing.assert_array_equal(avatar_faces.render(wearing, SIZE),
@@ -204,7 +204,7 @@ def test_transfer_of_hair_and_mouth_takes_both_whatever_they_are(names):
       moved = name == 'Smiling' or name[:-5] in avatar_faces.HAIR_COLORS
       assert after[name] == (theirs if moved else hers)[name]
     met.add((hers['Smiling'], theirs['Smiling']))
-  assert len(met) == 4  # smiles are put on, taken off, swapped, and neither
+  assert len(met) == 4  # smiles are added, removed, swapped, or absent in both
 
 
 def test_features_are_where_the_picture_depends_on_them():

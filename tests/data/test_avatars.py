@@ -1,4 +1,4 @@
-"""The avatars data set: reproducible, drawn once, whole or absent, and without TensorFlow."""
+"""The avatars data set: reproducible, drawn once, complete or absent, without TensorFlow."""
 
 import dataclasses
 import errno
@@ -102,7 +102,7 @@ def test_labels_tell_what_features_are_like(train):
     labels = train.labels_of(feature)
     assert labels and set(labels) <= set(train.attribute_names)
     columns = [train.attribute_names.index(name) for name in labels]
-    seen = {}  # faces that are alike in the feature are alike in its labels
+    seen = {}  # faces with the same feature have the same labels of it
     for index in range(len(train)):
       if (train.mask(index, feature) > 0).any():
         value = getattr(train.recipe(index), feature)

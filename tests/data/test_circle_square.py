@@ -1,4 +1,4 @@
-"""Circles and squares: areas and true answers in closed form, scenes drawn alone, damage."""
+"""Circles and squares: areas and true answers in closed form, scenes one by one, damage."""
 
 import dataclasses
 import hashlib
@@ -32,7 +32,7 @@ def _recipes(kind, side, count=40):
 
 @pytest.fixture(scope='module')
 def opened(tmp_path_factory):
-  """{(kind, aligned): {split: records}} of a few scenes of 33 pixels, and where they are."""
+  """Returns the path and {(kind, aligned): {split: records}} of a few scenes of 33 pixels."""
   folder = tmp_path_factory.mktemp('shapes')
   return folder, {
       (kind, aligned): sources.open_source(_config(folder, kind, aligned=aligned, **_FEW),
@@ -47,7 +47,7 @@ def opened(tmp_path_factory):
 @pytest.mark.parametrize('kind', shape_drawing.KINDS)
 def test_areas_are_those_of_the_closed_form(kind, side):
   for recipe in _recipes(kind, side):
-    # White on black: levels tell how much of a pixel is covered.
+    # White on black: a level is the share of the pixel that is covered.
     shapes = tuple(dataclasses.replace(shape, color=(255, 255, 255)) for shape in recipe.shapes)
     plain = dataclasses.replace(recipe, background=(0, 0, 0), shapes=shapes)
     radii = np.array([shape.radius for shape in shapes]) / 8
@@ -65,7 +65,7 @@ def test_areas_are_those_of_the_closed_form(kind, side):
 
 @pytest.mark.parametrize('square', [False, True])
 def test_edges_are_what_oversampled_pictures_average_to(square):
-  """Another way of computing: one sample in the middle of each of 64 x 64 parts of a pixel."""
+  """Computes coverage another way: a sample in the middle of each of 64 x 64 parts of a pixel."""
   recipe = dataclasses.replace(_recipes('several', 16)[6], square=square)
   centres = (np.arange(16 * 64) + 0.5) / 64
   expected = np.empty((16 * 64, 16 * 64, 3))
@@ -190,7 +190,7 @@ def test_scenes_differ_unless_they_are_aligned(opened):
       assert [shape_drawing.other(recipe) for recipe in split[:half]] == split[half:]
     scenes = {aligned: {(recipe.background, recipe.shapes) for split in splits for recipe in split}
               for aligned, splits in recipes.items()}
-    assert len(scenes[True]) == 18 and len(scenes[False]) == 36  # and no split has another's
+    assert len(scenes[True]) == 18 and len(scenes[False]) == 36  # and no two splits share a scene
     backgrounds = {recipe.background for split in recipes[False] for recipe in split}
     assert len(backgrounds) == (1 if kind == 'plain' else 36)
 
@@ -281,7 +281,7 @@ assert not {'tensorflow', 'jax', 'python_avatars'} & set(sys.modules)
       result.stderr.count('\n') == 1)
 
 
-# What is wrong is said.
+# Messages about mistakes.
 
 
 @pytest.mark.parametrize('fields, message', [

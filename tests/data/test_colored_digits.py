@@ -1,4 +1,4 @@
-"""Coloured digits: the authors' pictures, exact answers, drawn once, whole or refused."""
+"""Coloured digits: the authors' pictures, exact answers, drawn once, complete or refused."""
 
 import pickle
 import subprocess
@@ -25,7 +25,7 @@ def _config(tmp_path, name='single', digits='embedded', **fields):
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  """Holds mnist/, the four files, and takes what is drawn."""
+  """Returns a folder that has MNIST's four files in mnist/, and takes the drawn sets."""
   root = tmp_path_factory.mktemp('digits')
   write_mnist(root / 'mnist')
   return root
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def opened(folder):
-  """Both kinds, drawn from the small set: {kind: {split: records}}."""
+  """Returns both kinds, drawn from the small set: {kind: {split: records}}."""
   return {kind: sources.open_source(
       _config(folder, kind, 'idx', path=str(folder / 'mnist')), image_size=28).records
       for kind in digit_drawing.KINDS}
@@ -47,7 +47,7 @@ def _authors(kind, split):
 
 
 def _names(records, index):
-  """The attributes that a record has."""
+  """Returns the attributes that a record has."""
   return {name for name, value in zip(records.attribute_names, records.attributes[index],
                                       strict=True) if value}
 
@@ -124,7 +124,7 @@ def test_digit_that_no_candidate_had_is_left_out():
     assert sorted(recipe.labels) == [-1] * 14 + [3, 7]
   attributes = digit_drawing.attributes('multiple', last)
   assert len(attributes) == len(digit_drawing.attribute_names('multiple')) == 22
-  assert attributes[0] and not attributes[2:8].any()  # labels 0 to 2 are nowhere
+  assert attributes[0] and not attributes[2:8].any()  # digits 0 to 2 are not in it
   full = next(digit_drawing.recipes('multiple', digits_of('test').labels, seed=0, training=False,
                                     count=1))
   where = digit_drawing.foreground(full, digits_of('test').images)
@@ -254,7 +254,7 @@ assert not {'tensorflow', 'jax', 'python_avatars'} & set(sys.modules)
       result.stderr.count('\n') == 1)
 
 
-# What is wrong is said.
+# Messages about mistakes.
 
 
 def test_wrong_settings_are_one_clear_line(tmp_path):

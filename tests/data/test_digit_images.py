@@ -1,4 +1,4 @@
-"""Digits read from IDX files, TFDS and scikit-learn, and what is said of wrong ones."""
+"""Digits read from IDX files, TFDS and scikit-learn, and the messages about wrong files."""
 
 import gzip
 import os
@@ -27,7 +27,7 @@ def test_embedded_digits_are_those_of_scikit_learn():
   np.testing.assert_array_equal(labels, original.target)
   assert pictures.shape == (1797, 28, 28) and pictures.dtype == np.uint8
   assert not pictures[:, :4].any() and not pictures[:, :, 24:].any()
-  for index in range(0, 1797, 60):  # shrunk again, each is most like the one it was made from
+  for index in range(0, 1797, 60):  # shrunk again, each is closest to its original
     small = Image.fromarray(pictures[index, 4:24, 4:24]).resize((8, 8), Image.Resampling.BOX)
     distance = np.abs(original.images * (255 / 16) - np.asarray(small, np.float64)).sum(axis=(1, 2))
     assert distance.argmin() == index
@@ -48,7 +48,7 @@ def test_idx_files(tmp_path, ending, pack):
 
 
 def _patched(array, **changes):
-  """IDX bytes with some of them changed: {'at_3': 1}."""
+  """Returns IDX bytes with some bytes changed: {'at_3': 1}."""
   data = bytearray(idx(array))
   for place, value in changes.items():
     data[int(place[3:])] = value
@@ -101,12 +101,12 @@ def _config(data_dir):
 
 @pytest.fixture(scope='module')
 def tfds_mnist(tmp_path_factory):
-  """A data_dir with TFDS's own `mnist`, of our few digits."""
+  """Returns a data_dir in which TFDS's own `mnist` has our few digits."""
   data_dir = tmp_path_factory.mktemp('tfds')
   original = tfds.builder_cls('mnist')
   with tfds.core.registered.skip_registration():
     class Mnist(original):
-      """Its download replaced."""
+      """TFDS's builder with its download replaced."""
       name = 'mnist'
 
       def _split_generators(self, dl_manager):

@@ -25,7 +25,7 @@ def _encode(image, **kwargs):
 
 
 def _png(header, *rows):
-  """A PNG file by hand: what Pillow cannot write."""
+  """Returns a PNG file that Pillow cannot write."""
   def chunk(kind, data):
     return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
   data = zlib.compress(b''.join(b'\0' + row for row in rows))
@@ -54,7 +54,7 @@ def test_exif_orientation_is_applied(orientation, turn, kind):
   np.testing.assert_array_equal(images.load_image(data), turn(_PHOTO))
 
 
-@pytest.mark.filterwarnings('ignore:Corrupt EXIF')  # Pillow says so, and that is all
+@pytest.mark.filterwarnings('ignore:Corrupt EXIF')  # Pillow only warns
 def test_damaged_exif_does_not_lose_the_picture():
   image = Image.fromarray(_PHOTO)
   plain = images.load_image(_encode(image, format='JPEG'))

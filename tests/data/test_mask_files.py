@@ -1,4 +1,4 @@
-"""What any picture file is as a mask: the rule of `images.load_mask`, with values."""
+"""How `images.load_mask` reads each kind of picture file as a mask, with values."""
 
 import io
 
@@ -25,7 +25,7 @@ def _load(image, kind='PNG', **options):
 
 
 def _palette(indices, colours):
-  """A palette picture of indices [H, W] and index -> colour."""
+  """Returns a palette picture of indices [H, W] with the colour of each index."""
   image = Image.fromarray(np.asarray(indices, np.uint8), 'P')
   table = np.zeros((256, 3), np.uint8)
   for index, colour in colours.items():
@@ -35,25 +35,25 @@ def _palette(indices, colours):
 
 
 def _drawn(colour, strength=_SHAPE):
-  """uint8 [H, W, 3]: `colour` on black, as much as `strength` says."""
+  """Returns uint8 [H, W, 3]: `colour` on black, weighted by `strength`."""
   return np.rint(np.asarray(strength)[..., None] * np.array(colour)).astype(np.uint8)
 
 
 def _layer(colours, alpha):
-  """An RGBA picture of uint8 colours [H, W, 3] or one colour, and its opacity [H, W]."""
+  """Returns an RGBA picture of uint8 colours [H, W, 3] or one colour, with opacity [H, W]."""
   colours = np.broadcast_to(np.uint8(colours), (_SIDE, _SIDE, 3))
   return Image.fromarray(np.dstack([colours, np.broadcast_to(np.uint8(alpha), (_SIDE, _SIDE))]))
 
 
 def _rows(*, transparent=(), feathered=()):
-  """Opacity 255, except in rows that are transparent or half so."""
+  """Returns opacity 255, except in rows that are fully or half transparent."""
   alpha = np.full((_SIDE, _SIDE), 255, np.uint8)
   alpha[list(transparent)], alpha[list(feathered)] = 0, 128
   return alpha
 
 
 def _photo_cut_out():
-  """A coloured picture with black in it, [H, W, 3]."""
+  """Returns a coloured picture that contains black, [H, W, 3]."""
   photo = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
   photo[10:14, 8:12] = 0
   return photo
@@ -80,7 +80,7 @@ def test_of_a_drawing_with_a_transparent_border_the_brightness_counts(colour):
   mask = _load(_layer(_drawn(colour), alpha))
   np.testing.assert_allclose(mask, _SHAPE * (alpha / 255), atol=1e-6)
   hidden = _drawn(colour)
-  hidden[0] = (1, 200, 30)  # what is transparent may have any colour
+  hidden[0] = (1, 200, 30)  # transparent pixels may have any colour
   np.testing.assert_array_equal(_load(_layer(hidden, alpha)), mask)
 
 
@@ -100,7 +100,7 @@ def test_greys_that_are_transparent_too_are_refused():
 
 def test_a_transparent_palette():
   image = _palette(_SHAPE, {0: (0, 0, 0), 1: _WHITE, 2: (0, 0, 0)})
-  np.testing.assert_array_equal(_load(image, transparency=2), _SHAPE)  # no pixel of that index
+  np.testing.assert_array_equal(_load(image, transparency=2), _SHAPE)  # no pixel has that index
   indices = _SHAPE.copy()
   indices[0] = 2
   transparent = _palette(indices, {1: _WHITE})
@@ -117,7 +117,7 @@ def test_pascals_labels_are_one_and_background_and_void_are_zero(classes, backgr
   indices[24:] = 0 if background else classes[0]
   image, objects = _palette(indices, _PASCAL), (indices > 0) & (indices < 255)
   np.testing.assert_array_equal(_load(image), objects)
-  if void and background:  # else an RGB picture may have shades of one colour, or nothing black
+  if void and background:  # otherwise an RGB picture may have shades of one colour, or no black
     np.testing.assert_array_equal(_load(image.convert('RGB')), objects)
 
 

@@ -1,4 +1,4 @@
-"""Zooms and fixed pairs: streams of their own, which leave the order of records alone."""
+"""Zooms and fixed pairs: separate random streams, which do not affect the order of records."""
 
 import itertools
 
@@ -16,7 +16,7 @@ from maskgan_jax.data.records import SPLITS
 
 
 class Noise(NumberedRecords):
-  """Pictures without two equal pixels near each other, which any zoom changes."""
+  """Pictures in which neighbouring pixels differ, so that any zoom changes them."""
 
   def image(self, index):
     return np.random.default_rng(index).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -27,7 +27,7 @@ def _noisy(**fields):
 
 
 def test_zooms_are_drawn_beside_everything_else():
-  """About as many as asked for are changed, anew each epoch; order, flips and crops stay."""
+  """About the requested share is zoomed, anew each epoch; order, flips and crops stay."""
   plain = take(_noisy().train(batch_size=200), 4)
   zoomed = take(_noisy(zoom_probability=0.3).train(batch_size=200), 4)
   changed = {name: np.stack([(left[name] != right[name]).any(axis=(1, 2, 3))
@@ -55,7 +55,7 @@ def test_zooms_belong_to_seed_record_and_epoch():
   drawn = [domain.take(once)[1].ravel(), *(x.ravel() for x in (
       domain.zooms(once), domain.zooms(again), other.zooms(once),
       order.Order(np.arange(50), seed=0, domain=1).zooms(once)))]
-  assert len(np.unique(np.concatenate(drawn))) == 50 * (3 + 4 * 4)  # no stream is another's
+  assert len(np.unique(np.concatenate(drawn))) == 50 * (3 + 4 * 4)  # no two streams share a value
 
 
 def _pairs_of(batch):
@@ -70,7 +70,7 @@ def test_fixed_pairs_meet_in_every_epoch_and_nobody_else():
   assert len(set(map(tuple, epochs))) == 30
   a, b = zip(*epochs[0], strict=True)
   assert sorted(a) == list(range(0, 45, 2))
-  assert set(b) == {i for i in range(1, 45, 2) if i % 3}  # of which eight come twice
+  assert set(b) == {i for i in range(1, 45, 2) if i % 3}  # eight of them occur twice
   assert sorted(map(b.count, set(b))) == 7 * [1] + 8 * [2]
   flips = [(numbers_of(batch['a'])[1] == numbers_of(batch['b'])[1]).mean() for batch in batches]
   assert abs(np.mean(flips) - 0.5) < 4 * 0.5 / np.sqrt(690)
@@ -87,7 +87,7 @@ def test_fixed_pairs_are_those_of_the_seed():
 
 
 def test_the_order_is_the_same_on_every_machine_and_version():
-  """Golden: a change reshuffles every run that is resumed, so only a major version may make one."""
+  """Golden: a change reshuffles every resumed run, so only a major version may make one."""
   records, uniforms = order.Order(np.arange(5), seed=1, domain=0).take(np.arange(10))
   assert records.tolist() == [2, 4, 0, 3, 1, 3, 1, 4, 0, 2]
   np.testing.assert_allclose(uniforms[0], [0.887658, 0.857153, 0.02212], atol=1e-6)
@@ -100,7 +100,7 @@ def test_the_order_is_the_same_on_every_machine_and_version():
 
 
 def test_batches_of_earlier_versions_are_kept():
-  """Golden, as above: made before there were zooms and fixed pairs."""
+  """Golden, as above; the numbers date from before zooms and fixed pairs existed."""
   batch = next(make_data(23).train(batch_size=6, draws=2, start_step=1))
   numbers, flips = numbers_of(batch['a'])
   assert numbers.tolist() == [[14, 12, 8, 10, 6, 18], [2, 0, 4, 16, 20, 22]]

@@ -147,7 +147,7 @@ def test_turned_knows_the_common_cases():
   a = np.arange(5)
   assert evaluation_lib.turned(a, a).tolist() == [1, 2, 3, 4, 0]
   assert evaluation_lib.turned(a, a + 5).tolist() == (a + 5).tolist()
-  assert evaluation_lib.turned(a[:2], np.array([1, 2, 4])).tolist() == [1, 2, 4]  # apart already
+  assert evaluation_lib.turned(a[:2], np.array([1, 2, 4])).tolist() == [1, 2, 4]  # already apart
   assert evaluation_lib.turned(a, a[:0]).size == evaluation_lib.turned(a[:0], a[:0]).size == 0
 
 
@@ -217,7 +217,7 @@ def test_avatars_through_the_door(data_dir):
   data = data_samples.open_data(config, image_size=32)
   assert next(data.train(batch_size=8))['a'].shape == (8, 32, 32, 3)
   batch = next(iter(data.evaluation('test', batch_size=4)))
-  # Outside the true region the true answer is the picture itself; inside, something changed.
+  # Outside the true region the true answer equals the picture; inside, something changed.
   for answer, picture, mask in (('truth_ab', 'a', 'truth_ab_mask'), ('truth_ba', 'b', 'b_mask')):
     changed = (batch[answer] != batch[picture]).any(axis=-1, keepdims=True)
     assert changed.any(axis=(1, 2, 3)).all()
@@ -242,7 +242,7 @@ def test_avatars_of_several_attributes_through_the_door(data_dir):
   for i, face in enumerate(map(records.recipe, a)):
     other = records.recipe(b[(i + 1) % len(a)])
     assert face != other
-    # Every face has a hair colour and a mouth: b without its own has a's.
+    # Every face has a hair colour and a mouth: where b loses its own, it gets a's.
     back = dataclasses.replace(other, hair_color=face.hair_color, mouth=face.mouth)
     np.testing.assert_array_equal(batch['truth_ba'][i], avatar_faces.render(back, 32))
     wearing, keeping = face, face

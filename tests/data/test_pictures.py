@@ -11,7 +11,7 @@ from maskgan_jax.runs import pictures
 
 
 def _images(rows, columns, size=8):
-  """Images that all differ, and never have the white of the page."""
+  """Returns images that all differ, and never contain the page's white."""
   rng = np.random.default_rng(0)
   return rng.integers(0, 200, (rows, columns, size, size, 3), np.uint8)
 
@@ -101,7 +101,7 @@ def test_wrong_names_are_refused():
 def test_to_uint8():
   exact = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
   assert np.array_equal(pictures.to_uint8(exact), exact)
-  # The inverse of what a step does to images, for every value.
+  # This inverts what a step does to images, for every value.
   assert np.array_equal(pictures.to_uint8(jnp.asarray(exact) / 127.5 - 1), exact)
   odd = np.array([[[np.nan, np.inf, -np.inf], [2, -2, 0]]], np.float32)
   assert pictures.to_uint8(odd, broken_as_black=True).tolist() == [[[0, 255, 0], [255, 0, 128]]]

@@ -1,4 +1,4 @@
-"""Batches as a pure function of (seed, step), whatever the processes, memory and history."""
+"""Batches are a pure function of (seed, step), for any processes, memory and history."""
 
 import contextlib
 import itertools
@@ -44,7 +44,7 @@ def test_domains_have_orders_of_their_own():
 
 
 def test_one_set_for_both_domains_is_paired_at_random():
-  """LOMIT's batches: who meets whom is independent, and anew every epoch."""
+  """LOMIT's batches: pictures are paired independently, and anew every epoch."""
   count, epochs = 12, 600
   iterator = make_data(count, a='', b='').train(batch_size=count)
   met = np.zeros((count, count), int)
@@ -52,7 +52,7 @@ def test_one_set_for_both_domains_is_paired_at_random():
     np.add.at(met, tuple(numbers_of(batch[name])[0] for name in 'ab'), 1)
   assert (met.sum(axis=0) == epochs).all() and (met.sum(axis=1) == epochs).all()
   expected = epochs / count
-  # Chi-square of such a table has (n - 1)^2 degrees of freedom: five deviations are room enough.
+  # Chi-square of such a table has (n - 1)^2 degrees of freedom; allow five deviations.
   statistic = ((met - expected) ** 2 / expected).sum()
   assert abs(statistic - (count - 1) ** 2) < 5 * np.sqrt(2) * (count - 1)
   assert abs(np.trace(met) - epochs) < 5 * np.sqrt(epochs)
@@ -84,7 +84,7 @@ def test_seeds_decide_and_nothing_else_does():
   assert_same(first, again)
   for name in 'ab':
     assert (numbers_of(first[name])[0] != numbers_of(other[name])[0]).mean() > 0.8
-  next(make_data(200, seed=-1).train(batch_size=2))  # any integer will do
+  next(make_data(200, seed=-1).train(batch_size=2))  # any integer is accepted
 
 
 def test_draws_are_the_next_records_not_the_same():
@@ -162,7 +162,7 @@ def test_attributes_belong_to_their_pictures():
       np.testing.assert_array_equal(batch[f'{name}_attributes'], expected)
 
 
-# Real pictures through the door.
+# Real pictures, opened as commands open them.
 
 
 def test_a_folder_of_photographs_end_to_end(tmp_path):
@@ -211,7 +211,7 @@ def test_fingerprints_tell_data_apart():
 
 
 def test_fingerprints_are_kept():
-  """Golden: another one parts every run from its checkpoints."""
+  """Golden: with another fingerprint no run could resume from its checkpoints."""
   assert make_data().fingerprint == '5f28fe7d003194f8'
   assert make_data(load_size=11, attributes=('Old',)).fingerprint == '93050c21e36c95ab'
 
@@ -259,7 +259,7 @@ if __name__ == '__main__':
 
 
 def _children(process):
-  """Processes that a process started (Linux)."""
+  """Returns the ids of the processes that a process started (Linux)."""
   children = []
   for number in filter(str.isdigit, os.listdir('/proc')):
     with contextlib.suppress(OSError), open(f'/proc/{number}/stat') as file:
@@ -318,7 +318,7 @@ def test_empty_domains_say_what_there_is():
     ({'mask': 'Old | Glasses | Hat'}, "there is no attribute 'Hat'.* at character 17"),
     ({'mask': 'Old & ~Glasses'}, "data.mask='Old & ~Glasses': expected names with '|' between"),
     ({'erase': 'Old'}, "data.erase='Old' must be one of what is transferred: Glasses"),
-    ({'mask': 'mouth'}, "no attribute 'mouth'"),  # a feature of avatars, not of these
+    ({'mask': 'mouth'}, "no attribute 'mouth'"),  # a feature that only avatars have
     ({'in_memory': 'yes'}, "in_memory='yes' must be one of auto, always, never"),
     ({'workers': -1}, 'workers=-1'),
     ({'prefetch': 0}, 'prefetch=0'),

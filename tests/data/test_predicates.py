@@ -1,4 +1,4 @@
-"""Predicates over attributes: precedence, names, and errors that say where."""
+"""Predicates over attributes: precedence, names, and errors that name the position."""
 
 import itertools
 import random
@@ -23,7 +23,7 @@ def _random_tree(rng, depth):
 
 
 def _write(tree, rng):
-  """The tree as text, with only the parentheses it needs, and some it does not."""
+  """Returns the tree as text, with the parentheses that it needs and some that it does not."""
   kind, *branches = tree
   if kind == 'name':
     return f"'{branches[0]}'" if ' ' in branches[0] or rng.random() < 0.2 else branches[0]

@@ -1,4 +1,4 @@
-"""The ways to 299x299 pixels against PyTorch, torch-fidelity, Pillow, and loops."""
+"""Three ways of resizing to 299x299 pixels, against PyTorch, torch-fidelity, Pillow and loops."""
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ SHAPES = [(64, 64), (16, 40), (299, 299), (400, 310), (700, 299)]
 
 
 def images_of(shape):
-  """Noise, and a picture with smooth parts: averaging changes the one, borders the other."""
+  """Returns noise, for averaging, and a picture with smooth parts, for borders."""
   noise = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
   ramp = np.linspace(0, 255, shape[0] * shape[1] * 3).reshape(*shape, 3)
   noise[1] = ramp.astype(np.uint8)
@@ -28,7 +28,7 @@ def got(images, protocol):
 @pytest.mark.parametrize('shape', SHAPES)
 def test_pytorch_fid_is_torchs_bilinear(torch, shape):
   images = images_of(shape)
-  # In float64: in float32 its places are off by up to 1e-4 of a pixel.
+  # In float64, because in float32 its positions are off by up to 1e-4 of a pixel.
   x = torch.from_numpy(images.transpose(0, 3, 1, 2)).double() / 255
   want = 2 * torch.nn.functional.interpolate(x, size=(299, 299), mode='bilinear',
                                              align_corners=False) - 1
@@ -44,7 +44,7 @@ def test_tf1_is_torch_fidelitys(torch, shape):
   x = torch.from_numpy(images.transpose(0, 3, 1, 2)).float()
   want = (compat.interpolate_bilinear_2d_like_tensorflow1x(
       x, size=(299, 299), align_corners=False) - 128) / 128
-  # Their places are float32: they are off by some 1e-5 of a pixel's width.
+  # Their positions are float32, which is off by some 1e-5 of a pixel's width.
   np.testing.assert_allclose(got(images, 'tf1'), want.numpy().transpose(0, 2, 3, 1), atol=2e-4)
 
 

@@ -1,4 +1,4 @@
-"""A user's folders and masks: what is read, how it is divided, what is refused."""
+"""A user's folders and masks: which files are read, how they are divided, what is refused."""
 
 import os
 import pickle
@@ -204,7 +204,7 @@ def test_records_survive_pickling_for_workers(tmp_path):
   np.testing.assert_array_equal(copy.mask(3, ''), records.mask(3, ''))
 
 
-# What is not used.
+# Files that are not used.
 
 
 def test_pictures_that_are_not_used_are_named(tmp_path):

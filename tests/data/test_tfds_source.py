@@ -29,7 +29,7 @@ def _prepare(name, data_dir, examples, **kwargs):
   """Writes a real TFDS data set whose examples, {split: [features]}, are ours."""
   with tfds.core.registered.skip_registration():
     class Builder(tfds.builder_cls(name.split('/')[0])):
-      """The builder with its download replaced."""
+      """TFDS's builder with its download replaced."""
       name = 'unregistered'
 
       def _split_generators(self, dl_manager):
@@ -44,7 +44,7 @@ def _prepare(name, data_dir, examples, **kwargs):
 
 @pytest.fixture(scope='module')
 def prepared(tmp_path_factory):
-  """A data_dir with celeb_a (attributes are the bits of a number) and cycle_gan/horse2zebra."""
+  """Returns a data_dir with celeb_a, labelled by the bits of a number, and cycle_gan."""
   data_dir = str(tmp_path_factory.mktemp('tfds'))
   features = tfds.builder_cls('celeb_a')(data_dir=data_dir).info.features
   names = sorted(features['attributes'])
@@ -76,7 +76,7 @@ def test_celeb_a(prepared):
   assert sorted(records.attribute_names) == names
   assert {split: len(r) for split, r in opened.records.items()} == {
       'train': 8, 'validation': 4, 'test': 4}
-  # TFDS shuffles on writing: a picture tells which of ours it is, and so its labels.
+  # TFDS shuffles on writing, but each picture shows which of ours it is, and so its labels.
   columns = [records.attribute_names.index(name) for name in names]
   seen = set()
   for i in range(8):

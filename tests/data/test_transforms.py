@@ -1,4 +1,4 @@
-"""Crop, resize, flip and zoom against Pillow's steps written out, block means, pixel by pixel."""
+"""Crop, resize, flip and zoom, pixel by pixel, against Pillow's steps and block means."""
 
 import itertools
 import math
@@ -66,7 +66,7 @@ def test_keep_aspect_covers_the_shape_and_takes_its_centre(height, width):
   factor = max(height / 107, width / 160)
   tall, long = round(107 * factor), round(160 * factor)
   top, left = (tall - height) // 2, (long - width) // 2
-  assert 0 in (top, left)  # nothing more than needed is cut off
+  assert 0 in (top, left)  # no more than necessary is cut off
   expected = np.asarray(Image.fromarray(wide).resize((long, tall), _BILINEAR))
   np.testing.assert_array_equal(ours, expected[top:top + height, left:left + width])
 
@@ -131,11 +131,11 @@ def test_evaluation_may_see_all_of_a_picture():
   whole = transforms.Transform(64, load_size=72, resize='bicubic', test_whole=True)
   np.testing.assert_array_equal(whole.unaugmented(_PORTRAIT, 'x'),
                                 transforms.Transform(64, resize='bicubic').fixed(_PORTRAIT, 'x'))
-  assert whole.stored_shape == (72, 72)  # training crops all the same
+  assert whole.stored_shape == (72, 72)  # training still crops
 
 
 def _zoomed_pixel_by_pixel(image, scale, top, left):
-  """Bilinear at (scale * y + top, scale * x + left), in float64; past the end is the last one."""
+  """Interpolates at (scale * y + top, scale * x + left), in float64, and repeats the last pixel."""
   height, width = image.shape[:2]
   result = np.zeros(image.shape)
   for y in range(height):
@@ -166,7 +166,7 @@ def test_zoom_is_bilinear_at_the_authors_places(height, width, least):
     expected = image if whether >= 0.5 else _zoomed_pixel_by_pixel(
         image, scale, top * (1 - scale) * height, left * (1 - scale) * width)
     assert np.abs(result - expected).max() < 0.501
-  if height > 1:  # something was zoomed, something was not
+  if height > 1:  # some pictures were zoomed, some were not
     assert (ours != images).any() and (ours[3] == images[3]).all()
 
 
@@ -234,7 +234,7 @@ def test_a_thread_of_a_picture_does_not_become_huge(size):
   picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
   result = transforms.Transform(64, keep_aspect=True).fixed(picture, 'x')
   assert result.shape == (64, 64, 3)
-  # What is cut off is far from the middle: the same comes of the middle alone.
+  # The cut-off part is far from the middle, so the middle alone gives the same result.
   middle = tuple(slice((side - min(side, 400)) // 2, (side + min(side, 400)) // 2) for side in size)
   expected = transforms.Transform(64, keep_aspect=True).fixed(picture[middle], 'x')
   assert np.abs(result.astype(int) - expected).max() <= 1
