@@ -18,7 +18,7 @@ NAMES = [path.stem for path in SOURCES]
 
 
 def cells(name):
-  """(type, text) of each cell of a notebook."""
+  """Returns (type, text) of each cell of a notebook."""
   notebook = json.loads((COLABS / f'{name}.ipynb').read_text(encoding='utf-8'))
   return [(cell['cell_type'], ''.join(cell['source'])) for cell in notebook['cells']]
 
@@ -74,11 +74,11 @@ def test_first_cells_are_one():
 
 @pytest.fixture(name='setup')
 def _setup(tmp_path, monkeypatch):
-  """The module that first cells import, in a folder of its own; nothing remains of it."""
+  """Imports the module of the first cells from a separate folder, and forgets it afterwards."""
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(sys, 'path', list(sys.path))
   monkeypatch.delitem(sys.modules, '_setup', raising=False)
-  exec(compile(code(NAMES[0])[0], 'first cell', 'exec'), {})  # all is installed: it does nothing
+  exec(compile(code(NAMES[0])[0], 'first cell', 'exec'), {})  # nothing to install
   yield sys.modules['_setup']
   sys.modules.pop('_setup')
 
@@ -117,7 +117,7 @@ def test_the_first_cell_says_that_there_is_no_clone(tmp_path, monkeypatch):
     exec(compile(code(NAMES[0])[0], 'first cell', 'exec'), {})
 
 
-# Runs a notebook, and at its end a cell that holds what came of it against what should have.
+# Runs a notebook, and then a cell that compares its results with the expected ones.
 _RUN = '''
 import sys
 import nbclient

@@ -1,4 +1,4 @@
-"""The documentation is true: links, commands, flags, config keys, functions, tables, examples."""
+"""The docs are true: links, commands, flags, config keys, functions, tables, examples."""
 
 import ast
 import csv
@@ -42,7 +42,7 @@ def read(page):
 
 
 def fenced(text, language=r'\w*'):
-  """Returns the contents of the fenced blocks of a language; '' is a block without one."""
+  """Returns the contents of the fenced blocks of a language; '' stands for no language."""
   return re.findall(rf'^```{language}\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
 
 
@@ -155,9 +155,9 @@ def command_names():
 
 @pytest.fixture(scope='module')
 def commands_by_name():
-  """Command -> its summary and flags, and whether it takes a run's config.
+  """Returns for each command its summary and flags, and whether it takes a run's config.
 
-  The process that asks is another one, since all commands define their flags in one place.
+  Another process imports the commands, since all of them define their flags in one place.
   """
   result = subprocess.run([sys.executable, 'docs/generate.py', '--json'], cwd=ROOT, text=True,
                           env={**os.environ, 'PYTHONPATH': ROOT}, capture_output=True, check=False)
@@ -310,7 +310,7 @@ def runnable(page):
 @pytest.mark.parametrize('page', [page for page in PAGES if runnable(page)])
 def test_blocks_marked_runnable_run(page, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  for folder in ('docs', 'pretrained'):  # as from a clone, which stays as it is
+  for folder in ('docs', 'pretrained'):  # as in a clone, which stays unchanged
     os.symlink(os.path.join(ROOT, folder), folder)
   for block in runnable(page):
     namespace = {'__name__': 'docs'}
@@ -323,7 +323,7 @@ def test_blocks_marked_runnable_run(page, tmp_path, monkeypatch):
 
 
 def test_errors_in_the_docs_are_user_errors():
-  """Misspelt names are answered as data.md and contract.md say."""
+  """Misspelt names get the answers that data.md and contract.md promise."""
   config = run_config.default('lomit')
   config.variant = 'oficial'
   with pytest.raises(errors.UserError, match="did you mean 'official'"):
@@ -403,7 +403,7 @@ def test_the_fifth_method_trains_resumes_measures_and_translates(fifth, tmp_path
 
 @pytest.mark.slow
 def test_what_the_fifth_method_is_tested_for_without_a_new_test(fifth):
-  """Tests that docs/adding_a_method.md promises; resuming and `jit` are in the one above."""
+  """Runs the tests that docs/adding_a_method.md promises; the one above has resuming and `jit`."""
   name, path = 'recolor', fifth[ADDED]
   method_checks.check_gradients_by_owner(name)
   one_device = method_checks.steps(name, devices=jax.devices()[:1])

@@ -1,4 +1,4 @@
-"""The house: which room may import which, as the picture in docs/house.md has it."""
+"""The house: which room may import which, as the diagram in docs/house.md shows."""
 
 import ast
 import pathlib
@@ -12,7 +12,7 @@ DOORS = {'__main__', 'benchmark', 'check_data', 'compile_for_tpu', 'demo', 'eval
 
 
 def floors():
-  """Returns the floors of the picture, from the top: sets of rooms."""
+  """Returns the floors of the diagram, from the top: sets of rooms."""
   page = (ROOT_PATH / 'docs' / 'house.md').read_text(encoding='utf-8')
   picture = page.partition('```\n')[2].partition('```')[0]
   rooms_of = [line.partition(':')[2].split() for line in picture.splitlines() if ':' in line]
@@ -20,7 +20,7 @@ def floors():
 
 
 def room_of(module):
-  """Returns the room of a dotted module; the package itself, which has a version only, is ''."""
+  """Returns the room of a dotted module; '' for the package itself, which has only a version."""
   return (module.split('.') + [''])[1]
 
 
