@@ -1,9 +1,9 @@
 """Eight CPU devices, strict promotion of ranks, quick compilation, a budget for each test.
 
-Tests come in two tiers. Those without a mark are fast: each phase of one takes at most 5 seconds
-beside compiling, or it fails. `slow` tests train, compile a method's whole step or start processes.
-They are dealt into five shares by their names, and `--share=K` runs one of the five beside the fast
-tests.
+Tests come in two tiers. Tests without a mark are fast: they fail if their setup or their call takes
+more than 5 seconds apart from compiling. `slow` tests train, compile a method's whole step or start
+processes. Their names deal them into five shares, and `--share=K` runs one of the five beside the
+fast tests.
 """
 
 import collections
@@ -19,7 +19,7 @@ import zlib
 import pytest
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-  # A shell starts jobs in the background so, and they pass it on to what tests start and interrupt.
+  # A shell starts background jobs this way, and the processes that tests start would inherit it.
   signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -33,8 +33,8 @@ jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 SHARES = 5
-BUDGET = 5.0  # seconds that a phase of a fast test may take, without XLA's compilations
-_WITH_COMPILING = 20.0  # seconds with them; programs are kept, so that only a first run has them
+BUDGET = 5.0  # seconds that a phase of a fast test may take, apart from XLA's compilations
+_WITH_COMPILING = 20.0  # seconds with them; programs are cached, so only a first run has them
 _MAPPINGS = 20_000  # memory mappings of a process; Linux allows 65,530
 
 
@@ -44,7 +44,7 @@ def pytest_addoption(parser):
 
 
 def _share(item):
-  """Returns a slow test's share, which stays the same whatever tests come and go."""
+  """Returns a slow test's share, which does not depend on the other tests."""
   return zlib.crc32(item.nodeid.encode()) % SHARES
 
 
@@ -133,13 +133,13 @@ def _forget_programs():
 
 @pytest.fixture(scope='session')
 def data_dir(tmp_path_factory):
-  """Where generated data sets of this test session are drawn, once."""
+  """Returns the folder in which this session draws its data sets, once."""
   return str(tmp_path_factory.mktemp('data'))
 
 
 @pytest.fixture(scope='module')
 def compile_fully():
-  """For modules that measure a compiled program, or compute for long: all of XLA's passes."""
+  """Turns on all of XLA's passes, for modules that measure a program or compute for long."""
   jax.config.update('jax_disable_most_optimizations', False)
   yield
   jax.config.update('jax_disable_most_optimizations', True)
@@ -147,5 +147,5 @@ def compile_fully():
 
 @pytest.fixture(name='torch')
 def _torch():
-  """PyTorch, the oracle; without it the test is skipped."""
+  """Returns PyTorch, the oracle, or skips the test where it is not installed."""
   return pytest.importorskip('torch')
