@@ -1,4 +1,4 @@
-"""Checkpoints: what is restored equals what was saved, or the user hears that it does not."""
+"""Checkpoints: the restored state equals the saved one, or a message says that it does not."""
 
 import glob
 import json
@@ -21,7 +21,7 @@ Checkpoints = checkpoints_lib.Checkpoints
 
 
 def _state(seed: int):
-  """A model and what trains it, with every kind of leaf and container a run has."""
+  """Returns a model and its training state, with every kind of leaf and container of a run."""
   rng = np.random.default_rng(seed)
   params = {
       'generator': {'kernel': jnp.asarray(rng.normal(size=(3, 3, 16, 16)), jnp.float32),
@@ -133,7 +133,7 @@ def test_saved_on_many_devices_restored_on_one(tmp_path):
     assert all(leaf.sharding == one for leaf in jax.tree.leaves(restored_model))
     assert step == 2
     _assert_equal(restored_model, model)
-    # And back: what one device saved goes to many; an abstract leaf may come without sharding.
+    # And back: one device saved, many restore; an abstract leaf may have no sharding.
     targets = jax.eval_shape(lambda: model), _abstract(training)
     _, restored_model, restored_training = checkpoints.restore(*targets)
     assert all(leaf.devices() == {jax.devices()[0]} for leaf in jax.tree.leaves(restored_model))
@@ -170,7 +170,7 @@ def test_saving_a_step_again_changes_nothing(tmp_path):
     checkpoints.save(5, *_state(5))
     checkpoints.save(5, *_state(6))
     _assert_equal(checkpoints.restore(*_targets())[1:], _state(5))
-    checkpoints.save(5, *_state(7))  # it was restored, so it is the same
+    checkpoints.save(5, *_state(7))  # it was restored, so it is unchanged
   assert os.listdir(tmp_path / 'checkpoints') == ['5']
 
 
@@ -218,7 +218,7 @@ def test_falls_back_from_damaged_arrays(tmp_path, caplog, item, damage):
       os.truncate(path, os.path.getsize(path) // 2 if damage == 'truncated' else 0)
   with Checkpoints(tmp_path) as checkpoints:
     with pytest.raises(errors.UserError, match=r'2 cannot be restored: step 2 .* is at step 1'):
-      checkpoints.restore(*_targets(), step=2)  # asked for by name: nothing else will do
+      checkpoints.restore(*_targets(), step=2)  # an explicit step is never replaced by another one
     caplog.clear()
     step, *restored = checkpoints.restore(*_targets())
     assert step == 1
@@ -241,7 +241,7 @@ def test_flipped_bits_anywhere_are_noticed_or_harmless(tmp_path):
       _flip(path, position)
       with Checkpoints(tmp_path, read_only=True) as checkpoints:
         step, *restored = checkpoints.restore(*_targets())
-      _assert_equal(tuple(restored), _state(step))  # right, whichever step it is
+      _assert_equal(tuple(restored), _state(step))  # correct, whichever step it is
       fell_back += step == 1
       _flip(path, position)
   assert fell_back > 10

@@ -1,4 +1,4 @@
-"""Checkpoints of processes that end badly: killed while saving, or on a disk that is full."""
+"""Checkpoints of processes that end badly: killed while saving, or on a full disk."""
 
 import os
 import random
@@ -81,7 +81,7 @@ def test_killed_while_saving(tmp_path):
     lines = process.communicate()[0].split()
     with Checkpoints(tmp_path) as checkpoints:
       step, model, training = checkpoints.restore(*targets)
-    assert step >= max(map(int, lines), default=0)  # nothing that was whole is lost
+    assert step >= max(map(int, lines), default=0)  # no complete checkpoint is lost
     assert int(training['step']) == step
     assert np.unique(np.asarray(model['x'])).tolist() == [step]
   assert step > 6

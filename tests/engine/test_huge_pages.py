@@ -1,4 +1,4 @@
-"""Commands that start once more with an environment that asks for large pages of memory."""
+"""Commands restart themselves with an environment variable that asks for large memory pages."""
 
 import builtins
 import io
@@ -18,7 +18,7 @@ FILE = '/sys/kernel/mm/transparent_hugepage/enabled'
 
 @pytest.fixture
 def started(monkeypatch):
-  """Runs the hook as `python -m maskgan_jax.train --x=1` would; the arguments of execve, if any."""
+  """Runs the hook as `python -m maskgan_jax.train --x=1` would; returns the calls of execve."""
   def start(*, setting='always [madvise] never', argv=('-m', '--x=1'), module='maskgan_jax.train',
             **environment):
     calls = []

@@ -198,7 +198,7 @@ def test_more_steps_lift_a_rate_that_falls_until_the_last(data_dir):
   assert before.optimizers.autoencoder.learning_rate == 2e-4
   assert sentences == ['num_steps was 6 and is 12: the schedule of config.optimizers.autoencoder '
                        'ends with it, so that its learning rate at step 6 is 0.00012 instead of 0']
-  # A schedule counts its player's own steps: at step 6 one that began at 4 has played two.
+  # A schedule counts the steps of its player: at step 6 a player that began at 4 has played two.
   method = methods.make(now)
   method.players = [dataclasses.replace(player, start=4) for player in method.players]
   setup_lib.say_changed_rates(method, before, now, 6, sentences.append)
@@ -231,7 +231,7 @@ def test_a_run_that_stays_non_finite_stops_with_a_dump(tmp_path, data_dir):
 @pytest.mark.slow
 def test_two_trainings_in_one_folder(whole, tmp_path):
   with files.held(whole, 'trains'), pytest.raises(errors.UserError, match='another process trains'):
-    # Another open file stands for another process: that is how locks tell them apart.
+    # Another open file stands for another process, because locks belong to open files.
     loop.train(run_config.load(whole), whole)
 
 
@@ -246,7 +246,7 @@ def make_log(tmp_path, names, **changes):
 
 
 def play_log(tmp_path, names, *dispatches):
-  """Returns what a log writes of dispatches, each a list of steps: {metric: value} who played."""
+  """Returns what a log writes about dispatches, each a list of steps: {metric: value}."""
   log = make_log(tmp_path, names)
   for number, steps in enumerate(dispatches, 1):
     values = np.float32([[step.get(name, 0) for name in names] for step in steps])

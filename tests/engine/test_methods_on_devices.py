@@ -1,4 +1,4 @@
-"""Every method in the engine: the same numbers on any devices, resumed at any step."""
+"""Every method gives the same numbers on any devices and after resuming at any step."""
 
 import jax
 import pytest

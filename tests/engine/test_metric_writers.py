@@ -1,4 +1,4 @@
-"""Metrics and scores of a run: every line is JSON, and none is lost, doubled or half."""
+"""Metrics and scores of a run: every line is JSON; no line is lost, doubled or incomplete."""
 
 import contextlib
 import errno
@@ -22,14 +22,14 @@ MetricWriter = metric_writers.MetricWriter
 
 
 def _strict_rows(workdir):
-  """The rows, by a parser that knows no NaN."""
+  """Returns the rows as read by a parser that rejects NaN."""
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   return [json.loads(line, parse_constant=lambda name: pytest.fail(name)) for line in lines]
 
 
 @pytest.fixture(autouse=True, name='trackers')
 def _trackers(monkeypatch):
-  """Trackers of a test: none, so that the lines do not depend on what is installed."""
+  """Removes all trackers, so that the lines do not depend on what is installed."""
   trackers = {}
   monkeypatch.setattr(metric_writers, 'TRACKERS', trackers)
   return trackers
@@ -38,7 +38,7 @@ def _trackers(monkeypatch):
 def test_scalars(tmp_path):
   with MetricWriter(tmp_path / 'new') as writer:
     writer.write_scalars(1, {'a': 1.5, 'b': jnp.float32(0.25), 'c': np.int64(3), 'd': True})
-    # Whoever reads along sees whole lines at once, without flush.
+    # A reader sees complete lines at once, without a flush.
     assert _strict_rows(tmp_path / 'new') == [{'step': 1, 'a': 1.5, 'b': 0.25, 'c': 3, 'd': 1}]
     writer.write_scalars(2, {'a': np.nan, 'b': jnp.inf, 'c': jnp.bfloat16(-np.inf)})
     writer.write_texts(3, {'note': 'zwei\nZeilen "ä"'})
@@ -106,7 +106,7 @@ def test_a_full_disk_stops_training(tmp_path):
     writer.write_scalars(1, {'loss': 1})
     with _largest_file(30), pytest.raises(errors.UserError, match='metrics.jsonl: File too large'):
       writer.write_scalars(2, {'loss': 2})
-  assert (tmp_path / 'metrics.jsonl').stat().st_size == 30  # half a line is there
+  assert (tmp_path / 'metrics.jsonl').stat().st_size == 30  # the file has half a line
   with MetricWriter(tmp_path) as writer:
     writer.write_scalars(2, {'loss': 2})
   assert _strict_rows(tmp_path) == [{'step': 1, 'loss': 1}, {'step': 2, 'loss': 2}]
@@ -131,7 +131,7 @@ def test_unusable_folder(tmp_path):
 
 
 class _Tracker(metric_writers.Tracker):
-  """Remembers its calls; texts break it."""
+  """Records its calls; write_texts raises an error."""
 
   def __init__(self, workdir):
     self.calls = [workdir]
@@ -181,7 +181,7 @@ def test_a_tracker_that_does_not_start(tmp_path, trackers, caplog, error, stops)
 
 
 def _events(folder):
-  """The events of TensorBoard's files in a folder: records with a length and two checksums."""
+  """Returns the events of TensorBoard's files: records with a length and two checksums."""
   event_pb2 = pytest.importorskip('tensorboardX.proto.event_pb2')
   events = []
   for path in sorted(folder.iterdir()):
@@ -200,10 +200,10 @@ def test_tensorboard_without_tensorflow(tmp_path, trackers, monkeypatch):
   with MetricWriter(tmp_path) as writer:
     writer.write_hparams({'rate': 0.5, 'size': (3, 4), 'name': 'x', 'nothing': None})
     writer.write_scalars(7, {'generator/loss': jnp.float32(2.5), 'other': np.nan})
-    # Whoever looks on sees them at once.
+    # A reader sees them at once.
     assert len(_events(tmp_path / 'tensorboard')) == 1 + 3 + 2
     writer.write_texts(8, {'note': 'hello'})
-  with MetricWriter(tmp_path) as writer:  # a run that is resumed in the same second
+  with MetricWriter(tmp_path) as writer:  # a run resumed in the same second
     writer.write_scalars(9, {'other': 1})
   assert len(list((tmp_path / 'tensorboard').iterdir())) == 2
   values = {(event.step, value.tag): value for event in _events(tmp_path / 'tensorboard')
@@ -219,7 +219,7 @@ def test_a_full_disk_stops_training_from_tensorboard_too(tmp_path, trackers):
   pytest.importorskip('tensorboardX')
   trackers['tensorboard'] = metric_writers._tensorboard
   writer = MetricWriter(tmp_path)
-  # The line has room, the events have not.
+  # The disk has room for the line but not for the events.
   with _largest_file(150), pytest.raises(errors.UserError, match='tensorboard: .*File too large'):
     for step in range(5):
       writer.write_scalars(step, {'a': 1})
@@ -239,7 +239,7 @@ except errors.UserError as error:
 """
 
 
-@pytest.mark.parametrize('limit', [20, 150])  # refuses the head of the event file; its events
+@pytest.mark.parametrize('limit', [20, 150])  # refuses the header of the event file; its events
 def test_a_full_disk_is_one_line_at_the_end_of_a_process_too(tmp_path, limit):
   pytest.importorskip('tensorboardX')
   code = _FULL_DISK.replace('BYTES', str(limit))
@@ -281,7 +281,7 @@ def test_scores_keep_one_row_a_step_and_split(tmp_path):
   scores.append(tmp_path, {'step': 10, 'split': 'validation', 'mask_iou': np.float32(0.25)})
   scores.append(tmp_path, {'step': 20, 'split': 'test', 'fid': jnp.float32(3.5), 'mask_iou': 0.75})
   scores.append(tmp_path, {'step': 10, 'split': 'test', 'mask_iou': float('nan'), 'why': 'a, "b"'})
-  # A row measured again keeps its place and what the new measuring did not measure is gone.
+  # A row that is measured again keeps its place, and loses values that are not measured again.
   header, *lines = (tmp_path / 'scores.csv').read_text().splitlines()
   assert header == 'step,split,mask_iou,fid,why'
   assert lines == ['10,test,nan,,"a, ""b"""', '10,validation,0.25,,', '20,test,0.75,3.5,']
@@ -299,7 +299,7 @@ def test_scores_keep_one_row_a_step_and_split(tmp_path):
 def test_scores_keep_texts_that_look_like_numbers(tmp_path):
   texts = {'classifier': '123e45', 'masks_settings': '1_000',
            'data_fingerprint': '0012345678901234', 'perceptual_network': 'inf', 'unknown': '1_000'}
-  assert 'masks' in evaluators.names()  # evaluators say which columns are texts once imported
+  assert 'masks' in evaluators.names()  # evaluators declare text columns when they are imported
   scores.append(tmp_path, {'step': 1, 'split': '007', **texts, 'x': '0.50'})
   scores.append(tmp_path, {'step': 2, 'split': 'test', 'x': 1})
   assert scores.read(tmp_path)[0] == {'step': 1, 'split': '007', **texts, 'x': 0.5}

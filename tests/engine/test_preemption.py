@@ -1,4 +1,4 @@
-"""Told to stop at any moment of a training, and by any of its processes: saved, 75, and on."""
+"""A stop request at any moment, to any process: training saves, exits with 75 and can resume."""
 
 import json
 import os
@@ -25,11 +25,11 @@ STEPS = 6
 FLAGS = (f'--config.num_steps={STEPS}', '--config.log_every=1', '--config.checkpoint_every=100',
          '--config.sample_every=2', '--config.evaluate_every=4', '--config.evaluators=masks',
          '--config.evaluation_pairs=4')
-LONG = 300  # seconds that nobody waits
+LONG = 300  # seconds; no test waits until they have passed
 
 
 def script(where, workdir, data_dir, *flags, seconds=LONG):
-  """The command that takes so many seconds over something."""
+  """Returns the command of a training that takes this many seconds over one thing."""
   return [sys.executable, 'tests/helpers/interrupted_run.py', where, str(seconds),
           *command(workdir, data_dir, *FLAGS, *flags)[3:]]
 
@@ -42,7 +42,7 @@ def wait_for(process, text):
 
 
 def stopped(processes, seconds=60):
-  """What the processes say on stderr; all must exit with 75 soon."""
+  """Returns what the processes print on stderr, and how long they took to exit with 75."""
   began, said = time.monotonic(), []
   for process in processes:
     try:
@@ -66,7 +66,7 @@ def samples(workdir):
 
 
 def run(workdir, data_dir, *flags, processes=1):
-  """A training to its end."""
+  """Runs a training to its end; returns what the first process printed."""
   args = command(workdir, data_dir, *FLAGS, *flags)
   each = start_together(args, processes) if processes > 1 else [start(args)]
   said = []
@@ -79,7 +79,7 @@ def run(workdir, data_dir, *flags, processes=1):
 
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory, data_dir):
-  """A run that nobody disturbed."""
+  """Returns the folder of an undisturbed run."""
   workdir = tmp_path_factory.mktemp('whole')
   run(workdir, data_dir)
   return str(workdir)
@@ -108,7 +108,7 @@ def test_told_during_something_long(where, at, whole, tmp_path, data_dir):
 
 @pytest.mark.slow
 def test_a_compiler_does_not_deafen(tmp_path, data_dir):
-  """Nothing is slowed down here: the real compiler, with nothing cached, told half-way."""
+  """The signal comes in the middle of a real compilation; nothing is cached or slowed down."""
   process = start(command(tmp_path, data_dir, *FLAGS, '--config.model.width=9'),
                   JAX_ENABLE_COMPILATION_CACHE='false')
   for line in process.stdout:
@@ -124,7 +124,7 @@ def test_a_compiler_does_not_deafen(tmp_path, data_dir):
 @pytest.mark.parametrize('where, signalled', [('nothing', 0), ('nothing', 1), ('evaluating', 0),
                                               ('sampling', 0), ('compiling', 1), ('leaving', 0)])
 def test_two_processes_stop_together_whoever_is_told(where, signalled, tmp_path, data_dir):
-  # The other is not told; where process 0 alone is busy, it hears for both.
+  # Only one process gets the signal; where process 0 alone is busy, it listens for both.
   flags = ('--config.num_steps=100000', '--config.sample_every=4')
   seconds = {'compiling': 5, 'leaving': 3}.get(where, LONG)
   processes = start_together(script(where, tmp_path, data_dir, *flags, seconds=seconds))
@@ -156,7 +156,7 @@ def test_two_processes_are_told_while_the_first_measures_the_end(signalled, tmp_
 
 @pytest.mark.slow
 def test_the_first_of_two_processes_is_told_in_the_last_step(tmp_path, data_dir):
-  """The other has nothing left to do; what was left out is done by the next run."""
+  """The other process has nothing left to do; the next run does what was left out."""
   processes = start_together(script('sampling', tmp_path, data_dir, '--config.sample_every=0'))
   wait_for(processes[0], 'now')
   processes[0].send_signal(signal.SIGTERM)
@@ -177,13 +177,13 @@ def test_what_only_the_first_of_two_processes_cannot_do_ends_both(tmp_path, data
   assert first.returncode == 2 and 'error: it cannot be measured' in error
   second.communicate(timeout=60)
   assert second.returncode != 0 and time.monotonic() - began < 150
-  assert saved_step(tmp_path) == 4  # all that was done
+  assert saved_step(tmp_path) == 4  # everything that was done
 
 
 @pytest.mark.slow
 def test_what_two_processes_saved_goes_on_with_one_and_with_four(tmp_path, data_dir):
   flags = ('--config.sample_every=0', '--config.evaluate_every=0', '--config.evaluators=',
-           '--config.batch_size=4',  # and no Adam, which blows rounding up to its step size
+           '--config.batch_size=4',  # not Adam, which magnifies rounding errors to its step size
            *(f'--config.optimizers.{player}.{field}' for player in ('autoencoder', 'discriminator')
              for field in ('name=sgd', 'learning_rate=0.01')))
   run(tmp_path / '2', data_dir, *flags, processes=2)
@@ -200,14 +200,14 @@ def test_what_two_processes_saved_goes_on_with_one_and_with_four(tmp_path, data_
   moved = jax.tree.map(lambda x, y: np.abs(x - y).max(),
                        states[2][0]['params'], before[1]['params'])
   assert max(jax.tree.leaves(moved)) > 1e-3
-  for processes in (1, 4):  # as with two, up to how sums are ordered
+  for processes in (1, 4):  # as with two processes, up to the order of sums
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5),
                  states[processes][0], states[2][0])
 
 
 @pytest.mark.slow
 def test_kill_9_at_random_moments_changes_no_bit(tmp_path, data_dir):
-  """benchmarks/kill_runs.py, with fewer kills than the README's."""
+  """Runs benchmarks/kill_runs.py, with fewer kills than the README's."""
   result = subprocess.run(
       [sys.executable, 'benchmarks/kill_runs.py', '--config=configs/quickstart.py:smoke',
        '--kills=5', '--steps=40', f'--log={tmp_path}/log', '--',
@@ -234,11 +234,11 @@ def test_processes_agree_two_steps_later(passed_signals, monkeypatch):
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
   stop, mine = stopping.StopRequest(), []
 
-  def any_process(flag):  # the other process is told before its third step
+  def any_process(flag):  # the other process gets the signal before its third step
     mine.append(flag)
     return np.asarray(flag or len(mine) == 3)
   assert [stop.reached(any_process) for _ in range(6)] == 4 * [False] + [True, False]
-  os.kill(os.getpid(), signal.SIGTERM)  # and is not left at once, though nothing is unsaved
+  os.kill(os.getpid(), signal.SIGTERM)  # does not end it at once, though nothing is unsaved
   assert mine == 6 * [False]
   assert [stop.reached(any_process) for _ in range(3)] == [False, False, True]
   with pytest.raises(errors.Preempted):

@@ -25,7 +25,7 @@ from maskgan_jax.training import parallel as parallel_lib
 
 @pytest.fixture(scope='module')
 def reference():
-  """Three plain gradient steps on one device."""
+  """Returns the state after three plain gradient steps on one device."""
   return run(sgd_config(), devices=jax.devices()[:1])
 
 
@@ -170,7 +170,7 @@ def test_accumulation_gives_the_large_batch_where_examples_do_not_meet():
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['additional_mask', 'egsc_it'])
 def test_accumulation_gives_the_large_batch_where_statistics_are_an_examples(name):
-  """Of a whole method, without batch normalisation: every player's gradients."""
+  """Compares every player's gradients in a whole method without batch normalisation."""
   config = small_config(name)
   if name == 'additional_mask':
     config.model.pool_size = 0  # which sees the examples in another order
@@ -193,7 +193,7 @@ def test_micro_batches_draw_what_the_whole_batch_does(count):
   """Two rows for each of 12 examples, in 3 micro-batches on each replica."""
   key, number = jax.random.key(0), 3
   examples = 12 // count // number
-  whole = jax.random.bits(key, (24, 5))  # integers: the same to the last bit in any two programs
+  whole = jax.random.bits(key, (24, 5))  # integers are equal to the last bit in any two programs
 
   def parts(_):
     def one(index):

@@ -1,4 +1,4 @@
-"""Who plays when, by a table."""
+"""Which player plays at which step, checked against a table."""
 
 import pytest
 
