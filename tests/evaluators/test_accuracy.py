@@ -1,4 +1,4 @@
-"""Accuracy of translations by a classifier whose answers are known: it looks at mean colours."""
+"""Accuracy of translations by a classifier with predictable answers: it looks at mean colours."""
 
 import dataclasses
 
@@ -23,18 +23,18 @@ from maskgan_jax.methods.base import Translation
 from maskgan_jax.pretrained_networks import classifiers
 from maskgan_jax.runs import measures
 
-NAMES = ('Blue', 'Red', 'Green')  # what the classifier's outputs are called
+NAMES = ('Blue', 'Red', 'Green')  # names of the classifier's outputs
 LEVEL = 100
 
 
 def look(images):
-  """Logits of uint8: whether the mean of a channel is above LEVEL."""
+  """Returns logits for uint8 images: positive where a channel's mean is above LEVEL."""
   means = images.astype(jnp.float32).mean((1, 2)) - LEVEL
   return means[:, jnp.array([2, 0, 1])]
 
 
 def finds(images, *names):
-  """What that finds, bool [N, K], by NumPy."""
+  """Returns what `look` finds, bool [N, K], computed with NumPy."""
   means = np.asarray(images, np.float64).mean((1, 2))
   return np.stack([means[:, 'RGB'.index(name[0])] > LEVEL for name in names], axis=1)
 
@@ -52,7 +52,7 @@ class Mixes(Simple):
 
 
 class Forth(Mixes):
-  """The same in one direction."""
+  """The same method in one direction only."""
   abilities = frozenset({'exemplar'})
 
 
@@ -100,7 +100,7 @@ def check(got, task, images, wanted, names):
 
 @pytest.mark.parametrize('batch_size', [3, 11, 64])
 def test_sets_and_single_attributes_by_hand(network, batch_size):
-  """As of LOMIT: labels are what tells domains apart, and all of them are to change."""
+  """LOMIT's setting: only labels tell the domains apart, and all of them should change."""
   rows, names = labelled(11), ('Red', 'Green')
   config = make_config(network, a='', b='', attributes=NAMES)
   config.data.attributes = names
@@ -121,7 +121,7 @@ def test_sets_and_single_attributes_by_hand(network, batch_size):
   assert got['ab_accuracy_changed'] == pytest.approx(forth.all(axis=1)[changed].mean())
   back = finds(translator(rows['b'], rows['a'], reverse=True).image, *names) == a
   assert got['ba_accuracy_changed'] == pytest.approx(back.all(axis=1)[changed].mean())
-  assert len(got) == 8 * 3 + 2 + 2 and 'removal_accuracy' not in got  # a has no value of its own
+  assert len(got) == 8 * 3 + 2 + 2 and 'removal_accuracy' not in got  # there is no value of a alone
   assert len({got[name] for name in got if 'accuracy' in name}) > 5
 
 
@@ -145,8 +145,8 @@ def test_without_labels_the_domain_decides(network):
 
 @pytest.fixture(name='table', scope='module')
 def _table(tmp_path_factory):
-  """Test pictures of three kinds: neither red nor green (7), red (5), green (4); one of each to
-  train on."""
+  """Writes test pictures of three kinds: neither red nor green (7), red (5), green (4); training
+  has one of each."""
   root, rows = tmp_path_factory.mktemp('table'), ['file,split,Red,Green,Old']
   rng = np.random.default_rng(3)
   kinds = [(0, 0)] * 7 + [(1, 0), (0, 1)] * 4 + [(1, 0)]
@@ -166,7 +166,7 @@ def open_table(table, config, **fields):
 
 @pytest.mark.parametrize('batch_size', [3, 64])
 def test_labels_are_those_of_the_records(network, table, batch_size):
-  """Batches tell none; b is red or green, and its own is what is asked for."""
+  """Batches have no labels; b is red or green, and the exemplar's label is the right answer."""
   config = make_config(network)
   data = open_table(table, config, a='~Red & ~Green', b='Red | Green')
   got = measure(data, config, batch_size=batch_size)
@@ -184,7 +184,7 @@ def test_labels_are_those_of_the_records(network, table, batch_size):
   with_labels = make_config(network)
   data = open_table(table, with_labels, a='~Red & ~Green', b='Red | Green',
                     attributes=('Old', 'Green', 'Red'))
-  assert measure(data, with_labels, batch_size=batch_size) == got  # as those of the batches are
+  assert measure(data, with_labels, batch_size=batch_size) == got  # labels of the batches agree
 
 
 def test_pairs_of_one_set_are_turned(network, table):
@@ -195,7 +195,7 @@ def test_pairs_of_one_set_are_turned(network, table):
   images = np.stack([records.image(i) for i in range(16)])
   wanted = np.roll(records.attributes[:, :1], -1, axis=0)
   check(got, 'do_nothing_ab', images, wanted, ['Red'])
-  del data.attribute_names  # nobody needs the batches' names
+  del data.attribute_names  # the names of the batches' labels are not needed
 
   class Bare:  # batches without labels
     records, members = data.records, data.members
@@ -217,7 +217,7 @@ def test_what_differs_is_single_labels_or_not(a, b, plain):
 
 
 def test_compound_predicates_are_judged_by_the_domain(network, table):
-  """Content transfer's question; whatever the labels of the exemplars say."""
+  """Content transfer asks about the domain, whatever the exemplars' labels are."""
   config = make_config(network, ('B', 'Red', 'Green'))
   for fields in (dict(a='~Red', b='Red'), dict(a='', b='', attributes=('Red',))):
     assert 'ab_accuracy[Red]' in measure(open_table(table, config, **fields), config)
@@ -230,9 +230,9 @@ def test_compound_predicates_are_judged_by_the_domain(network, table):
       ('ab', translator(before, exemplars).image, one), ('do_nothing_ab', before, one),
       ('ba', translator(exemplars, before, reverse=True).image, zero), ('a', before, zero),
       ('removal', translator.remove(exemplars).image, zero), ('b', exemplars, one)):
-    check(got, task, images, wanted, ['B'])  # this network says so where blue is above LEVEL
+    check(got, task, images, wanted, ['B'])  # this network answers B where blue is above LEVEL
   assert got['ab_accuracy_changed'] == got['ab_accuracy'] and 'ab_accuracy[Red]' not in got
-  assert measure({'a': before, 'b': exemplars}, config) == got  # nobody has any labels
+  assert measure({'a': before, 'b': exemplars}, config) == got  # there are no labels at all
 
 
 def test_a_classifier_of_the_domain_alone_and_of_other_domains(table, tmp_path):
@@ -395,7 +395,7 @@ def test_table_and_meanings(network):
 
 
 def test_predicates_without_the_data_name_the_same_labels():
-  """`missing` has the config alone; its reading of names must be the parser's."""
+  """`missing` has only the config; it must read names as the parser does."""
   text = "~'Wears a Hat' & (Red|~\"Old\") & AU_12"
   names = ('Wears a Hat', 'Red', 'Old', 'AU_12')
   data = run_config.default('content_transfer').data

@@ -1,4 +1,4 @@
-"""Networks and masks that see nothing, or are too old: nothing perfect without a word."""
+"""Networks and masks that see nothing, or are too old, never give perfect scores silently."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ from maskgan_jax.methods.base import Translation
 
 
 def _blind(images):
-  """The same five features for whatever picture."""
+  """Returns the same five features for every picture."""
   return jnp.ones((images.shape[0], 1)) * jnp.arange(5.0)[None]
 
 
@@ -45,7 +45,7 @@ def test_no_distance_of_features_that_are_all_the_same(tmp_path):
 
 
 class _Collapsed(Simple):
-  """One picture for everything."""
+  """Returns the same picture for every input."""
   abilities = frozenset()
 
   def translate(self, params, model_state, source, exemplar=None, **unused):
@@ -88,7 +88,7 @@ def test_lpips_that_sees_no_difference_is_refused(value):
   evaluator = lpips.Evaluator({'network': '', 'exemplars': 2})
   evaluator._network = lambda x, y: np.full(len(x), value)
   rows = pairs(2)
-  evaluator._check_network(rows['a'], rows['a'])  # these are the same
+  evaluator._check_network(rows['a'], rows['a'])  # these are equal
   with pytest.raises(errors.UserError, match=f'config.lpips.network gives {value:g} for pictures '
                                              'that differ'):
     evaluator._check_network(rows['a'], rows['b'])
@@ -122,7 +122,7 @@ def test_thresholds_that_say_nothing_are_said(soft, true, said):
 
 
 def _blob(path, **changes):
-  """A network whose blob says other things of itself than this version of JAX would."""
+  """Writes a network whose blob describes itself differently than this version of JAX would."""
   spec = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), np.uint8)
   exported = jax.export.export(jax.jit(_blind))(spec)
   path.write_bytes(dataclasses.replace(exported, **changes).serialize())

@@ -14,7 +14,7 @@ SIZE = 16
 
 
 class Forth(Adds):
-  """The same without the way back."""
+  """The same method without the way back."""
   abilities = frozenset({'source_mask'})
 
 
@@ -26,7 +26,7 @@ class Nothing(Adds):
 
 
 class Guided(Simple):
-  """Hands the exemplar on."""
+  """Returns the exemplar."""
   abilities = frozenset({'exemplar', 'reverse'})
 
   def translate(self, params, model_state, source, exemplar, **unused):
@@ -34,7 +34,7 @@ class Guided(Simple):
 
 
 def added(source, sign):
-  """What `Adds` makes of bytes."""
+  """Returns what `Adds` makes of bytes."""
   source = source.astype(np.float32) / 127.5 - 1
   mask = np.zeros_like(source)
   mask[:, :, :SIZE // 2] = sign * np.array([0.5, 0.25, 0.125])
@@ -43,7 +43,7 @@ def added(source, sign):
 
 
 def rows_of(n):
-  """Pairs whose truths change a share of the columns, none of those of the second picture."""
+  """Returns pairs whose truths change some columns; in the second picture, none."""
   rows = {'a': pictures(n), 'b': pictures(n, 1)}
   for truth, source in (('truth_ab', 'a'), ('truth_ba', 'b')):
     rows[truth] = rows[source].copy()
@@ -75,7 +75,7 @@ def test_by_hand():
 
 
 def by_loops(before, after, truth):
-  """Every measure of one picture, a pixel at a time; None where there is nothing to count."""
+  """Returns every measure of one picture, pixel by pixel; None where there is nothing to count."""
   count = dict.fromkeys(('changed', 'true', 'both', 'either'), 0)
   sums = dict.fromkeys(('change', 'error', 'inside', 'outside', 'nothing', 'nothing_inside'), 0)
   for old, new, right in zip(*(x.reshape(-1, 3).tolist() for x in (before, after, truth)),

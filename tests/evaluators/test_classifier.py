@@ -1,4 +1,4 @@
-"""The classifier: what it depends on, what it learns and says it learnt, its file."""
+"""The classifier: what it depends on, what it learns, what it reports, its file."""
 
 import json
 import os
@@ -135,7 +135,7 @@ def test_it_learns_and_says_how_well(trained):
 
 
 def test_what_is_wrong_often_is_reported_so(table):
-  """One that always says yes: the measure must not take its word for it."""
+  """A classifier that always says yes must not get a good score."""
   config = make_config(table)
   config.data.attributes = ('Red', 'Bright')
   data, names = subjects.open_data(config, (), 0, lambda line: None)
@@ -159,7 +159,7 @@ def test_the_same_arguments_give_the_same_file(table, tmp_path, monkeypatch):
     monkeypatch.setattr(testing, '_BATCH', 8 + i)  # how test pictures come changes nothing
     path = tmp_path / f'{i}.safetensors'
     train(make_config(table), path, steps=3, seed=seed)
-    with safe_open(path, framework='numpy') as file:  # whose header is in no order
+    with safe_open(path, framework='numpy') as file:  # the header has no fixed order
       metadata = file.metadata()
       contents.append({'': metadata} | {name: file.get_tensor(name).tobytes()
                                         for name in file.keys()})  # noqa: SIM118
@@ -184,7 +184,7 @@ def test_of_two_folders_it_learns_which(tmp_path):
   config.image_size = SIZE
   config.data.update(source='folder', path=folder)
   opened = train(config, tmp_path / 'x.safetensors', steps=1, batch_size=2)
-  assert opened.facts.attributes == ('B',) and opened.facts.domains == ()  # a label as any other
+  assert opened.facts.attributes == ('B',) and opened.facts.domains == ()  # a label like any other
   assert opened.facts.held_out.positives == {'B': 50} and opened.facts.held_out.pictures == 87
   asked = train(config, tmp_path / 'y.safetensors', steps=1, batch_size=2, attributes=('B',))
   assert asked.facts == opened.facts
@@ -192,7 +192,7 @@ def test_of_two_folders_it_learns_which(tmp_path):
 
 @pytest.mark.slow
 def test_it_learns_the_domain_itself(table, tmp_path):
-  """b is what is red or bright, and not both: no single label says that."""
+  """Domain b is red or bright but not both, which no single label says."""
   texts = '(Red & Bright) | (~Red & ~Bright)', '(Red & ~Bright) | (~Red & Bright)'
   config = make_config(table, a=texts[0], b=texts[1], attributes=('Red',))
   images, red, bright = draw('test')

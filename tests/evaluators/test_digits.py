@@ -1,4 +1,4 @@
-"""Measures of single digits on pictures whose every answer is known."""
+"""Measures of single digits, on pictures for which every answer is certain."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ class Recipe:
 
 
 class Records:
-  """Training pictures of both shapes, or the test's three."""
+  """Holds training pictures of both shapes, or the three test pictures."""
 
   def __init__(self, pictures, labels):
     self._pictures, self._labels = pictures, labels
@@ -50,7 +50,7 @@ LABELS = (0, 1, 1)
 
 
 class Data:
-  """Three pairs, of which a's are 0, 1, 1, and b's the same the other way round."""
+  """Three pairs: the digits of a are 0, 1, 1, and those of b the same in reverse order."""
 
   def records(self, split):
     if split == 'train':

@@ -21,13 +21,13 @@ def statistics_of(features, batch=7):
 
 
 def gaussian(mean, covariance, count=1000):
-  """Statistics of exactly this mean and covariance."""
+  """Returns statistics with exactly this mean and covariance."""
   return Statistics.restored({'count': count, 'mean': np.asarray(mean, float),
                               'scatter': np.asarray(covariance, float) * (count - 1)})
 
 
 def random(n, dim, seed=0, rank=None):
-  """Features of a certain rank, correlated, with means far from 0."""
+  """Returns correlated features of a certain rank, with means far from 0."""
   rng = np.random.default_rng(seed)
   return rng.normal(size=(n, rank or dim)) @ rng.normal(size=(rank or dim, dim)) + 100
 
@@ -64,7 +64,7 @@ def test_padded_rows_do_not_count():
 
 def test_merged_over_devices_as_if_by_one():
   x = random(64, 5)
-  # The features of a sharded batch, a shard each: what every device or process would have seen.
+  # Each part is one shard of a batch: what one device or process would have seen.
   mesh = jax.make_mesh((8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
   sharded = jax.device_put(jnp.asarray(x, jnp.float32), jax.NamedSharding(
       mesh, jax.sharding.PartitionSpec('data')))
@@ -109,7 +109,7 @@ def test_diagonal_gaussians_have_a_closed_form():
   want = ((m1 - m2) ** 2).sum() + ((np.sqrt(v1) - np.sqrt(v2)) ** 2).sum()
   got = distances.frechet_distance(gaussian(m1, np.diag(v1)), gaussian(m2, np.diag(v2)))
   assert got == pytest.approx(want, rel=1e-12)
-  # The same turned in space, where neither covariance is diagonal.
+  # The same after a rotation, where neither covariance is diagonal.
   q = orthogonal(30)
   got = distances.frechet_distance(gaussian(q @ m1, q * v1 @ q.T), gaussian(q @ m2, q * v2 @ q.T))
   assert got == pytest.approx(want, rel=1e-12)
@@ -140,7 +140,7 @@ def test_covariances_of_rank_one():
 
 
 def test_fewer_pictures_than_features():
-  """Inside the space that both sets lie in, all is as if there were no other."""
+  """Dimensions in which neither set extends do not change the distance."""
   x, y = random(30, 8), random(40, 8, seed=1)
   want = distances.frechet_distance(statistics_of(x), statistics_of(y))
   wide = orthogonal(300)[:8]
@@ -166,7 +166,7 @@ def test_against_scipy_where_it_is_well_conditioned():
   got = distances.frechet_distance(one, two)
   assert got == pytest.approx(want, rel=1e-9)
   assert distances.frechet_distance(two, one) == pytest.approx(got, rel=1e-12)
-  # The form of the definition, by eigenvalues of R1 C2 R1.
+  # The form of the definition, with the eigenvalues of R1 C2 R1.
   half = linalg.sqrtm(one.covariance).real
   overlap = np.sqrt(np.linalg.eigvalsh(half @ two.covariance @ half)).sum()
   want = ((one.mean - two.mean) ** 2).sum() + np.trace(one.covariance + two.covariance)
@@ -210,7 +210,7 @@ def test_kernel_distance_over_subsets():
   x, y = rng.normal(size=(7, 3)), rng.normal(0.5, 1, (8, 3))
   options = dict(degree=3, gamma=0.1, coefficient=1.0)
   mean, deviation = distances.kernel_distance(x, y, subsets=4000, subset_size=3, seed=1, **options)
-  # Every subset is equally likely, so their mean goes to the estimate from all.
+  # Every subset is equally likely, so their mean converges to the estimate from all.
   whole = squared_mmd(x, y, *options.values())
   assert deviation > 0
   assert abs(mean - whole) < 5 * deviation / math.sqrt(4000)
@@ -270,10 +270,10 @@ def test_inception_score_by_a_loop(splits):
 
 
 def test_inception_score_of_certain_classes():
-  """All classes equally often, each for certain: as many as there are. All the same: 1."""
+  """Certain answers, all classes equally often: the number of classes. All the same: 1."""
   certain = 2000.0 * np.eye(4)[np.arange(40) % 4] + 5000  # exp of these would overflow
   assert distances.inception_score(certain, 1)[0] == pytest.approx(4, rel=1e-12)
-  # In their order the parts have the same of each class; of one class alone there is none to tell.
+  # Sorted by class, each part has one class only, which scores 1; shuffled, parts have several.
   by_class = certain[np.argsort(np.arange(40) % 4, kind='stable')]
   assert distances.inception_score(by_class, 4, seed=None) == pytest.approx((1, 0))
   shuffled = distances.inception_score(by_class, 4, seed=3)

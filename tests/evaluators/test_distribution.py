@@ -41,7 +41,7 @@ def _folder(tmp_path_factory):
 
 @pytest.fixture(name='wanted', scope='module')
 def _wanted(folder):
-  """Features of real pictures and of translations, `direction or domain` -> [N, D]."""
+  """Returns features of real pictures and translations: {direction or domain: [N, D]}."""
   a, b = draw('A'), draw('B')
   translator, pairs = simple(Adds()), COUNTS['A']
   return {'a': np.asarray(seen(a)), 'b': np.asarray(seen(b)),
@@ -73,7 +73,7 @@ def test_by_hand_with_a_network_of_the_users(folder, network, wanted, batch_size
   assert got['frechet_distance_protocol'] == f'eyes, sha256 {digest}' and len(digest) == 64
   assert got['kernel_distance_kernel'] == (
       'degree 2, gamma 0.01, coefficient 0.5, 20 subsets of at most 25')
-  # Of b are 50 real pictures and 37 translations; of a there are 37 of either.
+  # b has 50 real pictures and 37 translations; a has 37 of each.
   assert notes == ['frechet_distance from a to b is of 37 translations and 50 real pictures: '
                    'compare it only with results of as many']
 
@@ -90,7 +90,7 @@ def test_methods_of_one_direction_and_fewer_pairs(folder, network, wanted):
 
 
 def halves(x):
-  """Two random halves of features, as the evaluator takes them."""
+  """Returns two random halves of features, as the evaluator takes them."""
   order = np.random.default_rng(0).permutation(len(x))
   return x[order[:(len(x) + 1) // 2]], x[order[(len(x) + 1) // 2:]]
 
@@ -114,7 +114,7 @@ def test_against_the_domain_that_translations_come_from(folder, network, wanted,
   text = ', against real pictures of the domain that translations come from'
   assert got['frechet_distance_protocol'] == target['frechet_distance_protocol'] + text
   assert 'against' not in target['frechet_distance_protocol']
-  assert len(os.listdir(cache)) == 2  # what is known of real pictures serves both
+  assert len(os.listdir(cache)) == 2  # the statistics of real pictures serve both
   with pytest.raises(errors.UserError, match=r"real='sources' is unknown \(did you mean 'source'\?"
                                              r"\); .* of: target, source"):
     evaluators.make('distribution', make_config('nowhere', real='sources'))
@@ -140,7 +140,7 @@ class Removes(Adds):
 
 @pytest.mark.parametrize('real', ['target', 'source'])
 def test_removals(folder, network, wanted, real):
-  """b without the attribute: against a's real pictures, or its own."""
+  """b without the attribute is compared with real pictures of a, or of b."""
   notes = []
   got = measure(open_data(folder), network, method=Removes(), real=real, note=notes.append,
                 max_pairs=30)
@@ -158,7 +158,7 @@ def test_removals(folder, network, wanted, real):
 
 
 def test_one_set_of_pictures_for_both_domains(folder, network, wanted):
-  """As where labels tell domains apart: doing nothing is one half of it against the other."""
+  """Where only labels tell domains apart, doing nothing compares one half with the other."""
   data = open_data(folder)
   everything = np.arange(len(data.records('test')))
   data.members = lambda split: (everything, everything)
@@ -190,7 +190,7 @@ def test_real_pictures_are_looked_at_once(folder, network, tmp_path, monkeypatch
   looked = []
   monkeypatch.setattr(_feature_sets, 'look', lambda *args: looked.append(args))
   assert measure(open_data(folder), network, cache=cache, note=notes.append) == plain
-  assert not looked and len(notes) == 1  # of 37 and 50
+  assert not looked and len(notes) == 1  # about 37 and 50 pictures
 
 
 def test_other_pictures_and_networks_have_files_of_their_own(folder, network, tmp_path):
@@ -260,7 +260,7 @@ def test_one_subset_of_all_pictures_has_no_deviation(folder, network):
                           note=notes.append, config=config)
   assert {'ab_kernel_distance_std', 'ba_kernel_distance_std'} < run().keys()
   config.distribution.kid.subset_size = 40
-  got = run()  # from b to a there are 37 of either: each subset of 37 would be all of them
+  got = run()  # from b to a both sets have 37: every subset of 37 would be the whole set
   assert 'ba_kernel_distance' in got and 'ba_kernel_distance_std' not in got
   assert got['ab_kernel_distance_std'] > 0
   assert [note.split('; ')[1] for note in notes if 'kid.subset_size=40' in note] == [
@@ -346,7 +346,7 @@ def test_what_the_measures_mean():
 
 
 def test_training_is_handed_numbers_alone(folder, network, tmp_path, monkeypatch):
-  """It ranks checkpoints by them."""
+  """Training ranks checkpoints by these numbers."""
   data, got = open_data(folder), []
 
   def train(config, workdir, make_evaluate):

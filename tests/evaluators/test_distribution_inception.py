@@ -1,4 +1,4 @@
-"""FID, KID and IS: by each protocol, never mixed, and as torch-fidelity has them."""
+"""FID, KID and IS: by each protocol, never mixed, and equal to torch-fidelity's."""
 
 import os
 
@@ -34,7 +34,7 @@ def _folder(tmp_path_factory):
 
 
 class FewLayers:
-  """In the place of Inception: the taps' names, a few numbers of what it is given."""
+  """Replaces Inception: has the names of its taps, and computes a few numbers of its input."""
 
   def apply(self, variables, images):
     scale = variables['params']['scale']
@@ -112,7 +112,7 @@ def test_measured_saved_and_shown(folder, small_inception, tmp_path):
   with open(report.write(tmp_path), encoding='utf-8') as file:
     page = file.read()
   assert 'by what the Inception network sees' in page and got['fid_protocol'] in page
-  # Another network beside it does not pass for what is there.
+  # Scores of another network do not replace these.
   config.distribution.network = export(tmp_path / 'eyes')
   evaluators.measure(translator, open_data(folder), config, tmp_path, 5, note=lambda line: None)
   [row] = scores.read(tmp_path)
@@ -122,7 +122,7 @@ def test_measured_saved_and_shown(folder, small_inception, tmp_path):
 
 @pytest.mark.slow
 def test_inception_end_to_end_is_torch_fidelitys(torch, tmp_path, folder):
-  """Bytes to FID, KID and IS with random weights, through their own forward and ours."""
+  """From bytes to FID, KID and IS with random weights, by torch-fidelity's network and ours."""
   model = comparing_inception.network(torch, ['2048', 'logits_unbiased'])
   from torch_fidelity import metric_fid, metric_isc, metric_kid
   path = str(tmp_path / 'i.safetensors')
@@ -143,7 +143,7 @@ def test_inception_end_to_end_is_torch_fidelitys(torch, tmp_path, folder):
   got = measure(data, path, method=OneWay(), protocol='tf1')
   statistics = [metric_fid.fid_features_to_statistics(x) for x in (made, real)]
   mean, covariance = ([x[name] for x in statistics] for name in ('mu', 'sigma'))
-  # Six pictures of 2048 features: their root is of no use there, that of the kernel's side is.
+  # For six pictures of 2048 features their matrix root is inaccurate; the Gram matrices' is exact.
   parts = [(x - x.mean(0)).numpy() / 5 ** 0.5 for x in (made, real)]
   fid = (((mean[0] - mean[1]) ** 2).sum() + np.trace(covariance[0] + covariance[1])
          - 2 * linalg.svdvals(parts[0] @ parts[1].T).sum())

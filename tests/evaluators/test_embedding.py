@@ -1,4 +1,4 @@
-"""Where translations lie among real pictures: neighbours by brute force, points in the figure."""
+"""How translations lie among real pictures: neighbours by brute force, points in the figure."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,7 @@ SIZE = 16
 
 
 class Copies(Simple):
-  """Hands the exemplar back; the other way round, paints it black."""
+  """Returns the exemplar; in reverse, a black picture."""
   abilities = frozenset({'exemplar', 'reverse'})
 
   def translate(self, params, model_state, source, exemplar, *, reverse=False, **unused):
@@ -52,7 +52,7 @@ def test_neighbours_of_what_is_alike_and_what_is_not():
   assert embedding.neighbours_same(apart) == 1
   copies = np.concatenate([alike[:1000], alike[:1000]])
   assert embedding.neighbours_same(copies) == 0
-  # Four times the same point: of three equally near ones, one is of the same set.
+  # Four equal points: one of the three equally near neighbours is of the same set.
   assert embedding.neighbours_same(np.ones((4, 2))) == pytest.approx(1 / 3)
 
 
@@ -106,7 +106,7 @@ def test_the_figure_has_a_dot_and_a_cross_where_the_points_are():
   middle = embedding._SIDE / 2 + embedding._MARGIN
   quarter = (embedding._SIDE - 2 * embedding._MARGIN) / 4
   for mask, there in ((red, [(0, -2), (-1, 0)]), (blue, [(1, 0), (0, 2)])):
-    for y, x in there:  # up is less
+    for y, x in there:  # further up is a smaller row
       row, column = (round(c) for c in (middle - embedding._MARGIN - 4 + quarter * y,
                                         middle + quarter * x))
       assert mask[row - 5:row + 6, column - 5:column + 6].sum() > 8
@@ -135,12 +135,12 @@ def test_figures_are_saved_and_shown(tmp_path, monkeypatch):
   lines = evaluators.table(got).splitlines()
   assert ' '.join(lines[1].split()) == 'a to b neighbours alike (%) 0.0'
   assert lines[3] == '8 pairs'
-  # An older step, measured later, does not take its place; a newer one does.
+  # An older step that is measured later does not replace the figure; a newer one does.
   for step, shown in ((10, 20), (30, 30)):
     evaluators.measure(translator, Data(test=rows_of(8)), config, tmp_path, step)
     with Image.open(tmp_path / 'figures' / 'embedding_ab.png') as image:
       assert image.info['Description'].startswith(f'Step {shown}.')
-  # Neither do other data.
+  # Scores on other data do not replace it either.
   evaluators.measure(translator, Data(test=rows_of(8)), config, tmp_path, 40,
                      row_name='test, data.b=Smiling')
   with Image.open(tmp_path / 'figures' / 'embedding_ab.png') as image:

@@ -1,4 +1,4 @@
-"""What erasing from the exemplar's mask does, measured on a method that does just that."""
+"""What erasing from the exemplar's mask does, measured on a method that obeys exactly."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +39,7 @@ class Deaf(TwoStyles):
 
 
 def rows_of(n):
-  """Pairs whose right half is what is erased; the truth keeps a's own there."""
+  """Returns pairs whose right half is erased; in the truth a is unchanged there."""
   a, b = pictures(n), pictures(n, 1)
   truth_ab_erased = b.copy()
   truth_ab_erased[:, :, RIGHT] = a[:, :, RIGHT]
@@ -55,7 +55,7 @@ def measure(method, rows, batch_size=4, **options):
 
 
 def errors_of(rows, where):
-  """Mean absolute differences of a and b over the right halves of these rows, / 255."""
+  """Returns the mean absolute difference of a and b over the right halves of rows, / 255."""
   return np.mean([np.abs(rows['a'][i, :, RIGHT] / 255 - rows['b'][i, :, RIGHT] / 255).mean()
                   for i in where])
 
@@ -83,8 +83,8 @@ def test_a_method_that_ignores_its_mask_gains_nothing():
 
 def test_only_pairs_with_something_to_erase_count():
   rows = rows_of(6)
-  rows['a_erase'][1] = 0.4  # never more than half of a pixel: they wear it alike
-  rows['b_erase'][3] = 0  # nothing of it in the exemplar
+  rows['a_erase'][1] = 0.4  # never more than half of a pixel: both look alike there
+  rows['b_erase'][3] = 0  # the exemplar has none of it
   inside = errors_of(rows, [0, 2, 4, 5])
   got = measure(TwoStyles(), rows)
   np.testing.assert_allclose(got['erased_error_inside_before'], inside)

@@ -1,4 +1,4 @@
-"""Measures against scikit-image, brute force and answers known beforehand."""
+"""Measures against scikit-image, brute force and exact answers."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def results_of(rows, validation, batch_size, **options):
 
 
 def test_run_against_one_picture_at_a_time():
-  """Every number once more, with loops, on unpadded images."""
+  """Computes every number again with loops, on unpadded images."""
   rows, validation = pairs(11), pairs(7, seed=50)
   got = results_of(rows, validation, batch_size=4)
 
@@ -173,7 +173,7 @@ def test_images_without_a_region_do_not_count_in_its_error():
 
 
 def columns(n, width):
-  """[n, SIZE, SIZE, 1]: 1 in the left `width[i]` columns."""
+  """Returns masks [n, SIZE, SIZE, 1] that are 1 in the left `width[i]` columns."""
   mask = np.zeros((n, SIZE, SIZE, 1), np.float32)
   for i in range(n):
     mask[i, :, :width[i]] = 1
@@ -181,7 +181,7 @@ def columns(n, width):
 
 
 def test_source_masks_are_measured_where_there_is_something_to_find():
-  """The method's is the left 8 columns, of value 0.7."""
+  """The method's mask is 0.7 in the left 8 columns."""
   rows, validation = pairs(6), pairs(5, seed=50)
   rows['a_mask'] = columns(6, [4, 8, 16, 0, 2, 5])
   rows['a_mask'][5] = np.nan  # a picture without a true mask, beside others that have one
@@ -201,7 +201,7 @@ def test_source_masks_are_measured_where_there_is_something_to_find():
 
 
 def test_shares_are_of_the_translations_mask_where_the_method_does_not_segment():
-  """It is the left 8 of 16 columns, of value 0.7; true regions are 4, 16 and no columns wide."""
+  """The mask is 0.7 in the left 8 of 16 columns; true regions are 4, 16, 0 and 10 columns wide."""
   class Translates(Simple):
     abilities = frozenset({'exemplar', 'source_mask'})
 
@@ -275,12 +275,12 @@ def test_methods_that_neither_segment_nor_remove():
   got = evaluators.run(simple(method=Translates()), data, names=('masks', 'truth'), batch_size=4)
   assert 'transfer_psnr' in got and 'transfer_mask_iou' in got
   assert not [name for name in got if name.startswith(('removal', 'mask_iou', 'mask_mean'))]
-  assert got['mask_share'] == 0.5  # the translation's, of the left 8 of 16 columns
+  assert got['mask_share'] == 0.5  # the translation's mask, the left 8 of 16 columns
   assert data.served == ['test']
 
 
 def test_methods_that_do_not_remove_but_translate_back():
-  """What removes by another way is measured by the same rule."""
+  """A method that removes by translating back is measured by the same rule."""
   class Returns(Simple):
     abilities = frozenset({'exemplar', 'reverse'})
 
@@ -300,7 +300,7 @@ def test_methods_that_do_not_remove_but_translate_back():
 
 
 class Removes(Simple):
-  """The same with a threshold of its own."""
+  """The same method with a fixed threshold."""
 
   def remove(self, params, model_state, image, *, mask=None, threshold=None):
     return super().remove(params, model_state, image)
@@ -374,7 +374,7 @@ def test_measure_writes_a_row_and_keeps_what_it_does_not_measure(tmp_path):
   [row] = scores.read(tmp_path)
   assert row['transfer_psnr'] == first['transfer_psnr'] and 'transfer_psnr' not in second
   assert not notes
-  # Of another number of pairs they do not belong into one row.
+  # Scores over another number of pairs belong in another row.
   config.evaluation_pairs = 0
   third = evaluators.measure(t, data, config, tmp_path, 30, note=notes.append)
   [row] = scores.read(tmp_path)

@@ -1,4 +1,4 @@
-"""Likeness of embeddings: cosines by hand, of files of every kind that embeds."""
+"""Likeness of embeddings: cosines by hand, with every kind of file that holds a network."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +29,7 @@ class Changes(Simple):
 
 
 class Plain(Simple):
-  """One direction, no exemplar, nothing changes."""
+  """Translates in one direction, without an exemplar, and changes nothing."""
   abilities = frozenset()
 
   def translate(self, params, model_state, source, exemplar=None, **unused):
@@ -37,7 +37,7 @@ class Plain(Simple):
 
 
 def look(images):
-  """Features whose directions differ: `seen` is about the same for all noise."""
+  """Returns features with different directions; `seen` is about the same for all noise."""
   return seen(images) - jnp.array([[2, 2, 2, 2, 4]])
 
 
@@ -51,7 +51,7 @@ def measure(rows, network='', method=None, batch_size=4, note=lambda line: None,
 
 
 def by_hand(x, y, embed=lambda images: np.asarray(look(images))):
-  """Picture by picture, with NumPy's own norms."""
+  """Computes the cosines picture by picture, with NumPy's norms."""
   return np.array([np.dot(u, v) / np.linalg.norm(u) / np.linalg.norm(v)
                    for u, v in zip(embed(x).astype(np.float64), embed(y).astype(np.float64),
                                    strict=True)])
@@ -129,7 +129,7 @@ def test_embedders_of_what_changes_are_no_judges(tmp_path):
     (('Wide', 'Red'), dict(a='~Red & Tall', b='Red & Tall'), 'Red'),
     (('Wide', 'Red'), dict(transfer=('Red',)), 'Red')])
 def test_a_classifier_of_what_changes_is_said_to_be_one(tmp_path, learnt, fields, named):
-  """Whether or not true answers are known."""
+  """The measure works with and without true answers."""
   path, notes = str(tmp_path / 'x.safetensors'), []
   classifiers.write(path, *drawn(learnt))
   rows = {'a': pictures(3), 'b': pictures(3, 1)}
@@ -149,7 +149,7 @@ def test_a_classifier_of_what_changes_is_said_to_be_one(tmp_path, learnt, fields
 
 
 def test_vectors_of_zeros_are_like_nothing(tmp_path):
-  """Nothing is seen in a black picture; warnings are errors here."""
+  """A black picture has zero features; warnings are errors here."""
   path = export(tmp_path / 'eyes', lambda x: x.astype(jnp.float32).mean((1, 2)))
   rows = {'a': np.concatenate([np.zeros((1, SIZE, SIZE, 3), np.uint8), pictures(1)])}
   rows['b'] = rows['a']

@@ -34,7 +34,7 @@ POOLS = {'alex': (3, 2), 'vgg': (2, 2)}
 
 
 def states(net, seed=0, width=WIDTH):
-  """Arrays of the two files, random: biases are not 0, and weights tell channels apart."""
+  """Returns random arrays of the two files; biases are not 0, and weights differ by channel."""
   rng, backbone, linear, inputs, position = np.random.default_rng(seed), {}, {}, 3, 0
   for part in PLANS[net]:
     if part == 'pool':
@@ -55,7 +55,7 @@ def states(net, seed=0, width=WIDTH):
 
 def twin(torch, net, x, y, *, shift=(-0.030, -0.088, -0.188), scale=(0.458, 0.448, 0.450),
          epsilon=1e-10, pool=True, ceil=False, power=2, taps=range(5), root=True):
-  """LPIPS as its paper and its authors' package define it, of NHWC arrays in [-1, 1]."""
+  """Computes LPIPS of NHWC arrays in [-1, 1] as its paper and its authors' package define it."""
   functional = torch.nn.functional
   backbone, linear = ({name: torch.tensor(a, dtype=torch.tensor(x).dtype) for name, a in s.items()}
                       for s in states(net))
@@ -108,7 +108,7 @@ def ours(net, x, y):
 
 @functools.cache
 def compared(net):
-  """Two stacks of pictures in float64, and their distances by our network."""
+  """Returns two stacks of pictures in float64, and their distances by our network."""
   x, y = images(46, 54, dtype=np.float64), images(46, 54, 4, np.float64)[2:]
   return x, y, ours(net, x, y)
 
@@ -163,7 +163,7 @@ def test_what_is_too_small_is_said(net, least, hint):
 
 
 def test_full_sizes_are_the_published_ones():
-  """Channels of the paper's networks, by shape alone."""
+  """Checks the channels of the paper's networks by shape alone."""
   for net, features in (('alex', [64, 192, 384, 256, 256]), ('vgg', [64, 128, 256, 512, 512])):
     x = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     tree = jax.eval_shape(lpips.LPIPS(net).init, jax.random.key(0), x, x)['params']
@@ -277,7 +277,7 @@ def test_a_damaged_file_is_refused(tmp_path):
 # The evaluator.
 
 class Mixes(Simple):
-  """Takes as much of the exemplar as the source is red."""
+  """Mixes in the exemplar by how red the source is."""
   abilities = frozenset({'exemplar', 'reverse'})
 
   def translate(self, params, model_state, source, exemplar, *, reverse=False, **unused):
@@ -305,7 +305,7 @@ def measure(rows, network, *, method=None, batch_size=4, note=lambda line: None,
 
 
 def lpips_of(network):
-  """Picture by picture."""
+  """Returns a function that measures LPIPS picture by picture."""
   params = weights.read_lpips(network)[0]
   module = lpips.of(params)
   compute = jax.jit(lambda x, y: module.apply({'params': params}, x, y))
@@ -337,12 +337,12 @@ def test_every_number_picture_by_picture(network, batch_size):
 
 
 def test_a_source_is_no_exemplar_of_its_own(network):
-  """One set for both domains, b turned by one: without this, its neighbour would be itself."""
+  """Both domains are one set, b shifted by one: a neighbour may be the source itself."""
   a = pictures(5)
   rows, t, distance = {'a': a, 'b': np.roll(a, -1, 0)}, simple(Mixes()), lpips_of(network)
   for batch_size in (2, 8):
     got = measure(rows, network, batch_size=batch_size, exemplars=2)
-    # b_i is a_{i + 1}, and b_{i - 1} the source itself: then comes b_{i - 2}, or what comes after.
+    # b_i is a_{i + 1}, and b_{i - 1} is the source itself, so b_{i - 2} or a later one is taken.
     chosen = [(1, 2), (2, 3), (3, 1), (4, 2), (0, 3)]
     want = [distance(*(t(a[i], a[j]).image for j in js)) for i, js in enumerate(chosen)]
     np.testing.assert_allclose(got['ab_lpips_diversity'], np.mean(want), rtol=1e-4)

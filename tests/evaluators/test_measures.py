@@ -27,7 +27,7 @@ def test_columns_of_a_quantity_round_trip(quantity):
              'group': ('', 'Odd', 'a[b] & ~c@0.5_std | d]'), 'part': ('value', 'std')}
   if 'segmentation' in quantity.tasks:
     options['reference'] = ('', measures.SOURCE)
-  if '' in quantity.tasks:  # such a quantity is of the mask, and has no reference
+  if '' in quantity.tasks:  # such a quantity belongs to the mask and has no reference
     options['reference'] = ('',)
   columns = set()
   for values in itertools.product(*options.values()):

@@ -24,7 +24,7 @@ SIZE = 16
 
 
 class Darkens(Simple):
-  """Leaves two fifths of the brightness, of which no byte gets halfway between two."""
+  """Keeps two fifths of the brightness, so that no byte falls halfway between two."""
   abilities = frozenset()
 
   def translate(self, params, model_state, source, exemplar, **unused):
@@ -32,7 +32,7 @@ class Darkens(Simple):
 
 
 def brightness_classes(x):
-  """Scores of four classes, by the brightness of the red channel: 0 to 63, 64 to 127, ..."""
+  """Returns scores of four classes by the brightness of the red channel: 0 to 63, 64 to 127, ..."""
   red = x[..., :1].astype(jnp.float32)
   return -jnp.abs(red - jnp.array([31.5, 95.5, 159.5, 223.5]).reshape(1, 1, 1, 4))
 
@@ -70,7 +70,7 @@ def measure(rows, batch_size=3, note=print, **settings):
 
 
 def mean_iou(labels, predicted):
-  """As scikit-learn has it: the mean of the Jaccard indices of the classes there are."""
+  """Returns scikit-learn's Jaccard indices of the classes that occur: their mean, and each."""
   there = np.union1d(labels, predicted)
   each = metrics.jaccard_score(labels, predicted, labels=there, average=None)
   return each.mean(), dict(zip(there, each, strict=True))
@@ -80,9 +80,9 @@ def mean_iou(labels, predicted):
 def test_against_scikit_learn(network, batch_size):
   rows = rows_of(5)
   labels = rows['a_labels']
-  labels[0, :8], labels[3, 2] = 255, -1  # ignored, and never given
+  labels[0, :8], labels[3, 2] = 255, -1  # ignored, and without a label
   labels[4] = -1
-  labels[labels == 3] = 2  # a class that is predicted, but is in no label
+  labels[labels == 3] = 2  # a class that is predicted but in no label
   got = measure(rows, batch_size, network=network)
   labelled = (labels >= 0) & (labels != 255)
   darker = np.round(0.4 * rows['a']).astype(np.uint8)
@@ -93,7 +93,7 @@ def test_against_scikit_learn(network, batch_size):
             if key.startswith(f'{name}_iou_')}
     assert ious == pytest.approx(each)
   assert got['segmentation_source_iou_3'] == 0
-  assert 'segmentation_iou_3' not in got  # darker, nothing is predicted to be of it
+  assert 'segmentation_iou_3' not in got  # the darker pictures have no such prediction
 
 
 def test_confusion_by_loops():
@@ -233,7 +233,7 @@ def test_settings_may_change_on_resuming(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-  """trainA, ..., testB with a picture or three each, and label maps of domain a."""
+  """Writes trainA, ..., testB with one or three pictures each, and label maps of domain a."""
   rng = np.random.default_rng(0)
   for name in ('trainA', 'trainB', 'valA', 'valB', 'testA', 'testB'):
     (tmp_path / 'p' / name).mkdir(parents=True)
@@ -266,7 +266,7 @@ def test_label_maps_are_cropped_and_resized_without_mixing(folder):
     assert any((batch['a_labels'][row] == choice).all() for choice in choices)
   assert (batch['a_labels'][1] == -1).all()
   [batch] = open_folder(root).evaluation('validation', batch_size=3)
-  assert 'a_labels' not in batch  # nobody has any
+  assert 'a_labels' not in batch  # there are no label maps
   plain = open_folder(root)
   plain_without = default_config.get_default()
   plain_without.update(source='folder', path=str(root / 'p'))
@@ -312,7 +312,7 @@ def test_onnx_without_its_runtime_says_what_to_install(tmp_path, monkeypatch):
 
 
 def write_onnx(path, *, layout='NCHW', dtype='FLOAT', ids=False, metadata=()):
-  """A network that hands its input back as scores of three classes, or the best of them."""
+  """A network that returns its input as scores of three classes, or the best class."""
   onnx = pytest.importorskip('onnx')
   pytest.importorskip('onnxruntime')
   helper, types = onnx.helper, onnx.TensorProto

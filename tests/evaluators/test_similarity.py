@@ -1,4 +1,4 @@
-"""Likeness of translations both ways, against scikit-image and answers known beforehand."""
+"""Likeness of translations both ways, against scikit-image and exact answers."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +21,7 @@ PARTS = {'ab': 0.3183, 'ba': 0.618}  # such that no mixture of bytes lies halfwa
 
 
 class Mixes(Simple):
-  """Mixes the exemplar into the source, back more of it than forth."""
+  """Mixes the exemplar into the source, more of it in reverse."""
   abilities = frozenset({'exemplar', 'reverse'})
   provenance = {'perceptual_network': 'drawn by lot'}
 
@@ -31,7 +31,7 @@ class Mixes(Simple):
 
 
 class Forth(Mixes):
-  """The same without the way back."""
+  """The same method without the way back."""
   abilities = frozenset({'exemplar'})
 
 
@@ -44,12 +44,12 @@ class Plain(Simple):
 
 
 class Grouped(Data):
-  """Pairs in two groups."""
+  """Returns pairs in two groups."""
   apart = ('Odd', '~Odd | Late')
 
 
 def mixed(source, exemplar, part):
-  """What `Mixes` makes of bytes."""
+  """Returns what `Mixes` makes of bytes."""
   source, exemplar = (x.astype(np.float32) / 127.5 - 1 for x in (source, exemplar))
   mix = (1 - np.float32(part)) * source + np.float32(part) * exemplar
   return np.clip(np.round((mix + 1) * 127.5), 0, 255).astype(np.uint8)
@@ -163,7 +163,7 @@ def test_groups_are_measured_apart():
     np.testing.assert_allclose(got[name], value, rtol=1e-9)
   for measure_ in ('ab_exemplar_ssim', 'truth_ab_exemplar_ssim', 'ba_exemplar_ssim'):
     assert got[f'{measure_}[~Odd | Late]'] != got[measure_]
-  assert 'ba_ssim[Odd]' not in got  # nobody is in it
+  assert 'ba_ssim[Odd]' not in got  # the group is empty
   lines = evaluators.table(got).splitlines()
   assert f'a to b    SSIM to the truth: Odd        {got["ab_ssim[Odd]"]:8.4f}' in lines
   assert (f'a to b    SSIM with the exemplar: Odd   {got["ab_exemplar_ssim[Odd]"]:8.4f}'
@@ -175,7 +175,7 @@ def test_methods_without_a_way_back_or_exemplars():
   rows = rows_of(4)
   assert {name[:2] for name in measure(rows, Forth()) if name[:2] in ('ab', 'ba')} == {'ab'}
   got = measure(rows, Plain())
-  # Without an exemplar it is the picture that the truth is after.
+  # For a method without an exemplar it is the picture after which the truth was made.
   lighter = np.clip(np.round((np.clip(rows['a'] / 127.5 - 1 + 0.25, -1, 1) + 1) * 127.5), 0, 255)
   assert got['ab_exemplar_ssim'] == pytest.approx(
       skimage_ssim(lighter.astype(np.uint8), rows['b']).mean(), abs=1e-3)

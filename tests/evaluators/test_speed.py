@@ -1,4 +1,4 @@
-"""Images a second of a translator whose speed is known."""
+"""Images a second of a translator with a fixed speed."""
 
 import time
 
@@ -12,7 +12,7 @@ SECONDS = 0.05
 
 
 class Slow:
-  """Takes its time: longest when called first, as what compiles does."""
+  """Takes a fixed time, and longer on the first call, like a function that compiles."""
   abilities = frozenset()
 
   def __init__(self):
