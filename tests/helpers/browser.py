@@ -78,11 +78,11 @@ class Browser:
     self._post('/refresh', {})
 
   def run(self, script, *arguments):
-    """What a piece of JavaScript returns."""
+    """Runs a piece of JavaScript; returns its result."""
     return self._post('/execute/sync', {'script': script, 'args': list(arguments)})
 
   def wait(self, condition, seconds=20):
-    """Until a JavaScript expression is true."""
+    """Waits until a JavaScript expression is true."""
     end = time.monotonic() + seconds
     while not self.run(f'return Boolean({condition})'):
       assert time.monotonic() < end, f'never: {condition}'
@@ -104,7 +104,7 @@ class Browser:
     self._post('/actions', {'actions': [{'type': 'pointer', 'id': 'mouse', 'actions': actions}]})
 
   def drag(self, selector, *places):
-    """Presses at the first place and moves over the others; shares of width and height."""
+    """Presses at the first place and moves to the others, given as shares of width and height."""
     left, top, width, height = self.run(
         'const e = document.querySelector(arguments[0]); e.scrollIntoView({block: "center"}); '
         'const r = e.getBoundingClientRect(); return [r.left, r.top, r.width, r.height]', selector)
@@ -115,19 +115,19 @@ class Browser:
     self._post('/actions', {'actions': [{'type': 'pointer', 'id': 'mouse', 'actions': actions}]})
 
   def upload(self, selector, *paths):
-    """Gives files to an input of type file."""
+    """Passes files to an input of type file."""
     element = self._post('/element', {'using': 'css selector', 'value': selector})
     element_id = next(iter(element.values()))
     self._post(f'/element/{element_id}/value', {'text': '\n'.join(map(str, paths))})
 
   def screenshot(self, path, whole=True):
-    """Saves a picture of the page, of all of it or of what is in the window."""
+    """Saves a picture of the whole page, or of the part in the window."""
     answer = self._post('/goog/cdp/execute', {'cmd': 'Page.captureScreenshot', 'params': {
         'captureBeyondViewport': whole}})
     with open(path, 'wb') as file:
       file.write(base64.b64decode(answer['data']))
 
   def complaints(self):
-    """What the browser's console says of errors."""
+    """Returns the errors and warnings of the browser's console."""
     return [entry for entry in self._post('/se/log', {'type': 'browser'})
             if entry['level'] in ('SEVERE', 'WARNING')]

@@ -9,7 +9,7 @@ SIZE, WIDTH = 16, 2
 
 
 def drawn(attributes=('Red', 'Wide'), seed=0, image_shape=(SIZE, SIZE), accuracy=0.9):
-  """A classifier that nobody has trained."""
+  """Returns the parameters and facts of an untrained classifier."""
   module = classifiers.module_of(attributes, WIDTH)
   shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), np.zeros((1, 16, 16, 3))))
   rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from helpers.paths import ROOT
 
 SMOKE = '--config=configs/quickstart.py:smoke'
 
-# No verb itself: a verb defines its flags when it is run as __main__.
+# Verbs are not among them: a verb defines its flags when it runs as __main__.
 _LIBRARIES = ['maskgan_jax.evaluators', 'maskgan_jax.translator', 'maskgan_jax.training.loop',
               'maskgan_jax.data.pipeline', 'maskgan_jax.experiment', 'PIL.Image']
 _forks = multiprocessing.get_context('forkserver')
@@ -21,7 +21,7 @@ _forks.set_forkserver_preload(_LIBRARIES)
 
 @dataclasses.dataclass
 class Result:
-  """What a command left: exit code (negative for a signal) and all that it printed."""
+  """The result of a command: exit code (negative for a signal) and everything it printed."""
   returncode: int
   stdout: str
   stderr: str
@@ -58,7 +58,7 @@ def run(verb, *flags, folder=ROOT, timeout=900, **environment):
 
 
 def fails(result, *parts):
-  """Exit code 2, one line of error with these parts, no traceback."""
+  """Checks for exit code 2 and one line of error with these parts, without a traceback."""
   assert result.returncode == 2, result.stderr
   *before, line = result.stderr.strip().splitlines()
   assert line.startswith('error: ') and all('drawing the avatars' in b for b in before)

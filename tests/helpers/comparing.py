@@ -20,12 +20,12 @@ def normal(seed, *shape):
 
 
 def nchw(torch, x):
-  """An NHWC array as a torch leaf."""
+  """Returns an NHWC array as a torch leaf."""
   return torch.tensor(np.asarray(x).transpose(0, 3, 1, 2).copy(), requires_grad=True)
 
 
 def value_and_vjp(function, cotangent_seed, *arguments):
-  """(output, aux if there is any, gradients, cotangent) of `function`, in one compilation."""
+  """Returns (output, aux if any, gradients, cotangent) of `function`, in one compilation."""
   output = jax.eval_shape(function, *arguments)
   has_aux = isinstance(output, tuple)
   cotangent = normal(cotangent_seed, *(output[0] if has_aux else output).shape)
@@ -44,7 +44,7 @@ def init(module, x, **options):
 
 
 def close(ours, theirs, rtol=1e-4):
-  """Equal up to float32 rounding, measured against the largest entry."""
+  """Checks that arrays agree up to float32 rounding, relative to the largest entry."""
   ours = np.asarray(ours)
   theirs = theirs.detach().numpy() if hasattr(theirs, 'detach') else np.asarray(theirs)
   assert ours.shape == theirs.shape
@@ -52,7 +52,7 @@ def close(ours, theirs, rtol=1e-4):
 
 
 def torch_run(torch, module, x, cotangent):
-  """Output in our layout and its gradients: with respect to the input, and by parameter name."""
+  """Returns the output in our layout, and its gradients to the input and by parameter name."""
   image = x.ndim == 4
   leaf = nchw(torch, x) if image else torch.tensor(x, requires_grad=True)
   y = module(leaf)
@@ -65,7 +65,7 @@ def torch_run(torch, module, x, cotangent):
 
 @functools.cache
 def benchmark(name):
-  """The module of that name in benchmarks/."""
+  """Imports a module of benchmarks/."""
   folder = str(ROOT_PATH / 'benchmarks')
   sys.path.insert(0, folder)
   try:
@@ -75,11 +75,11 @@ def benchmark(name):
 
 
 def both_forms(function, *arguments):
-  """Values and gradients of the CPU's form and of the accelerators'."""
+  """Returns values and gradients of the form for CPUs and of the form for accelerators."""
   def loss(*arguments):
     return jnp.square(function(*arguments)).sum()
 
-  # What is traced for accelerators still runs on a CPU.
+  # The form for accelerators runs on a CPU too.
   def of_cpu(*args, cpu, default):
     return cpu(*args)
 

@@ -40,7 +40,7 @@ _LAYERS = {  # part of a network's name -> our layers' names and the twin's
 
 
 def module():
-  """benchmarks/torch_additional_mask.py."""
+  """Imports benchmarks/torch_additional_mask.py."""
   return comparing.benchmark('torch_additional_mask')
 
 
@@ -56,7 +56,7 @@ def make_config(case):
 
 
 def images(seed, shape, batch=BATCH):
-  """Noise with a different colour in each image."""
+  """Returns noise with a different colour in each image."""
   rng = np.random.default_rng(seed)
   x = 0.6 * rng.uniform(-1, 1, (batch, *shape, 3)) + 0.4 * rng.uniform(-1, 1, (batch, 1, 1, 3))
   return x.astype(np.float32)
@@ -68,7 +68,7 @@ def batch_of(config, seed=0):
 
 
 def variables_of(method, config, seed=27):
-  """Parameters and state as after some training: no bias 0, no scale 1, full pools.
+  """Returns parameters and state that look trained: no bias is 0, no scale 1, pools are full.
 
   With this seed no activation or difference is so near to zero that float32 decides its sign.
   """
@@ -90,7 +90,7 @@ def variables_of(method, config, seed=27):
 
 
 def make_twin(config, params, model_state=None, **options):
-  """A twin with these numbers, in float64; its pools are empty without a model state."""
+  """Returns a twin with these numbers, in float64; its pools are empty without a model state."""
   names = ('scheme', 'discriminator', 'attention', 'pool_size')
   model = module().AdditionalMask(
       weights=config.weights.to_dict(), switches=dict(methods.make(config).switches),
@@ -103,7 +103,7 @@ def make_twin(config, params, model_state=None, **options):
 
 
 def state_dict(tree):
-  """Parameters or gradients under the twin's names, in PyTorch's layout."""
+  """Returns parameters or gradients under the twin's names, in PyTorch's layout."""
   import torch
   result = {}
   for path, value in jax.tree_util.tree_leaves_with_path(tree):
@@ -111,7 +111,7 @@ def state_dict(tree):
     kind, name, value = 'generator', '.'.join(layers), np.asarray(value)
     if network.startswith('discriminator'):
       kind = 'dcgan' if 'Dense_0' in tree[network]['scores'] else 'patch'
-    if leaf == 'kernel' and value.ndim == 2:  # a convolution over the whole map there
+    if leaf == 'kernel' and value.ndim == 2:  # the twin has a convolution over the whole map
       value = value.reshape(4, 4, -1, 1)
     if leaf == 'kernel':
       value = value.transpose(comparing.TRANSPOSED if name.startswith('Up') else comparing.CONV)
@@ -123,8 +123,8 @@ def state_dict(tree):
 
 
 def slots(rng, batch=BATCH):
-  """What the discriminators draw from this key for the pools of a and of b: for each image the slot
-  whose picture is seen instead, or None."""
+  """Returns what the discriminators draw from this key for the pools of a and b: for each image
+  the slot whose picture replaces it, or None."""
   def draw(key):
     coin, place = jax.random.split(key)
     slot = jax.random.randint(place, (), 0, POOL)
@@ -147,7 +147,7 @@ def of_batch(batch):
 
 
 def small(case):
-  """(config, method, parameters, state)."""
+  """Returns (config, method, parameters, state)."""
   config = make_config(case)
   method = methods.make(config)
   return config, method, *variables_of(method, config)

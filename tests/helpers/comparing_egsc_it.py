@@ -45,12 +45,12 @@ _CAFFE_MEANS = (123.68, 116.779, 103.939)  # red, green, blue
 
 
 def module():
-  """benchmarks/torch_egsc_it.py."""
+  """Imports benchmarks/torch_egsc_it.py."""
   return comparing.benchmark('torch_egsc_it')
 
 
 def make_config(case, pretrain_steps=0):
-  """Small networks; without steps of the first stage there are only players of the second."""
+  """Returns a config of small networks; without first-stage steps it has second-stage players."""
   height, width, model = CASES[case]
   config = run_config.default('egsc_it')
   config.update(image_size=height, image_width=width, batch_size=BATCH, num_steps=4,
@@ -62,7 +62,7 @@ def make_config(case, pretrain_steps=0):
 
 
 def images(seed, shape, batch=BATCH):
-  """Noise with a different colour in each image, so that styles differ."""
+  """Returns noise with a different colour in each image, so that styles differ."""
   rng = np.random.default_rng(seed)
   x = 0.6 * rng.uniform(-1, 1, (batch, *shape, 3)) + 0.4 * rng.uniform(-1, 1, (batch, 1, 1, 3))
   return x.astype(np.float32)
@@ -74,8 +74,8 @@ def batch_of(config, seed=0):
 
 
 def variables_of(method, config, seed=0):
-  """Parameters as after some training: no bias 0, no scale 1; the perceptual network's input is
-  Caffe's but for the order of channels."""
+  """Returns parameters that look trained: no bias is 0, no scale 1. The perceptual network's input
+  is Caffe's, except for the order of channels."""
   shapes, _ = jax.eval_shape(method.init, jax.random.key(0), batch_of(config))
   rng = np.random.default_rng(seed)
 
@@ -96,7 +96,7 @@ def variables_of(method, config, seed=0):
 
 
 def make_twin(config, params, stage, **options):
-  """A twin of a stage with these numbers, in float64."""
+  """Returns a twin of a stage with these numbers, in float64."""
   switches = methods.make(config).switches
   options |= {'weights': BALANCED, 'switches': {name: switches[name] for name in module().OFFICIAL}}
   options |= {name: config.model[name] for name in (*SIZES, 'downsamplings')}
@@ -112,7 +112,7 @@ def make_twin(config, params, stage, **options):
 
 
 def state_dict(tree):
-  """Parameters or gradients under the twin's names, in PyTorch's layout."""
+  """Returns parameters or gradients under the twin's names, in PyTorch's layout."""
   import torch
   result = {}
   for path, value in jax.tree_util.tree_leaves_with_path(tree):
@@ -134,18 +134,18 @@ def state_dict(tree):
 
 
 def noises(rng, like, groups=2):
-  """What the method draws from this key for interleaved latents shaped like `like`, NHWC, as one
-  tensor for each of the batches."""
+  """Returns what the method draws from this key for interleaved latents of the shape of `like`,
+  NHWC, as one tensor for each batch."""
   drawn = jax.random.normal(rng, (groups * len(like), *like.shape[1:]))
   return [to_torch(x) for x in deinterleave(drawn, groups)]
 
 
 def noise_of(player, config, rng):
-  """What a player draws from its key, in the twin's order."""
+  """Returns what a player draws from its key, in the twin's order."""
   height, width = (side // 2 ** config.model.downsamplings
                    for side in methods.base.image_shape(config))
   like = np.empty((BATCH, height, width, config.model.width * 2 ** config.model.downsamplings))
-  if player.startswith('pretrain'):  # each domain by itself
+  if player.startswith('pretrain'):  # each domain separately
     return [noises(key, like, 1)[0] for key in jax.random.split(rng)]
   if player == 'discriminator':
     return noises(rng, like)
@@ -168,7 +168,7 @@ def of_batch(batch):
 
 
 def small(case, pretrain_steps=0):
-  """(config, method, parameters)."""
+  """Returns (config, method, parameters)."""
   config = make_config(case, pretrain_steps)
   method = methods.make(config)
   return config, method, variables_of(method, config)

@@ -9,9 +9,9 @@ import pytest
 
 
 def torch_fidelity():
-  """The package (pip install --no-deps torch-fidelity), or a skipped test.
+  """Returns the package (pip install --no-deps torch-fidelity), or skips the test.
 
-  It imports torchvision for other networks; where that is not there, an empty one stands in.
+  It imports torchvision for other networks; an empty module replaces it if it is not installed.
   """
   pytest.importorskip('torch')
   stubs = {}
@@ -36,7 +36,7 @@ def torch_fidelity():
 
 
 def random_state(torch, module):
-  """A state dict as after training: no statistic is what it is at first, no activation vanishes."""
+  """Returns a state dict that looks trained: no statistic is initial, no activation vanishes."""
   rng = np.random.default_rng(0)
 
   def values(name, shape):
@@ -54,11 +54,11 @@ def random_state(torch, module):
 
 
 def network(torch, features):
-  """FeatureExtractorInceptionV3 in evaluation mode, its `random_state` loaded."""
+  """Returns FeatureExtractorInceptionV3 in evaluation mode, with `random_state` loaded."""
   extractor = torch_fidelity().FeatureExtractorInceptionV3
 
   class Unloaded(extractor):
-    """Whose constructor would otherwise load, or download, the published weights."""
+    """Keeps the constructor from loading, or downloading, the published weights."""
 
     def load_state_dict(self, state_dict, *rest, **options):
       if state_dict:
@@ -72,9 +72,9 @@ def network(torch, features):
 
 
 def taps_of(model, images):
-  """All taps of NHWC images in [-1, 1] as they are: its own forward resizes, and rounds to uint8.
+  """Returns all taps of NHWC images in [-1, 1]; the model's forward would resize and round them.
 
-  Its parts are called in the order in which they are defined.
+  The model's parts are called in the order in which they are defined.
   """
   x, taps = images.permute(0, 3, 1, 2), {}
   for name, part in model.named_children():

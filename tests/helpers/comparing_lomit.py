@@ -1,7 +1,7 @@
 """A small LOMIT, its PyTorch twin with the same numbers, and the way between their layouts.
 
-The twin computes in float64. In float32 it is not a nearer to that than ours is, and much of a
-gradient is the rounding of a division by HAdaIN's small deviations.
+The twin computes in float64. In float32 it would be no closer to that than our code is, and much of
+a gradient would be the rounding of a division by HAdaIN's small deviations.
 """
 
 import math
@@ -26,12 +26,12 @@ _LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'runni
 
 
 def module():
-  """benchmarks/torch_lomit.py."""
+  """Imports benchmarks/torch_lomit.py."""
   return comparing.benchmark('torch_lomit')
 
 
 def make_config(weights=None, **model):
-  """The official variant at small sizes."""
+  """Returns a config of the official variant at small sizes."""
   config = run_config.default('lomit')
   config.update(image_size=SIZE, batch_size=BATCH, variant='official')
   config.data.attributes = tuple(f'attribute_{i}' for i in range(ATTRIBUTES))
@@ -43,7 +43,7 @@ def make_config(weights=None, **model):
 
 
 def images(seed, batch=BATCH):
-  """Noise with a different colour in each image, so that codes differ."""
+  """Returns noise with a different colour in each image, so that codes differ."""
   rng = np.random.default_rng(seed)
   x = 0.6 * rng.uniform(-1, 1, (batch, SIZE, SIZE, 3)) + 0.4 * rng.uniform(-1, 1, (batch, 1, 1, 3))
   return x.astype(np.float32)
@@ -56,7 +56,7 @@ def batch_of(seed=0):
 
 
 def variables_of(method, seed=4):
-  """Parameters and state as after some training: no bias 0, no scale 1, no average 0 or 1.
+  """Returns parameters and state that look trained: no bias is 0, no scale 1, no average 0 or 1.
 
   With this seed no activation or difference is so near to zero that float32 decides its sign.
   """
@@ -74,7 +74,7 @@ def variables_of(method, seed=4):
 
 
 def make_twin(config, params, batch_stats, weights=None):
-  """A twin with these numbers, in float64."""
+  """Returns a twin with these numbers, in float64."""
   sizes = {name: config.model[name] for name in SMALL}
   model = module().Lomit(image_size=config.image_size, attributes=len(config.data.attributes),
                          weights=weights, **sizes)
@@ -82,7 +82,7 @@ def make_twin(config, params, batch_stats, weights=None):
   for network in (model.generator, model.critic):
     state = network.state_dict()
     loaded = {name: tensors.pop(name) for name in state if name in tensors}
-    # The second name of the style heads; what else there is starts as PyTorch has it.
+    # The style heads have a second name; the remaining tensors keep PyTorch's initial values.
     loaded.update({name: loaded[name.replace('background', 'foreground')] for name in state
                    if 's_encoder.background' in name})
     absent = [name for name in state.keys() - loaded.keys()
@@ -95,7 +95,7 @@ def make_twin(config, params, batch_stats, weights=None):
 
 
 def state_dict(config, tree):
-  """Parameters, gradients or batch_stats under the authors' names, in PyTorch's layout."""
+  """Returns parameters, gradients or batch_stats under the authors' names, in PyTorch's layout."""
   import torch
   names, result = converter.layer_names(config), {}
   for path, value in jax.tree_util.tree_leaves_with_path(tree):
@@ -104,7 +104,7 @@ def state_dict(config, tree):
     value = np.asarray(value)
     if leaf == 'kernel' and value.ndim == 2:
       value = value.T
-      if not name.endswith('.fc'):  # a convolution over the whole map there
+      if not name.endswith('.fc'):  # the twin has a convolution over the whole map
         size = config.image_size // 2 ** config.model.critic_depth if name == 'conv2' else 1
         value = value.reshape(len(value), size, size, -1).transpose(0, 3, 1, 2)
     elif leaf == 'kernel':
@@ -124,12 +124,12 @@ def from_torch(x):
 
 
 def of_batch(batch):
-  """Images and labels as the twin's functions take them."""
+  """Returns images and labels as the twin's functions take them."""
   return [to_torch(batch[name]) for name in ('a', 'b', 'a_attributes', 'b_attributes')]
 
 
 def small(weights=None, **model):
-  """(config, method, parameters, state) of `make_config`."""
+  """Returns (config, method, parameters, state) of `make_config`."""
   config = make_config(weights, **model)
   method = methods.make(config)
   return config, method, *variables_of(method)

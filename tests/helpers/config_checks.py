@@ -1,4 +1,4 @@
-"""What holds of every config file, also of one that a test adds."""
+"""Checks that every config file passes, also one that a test adds."""
 
 import itertools
 import os
@@ -20,14 +20,14 @@ def load(path, argument=''):
 
 
 def arguments(path):
-  """What a config file takes after its colon, as it says itself when it is given anything else."""
+  """Returns the arguments that a config file takes, from its message about a wrong argument."""
   with pytest.raises(errors.UserError, match='smoke') as caught:
     load(path, 'smokke')
   return str(caught.value).rpartition('known: ')[2].split(', ')
 
 
 def variants(method):
-  """Variant -> its switches; a second name for the same ones is left out."""
+  """Returns {variant: switches}, without second names for the same switches."""
   switches_of = {}
   for variant, switches in methods.module(method).VARIANTS.items():
     if all(switches is not other for other in switches_of.values()):

@@ -15,7 +15,7 @@ from maskgan_jax.data.records import Source
 
 @functools.cache
 def photos() -> dict[str, np.ndarray]:
-  """Colour photographs, uint8 [H, W, 3], all of different shapes; a quarter of their size."""
+  """Returns colour photographs, uint8 [H, W, 3], of different shapes, a quarter of their size."""
   flower = sklearn.datasets.load_sample_images().images[1]
   full = {'astronaut': skimage.data.astronaut(), 'chelsea': skimage.data.chelsea(),
           'coffee': skimage.data.coffee(), 'rocket': skimage.data.rocket(), 'flower': flower}
@@ -24,9 +24,9 @@ def photos() -> dict[str, np.ndarray]:
 
 @functools.cache
 def faces() -> tuple[np.ndarray, np.ndarray]:
-  """A hundred faces of LFW after a hundred patches without one, uint8 [100, 25, 25, 3] each.
+  """Returns a hundred patches without a face and a hundred LFW faces, uint8 [100, 25, 25, 3] each.
 
-  One patch, 99, is of one colour.
+  Patch 99 has one colour only.
   """
   patches = np.rint(skimage.data.lfw_subset() * 255).astype(np.uint8)
   patches = np.repeat(patches[..., None], 3, axis=-1)
@@ -53,7 +53,7 @@ def write_domains(root, num_train=(8, 10), num_test=(3, 4)) -> str:
 
 
 def make_config(source, **fields):
-  """config.data with these fields."""
+  """Returns config.data with these fields."""
   made = default_config.get_default()
   made.update(source=source, **fields)
   return made
@@ -66,7 +66,7 @@ def open_data(config_data, *, image_size, image_width=0, seed=0) -> pipeline.Dat
 
 
 def with_data(config_data, *, image_size, image_width=0, seed=0):
-  """A config with what opening data needs."""
+  """Returns a config with what opening data needs."""
   config = ml_collections.ConfigDict(
       dict(image_size=image_size, image_width=image_width, seed=seed))
   config.data = config_data
@@ -79,7 +79,7 @@ def open_source(source, **fields) -> Source:
 
 
 def domains(opened, split) -> list[list[str]]:
-  """Names in a and in b of a split."""
+  """Returns the names in a and in b of a split."""
   records = opened.records[split]
   return [[records.name(int(i)) for i in np.flatnonzero(p.select(records.attributes))]
           for p in opened.domains.of(split)]

@@ -14,19 +14,19 @@ COUNTS = {'train': 60, 'test': 40}
 
 @functools.cache
 def digits_of(split) -> digit_images.Digits:
-  """The first of the embedded digits; every label is among them."""
+  """Returns the first of the embedded digits; every label occurs among them."""
   digits = digit_images.load_embedded()[split]
   return digit_images.Digits(digits.images[:COUNTS[split]], digits.labels[:COUNTS[split]])
 
 
 def idx(array) -> bytes:
-  """An IDX file of bytes."""
+  """Returns an IDX file of bytes."""
   shape = np.array(array.shape, '>u4').tobytes()
   return bytes((0, 0, 8, array.ndim)) + shape + array.astype(np.uint8).tobytes()
 
 
 def write_mnist(folder, ending='', pack=lambda data: data):
-  """Writes MNIST's four files, `ending` behind their names; returns the folder."""
+  """Writes MNIST's four files, with `ending` after their names; returns the folder."""
   folder.mkdir(exist_ok=True)
   for split, names in FILES.items():
     digits = digits_of(split)
@@ -36,7 +36,7 @@ def write_mnist(folder, ending='', pack=lambda data: data):
 
 
 class Authors:
-  """A and B of a set, pixel by pixel, in the order of the paper's scripts, stretched as floats."""
+  """Draws A and B of a set, pixel by pixel, in the order of the paper's scripts, from floats."""
 
   def __init__(self, kind, digits, *, seed, training):
     self.kind, self.training = kind, training
@@ -87,7 +87,7 @@ class Authors:
     return (((image - image.min()) * scale).clip(0, 255) + 0.5).astype(np.uint8)
 
   def draw(self, digits, colors):
-    """The digits of ('a' or 'b', i) in the colours of ('a' or 'b', j), uint8."""
+    """Returns the digits of ('a' or 'b', i) in the colours of ('a' or 'b', j), uint8."""
     domain, i = digits
     like, j = colors
     pair = 'KW' if self.u_a[j] < 0.5 else 'WK'

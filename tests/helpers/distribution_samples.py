@@ -19,7 +19,7 @@ COUNTS = {'A': 37, 'B': 50}
 
 
 def seen(x):
-  """Five features of bytes: three means, that of a corner, and a product."""
+  """Returns five features of bytes: three means, the mean of a corner, and a product."""
   x = x.astype(jnp.float32) / 64
   means = x.mean((1, 2))
   corner = x[:, :SIZE // 2, :SIZE // 2, 1].mean((1, 2))
@@ -33,7 +33,7 @@ def export(path, function=seen, shape=f'b, {SIZE}, {SIZE}, 3'):
 
 
 def draw(domain):
-  """The test pictures of a domain; b is the darker."""
+  """Returns the test pictures of a domain; those of b are darker."""
   rng, n = np.random.default_rng(ord(domain)), COUNTS[domain]
   darkest, lightest = (60, 256) if domain == 'A' else (0, 200)
   light = rng.integers(darkest, lightest, (n, 1, 1, 3))
@@ -41,7 +41,7 @@ def draw(domain):
 
 
 def write_folder(root):
-  """trainA, ..., testB, with test pictures of `draw`."""
+  """Writes trainA, ..., testB, with test pictures of `draw`."""
   for split in ('train', 'val', 'test'):
     for domain in 'AB':
       os.makedirs(root / f'{split}{domain}')
@@ -72,7 +72,7 @@ def measure(data, network, *, method=None, batch_size=16, max_pairs=None, note=l
 
 
 def frechet(x, y):
-  """By SciPy, of features [N, D]."""
+  """Returns the distance of features [N, D], computed with SciPy."""
   x, y = x.astype(np.float64), y.astype(np.float64)
   c1, c2 = (np.cov(z, rowvar=False) for z in (x, y))
   root = linalg.sqrtm(c1 @ c2).real

@@ -1,4 +1,4 @@
-"""A training that takes very long over one thing, for tests that tell it to stop just then.
+"""A training that takes very long over one thing, for tests that stop it at that moment.
 
   python tests/helpers/interrupted_run.py WHERE SECONDS FLAG...
 
@@ -21,7 +21,7 @@ STAGE = 3
 
 
 def slow(owner, name, seconds, when=lambda *args: True):
-  """From now on owner.name takes long where `when` says so."""
+  """Makes owner.name take long from now on, where `when` returns True."""
   function = getattr(owner, name)
 
   def and_wait(*args, **kwargs):

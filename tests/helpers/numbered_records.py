@@ -1,4 +1,4 @@
-"""Records whose pictures tell their number, and the pipeline over them."""
+"""Records whose pictures show their number, and the pipeline over them."""
 
 import itertools
 
@@ -15,10 +15,10 @@ NAMES = ('Glasses', 'Old')
 
 
 class NumberedRecords(Records):
-  """Pictures that tell their number (red + 256 green) and which half is left (blue).
+  """Pictures that show their number (red + 256 green) and which half is the left one (blue).
 
   Even records are without glasses; every third is old. True answers are as easy to recognise. The
-  mask of `masks` tells the number too, and with `truths` that of the other attribute is one pixel.
+  mask of `masks` shows the number too; with `truths` the other attribute's mask is one pixel.
   """
 
   attribute_names = NAMES
@@ -79,7 +79,7 @@ class NumberedRecords(Records):
 
 
 class Gradient(NumberedRecords):
-  """Every picture says at each pixel where the pixel is."""
+  """Pictures whose pixels hold their row and column."""
 
   def __init__(self):
     super().__init__(20)
@@ -91,7 +91,7 @@ class Gradient(NumberedRecords):
 
 def make_data(count=23, *, seed=0, image_size=8, image_width=0, records=None, **fields
               ) -> pipeline.Data:
-  """Data over these records, or over `count` numbered ones, with fields of config.data."""
+  """Returns data over these records, or `count` numbered ones, with fields of config.data."""
   config = data_samples.make_config('folder', **{'a': '~Glasses', 'b': 'Glasses', **fields})
   records = records or {split: NumberedRecords(count) for split in SPLITS}
   source = Source(records, domains_of(config, NAMES), dict.fromkeys(SPLITS, 'own'))
@@ -103,19 +103,19 @@ def make_data(count=23, *, seed=0, image_size=8, image_width=0, records=None, **
 
 
 def numbers_of(images_):
-  """Which records a stack shows, and which of them are mirrored."""
+  """Returns which records a stack shows, and which of them are mirrored."""
   levels = images_[..., 0, 0, :].astype(int)
   numbers = levels[..., 0] + 256 * levels[..., 1]
   return numbers, levels[..., 2] > 0
 
 
 def take(iterator, count) -> list:
-  """The next `count` of an iterator."""
+  """Returns the next `count` items of an iterator."""
   return list(itertools.islice(iterator, count))
 
 
 def assert_same(left, right):
-  """Two batches have the same arrays, bit for bit."""
+  """Checks that two batches have the same arrays, bit for bit."""
   assert left.keys() == right.keys()
   for name in left:
     assert left[name].dtype == right[name].dtype

@@ -34,7 +34,7 @@ def wait_for_step(process, step):
 
 
 def start_together(args, processes=2):
-  """The same command in several processes, which find each other."""
+  """Starts the same command in several processes, which find each other."""
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]

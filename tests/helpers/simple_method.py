@@ -1,4 +1,4 @@
-"""A method whose every answer is known beforehand, and pairs with true masks and answers for it."""
+"""A method with predictable answers, and pairs with the true masks and answers for it."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,7 @@ def pictures(n, seed=0, size=SIZE):
 
 
 class Simple(Method):
-  """Paints the left part of a in white; finds the attribute where b is red; paints it black."""
+  """Paints the left part of a white; segments b where it is red; removes by painting that black."""
   abilities = frozenset({'exemplar', 'source_mask', 'remove', 'segment'})
 
   def translate(self, params, model_state, source, exemplar, **unused):
@@ -30,7 +30,7 @@ class Simple(Method):
 
 
 class Adds(Method):
-  """Takes no exemplar: makes the left half of a lighter, more so in red, and that of b darker."""
+  """Takes no exemplar: makes the left half of a lighter, mostly in red, and that of b darker."""
   abilities = frozenset({'source_mask', 'reverse'})
   extras = (Extra('added_mask', 'added mask', 'what is added', shows_change=True),
             Extra('attention', 'attention', 'how much is let through', saved=False))
@@ -51,7 +51,7 @@ def simple(method=None):
 
 
 class Data:
-  """Pairs of a split, batched with padding as data/evaluation.py does."""
+  """Pairs of a split, batched with padding as in data/evaluation.py."""
 
   def __init__(self, **splits):
     self.splits = splits

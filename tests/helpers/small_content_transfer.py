@@ -10,7 +10,7 @@ from maskgan_jax import config as run_config
 from maskgan_jax import methods
 
 SIZE, BATCH, CODE = 16, 4, (2, 2)
-# None of them small, so that no term's gradient hides behind another's.
+# None of them is small, so that no term's gradient hides behind another's.
 BALANCED = {'recon1_a': 0.9, 'recon1_b': 1.3, 'cycle': 2.1, 'recon2_a': 0.7, 'recon2_b': 1.1,
             'domain_confusion': 0.8}
 
@@ -33,7 +33,7 @@ def batch_of(seed=0):
 
 
 def variables_of(method, seed=0):
-  """Parameters and state as after some training: no bias 0, no scale 1, no average 0 or 1."""
+  """Returns parameters and state that look trained: no bias is 0, no scale 1, no average 0 or 1."""
   shapes = jax.eval_shape(method.init, jax.random.key(0), batch_of())
   rng = np.random.default_rng(seed)
 
@@ -49,7 +49,7 @@ def variables_of(method, seed=0):
 
 @functools.cache
 def official():
-  """(method, parameters, state) of the official variant, all weights of a size."""
+  """Returns (method, parameters, state) of the official variant, with similar loss weights."""
   method = methods.make(make_config(weights=BALANCED))
   return method, *variables_of(method)
 
@@ -60,7 +60,7 @@ def _compiled(name):
 
 
 def opened(name):
-  """A function of `official()` with its variables bound: opened('translate')(a, b)."""
+  """Returns a function of `official()` with its variables bound: opened('translate')(a, b)."""
   _, params, model_state = official()
   return functools.partial(_compiled(name), params, model_state)
 

@@ -23,7 +23,7 @@ def smoke_config(data_dir, **changes):
 
 
 def newest(workdir):
-  """Every array of the newest checkpoint, on the host."""
+  """Returns every array of the newest checkpoint, on the host."""
   config = run_config.load(workdir)
   method = methods.make(config)
   optimizers = train_step.make_optimizers(method, config)
@@ -48,8 +48,8 @@ def small_config(method='content_transfer', **changes):
 
 
 def sgd_config(**changes):
-  """With plain gradient steps. Adam would blow rounding up to its step size wherever the true
-  gradient is zero, as it is for a bias before batch normalisation."""
+  """Returns a config with plain gradient steps. Adam would magnify rounding to its step size where
+  the true gradient is zero, as it is for a bias before batch normalisation."""
   config = small_config(**changes)
   for player in config.optimizers.values():
     player.update(name='sgd', learning_rate=0.01)
@@ -74,7 +74,7 @@ def _assemble(method, config, devices):
 
 @functools.lru_cache(maxsize=8)
 def _assembled(text, devices):
-  """The same for the config with this JSON text; tests of one process share the programs."""
+  """Does the same for a config as JSON text; tests in one process share the programs."""
   config = run_config.from_json(text)
   return _assemble(methods.make(config), config, devices)
 
