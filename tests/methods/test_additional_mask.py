@@ -41,7 +41,7 @@ def images(seed, count=BATCH, size=SIZE):
 
 @functools.cache
 def opened(**model):
-  """A method, its parameters as after some training, and translate(source, ...)."""
+  """Returns a method, parameters that look trained, and translate(source, ...)."""
   method = methods.make(make_config(**model))
   params, state = method.init(jax.random.key(0), {'a': images(0), 'b': images(1)})
   params = jax.tree.map(lambda x: 5 * x, params)
@@ -96,7 +96,7 @@ def test_a_given_mask_limits_the_change(model):
   close(limited[:, :, 4:], whole.image[:, :, 4:])
   result = translate(source, source_mask=limit)
   assert (result.source_mask <= np.minimum(limit, whole.source_mask)).all()
-  if 'added_mask' in result.extras:  # what was added, and not what might have been
+  if 'added_mask' in result.extras:  # what was really added
     assert np.abs(result.extras['added_mask'])[:, :, :4].max() < np.abs(
         whole.extras['added_mask'])[:, :, :4].max()
     np.testing.assert_array_equal(translate(source, source_mask=0 * limit).extras['added_mask'], 0)
@@ -144,7 +144,7 @@ def test_a_sum_over_pixels_is_as_many_times_the_mean():
 
 
 def test_the_cycles_second_masks_are_not_measured():
-  """Eq. 4: the masks of x and of y."""
+  """Eq. 4 has only the masks of x and y."""
   method, params, state, translate = opened()
   a, b = images(0), images(1)
   mask_loss = method.generator_loss(params, state, {'a': a, 'b': b}, None)[1][0]['mask']
@@ -300,7 +300,7 @@ def test_instance_norm_without_scale_and_bias(torch):
 @pytest.mark.slow
 @pytest.mark.slow
 def test_a_score_sees_70_pixels():
-  """Without its normalisation, which sees all: as a function of the pixels that reach a score."""
+  """Leaves out the normalisation, which sees everything, and counts the pixels behind a score."""
   network = discriminators.PatchGan(width=1)
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(discriminators.normalization, 'InstanceNorm',

@@ -1,5 +1,5 @@
 """The additional-mask method against a PyTorch twin of the paper's equations and of CycleGAN's
-networks, with one's numbers."""
+networks, with the same weights."""
 
 import functools
 import math
@@ -24,7 +24,7 @@ DISCRIMINATORS = ('discriminator_a', 'discriminator_b')
 
 @pytest.fixture(name='one_thread', scope='module')
 def _one_thread():
-  """Threads cost more than such small networks do."""
+  """Uses one thread, since threads cost more than such small networks."""
   count = torch.get_num_threads()
   torch.set_num_threads(1)
   yield
@@ -39,7 +39,7 @@ def count(tree):
     (256, 9, 'patch', (11_378_179, 2_764_737)), (128, 6, 'patch', (7_837_699, 2_764_737)),
     (64, 6, 'dcgan', (7_837_699, 2_766_529))])
 def test_networks_have_the_sizes_of_cyclegans(size, blocks, discriminator, sizes):
-  """CycleGAN's are known. DCGAN's is 2_763_776 in kernels, 1_792 in batch norms, 961 biases."""
+  """CycleGAN's sizes are published. DCGAN's: 2_763_776 in kernels, 1_792 in norms, 961 biases."""
   config = run_config.default('additional_mask')
   config.image_size = size
   config.model.update(blocks=blocks, discriminator=discriminator)
@@ -60,7 +60,7 @@ def test_networks_have_the_sizes_of_cyclegans(size, blocks, discriminator, sizes
 
 
 def test_a_score_of_the_twins_patchgan_sees_70_pixels():
-  """By its convolutions alone: through instance norm every score sees everything, a little."""
+  """Only convolutions count: through instance norm every score sees everything a little."""
   network = comparing.module().Patch(1)
   x = image = torch.ones(1, 3, 256, 256, requires_grad=True)
   for convolution in (*network.convolutions, network.dense, network.last):
@@ -87,7 +87,7 @@ def test_discriminators_equal_the_twins(case):
 
 @pytest.mark.parametrize('case', comparing.CASES)
 def test_translations_equal_the_twins(case):
-  """In all directions there are: the image, cut off at -1 and 1, and the mask that was added."""
+  """Compares the image, clipped to [-1, 1], and the added mask, in every direction there is."""
   config, method, params, model_state = comparing.small(case)
   model = comparing.make_twin(config, params, model_state)
   source = comparing.batch_of(config, 5)['a']
@@ -106,8 +106,8 @@ def test_translations_equal_the_twins(case):
 
 @functools.cache
 def compiled(case, player):
-  """Of a player of a small model: (weights of the loss and of every metric) -> their values and the
-  new state, and the gradients of their weighted sum; and the names of the values."""
+  """Returns, for a player of a small model, a function from weights of the loss and every metric to
+  their values, the new state and the gradients of the weighted sum; and the names of the values."""
   config, method, params, model_state = comparing.small(case)
   loss_of = {p.name: p.loss for p in method.players}[player]
 
@@ -124,14 +124,14 @@ def compiled(case, player):
 
 
 def play(case, player, of):
-  """All values of a player, the new state, and the gradients of one of the values."""
+  """Returns all values of a player, the new state, and the gradients of one of the values."""
   function, names = compiled(case, player)
   return function({name: jnp.float32(name == of) for name in names})
 
 
 def assert_same_gradients(gradients, loss, networks, tolerance):
-  """Ours against the twin's, of these networks; `tolerance` is in units of the largest entry of
-  each tensor. Returns the networks that get any gradient."""
+  """Compares our gradients of these networks with the twin's; `tolerance` is relative to the
+  largest entry of each tensor. Returns the networks that get any gradient."""
   parameters = {name: p for name, p in networks.named_parameters()
                 if name.split('.')[0] in gradients}
   ours = comparing.state_dict(gradients)
@@ -153,7 +153,7 @@ def assert_same_gradients(gradients, loss, networks, tolerance):
 
 
 def assert_terms_equal(case, player, terms, owns, networks, reached, tolerance=5e-5):
-  """Every term of a player and its gradients in what it owns; returns the last new state."""
+  """Compares every term of a player and its gradients; returns the last new state."""
   for name, term in terms.items():
     values, after, gradients = play(case, player, name)
     assert float(values[name]) == pytest.approx(term.item(), rel=2e-5), name
@@ -167,7 +167,7 @@ def assert_terms_equal(case, player, terms, owns, networks, reached, tolerance=5
 
 
 def assert_same_pools(model_state, model):
-  """The pictures in the pools, one by one."""
+  """Returns the pictures in the pools, one by one."""
   for domain, pool in model.pools.items():
     assert len(pool.images) == int(model_state['pools'][domain]['count']) == comparing.POOL
     np.testing.assert_allclose(model_state['pools'][domain]['images'],
@@ -177,7 +177,7 @@ def assert_same_pools(model_state, model):
 @pytest.mark.slow
 @pytest.mark.parametrize('case', UNSUPERVISED)
 def test_the_discriminators_losses_equal_the_twins(case):
-  """On translations and on what the pools have instead."""
+  """Covers translations and the pictures that the pools return in their place."""
   config, _, params, model_state = comparing.small(case)
   model = comparing.make_twin(config, params, model_state)
   a, b = comparing.of_batch(comparing.batch_of(config))
@@ -197,7 +197,7 @@ def test_the_discriminators_losses_equal_the_twins(case):
 @pytest.mark.slow
 @pytest.mark.parametrize('case', comparing.CASES)
 def test_the_generators_losses_equal_the_twins(case):
-  """Every term; none hides behind a larger one."""
+  """Compares every term, so that none hides behind a larger one."""
   config, _, params, model_state = comparing.small(case)
   model = comparing.make_twin(config, params, model_state)
   terms = model.generator_losses(*comparing.of_batch(comparing.batch_of(config)))
@@ -214,11 +214,11 @@ def test_the_generators_losses_equal_the_twins(case):
 @pytest.mark.slow
 @pytest.mark.parametrize('case', comparing.CASES)
 def test_training_steps_equal_the_twins(case):
-  """The engine's whole iterations with Adam, from empty pools."""
+  """Compares the engine's whole iterations with Adam, from empty pools."""
   config = comparing.make_config(case)
   method = methods.make(config)
   for player in method.players:
-    # With 1e-8, Adam makes steps of rounding errors.
+    # With an epsilon of 1e-8, Adam would turn rounding errors into steps.
     config.optimizers[player.name].update(eps=0.1, learning_rate=1e-2)
   optimizers = train_step.make_optimizers(method, config)
   params, _ = jax.tree.map(jnp.asarray, comparing.variables_of(method, config))

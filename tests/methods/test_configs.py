@@ -1,4 +1,4 @@
-"""Every config: it loads, says what it must, shrinks, survives its file, and takes a step."""
+"""Every config loads, has a complete docstring, shrinks, survives its file, and takes a step."""
 
 import glob
 import os
@@ -29,7 +29,7 @@ Young'''.split()  # noqa: SIM905
 
 
 def configs_of(method):
-  """(path, argument, config) of all configs of a method."""
+  """Yields (path, argument, config) of all configs of a method."""
   for path in PATHS:
     for argument in ('', *arguments(path)):
       config = load(path, argument)
@@ -57,7 +57,7 @@ def test_celebas_predicates_name_its_attributes_and_part_the_domains(path):
     assert set(data.attributes) | set(data.transfer) <= set(CELEBA)
     for d in ('test_a', 'test_b'):  # a shift of domains
       predicates.parse(data[d], CELEBA)
-    if config.method == 'lomit':  # labels part them, and a and b are any two
+    if config.method == 'lomit':  # labels tell pictures apart, and a and b are the same set
       labels = rows[:, [CELEBA.index(label) for label in data.attributes]]
       assert data.a == data.b and labels[a].any(0).all() and not labels[a].all(0).any()
       colors = [label for label in data.attributes if label.endswith('_Hair')]
@@ -72,7 +72,7 @@ def test_an_argument_that_names_a_variant_chooses_it(path):
   for argument in ('', *arguments(path)):
     config = load(path, argument)
     known_variants = methods.module(config.method).VARIANTS
-    usual = 'official' if 'official' in known_variants else 'paper'  # where nobody published code
+    usual = 'official' if 'official' in known_variants else 'paper'  # where no code was published
     assert config.variant == (argument if argument in known_variants else usual)
 
 
@@ -81,7 +81,7 @@ def test_every_method_has_a_config_and_every_config_a_method():
 
 
 def first_configs():
-  """'method-variant' -> (path, argument) of the first config of each."""
+  """Returns {'method-variant': (path, argument)} with the first config of each."""
   firsts = {}
   for method in methods.names():
     for path, argument, config in configs_of(method):
@@ -199,7 +199,7 @@ def test_lomits_settings_in_its_papers(path):
 
 
 def test_emotionets_action_units_are_those_of_the_table(tmp_path):
-  """The one that the docstring of data/sources/table.py shows."""
+  """The table in question is the one in the docstring of data/sources/table.py."""
   lines = table_source.__doc__.splitlines()
   start = next(i for i, line in enumerate(lines) if line.strip().startswith('file,'))
   (tmp_path / 'attributes.csv').write_text('\n'.join(line.strip() for line in lines[start:]))

@@ -27,7 +27,7 @@ from maskgan_jax import errors, methods
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.networks import decoders, discriminators, encoders
 
-# Every network is called once per batch; the equations are in NumPy.
+# Every network is called once per batch; NumPy computes the equations.
 
 OFFICIAL = {'common': (4, 8, 14), 'leak': 0.2, 'zeros': True, 'label': 0, 'cycle_common': False}
 PAPER = {'common': (4, 6, 12), 'leak': 0.0, 'zeros': False, 'label': 1, 'cycle_common': True}
@@ -40,7 +40,7 @@ def apply_in_training(network, variables, x):
 
 def by_hand(params, model_state, a, b, *, common, leak, zeros, label, cycle_common,
             recon1=np.abs, recon2=np.abs):
-  """Every term by name, and the running averages after them."""
+  """Returns every term by name, and the running averages afterwards."""
   networks = {'common_encoder': encoders.ConvEncoder(common),
               'separate_encoder': encoders.ConvEncoder((4, 8, 2)),
               'decoder_a': decoders.ConvDecoder((8, 4), 3, leak),
@@ -132,7 +132,7 @@ def test_a_term_of_weight_zero_is_reported_but_not_trained():
 
 
 def gradient_sizes(config, name):
-  """Largest entry of the loss' gradient by group, with this term alone."""
+  """Returns the largest entry of the gradient of this term alone, by group."""
   with config.unlocked():
     config.weights.update(dict.fromkeys(config.weights, 0.0) | {name: 1.0})
   method = methods.make(config)

@@ -70,7 +70,7 @@ def from_torch(x):
 
 
 def assert_same_gradients(twin, gradients, model):
-  """Ours, by group, against what is in the twin's `.grad`; every parameter."""
+  """Compares our gradients, by group, with the twin's `.grad`, for every parameter."""
   ours = twin.state_dicts(gradients, CODE)
   for network, tensors in ours.items():
     theirs = {name: p.grad for name, p in model.networks[network].named_parameters()}
@@ -119,9 +119,9 @@ def test_losses_gradients_and_statistics_equal_the_authors(twin):
 
 @pytest.mark.slow
 def test_training_steps_equal_the_authors(twin):
-  """The engine's whole iteration, clipping and Adam included, twice."""
+  """Compares two whole iterations of the engine, with clipping and Adam."""
   weights = {name: 5 * weight for name, weight in content_transfer.weights('glasses').items()}
-  config = make_config(weights=weights)  # five times the authors', for gradients that are clipped
+  config = make_config(weights=weights)  # five times the authors', so that gradients are clipped
   config.optimizers.autoencoder.eps = config.optimizers.discriminator.eps = 1e-3
   method = methods.make(config)
   parallel = parallel_lib.Parallel('jit', jax.devices()[:1])
@@ -133,7 +133,7 @@ def test_training_steps_equal_the_authors(twin):
                                 jnp.int32(0))
   model = make_twin(twin, state.params, state.model_state, weights)
   for optimizer in (model.autoencoder_optimizer, model.discriminator_optimizer):
-    optimizer.param_groups[0]['eps'] = 1e-3  # with 1e-8, Adam makes steps of rounding errors
+    optimizer.param_groups[0]['eps'] = 1e-3  # with 1e-8, Adam turns rounding errors into steps
   step = train_step.make_step(method, optimizers, config)
   compiled = parallel.compile(step)
   norms = []
@@ -166,6 +166,6 @@ def test_inference_equals_the_authors(twin):
   close(opened('segment')(exemplar), mask)
   close(result.exemplar_mask, mask)
   threshold = float(np.median(mask))
-  assert np.abs(mask - threshold).min() > 1e-6  # nothing so close that rounding decides
+  assert np.abs(mask - threshold).min() > 1e-6  # no value is so close that rounding decides
   close(opened('remove')(exemplar, threshold=threshold).image,
         from_torch(model.remove(to_torch(exemplar), threshold)))

@@ -34,7 +34,7 @@ def images(seed, count=BATCH, shape=(SIZE, SIZE)):
 
 @functools.cache
 def opened(variant='official', **model):
-  """A method, its parameters as after some training, and translate(source, exemplar, ...)."""
+  """Returns a method, parameters that look trained, and translate(source, exemplar, ...)."""
   config = make_config(variant, **model)
   method = methods.make(config)
   shapes = jax.eval_shape(method.init, jax.random.key(0), {'a': images(0), 'b': images(1)})[0]
@@ -53,7 +53,7 @@ def opened(variant='official', **model):
 
 @pytest.mark.parametrize('variant', ['official', 'paper'])
 def test_the_exemplar_gives_statistics_and_nothing_else(variant):
-  """AdaIN takes no places from the exemplar: its features turned by a half circle are the same."""
+  """AdaIN ignores where things are: the exemplar's features after a half turn give the same."""
   method, params, translate = opened(variant)
   source, exemplar = images(0), images(1)
   result = translate(source, exemplar)
@@ -151,7 +151,7 @@ def test_colors_are_compared_wherever_they_are():
   moved = picture[:, ::-1, ::-1]
   assert distance(picture, moved) < 1e-5
   assert distance(picture, other) > 0.01
-  # A flat picture in the exemplar's mean colour has the mean right and the deviation wrong.
+  # A flat picture in the exemplar's mean colour has the right mean and the wrong deviation.
   flat = np.broadcast_to(picture.mean((1, 2), keepdims=True), picture.shape)
   deviation = np.sqrt(picture.var((1, 2)) + 1e-4) - 1e-2
   close(distance(picture, flat), deviation.mean(), rtol=1e-3)

@@ -1,5 +1,5 @@
-"""EGSC-IT against a PyTorch twin of the authors' networks, losses and updates, with one's numbers
-and one's noise."""
+"""EGSC-IT against a PyTorch twin of the authors' networks, losses and updates, with the same
+weights and noise."""
 
 import functools
 import math
@@ -24,7 +24,7 @@ _NHWC = ('NHWC', 'HWIO', 'NHWC')
 
 @pytest.fixture(name='one_thread', scope='module')
 def _one_thread():
-  """Threads cost more than such small networks do."""
+  """Uses one thread, since threads cost more than such small networks."""
   count = torch.get_num_threads()
   torch.set_num_threads(1)
   yield
@@ -40,11 +40,11 @@ def draw(seed, *shape):
 
 
 def close(ours, theirs, tolerance=1e-5):
-  """Equal up to `tolerance`, in units of the largest entry."""
+  """Checks that arrays agree up to `tolerance`, relative to the largest entry."""
   np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
 
 
-# The twin itself: it is to be what TensorFlow is, whose SAME padding XLA has too.
+# The twin itself must equal TensorFlow, whose SAME padding XLA has too.
 
 
 @pytest.mark.parametrize('size', [(28, 7), (6, 5), (1, 3)])
@@ -61,7 +61,7 @@ def test_the_twins_padding_is_tensorflows(size):
 
 
 def test_the_twins_transposed_convolution_is_tensorflows():
-  """There it is by definition the gradient of a SAME convolution of what is twice as large."""
+  """TensorFlow defines it as the gradient of a SAME convolution of an input twice as large."""
   x, generator = draw(0, 2, 3, 5, 8), comparing.module().Generator(4, 1, 0, 'none')
   layer, last = generator.convolutions[0], generator.last
   kernel = layer.weight.detach().numpy().transpose(2, 3, 1, 0)  # of that convolution: 4 to 8
@@ -75,7 +75,7 @@ def test_the_twins_transposed_convolution_is_tensorflows():
   close(expected, comparing.from_torch(generator.double()(comparing.to_torch(x))))
 
 
-# Ours against it.
+# Our code against the twin.
 
 
 @pytest.mark.parametrize('shape, downsamplings, sizes', [
@@ -135,8 +135,8 @@ def test_adain_equals_the_twins_and_leaves_constant_channels_finite(roles, sprea
 
 @functools.cache
 def compiled(case, stage, player):
-  """Of a player of a small model: (weights of the loss and of every metric) -> their values and the
-  gradients of their weighted sum; and the names of the values."""
+  """Returns, for a player of a small model, a function from weights of the loss and every metric to
+  their values and the gradients of the weighted sum; and the names of the values."""
   _, method, params = comparing.small(case, 4 if stage == 1 else 0)
   loss_of = {p.name: p.loss for p in method.players}[player]
 
@@ -153,7 +153,7 @@ def compiled(case, stage, player):
 
 
 def play(case, stage, player, of, batch=None):
-  """All values of a player, the gradients of one of them, the parameters."""
+  """Returns all values of a player, the gradients of one of them, and the parameters."""
   function, names, params = compiled(case, stage, player)
   weights = {name: jnp.float32(name == of) for name in names}
   batch = comparing.batch_of(comparing.make_config(case)) if batch is None else batch
@@ -161,7 +161,7 @@ def play(case, stage, player, of, batch=None):
 
 
 def twins_terms(model, player, config):
-  """Every term of the twin's loss for what `play` plays, and the loss."""
+  """Returns every term of the twin's loss for the player of `play`, and the loss."""
   images = comparing.of_batch(comparing.batch_of(config))
   noise = comparing.noise_of(player, config, jax.random.key(3))
   if 'discriminator' in player:
@@ -172,8 +172,8 @@ def twins_terms(model, player, config):
 
 
 def assert_same_gradients(gradients, loss, networks, tolerance):
-  """Ours against the twin's, of these networks; `tolerance` is in units of the largest entry of
-  each tensor. Returns the networks that get any gradient."""
+  """Compares our gradients of these networks with the twin's; `tolerance` is relative to the
+  largest entry of each tensor. Returns the networks that get any gradient."""
   parameters = {name: p.requires_grad_() for name, p in networks.named_parameters()
                 if name.split('.')[0] in gradients}
   ours = comparing.state_dict(gradients)
@@ -195,7 +195,7 @@ def assert_same_gradients(gradients, loss, networks, tolerance):
 
 
 def assert_player_equals(case, stage, player, owns, reached, tolerance=2e-4):
-  """Every term and its gradients in what the player owns, all else at rest.
+  """Compares every term and its gradients in what the player owns; all else must be at rest.
 
   `reached` has parts of the names of the networks that a term's gradient reaches, if not all.
   """
@@ -227,7 +227,7 @@ OWNS = ('encoder_a', 'encoder_b', 'generator_a', 'generator_b', 'shared_encoder'
 @pytest.mark.slow
 @pytest.mark.parametrize('case', comparing.CASES)
 def test_the_generators_equal_the_authors(case):
-  """Perceptual network and feature networks are at rest; no term hides behind a larger one."""
+  """The perceptual and feature networks are at rest; no term hides behind a larger one."""
   assert_player_equals(case, 2, 'generator', OWNS, {'kl': ('encoder',)})
 
 
@@ -247,7 +247,7 @@ def test_pretraining_equals_the_authors(case):
 @pytest.mark.slow
 @pytest.mark.parametrize('case', ['scenes', 'paper'])
 def test_translations_equal_the_authors(case):
-  """In both directions; the paper draws no noise any more."""
+  """Compares both directions; the paper's variant draws no noise when it translates."""
   config, method, params = comparing.small(case)
   model = comparing.make_twin(config, params, 2)
   source, exemplar = comparing.batch_of(config, 5).values()
@@ -270,7 +270,7 @@ def test_translations_equal_the_authors(case):
 @pytest.mark.slow
 @pytest.mark.parametrize('player', ['discriminator', 'generator'])
 def test_images_of_one_colour_have_finite_losses_and_gradients(player):
-  """Features and perceptual maps are constant then, or nothing."""
+  """Features and perceptual maps of such images are constant or zero."""
   for value in (-1, 0):
     batch = dict.fromkeys('ab', np.full((comparing.BATCH, 28, 28, 3), value, np.float32))
     values, gradients, _ = play('digits', 2, player, 'loss', batch)
@@ -280,8 +280,8 @@ def test_images_of_one_colour_have_finite_losses_and_gradients(player):
 
 @pytest.mark.slow
 def test_training_steps_equal_the_authors():
-  """The engine's whole iterations: two of the first stage, then two of the second, in which the
-  discriminators play once; Adam, each stage's own decay, and features that are frozen by then."""
+  """Compares whole iterations of the engine: two of the first stage, then two of the second, in
+  which the discriminators play once, with Adam, each stage's own decay, and frozen features."""
   config = comparing.make_config('scenes', pretrain_steps=2)
   for player in ('discriminator', 'generator'):
     for name in (player, f'pretrain_{player}'):
@@ -334,7 +334,7 @@ def test_training_steps_equal_the_authors():
 
 @pytest.mark.slow
 def test_the_authors_digits_at_full_size():
-  """Widths, depths and weights as they ran MNIST-Single, but for the batch."""
+  """Widths, depths and weights are the authors' for MNIST-Single, except for the batch."""
   config = run_config.default('egsc_it')
   config.update(image_size=28, batch_size=comparing.BATCH)
   config.model.update(downsamplings=0, pretrain_steps=0, perceptual='a file')
@@ -351,18 +351,18 @@ def test_the_authors_digits_at_full_size():
       value = loss if name == 'loss' else metrics[name]
       assert float(value) == pytest.approx(term.item(), rel=1e-4), name
     owned = {network: gradients[network] for network in player.owns}
-    # Among so many units some are so near to zero that float32 decides their sign.
+    # With this many units, some are so near to zero that float32 decides their sign.
     assert assert_same_gradients(owned, terms['loss'], model.networks, 5e-3) == set(player.owns)
 
 
 @pytest.mark.slow
 def test_what_is_at_rest_is_not_differentiated():
-  """By counts of floating-point operations: a backward pass costs at most twice its forward pass,
-  to the inputs only at most once. Some hundredths are for all that is not a convolution.
+  """Counts floating-point operations: a backward pass costs at most twice its forward pass, or at
+  most once if only to the inputs. A few hundredths are for everything but convolutions.
 
-  The discriminators' step differentiates them, on 4 B images, and no generator. The generators'
-  does not differentiate the features of 2 B images and the perceptual maps of as many, and of
-  those of 2 B translations and of their scores no parameters.
+  The discriminators' step differentiates discriminators, on 4 B images, and no generator. The
+  generators' step does not differentiate the features and perceptual maps of 2 B images each, and
+  differentiates the maps and scores of 2 B translations by no parameters.
   """
   config = comparing.make_config('scenes')
   config.model.update(width=8, discriminator_width=8, blocks=3)

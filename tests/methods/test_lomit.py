@@ -40,7 +40,7 @@ def batch_of(config):
 
 
 def variables_of(method, config):
-  """Parameters as after some training, so that masks and styles are far from uniform."""
+  """Returns parameters that look trained, so that masks and styles are far from uniform."""
   shapes = jax.eval_shape(method.init, jax.random.key(0), batch_of(config))
   rng = np.random.default_rng(0)
 
@@ -56,7 +56,7 @@ def variables_of(method, config):
 
 @functools.cache
 def opened(variant='ijcai', **model):
-  """(method, functions by name with its variables bound, jitted)."""
+  """Returns (method, jitted functions by name with its variables bound)."""
   config = make_config(variant, **model)
   method = methods.make(config)
   variables = variables_of(method, config)
@@ -65,7 +65,7 @@ def opened(variant='ijcai', **model):
 
 
 def loss_of(player, config):
-  """(loss, metrics, new model state) of one player, and the method."""
+  """Returns (loss, metrics, new model state) of one player, and the method."""
   method = methods.make(config)
   params, model_state = variables_of(method, config)
   chosen = next(p for p in method.players if p.name == player)
@@ -85,7 +85,7 @@ def test_translations_and_masks_have_their_shapes_and_ranges(variant):
     assert mask.shape == (BATCH, SIZE, SIZE, 1)
     assert np.asarray(mask).min() >= 0 and np.asarray(mask).max() <= 1
     assert np.asarray(mask).std() > 0.01
-  # Domains differ here (labels within one set have no other way), and one network knows both.
+  # The domains differ (with labels in one set there is no reverse), and one network does both ways.
   assert method.abilities == {'exemplar', 'source_mask', 'exemplar_mask', 'segment', 'interpolate',
                               'reverse'}
   back = method.translate(*variables_of(method, make_config(variant)), images(0), images(1),
@@ -136,7 +136,7 @@ def test_where_the_source_mask_is_zero_everywhere_the_exemplar_has_no_influence(
 
 
 def test_a_source_mask_brings_style_where_it_is_and_takes_it_where_it_is_not():
-  """The foreground style only enters HAdaIN inside the mask: elsewhere the blend is the same."""
+  """The foreground style enters HAdaIN only inside the mask; elsewhere the blend is the same."""
   method, functions = opened(mask_depth=1)
   mask = np.zeros((BATCH, SIZE, SIZE, 1), np.float32)
   mask[:, :8] = 1
@@ -244,7 +244,7 @@ def test_terms_are_weighted_and_the_style_difference_is_maximised():
 @pytest.mark.slow
 @pytest.mark.slow
 def test_without_attributes_the_critic_tells_the_domains_apart():
-  """One class: 0 for a, 1 for b; translations are asked to be of the exemplar's domain."""
+  """There is one class, 0 for a and 1 for b; translations should be of the exemplar's domain."""
   config = make_config()
   method = methods.make(config)
   params, state = variables_of(method, config)

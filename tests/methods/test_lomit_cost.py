@@ -28,7 +28,7 @@ def flops(function, *arguments):
 
 
 def step_flops(*players):
-  """Of a step in which these players play."""
+  """Returns the operations of a step in which these players play."""
   config = make_config()
   method = methods.make(config)
   method.players = tuple(dataclasses.replace(p, every=1) for p in method.players
@@ -42,13 +42,13 @@ def step_flops(*players):
 
 @pytest.mark.slow
 def test_nothing_is_computed_twice_and_the_critic_does_not_differentiate_the_generator():
-  """Bounds from the parts: a backward pass costs at most twice its forward pass.
+  """Bounds a step by its parts: a backward pass costs at most twice its forward pass.
 
-  The exchange is what both steps begin with. The critic's step needs it forward only, and of the
-  critic: 4 B images forward and backward; 2 B images for the penalty, which takes a backward pass
-  to the images and differentiates both, at most 3 times as much. The generator's step needs the
-  exchange and the second stage forward and backward, and the critic on 2 B images. A tenth more is
-  allowed for normalisers, losses and optimizers.
+  Both steps begin with the exchange. The critic's step needs it forward only, and the critic on 4 B
+  images forward and backward; the penalty, on 2 B images, takes a backward pass to the images and
+  differentiates both, at most 3 times as much. The generator's step needs the exchange and the
+  second stage forward and backward, and the critic on 2 B images. A tenth more is allowed for
+  normalisers, losses and optimizers.
   """
   method = methods.make(make_config())
   batch = {name: jnp.zeros((BATCH, SIZE, SIZE, 3)) for name in 'ab'}

@@ -1,4 +1,4 @@
-"""LOMIT against a PyTorch twin of the authors' networks, losses and updates, with one's numbers."""
+"""LOMIT against a PyTorch twin of the authors' networks, losses and updates, with equal weights."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ from maskgan_jax.networks.streams import deinterleave
 
 torch = pytest.importorskip('torch')
 CRITIC, GENERATOR = 0, 1  # the players, in the order that they play in
-PLAYED = (  # what their losses tell
+PLAYED = (  # the metrics of their losses
     ('real', 'fake', 'classification', 'gradient_penalty', 'accuracy', 'loss'),
     (*comparing.BALANCED, 'mask_mean', 'mask_over_half', 'mask_entropy', 'loss'))
 
@@ -39,7 +39,7 @@ def test_networks_have_the_sizes_of_the_authors():
   critic = params.pop('critic')
   with torch.device('meta'):
     model = comparing.module().Lomit()
-  theirs = [sum(p.numel() for p in network.parameters())  # the style heads once
+  theirs = [sum(p.numel() for p in network.parameters())  # the style heads count once
             for network in (model.generator, model.critic)]
   assert [count(params), count(critic)] == theirs == [18_120_588, 44_753_861]
 
@@ -50,7 +50,7 @@ def convolutions(names, shapes):
 
 
 def test_state_dicts_have_the_names_and_shapes_of_the_authors():
-  """As listed from the authors' code: what the importer is tested on stands on this."""
+  """They equal a list from the authors' code; the tests of the importer rely on it."""
   with torch.device('meta'):
     model = comparing.module().Lomit()
   stem = [(64, 3, 7, 7), (128, 64, 4, 4), (256, 128, 4, 4)]
@@ -94,8 +94,8 @@ def test_state_dicts_have_the_names_and_shapes_of_the_authors():
 
 @functools.cache
 def compiled(player):
-  """(weights of the loss and of every metric) -> loss, metrics, new state, gradients of their
-  weighted sum: for a player of the small model."""
+  """Returns, for a player of the small model, a function from weights of the loss and every metric
+  to loss, metrics, new state and the gradients of the weighted sum."""
   _, method, params, model_state = small()
   loss_of = method.players[player].loss
 
@@ -111,7 +111,7 @@ def compiled(player):
 
 
 def play(player, of):
-  """All values, new batch_stats and the gradients of one of the values."""
+  """Returns all values, new batch_stats and the gradients of one of the values."""
   weights = dict.fromkeys(PLAYED[player], jnp.float32(0))
   values, after, gradients = compiled(player)({**weights, of: jnp.float32(1)})
   return values, after['batch_stats'], gradients
@@ -128,7 +128,7 @@ def make_twin():
 
 
 def alphas(rng, batch_size=comparing.BATCH):
-  """What the penalty draws from this key, of direction ab and of ba."""
+  """Returns what the penalty draws from this key, for directions ab and ba."""
   drawn = jax.random.uniform(rng, (2 * batch_size, 1, 1, 1))
   return [torch.tensor(np.array(alpha, np.float64)) for alpha in deinterleave(drawn, 2)]
 
@@ -139,9 +139,9 @@ def assert_same_terms(metrics, terms):
 
 
 def assert_same_gradients(gradients, loss, network, tolerance):
-  """Ours, by group, against the twin's; every parameter of the network. Returns which have any.
+  """Compares our gradients, by group, with the twin's, for every parameter of the network.
 
-  `tolerance` is in units of the largest entry of each tensor.
+  `tolerance` is relative to the largest entry of each tensor. Returns the groups with any gradient.
   """
   parameters = dict(network.named_parameters())
   theirs = dict(zip(parameters, torch.autograd.grad(
@@ -164,7 +164,7 @@ def assert_same_gradients(gradients, loss, network, tolerance):
 
 
 def assert_same_averages(batch_stats, model):
-  """Of the mask network's batch norms."""
+  """Compares the running averages of the mask network's batch norms."""
   tensors = comparing.state_dict(small()[0], batch_stats)
   state = model.generator.state_dict()
   assert tensors.keys() == {name for name in state if 'mask' in name and 'running' in name}
@@ -174,7 +174,7 @@ def assert_same_averages(batch_stats, model):
 
 @pytest.mark.slow
 def test_critic_equals_the_authors():
-  """Every term, its gradients, their weighted sum, the mask network's running averages."""
+  """Compares every term, its gradients, the weighted sum, and the mask network's averages."""
   model = make_twin()
   a, b, labels_a, labels_b = comparing.of_batch(comparing.batch_of())
   alpha_ab, alpha_ba = alphas(jax.random.key(3))
@@ -193,17 +193,17 @@ def test_critic_equals_the_authors():
 
 @pytest.mark.slow
 def test_generator_equals_the_authors():
-  """As above; no term hides behind a larger one."""
+  """Compares the same for the generator; no term hides behind a larger one."""
   everything = set(small()[1].players[GENERATOR].owns)
   reached = {'similarity': everything, 'size': everything, 'total_variation': everything,
-             'style_difference': everything - {'decoder'}}  # no image is in it
+             'style_difference': everything - {'decoder'}}  # it contains no image
   model = make_twin()
   terms = model.generator_losses(*comparing.of_batch(comparing.batch_of()))
   terms['loss'] = model.generator_loss(terms)
   for name, term in terms.items():
     metrics, batch_stats, gradients = play(GENERATOR, name)
-    del gradients['critic']  # it is the other player's
-    # PyTorch in float32 is as far from itself in float64 as this.
+    del gradients['critic']  # it belongs to the other player
+    # PyTorch's float32 differs from its float64 by as much.
     tolerance = 1e-3 if name in ('cycle', 'loss') else 3e-4
     assert assert_same_gradients(gradients, term, model.generator, tolerance) == reached.get(
         name, everything), name
@@ -213,7 +213,7 @@ def test_generator_equals_the_authors():
 
 @pytest.mark.slow
 def test_training_steps_equal_the_authors():
-  """The engine's whole iterations with Adam, both in float64: weights agree to 1e-9."""
+  """Compares the engine's whole iterations with Adam, both in float64: weights agree to 1e-9."""
   process = processes.start([sys.executable, '-m', 'helpers.lomit_training_steps'],
                             PYTHONPATH=os.pathsep.join([f'{ROOT}/tests', ROOT]))
   output, errors = process.communicate(timeout=900)
@@ -223,7 +223,7 @@ def test_training_steps_equal_the_authors():
 
 @pytest.mark.slow
 def test_inference_equals_the_authors():
-  """Masks and codes with statistics of the batch; a mask that is given replaces the predicted."""
+  """Compares masks and codes with batch statistics; a user's mask replaces the predicted one."""
   config, method, params, model_state = small()
   model = comparing.make_twin(config, params, model_state['batch_stats'])
   source, exemplar = comparing.images(1), comparing.images(2)

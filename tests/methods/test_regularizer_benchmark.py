@@ -18,7 +18,7 @@ def test_figures_of_both_forms():
     assert row['channels'] == 8
     for form in ('linear', 'pairwise'):
       assert row[form]['ms'] >= row[form]['ms_best'] > 0 and row[form]['runs'] >= 3
-  # The one grows with the pixels, the other with their square: 512 x 512 float32 is 1 MB.
+  # One form grows with the pixels, the other with their square: 512 x 512 float32 is 1 MB.
   assert rows[1]['linear']['temporaries_mb'] < 0.5 < 1 < rows[1]['pairwise']['temporaries_mb']
 
 
