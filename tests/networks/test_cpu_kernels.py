@@ -11,7 +11,7 @@ from maskgan_jax.networks import cpu_kernels
 
 @pytest.fixture(autouse=True)
 def _small_kernels_too(monkeypatch):
-  """Kernels as small as these would be left to the plain form."""
+  """Turns off the rule that leaves kernels this small to the plain form."""
   monkeypatch.setattr(cpu_kernels, '_SMALL', 0)
 
 
@@ -71,7 +71,7 @@ def test_upsampled_convolution_equals_pytorchs_three_layers(torch, size, channel
 
 @pytest.mark.slow
 def test_second_derivatives_are_those_of_the_plain_form():
-  """What a gradient penalty takes: the gradient of a function of the gradient."""
+  """A gradient penalty needs the gradient of a function of the gradient."""
   x, kernel = normal(0, 1, 6, 6, 5), normal(1, 3, 3, 5, 6)
 
   def penalty(form):

@@ -1,4 +1,4 @@
-"""What EGSC-IT is built of: TensorFlow's convolutions, AdaIN, perceptual losses, least squares."""
+"""The parts of EGSC-IT: TensorFlow's convolutions, AdaIN, perceptual losses, least squares."""
 
 import jax
 import jax.numpy as jnp

@@ -14,8 +14,8 @@ from maskgan_jax import errors
 from maskgan_jax.import_weights import inception as convert
 from maskgan_jax.pretrained_networks import inception
 
-# For the last blocks 3x2 pixels are left. Before the pools are 67x66 and 31x30: pools that round up
-# differ where numbers are even.
+# The last blocks see 3x2 pixels. The pools see 67x66 and 31x30: pools that round up give other
+# sizes for the even numbers.
 SIZE = (139, 137)
 
 
@@ -37,7 +37,7 @@ def wide_model():
 
 
 def pictures(height, width):
-  """Noise on ramps, which are another one along each axis and in each picture."""
+  """Returns noise on ramps that differ along each axis and in each picture."""
   rng, batch = np.random.default_rng(height), 2
   rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
   slopes = rng.uniform(-0.5, 0.5, (2, batch, 1, 1, 3))
@@ -56,7 +56,7 @@ def ours(images):
 
 @functools.cache
 def wide(height, width):
-  """In float64."""
+  """Compares them in float64."""
   images = pictures(height, width).astype(np.float64)
   with jax.enable_x64(True):
     module = inception.InceptionV3(dtype=jnp.float64)
@@ -69,7 +69,7 @@ def theirs(torch, network, height, width, batch=2):
 
 
 def worst(one, other):
-  """Largest difference at any tap, against the largest entry."""
+  """Returns the largest difference at any tap, relative to the largest entry."""
   return max(float(np.abs(one[tap] - other[tap].numpy()).max() / other[tap].abs().max())
              for tap in inception.TAPS)
 
@@ -83,7 +83,7 @@ def test_every_tap_equals_torch_fidelity(torch, size):
   for name, tap in taps.items():
     assert tap.shape == (2, inception.TAPS[name]) and tap.dtype == np.float32
     close(tap, expected[name])
-    # Features that vanish, or are the same for both pictures, would compare nothing.
+    # Features that vanish, or are equal for both pictures, would prove nothing.
     assert 0.05 < float(tap.std()) < 50 and float(np.abs(tap[0] - tap[1]).max()) > 0.05
   expected = theirs(torch, wide_model(), *size)
   for name, tap in wide(*size).items():
@@ -93,7 +93,7 @@ def test_every_tap_equals_torch_fidelity(torch, size):
 
 @pytest.mark.slow
 def test_its_own_forward_gives_the_same(torch):
-  """Of uint8 pictures at 299x299, which it takes less 128 and over 128."""
+  """Its forward subtracts 128 from uint8 pictures at 299x299 and divides by 128."""
   images = np.random.default_rng(0).integers(0, 256, (1, 299, 299, 3), np.uint8)
   expected = dict(zip(inception.TAPS, model()(torch.tensor(images).permute(0, 3, 1, 2)),
                       strict=True))
@@ -110,7 +110,7 @@ def test_pictures_of_a_batch_do_not_meet(torch):
     assert np.abs(second[name][0] - tap[0]).max() > 0.05
 
 
-# What the comparison notices: each change of the oracle is far beyond 1e-9.
+# The comparison notices mistakes: each of these changes of the oracle is far beyond 1e-9.
 
 def average_with_padding(torch, network, patch):
   average = torch.nn.functional.avg_pool2d
@@ -150,7 +150,7 @@ def padding_of_the_stem(torch, network, patch):
 
 
 def shifted(torch, network, patch):
-  """TensorFlow's 'SAME' of a strided convolution where there is no padding."""
+  """Pads strided convolutions and a pool by one pixel where Inception has no padding."""
   network.Mixed_7a.branch3x3_2.conv.padding = (1, 1)
   network.Mixed_7a.branch7x7x3_4.conv.padding = (1, 1)
   pool = torch.nn.functional.max_pool2d
@@ -159,7 +159,7 @@ def shifted(torch, network, patch):
 
 
 def lying_kernels(block, *names):
-  """1x7 as 7x1 and the other way round."""
+  """Exchanges 1x7 and 7x1 kernels."""
   def change(torch, network, patch):
     for name in names:
       conv = getattr(getattr(network, block), name).conv
@@ -177,7 +177,7 @@ def swapped(first, second):
 
 
 def mirrored(torch, network, patch):
-  """Columns of one kernel the other way round."""
+  """Reverses the columns of one kernel."""
   weight = network.Mixed_5b.branch3x3dbl_2.conv.weight
   weight.data = weight.data.flip(3)
 
@@ -214,8 +214,8 @@ def test_a_picture_too_small_is_refused():
 
 
 def test_sizes_are_the_published_networks():
-  """torchvision's has 23,834,568 parameters without the auxiliary head, for 1000 classes; 17,216
-  channels are normalised, each with a mean and a variance besides (Keras's table of layers)."""
+  """torchvision's network has 23,834,568 parameters without the auxiliary head, for 1000 classes;
+  17,216 channels are normalised, each with a mean and a variance too (Keras's table of layers)."""
   tree = inception.shapes()
   leaves = {jax.tree_util.keystr(path, simple=True, separator='.'): shape
             for path, shape in jax.tree_util.tree_flatten_with_path(

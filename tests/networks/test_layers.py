@@ -149,7 +149,7 @@ def test_layers_compute_in_their_dtype_and_keep_float32_parameters():
 # Whole networks.
 
 def sequence_of(torch, kind, channels, widths, features, leak):
-  """The network as a torch Sequential."""
+  """Returns the network as a torch Sequential."""
   nn, blocks = torch.nn, []
   if kind == 'discriminator':
     return nn.Sequential(nn.Linear(channels, widths[0]), nn.LeakyReLU(0.2),
@@ -163,7 +163,7 @@ def sequence_of(torch, kind, channels, widths, features, leak):
 
 
 def as_torch(tree, kind):
-  """Parameters, gradients or statistics of one of our networks as {torch's name: array}."""
+  """Returns parameters, gradients or statistics of one of our networks as {torch's name: array}."""
   result = {}
   for layer, leaves in tree.items():
     family, index = layer.split('_')

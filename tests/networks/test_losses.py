@@ -119,7 +119,7 @@ def test_multi_label_cross_entropy_of_bfloat16_is_computed_in_float32():
 
 
 def patch_critic(weights, images):
-  """Two convolutions, to a map of [B, 2, 2, 1] for images of 8x8."""
+  """Two convolutions that map images of 8x8 to [B, 2, 2, 1]."""
   for i, w in enumerate(weights):
     images = jax.lax.conv_general_dilated(images, w, (2, 2), 'VALID' if i else [(1, 1), (1, 1)],
                                           dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
@@ -161,7 +161,7 @@ def test_gradient_penalty_of_a_linear_critic_is_that_of_its_weights():
                                       np.array([0.2, 0.9], np.float32).reshape(2, 1, 1, 1))
 
   norm = float(jnp.sqrt(jnp.square(w).sum()))
-  for outputs in (1, 4):  # several scores of an example are added up
+  for outputs in (1, 4):  # an example's scores are added up
     value, gradient = jax.value_and_grad(penalty)(w, outputs)
     assert float(value) == pytest.approx((outputs * norm - 1) ** 2, rel=1e-5)
     np.testing.assert_allclose(gradient, 2 * (outputs * norm - 1) * outputs * w / norm, rtol=1e-4)

@@ -29,7 +29,7 @@ MASKS = {
 
 
 def make(kind, pixels, channels=6, seed=0, dtype=jnp.float32):
-  """A mask, and content whose vectors have much in common, as those of images do."""
+  """Returns a mask, and content whose vectors are similar, as in images."""
   rng = np.random.default_rng([seed, pixels])
   content = 3 * rng.normal(size=(pixels, channels)) + rng.normal(size=channels)
   content[rng.uniform(size=pixels) < 0.1] = 0
@@ -37,7 +37,7 @@ def make(kind, pixels, channels=6, seed=0, dtype=jnp.float32):
 
 
 def oracle(mask, content):
-  """Value and gradient in float64, the gradient's scale: the sum of absolute values in it."""
+  """Returns value and gradient in float64, and the gradient's scale: a sum of absolute values."""
   mask, content = (np.asarray(x, np.float64) for x in (mask, content))
   unit = content / np.maximum(np.linalg.norm(content, axis=1, keepdims=True), 1e-8)
   cosine = unit @ unit.T
@@ -69,7 +69,7 @@ def test_similarity_of_bfloat16_is_computed_in_float32(kind, pixels):
     value, gradient = VALUE_AND_SLOPE[form](mask, content)
     assert value.dtype == jnp.float32 and gradient.dtype == jnp.bfloat16
     assert float(value) == pytest.approx(expected, abs=1e-6 * scale * pixels)
-    rounding = np.abs(slope) / 256  # of the gradient, to its type
+    rounding = np.abs(slope) / 256  # rounding of the gradient to its dtype
     assert (np.abs(np.asarray(gradient, np.float64) - slope) <= rounding + 1e-6 * scale).all()
 
 
@@ -124,7 +124,7 @@ def test_lengths_of_content_vectors_do_not_matter_and_stay_finite(form, scale):
   assert np.isfinite(value) and np.isfinite(gradient).all()
   if scale > 1:
     assert float(value) == pytest.approx(float(VALUE_AND_SLOPE[form](mask, content)[0]), rel=1e-5)
-  if scale < 1e-20:  # as good as zero vectors, which are like nothing
+  if scale < 1e-20:  # practically zero vectors, which are similar to nothing
     assert float(value) == pytest.approx(0, abs=1e-12)
 
 

@@ -188,7 +188,7 @@ def highway(**options):
 
 
 def affine(variables, name, code, scale):
-  """gamma and beta in NumPy, [B, C] each."""
+  """Computes gamma and beta with NumPy, [B, C] each."""
   x = code
   for layer in range(3):
     dense = variables['params'][name][f'Linear_{layer}']['Dense_0']
@@ -249,7 +249,7 @@ def test_rows_deviation_is_an_eighth_for_normal_noise():
   x = normal(0, 4, 32, 32, 64)
   ratio = np.asarray(normalization.normalized(x, 'rows')).std() / np.asarray(
       normalization.normalized(x)).std()
-  assert ratio == pytest.approx(8.1, abs=0.3)  # so much larger than it should be
+  assert ratio == pytest.approx(8.1, abs=0.3)  # larger than it should be by this much
 
 
 @pytest.mark.parametrize('factor', [1, 2, 4])

@@ -1,4 +1,4 @@
-"""The replay pool against CycleGAN's rule, told step by step."""
+"""The replay pool against CycleGAN's rule, step by step."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from maskgan_jax.networks.replicas import DATA_AXIS
 
 
 def numbered(first, count):
-  """Images that are recognised by their value."""
+  """Returns images that can be recognised by their value."""
   return jnp.broadcast_to(jnp.arange(first, first + count, dtype=jnp.float32).reshape(-1, 1, 1, 1),
                           (count, 2, 2, 1))
 

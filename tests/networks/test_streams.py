@@ -1,4 +1,4 @@
-"""Named streams: they are laid out example by example, and come apart under their names."""
+"""Named streams are laid out example by example, and are taken apart under their names."""
 
 import itertools
 
@@ -27,7 +27,7 @@ def test_examples_alternate_and_come_apart_again():
 
 
 def test_any_choice_of_streams_is_what_its_batches_are():
-  """Whole arrays, neighbours, every second one, either direction, twice the same, other arrays."""
+  """Covers whole arrays, neighbours, every second stream, both orders, repeats, other arrays."""
   batches = {name: batch(seed) for seed, name in enumerate('abcde')}
   four = streams.apart(streams.interleave(*(batches[name] for name in 'abcd')), 'abcd')
   e = streams.apart(batches['e'], 'e')

@@ -11,7 +11,7 @@ from maskgan_jax.pretrained_networks import vgg19
 
 
 def random_params(width, seed=0):
-  """As after training: biases, mean and scale are not what they are at first."""
+  """Returns parameters that look trained: biases, mean and scale are not the initial ones."""
   rng = np.random.default_rng(seed)
   params = {'input_mean': rng.uniform(0.3, 0.6, 3).astype(np.float32),
             'input_scale': rng.uniform(0.2, 0.6, 3).astype(np.float32)}
@@ -23,7 +23,7 @@ def random_params(width, seed=0):
 
 
 def torch_taps(torch, params, images, pool):
-  """The five maps in NHWC. `images` is an NHWC leaf."""
+  """Returns the five maps in NHWC; `images` is an NHWC leaf."""
   mean, scale = (torch.tensor(params[name], dtype=images.dtype)
                  for name in ('input_mean', 'input_scale'))
   x = (((images + 1) / 2 - mean) / scale).permute(0, 3, 1, 2)
@@ -61,7 +61,7 @@ def test_every_tap_equals_pytorch(torch, full, size, pool):
   for tap, theirs in zip(jax.jit(vgg19.VGG19(pool=pool).apply)({'params': full}, images), expected,
                          strict=True):
     close(tap, theirs)
-    assert tap.dtype == jnp.float32 and float(tap.std()) > 0.1  # flat maps would compare nothing
+    assert tap.dtype == jnp.float32 and float(tap.std()) > 0.1  # flat maps would prove nothing
   expected = torch_taps(torch, full, torch.tensor(images, dtype=torch.float64), pool)
   with jax.enable_x64(True):
     module = vgg19.VGG19(pool=pool, dtype=jnp.float64)
@@ -75,7 +75,7 @@ def test_every_tap_equals_pytorch(torch, full, size, pool):
 @pytest.mark.parametrize('size, pool', [
     ((28, 28), 'SAME'), ((17, 22), 'VALID'), ((13, 7), 'SAME'), ((1, 1), 'SAME')])
 def test_gradient_to_the_image_equals_pytorch(torch, size, pool):
-  """In float64: in float32 a maximum can change places."""
+  """Compares in float64, since in float32 a maximum can move to another pixel."""
   params = random_params(8)
   images = np.random.default_rng(1).uniform(-1, 1, (2, *size, 3))
   with jax.enable_x64(True):
@@ -93,14 +93,14 @@ def test_gradient_to_the_image_equals_pytorch(torch, size, pool):
       for tap, weight in zip(taps, weights, strict=True)).backward()
   close(d_images, leaf.grad, rtol=1e-9)
   assert np.abs(d_images).max() > 0.1
-  for name in ('input_mean', 'input_scale'):  # no optimizer moves them
+  for name in ('input_mean', 'input_scale'):  # no optimizer changes them
     assert not np.any(d_params[name])
   assert all(np.any(d_params[name]['kernel']) for name in vgg19.channels())
 
 
 @pytest.mark.parametrize('size', [(32, 32), (48, 80), (7, 9)])
 def test_head_equals_pytorch(torch, size):
-  """2x2, 3x5 and 1x1 pixels at relu5_1."""
+  """The sizes leave 2x2, 3x5 and 1x1 pixels at relu5_1."""
   images = np.random.default_rng(1).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
   module = vgg19.VGG19(width=4, classes=5)
   params = {**random_params(4), 'head': {'Dense_0': {'kernel': normal(2, 128, 5),
@@ -168,7 +168,7 @@ def test_bfloat16_is_near_float32():
 @pytest.mark.parametrize('shape', [(2, 6, 4, 3), (2, 5, 4, 3), (1, 7, 3, 2), (2, 1, 1, 3)])
 @pytest.mark.parametrize('padding', ['SAME', 'VALID'])
 def test_max_pool(torch, shape, padding):
-  x = normal(0, *shape) - 3  # a border of zeros would win
+  x = normal(0, *shape) - 3  # a border of zeros would be the maximum
   ours = vgg19.max_pool(jnp.asarray(x), padding)
   if min(shape[1:3]) == 1 and padding == 'VALID':
     assert ours.size == 0
