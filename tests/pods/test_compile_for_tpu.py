@@ -1,4 +1,4 @@
-"""Programs compiled for TPUs that are not there, what is read of them, and the communication model.
+"""Programs compiled without a TPU, what is read from them, and the communication model.
 
 Tests with libtpu are skipped where it is not installed; they need no TPU.
 """
@@ -86,7 +86,7 @@ def test_time_is_that_of_what_takes_longest():
   assert where.compute_seconds(1, 819e9) == pytest.approx(1)
 
 
-# What is read in a program's text.
+# What is read from a program's text.
 
 TEXT = """HloModule jit_step, entry_computation_layout={(f32[2]{0})->f32[2]{0}}
 
@@ -135,7 +135,7 @@ def test_a_program_that_is_too_large_says_by_how_much():
     (lambda b: 1.0 + 0.5 * b, 4, 30), (lambda b: 1.0 + 0.5 * b, 64, 30),
     (lambda b: 10 + 5 * b, 1, 1), (lambda b: 17.0 + b, 8, 0), (lambda b: 3.9 * b, 1, 4)])
 def test_the_largest_batch_is_the_largest(monkeypatch, memory_of, start, most):
-  """Chips of 16 GiB, memory in GiB by examples a chip."""
+  """Chips have 16 GiB; `memory_of` gives the GiB for a number of examples per chip."""
   config, where, tried = smoke('content_transfer'), tpu_chips.parse('v5e:2x2'), []
   config.batch_size = start * where.chips
 
@@ -173,7 +173,7 @@ def test_rows_of_sizes_are_printed_as_they_come(monkeypatch, capsys):
 # The compiler itself.
 
 def compiled(method, topology, *flags, cache):
-  """What the command says of a method's small config, which libtpu may abort."""
+  """Runs the command on a method's small config, which libtpu may abort."""
   return subprocess.run(
       [sys.executable, '-m', 'maskgan_jax.compile_for_tpu', f'--topology={topology}', '--json',
        '--pictures=4', f'--config=configs/{CONFIGS[method]}', *flags], cwd=ROOT, text=True,
@@ -186,7 +186,7 @@ def compiled(method, topology, *flags, cache):
 def test_every_method_compiles_for_a_pod(name, topology, libtpu, tmp_path):
   result = compiled(name, topology, cache=tmp_path)
   if (name, topology) == ('lomit', 'v4:2x2x2') and result.returncode:
-    # libtpu 0.0.42 to 0.0.50 abort on its critic for chips of two cores, which is said so.
+    # libtpu 0.0.42 to 0.0.50 abort on its critic for chips of two cores; the message says so.
     assert result.returncode == 2 and result.stderr.count('\n') == 1
     assert result.stderr.startswith('error: libtpu was ended by signal 6')
     return
@@ -204,7 +204,7 @@ def test_every_method_compiles_for_a_pod(name, topology, libtpu, tmp_path):
                            for leaf in jax.tree.leaves(state.params[g])) for p in method.players}
   for program, names in zip(programs, played, strict=True):
     gradients = sum(sizes[name] for name in names)
-    # Every gradient is summed over chips, and little else: statistics, means, norms.
+    # Every gradient is summed over chips, and little besides: statistics, means, norms.
     assert 0.99 * gradients <= program['reduced'] < gradients + 3e5
     assert program['flops'] > 0 and 0 < program['memory'] < figures['chip_memory']
   assert translation['reductions'] == 0 and translation['flops'] > 0
@@ -212,7 +212,7 @@ def test_every_method_compiles_for_a_pod(name, topology, libtpu, tmp_path):
 
 @pytest.mark.slow
 def test_a_chip_does_the_same_on_any_number_of_chips(libtpu, tmp_path):
-  """What the weak-scaling table rests on."""
+  """The weak-scaling table rests on this."""
   programs = []
   for topology in ('v5e:2x2', 'v5e:4x8', 'v5e:16x16'):
     result = compiled('content_transfer', topology, '--batch_per_chip=2', cache=tmp_path)
@@ -222,7 +222,7 @@ def test_a_chip_does_the_same_on_any_number_of_chips(libtpu, tmp_path):
     assert program['reduced'] == programs[0]['reduced']
     assert program['reductions'] == programs[0]['reductions']
     assert program['flops'] == pytest.approx(programs[0]['flops'], rel=0.02)
-    # Of so small a program the all-reduces' own buffers are a part.
+    # In a program this small, the buffers of the all-reduces are a noticeable part.
     assert program['memory'] == pytest.approx(programs[0]['memory'], rel=0.2)
 
 
@@ -240,7 +240,7 @@ def test_the_command_and_what_it_knows_the_second_time(libtpu, tmp_path):
   second = compiled('content_transfer', 'v5e:2x2', '--nojson', cache=tmp_path)
   assert 'Weak scaling' in second.stdout and '| v5e:16x16 | 256 | 512 |' in second.stdout
   assert sorted(os.listdir(tmp_path / 'maskgan_jax' / 'tpu_programs')) == kept
-  # A file that is damaged is not an obstacle.
+  # A damaged file is ignored.
   (tmp_path / 'maskgan_jax' / 'tpu_programs' / kept[0]).write_text('{')
   assert json.loads(
       compiled('content_transfer', 'v5e:2x2', cache=tmp_path).stdout)['flops'] == figures['flops']

@@ -1,4 +1,4 @@
-"""launch/: the scripts against a cloud that is played, the files against their schemas."""
+"""launch/: the scripts against an imitated cloud, the files against their schemas."""
 
 import os
 import shlex
@@ -21,9 +21,9 @@ QUEUE = ['--name=job', '--zone=us-x1-a', '--accelerator=v5litepod-16', '--versio
 GROUP = ['--name=job', '--zone=us-x1-a', '--machine=ct6e-standard-4t', '--topology=2x4', '--size=2',
          '--image_family=f', '--image_project=p', '--pause=0']
 
-# Plays gcloud: writes down what it was asked, answers `describe` and `list-instances` with the next
-# line of `states` and `ssh` with the next of `codes` (the last again and again), fails where the
-# command contains a line of `fails`.
+# Imitates gcloud: writes down each command, answers `describe` and `list-instances` with the next
+# line of `states` and `ssh` with the next of `codes` (repeating the last), and fails if the command
+# contains a line of `fails`.
 GCLOUD = '''#!{python}
 import os, shlex, sys, time
 here = os.path.dirname(os.path.abspath(__file__))
@@ -61,7 +61,7 @@ elif 'ssh' in sys.argv:
 
 
 class Cloud:
-  """A folder with a gcloud in it."""
+  """Returns a folder that contains the imitated gcloud."""
 
   def __init__(self, folder):
     self.folder = folder
@@ -83,7 +83,7 @@ class Cloud:
     return result.returncode, result.stdout, result.stderr
 
   def asked(self, *words):
-    """How often a command with all of the words was asked for."""
+    """Returns how often a command with all of the words was called."""
     path = self.folder / 'asked'
     lines = path.read_text().splitlines() if path.exists() else []
     return sum(all(word in line.split() for word in words) for line in lines)
@@ -122,7 +122,7 @@ def test_a_dry_run_prints_every_command_and_runs_none(script, flags, cloud):
   verbs = ' '.join(word for line in lines for word in line if word in (
       'create', 'describe', 'list-instances', 'scp', 'ssh', 'delete'))
   assert verbs.startswith('create') and 'scp ssh delete' in verbs
-  # What is quoted twice, for here and for there, arrives as it was given.
+  # What is quoted twice, for this machine and for the worker, arrives unchanged.
   remote, = [word for line in lines for word in line if word.startswith('--command=')]
   there = shlex.split(remote.removeprefix('--command='))
   assert there[-4:] == ['--distributed', *TRAIN[1:]]
@@ -216,7 +216,7 @@ def test_nothing_names_a_project_or_a_machine():
 
 
 def test_a_worker_trains_stops_and_starts_again(tmp_path):
-  """run.sh with an environment that is there already, whose Python says what it is told to do."""
+  """Runs run.sh with an existing environment, whose Python prints its arguments."""
   binary = tmp_path / 'venv' / 'bin'
   binary.mkdir(parents=True)
   (tmp_path / 'venv' / 'installed').touch()
@@ -268,7 +268,7 @@ def test_the_jobset_fails_on_mistakes_and_restarts_on_all_else():
 def test_the_jobset_is_one_by_its_schema():
   models = pytest.importorskip('kubeflow_trainer_api.models')
   manifest = jobset()
-  # What the schema does not know would not come back.
+  # A key that the schema does not have would be lost.
   parsed = models.JobsetV1alpha2JobSet.from_dict(manifest).to_dict()
   assert {**manifest, 'status': None} == {**parsed, 'status': None}
 
@@ -277,7 +277,7 @@ def test_the_managed_job_recovers():
   yaml = pytest.importorskip('yaml')
   with open(os.path.join(LAUNCH, 'skypilot.yaml'), encoding='utf-8') as file:
     task = yaml.safe_load(file)
-  # As the specification of SkyPilot's YAML names them.
+  # These are the names in the specification of SkyPilot's YAML.
   assert set(task) <= {'name', 'workdir', 'num_nodes', 'resources', 'envs', 'secrets',
                        'file_mounts', 'setup', 'run', 'config'}
   assert set(task['resources']) <= {'infra', 'accelerators', 'accelerator_args', 'use_spot',
@@ -287,7 +287,7 @@ def test_the_managed_job_recovers():
 
 
 def batch_job(tmp_path, code, *arguments, **env):
-  """slurm_gpu.sbatch with a Slurm that is played; what it asked srun and scontrol for."""
+  """Runs slurm_gpu.sbatch with an imitated Slurm; returns the exit code and the calls it made."""
   for name, then in (('srun', f'exit {code}'), ('scontrol', 'exit 0')):
     path = tmp_path / name
     path.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/asked\n{then}\n')
