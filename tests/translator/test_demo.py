@@ -1,4 +1,4 @@
-"""The demo page: what lies below it, and the page itself in a real browser."""
+"""The demo page: its session, and the page itself in a real browser."""
 
 import contextlib
 import io
@@ -82,7 +82,7 @@ def test_what_the_page_does_is_what_the_translator_does(demo, name):
   pair = [session.pictures[role] for role in model.roles]
   plain = model.translator(*pair)
   np.testing.assert_array_equal(session.result.image, plain.image)
-  # What the editor shows comes back as it was: nothing is edited.
+  # The editor returns what it shows unchanged: nothing is edited.
   for role in session.shown:
     shown = editor.to_editor(session.pictures[role], session.mask(role))
     layers = [images.encode_png(layer) for layer in shown['layers']]
@@ -195,7 +195,7 @@ def test_forged_requests_are_a_message_and_one_line_in_the_log(monkeypatch, caps
     coroutine = page.process_api(0, [])
     with pytest.raises(gradio.Error) as raised:
       coroutine.send(None)
-    assert not raised.value.print_exception  # else Gradio prints a traceback
+    assert not raised.value.print_exception  # otherwise Gradio prints a traceback
     return raised.value.message, capsys.readouterr().err
 
   message, log = answer(TypeError("'NoneType' object\nis not subscriptable"))
@@ -216,7 +216,7 @@ def test_forged_requests_are_a_message_and_one_line_in_the_log(monkeypatch, caps
 
 @pytest.fixture(scope='module')
 def page(tmp_path_factory):
-  """The address of a page with two models."""
+  """Returns the address of a page with two models."""
   with serving(f'{MODEL},egsc_it_digits', tmp_path_factory.mktemp('temporary')) as address:
     yield address
 
@@ -239,7 +239,7 @@ def serving(models, folder):
 
 
 class Visitor(browser.Browser):
-  """Someone at the page."""
+  """A visitor of the page."""
 
   def __init__(self, url, folder, *options):
     super().__init__(folder, '--window-size=1300,1500', '--no-proxy-server',
@@ -248,7 +248,7 @@ class Visitor(browser.Browser):
     self.watch()
 
   def watch(self):
-    """Counts from now on what is being sent, and waits until the page is there."""
+    """Starts counting the requests under way, and waits until the page has loaded."""
     self.run("""const plain = window.fetch; window.sending = 0;
                 window.fetch = (...all) => { window.sending++;
                   return plain.apply(window, all).finally(() => window.sending--); }""")
@@ -260,22 +260,22 @@ class Visitor(browser.Browser):
     return self.run(f"return document.querySelector('#{name} img')?.src")
 
   def picture(self, name='translation'):
-    """The picture, at the model's resolution."""
+    """Returns the picture, at the model's resolution."""
     with urllib.request.urlopen(self.address(name), timeout=60) as answer:
       image = images.load_image(answer.read())
     return image[::5, ::5]  # 64 pixels, enlarged to 320
 
   def after(self, action, name='translation'):
-    """Does something, waits until the page is at rest, and returns the picture it then has."""
+    """Runs the action, waits until the page is at rest, and returns its picture."""
     action()
     self.rest()
     return self.picture(name)
 
   def rest(self):
-    """Waits until nothing is being worked out."""
+    """Waits until no computation and no request is under way."""
     busy = "document.querySelector('[data-testid=status-tracker]:not(.hide)') || window.sending"
     end, quiet = time.monotonic() + 90, 0
-    while quiet < 12:  # times in a row: one thing follows another, and what came is drawn
+    while quiet < 12:  # times in a row: requests follow each other, and results are drawn
       assert time.monotonic() < end, 'never at rest'
       quiet = 0 if self.run(f'return Boolean({busy})') else quiet + 1
       time.sleep(0.1)
@@ -325,7 +325,7 @@ def example(role, number=0):
 
 
 def fresh(visitor):
-  """The first examples with their predicted masks."""
+  """Shows the first examples with their predicted masks."""
   for role in ROLES:
     visitor.click(f'#{role}-examples button[aria-label="Thumbnail 1 of 6"]')
     visitor.rest()
@@ -352,7 +352,7 @@ def test_painting_changes_the_picture_there_and_only_there(visitor, translator):
   with zipfile.ZipFile(archives[0]) as archive:
     np.testing.assert_array_equal(images.load_image(archive.read('translation.png')),
                                   visitor.picture())
-  # Undone, it is the source again.
+  # After Undo the result is the source again.
   visitor.tool('source', 'Undo')
   undone = visitor.after(lambda: visitor.click('#translate'))
   np.testing.assert_array_equal(undone, source)
@@ -448,7 +448,7 @@ def test_without_webgl_rectangles_do(page, tmp_path, translator):
     half = visitor.after(lambda: visitor.rectangle('source', 'erase', 0, 0, 64, 32))
     np.testing.assert_array_equal(half[:, :32], example('source')[:, :32])
     assert (half[:, 32:] != example('source')[:, 32:]).any()
-    shown = visitor.picture('source-preview')  # with what is left of the mask
+    shown = visitor.picture('source-preview')  # with the rest of the mask
     np.testing.assert_array_equal(shown[:, :32], example('source')[:, :32])
     np.testing.assert_array_equal(shown[:, 32:], predicted[:, 32:])
 
@@ -473,7 +473,7 @@ def ask(url, data, kind='application/json'):
 
 
 def click(page, event, inputs, path):
-  """Whether an event works, by its number in the page's list, on a file and the first session."""
+  """Returns whether an event, by its number in the page's list, works on a file and a session."""
   file = {'path': path, 'meta': {'_type': 'gradio.FileData'}}
   values = {('uploadbutton', 'single'): file, ('uploadbutton', 'multiple'): [file],
             ('file', 'multiple'): [file], ('state', None): True, ('slider', None): 1}
@@ -495,7 +495,7 @@ def test_nothing_else_is_contacted_and_no_file_is_given_away(page, visitor, tmp_
     with pytest.raises(urllib.error.HTTPError) as refused:
       urllib.request.urlopen(f'{page}/gradio_api/file={path}', timeout=60)
     assert refused.value.code in (403, 404)
-  # Each button reads what was uploaded, and no path that a browser made up.
+  # Each button reads uploaded files, and no other path that a browser sends.
   outside = tmp_path / 'mask.png'
   outside.write_bytes(images.encode_png(np.full((320, 320, 4), 77, np.uint8)))
   head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="mask.png"\r\n\r\n'
@@ -520,7 +520,7 @@ def test_nothing_else_is_contacted_and_no_file_is_given_away(page, visitor, tmp_
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_uploads_go_with_the_page(tmp_path, number, request):
   pytest.importorskip('gradio')
-  # Else the page would ignore a signal that nohup has told pytest to ignore.
+  # Otherwise the page would ignore a signal that pytest ignores because of nohup.
   before = signal.signal(number, signal.SIG_DFL)
   request.addfinalizer(lambda: signal.signal(number, before))
   with subprocess.Popen(
@@ -539,7 +539,7 @@ def test_uploads_go_with_the_page(tmp_path, number, request):
 
 @pytest.mark.slow
 def test_from_a_click_to_the_result(tmp_path):
-  """LOMIT, the slowest of the four, as wide as the paper's, at 128x128; -s prints the times."""
+  """Times LOMIT, the slowest of the four, as wide as the paper's, at 128x128; -s prints times."""
   config = run_config.default('lomit')
   shape = (3, *base.image_shape(config), 3)
   assert shape[1:3] == (128, 128)
@@ -565,7 +565,7 @@ def test_from_a_click_to_the_result(tmp_path):
       times.append(time.monotonic() - start)
   print('seconds from click to result:', *(f'{t:.2f}' for t in times[1:]))
   print('seconds of the model itself:', *(f'{t:.2f}' for t in of_the_model[1:]))
-  assert np.median(times[1:]) < 5  # of a machine that does much else
+  assert np.median(times[1:]) < 5  # on a machine with much other work
 
 
 @pytest.mark.slow

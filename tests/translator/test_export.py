@@ -1,5 +1,5 @@
-"""Exported files: they compute what the translator does, with masks or without, and need no code of
-ours."""
+"""Exported files compute what the translator does, with masks or without, and need none of our
+code."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ np.savez(target, **{name.removeprefix('used_'): np.asarray(x) for name, x in res
 
 
 def alone(path, inputs, tmp_path):
-  """What a process without our code computes with the file."""
+  """Returns what a process without our code computes with the file."""
   np.savez(tmp_path / 'inputs.npz', **inputs)
   subprocess.run([sys.executable, '-c', ALONE, str(path), str(tmp_path / 'inputs.npz'),
                   str(tmp_path / 'to.npz')], check=True, timeout=300,
@@ -56,7 +56,7 @@ def assert_near(results, translation, rows=slice(None)):
 
 
 def mixed(translator, names, count):
-  """Masks of which the first example's are drawn and the others' left to the model."""
+  """Returns masks: drawn ones for the first example; the others are left to the model."""
   shape = (count, *base.image_shape(translator.config), 1)
   masks = {}
   for i, name in enumerate(names):
@@ -73,7 +73,7 @@ def test_a_file_does_what_the_translator_does(name, kind, tmp_path):
   if kind == 'onnx':
     pytest.importorskip('jax2onnx')
     pytest.importorskip('onnxruntime')
-  # With statistics of the batch at hand, an example is not the same in another batch.
+  # With batch statistics, an example's result would depend on its batch.
   switches = {'inference_statistics': 'running'} if name == 'lomit' else {}
   t = models.drawn(name, **switches)
   path = tmp_path / f'model.{kind}'

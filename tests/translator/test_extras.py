@@ -1,4 +1,4 @@
-"""What a method declares is enough: files, grids, page and sweeps show a new method's extras."""
+"""Declaring extras is enough: files, grids, page and sweeps show those of a new method."""
 
 import io
 import os
@@ -95,7 +95,7 @@ def test_sweeps_show_the_change(t, monkeypatch):
 
 @pytest.mark.parametrize('name', methods.names())
 def test_every_method_keeps_the_contract(name):
-  """Every method is a `Method`, and what it shows has names, titles and meanings."""
+  """Every method is a `Method`, and its extras have names, titles and meanings."""
   base_class, = [value for value in vars(methods.module(name)).values()
                  if isinstance(value, type) and issubclass(value, Method) and value is not Method]
   titles = [extra.title for extra in base_class.extras]

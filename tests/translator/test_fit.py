@@ -1,4 +1,4 @@
-"""`Translator.fit`: whatever a user has as a picture becomes what the model takes."""
+"""`Translator.fit` turns any form of a user's picture into what the model takes."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from maskgan_jax.translator import Translator
 
 @pytest.fixture(name='photo')
 def _photo():
-  """A picture of another size and shape than the model's."""
+  """Returns a picture whose size and shape are not the model's."""
   return np.random.default_rng(0).integers(0, 256, (3 * SIZE, 5 * SIZE, 3), np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Models to take away: what is written is what translates, and what does not fit is said."""
+"""Saved models: they translate as before they were saved, and messages name what does not fit."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def test_what_was_saved_does_the_same(name, tmp_path):
           < 0.8 * os.path.getsize(tmp_path / 'it' / 'model.safetensors'))
   near = Translator.from_pretrained(tmp_path / 'half')(*pair).image.astype(int)
   assert np.abs(near - before(*pair).image).mean() < 2
-  # What only training needs is not carried along.
+  # What only training needs is not saved.
   names = safetensors_numpy.load_file(tmp_path / 'it' / 'model.safetensors')
   for word in ('discriminator', 'critic', 'perceptual', 'pool'):
     assert not [n for n in names if word in n], word
@@ -60,7 +60,7 @@ def test_nothing_that_is_there_is_overwritten(tmp_path):
       t.save(folder, card='# It')
     assert (folder / name).read_text() == text and len(list(folder.iterdir())) == 1
   t.save(tmp_path / 'killed', card='# It')
-  (tmp_path / 'killed' / 'model.safetensors').unlink()  # which comes last
+  (tmp_path / 'killed' / 'model.safetensors').unlink()  # which is written last
   t.save(tmp_path / 'killed', card='# It')
   Translator.from_pretrained(tmp_path / 'killed')
 
@@ -109,7 +109,7 @@ def test_what_does_not_fit_is_said(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', packaged.names())
 def test_every_model_that_comes_along(name):
-  """It opens, is small, has a card, and changes its own examples; machine paths are in none."""
+  """It opens, is small, has a card, changes its own examples, and contains no paths of ours."""
   folder = packaged.find(name)
   size = sum(os.path.getsize(os.path.join(root, file))
              for root, _, files in os.walk(folder) for file in files)

@@ -32,7 +32,7 @@ def wide_config(**overrides):
 
 
 class Linear(Simple):
-  """Mixes source and exemplar by the mask; has one parameter for each pixel, to tell shapes by."""
+  """Mixes source and exemplar by the mask; one parameter per pixel reveals wrong shapes."""
   abilities = frozenset({'exemplar', 'source_mask', 'remove', 'segment', 'interpolate'})
 
   def init(self, rng, batch):
@@ -55,7 +55,7 @@ def t():
 
 @pytest.fixture
 def folder(tmp_path):
-  """trainA to testB of pictures 40x72 and 30x80, each with a bright frame of 4 pixels."""
+  """Writes trainA to testB, pictures of 40x72 and 30x80 with a bright frame of 4 pixels."""
   for split, count in (('train', 9), ('test', 3)):
     for seed, domain in enumerate('AB'):
       pictures = [*street(count - 1, seed, 40, 72), *street(1, seed, 30, 80)]
@@ -82,14 +82,14 @@ def test_batches_have_the_shape(folder, fields):
 
 
 def test_pictures_are_those_of_the_files(folder):
-  """Half the size without distortion: 40x72 whole, and of 30x80 what fits."""
+  """Pictures are halved without distortion: 40x72 fits whole, 30x80 is cropped."""
   data = _data(folder, keep_aspect=True, resize='area')
   pairs = data.pairs('test', *data.members('test')).get(range(3))
   whole = images.load_image(os.path.join(folder, 'testA', '000.png'))
   means = whole.reshape(HEIGHT, 2, WIDTH, 2, 3).mean(axis=(1, 3))
   np.testing.assert_allclose(pairs[0]['a'], means, atol=1.01)  # rounded after each direction
   assert (pairs[0]['a'][:2] == 255).all() and (pairs[0]['a'][:, :2] == 255).all()
-  assert (pairs[2]['a'][:2] == 255).all()  # of the other only the sides are cut
+  assert (pairs[2]['a'][:2] == 255).all()  # only the sides of the other one are cut
   assert pairs[2]['a'][3:-3, 0].mean() < 200 and pairs[2]['a'][3:-3, -1].mean() < 200
 
 
@@ -189,12 +189,12 @@ def test_the_command_translates_files_of_any_shape(t, folder, tmp_path):
   np.testing.assert_array_equal(result[11:, 19:], shrunk[exemplar][11:, 19:])
   again = translate.translate(t, written[0], written[0], str(tmp_path / 'again.png'),
                               source_edits=translate.Edits(written[1]))
-  np.testing.assert_array_equal(images.load_image(again[0]), result)  # has the shape already
+  np.testing.assert_array_equal(images.load_image(again[0]), result)  # it already has the shape
   assert saved.shape == result.shape == (HEIGHT, WIDTH, 3)
   grid = translate.translate(t, os.path.join(folder, 'testA'), exemplar, str(tmp_path / 'g.png'),
                              grid=True)
   drawn = images.load_image(grid[0])
-  assert drawn.shape[1] > 2 * WIDTH * 6 and drawn.shape[0] > 4 * HEIGHT * 6  # cells keep it
+  assert drawn.shape[1] > 2 * WIDTH * 6 and drawn.shape[0] > 4 * HEIGHT * 6  # cells keep the shape
 
 
 def test_checking_and_sampling_and_reporting(folder, tmp_path):
@@ -220,7 +220,7 @@ def test_checking_and_sampling_and_reporting(folder, tmp_path):
 
 def test_large_grids_are_shown_as_jpeg(tmp_path, monkeypatch):
   images.save_png(tmp_path / 'samples' / '00000007.png', street(1, height=300, width=600)[0])
-  monkeypatch.setattr(pages, 'PICTURE_BYTES', 400_000)  # as PNG it has 540 kB
+  monkeypatch.setattr(pages, 'PICTURE_BYTES', 400_000)  # as a PNG it would have 540 kB
   with open(report.write(tmp_path), encoding='utf-8') as file:
     page = file.read()
   assert 'data:image/jpeg;base64,/9j/' in page and 'width="600" height="300"' in page

@@ -1,4 +1,4 @@
-"""The translate command: pictures in, pictures out, and clear words when that cannot be."""
+"""The translate command: pictures in, pictures out, and clear messages where that fails."""
 
 import os
 
@@ -19,7 +19,7 @@ from maskgan_jax.translator import Translator
 
 
 def smooth(n, seed=0, size=SIZE):
-  """Pictures that survive resizing: random colours, four by four."""
+  """Returns pictures that survive resizing: random colours, four by four."""
   coarse = np.random.default_rng(seed).integers(0, 256, (n, 4, 4, 3), dtype=np.uint8)
   return np.stack([np.asarray(Image.fromarray(x).resize((size, size), Image.Resampling.BICUBIC))
                    for x in coarse])
@@ -62,7 +62,7 @@ def b(tmp_path):
 
 
 def close(x, y):
-  """Equal up to the rounding of what was computed in other batches."""
+  """Returns whether pictures agree up to the rounding between different batches."""
   return np.abs(x.astype(int) - y.astype(int)).max() <= 1
 
 
@@ -107,7 +107,7 @@ def test_pictures_of_the_models_size_are_taken_as_they_are(model, a, b, tmp_path
 
 
 def find(grid, picture, scale):
-  """Where a picture lies in a grid, enlarged."""
+  """Returns where an enlarged picture lies in a grid."""
   block = picture.repeat(scale, 0).repeat(scale, 1)
   height, width = block.shape[:2]
   corners = np.argwhere((grid[:-height + 1, :-width + 1] == block[0, 0]).all(-1))

@@ -1,4 +1,4 @@
-"""Folders and pictures that `translate` is given as people have them: large, mixed, oddly named."""
+"""`translate` takes folders and pictures as people have them: large, mixed, oddly named."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from maskgan_jax.translator import Translator
 
 
 class Inverts(Method):
-  """Turns colours round; nothing of a model matters here."""
+  """Inverts colours; the model itself does not matter here."""
   abilities = frozenset({'exemplar', 'source_mask', 'remove', 'segment'})
 
   def translate(self, params, model_state, source, exemplar, **unused):
@@ -59,7 +59,7 @@ def test_a_folder_of_forty_thousand_is_listed_in_a_moment(monkeypatch):
   results._check_outputs(stems, [''], ['many'])
   with pytest.raises(errors.UserError, match='two results would be called out/99.png'):
     results._check_outputs([*stems, 'out/99'], [''], ['many'])
-  assert time.process_time() - began < 5  # 22 s and more where each name is sought among all
+  assert time.process_time() - began < 5  # 22 s and more if each name were searched among all
 
 
 def test_a_folder_of_masks_is_listed_once(monkeypatch, t, tmp_path):
@@ -84,7 +84,7 @@ def test_what_is_not_used_of_a_folder_is_told(t, tmp_path):
   _save(source / 'out' / 'before.png')
   (source / 'IMG_1.HEIC').write_bytes(b'x')
   os.symlink('/nowhere/c.png', source / 'c.png')
-  os.mkfifo(source / 'd.png')  # opened, it would never end
+  os.mkfifo(source / 'd.png')  # opening it would block forever
   notes = []
   translate.translate(t, str(source), str(source / 'a.png'), str(source / 'out'),
                       source_edits=Edits(str(source / 'masks')), note=notes.append)

@@ -1,4 +1,4 @@
-"""The translator: what goes in, what comes out, and that it is what the method computes."""
+"""The translator: its inputs and outputs, and that it returns what the method computes."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def as_float(images):
 
 
 class Trivial(base.Method):
-  """A method whose results are known without running it: exemplar's colour, constant mask."""
+  """A method with predictable results: the exemplar's colour, a constant mask."""
   abilities = frozenset({'exemplar', 'source_mask'})
 
   def __init__(self):
@@ -59,7 +59,7 @@ def test_is_what_the_method_computes(t):
   np.testing.assert_allclose(got.exemplar_mask, want.exemplar_mask, atol=1e-5)
   np.testing.assert_allclose(got.extras['raw'], want.extras['raw'], atol=1e-5)
   assert got.image.dtype == np.float32 and got.image.shape == (3, SIZE, SIZE, 3)
-  assert got.source_mask.std() > 0.01  # a constant mask would make most tests here vacuous
+  assert got.source_mask.std() > 0.01  # with a constant mask most tests here would prove nothing
 
   in_bytes = t(a, b)
   assert in_bytes.image.dtype == in_bytes.extras['raw'].dtype == np.uint8

@@ -27,7 +27,7 @@ def _t():
 
 @pytest.fixture(name='folder')
 def _folder(tmp_path):
-  """Two pictures, 0.png and 1.png."""
+  """Writes two pictures, 0.png and 1.png."""
   os.makedirs(tmp_path / 'in')
   for i, picture in enumerate(pictures(2)):
     Image.fromarray(picture).save(tmp_path / 'in' / f'{i}.png')
@@ -39,7 +39,7 @@ def read(path):
 
 
 def added(source, sign=1):
-  """What `Adds` makes of bytes."""
+  """Returns what `Adds` makes of bytes."""
   source = source.astype(np.float32) / 127.5 - 1
   source[..., :SIZE // 2, :] += sign * np.array([0.5, 0.25, 0.125], np.float32)
   return np.clip(np.round((np.clip(source, -1, 1) + 1) * 127.5), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What the commands write and say where masks, names or weights are not as they should be."""
+"""What commands write, and their messages about wrong masks, names and weights."""
 
 import os
 
@@ -20,7 +20,7 @@ from maskgan_jax.user_study import __main__ as user_study
 
 
 class _Masked(Method):
-  """Gives the source back, where its mask says so."""
+  """Returns the source multiplied by its mask."""
   abilities = frozenset({'source_mask'})
 
   def translate(self, params, model_state, source, exemplar=None, source_mask=None, **unused):
@@ -70,7 +70,7 @@ class _Scaling(Method):
 
 
 def _absurd(size):
-  """A translator whose weight is `size`: finite, maybe, but its square is not."""
+  """Returns a translator whose weight is `size`, which may be finite although its square is not."""
   translator = Translator(_Scaling(), {'scale': np.float32(size)}, {}, make_config(), step=7)
   translator.origin = 'runs/mine'
   return translator
@@ -101,7 +101,7 @@ def test_weights_without_finite_values_end_in_one_line_and_write_nothing(tmp_pat
 
 
 class _BlindToWhite(Method):
-  """Gives pictures back, and NaN for those with white in them."""
+  """Returns pictures unchanged, or NaN for pictures that contain white."""
   abilities = frozenset()
 
   def translate(self, params, model_state, source, exemplar=None, **unused):
@@ -129,7 +129,7 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path, dtype, size):
 
 
 class _Taking(Method):
-  """Gives each source back, both ways."""
+  """Returns each source, in both directions."""
   abilities = frozenset({'exemplar', 'reverse', 'remove', 'segment'})
 
   def translate(self, params, model_state, source, exemplar=None, **unused):
