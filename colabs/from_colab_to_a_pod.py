@@ -1,14 +1,14 @@
 # %% [markdown]
 # # From a notebook to a pod
 #
-# One train step runs on one device and on 256: batches are cut over devices, parameters are on all
-# of them, and the numbers stay the same. Here eight CPU devices are emulated; then the step is
-# compiled for a TPU slice that is not there; then the scripts that rent one say what they would do.
-# Nothing here needs an accelerator or an account.
+# The same train step runs on one device and on 256: batches are split over devices, parameters are
+# on all of them, and the numbers stay the same. Here eight CPU devices are emulated; then the step
+# is compiled for a TPU slice without renting one; then the scripts that rent one print what they
+# would do. Nothing here needs an accelerator or an account.
 
 # %%
-# Finds the clone that this notebook lies in or, where there is none (Colab), makes one of SOURCE,
-# which is what `git clone` takes, and installs it. The JAX that is there stays.
+# Finds the clone that contains this notebook or, if there is none (Colab), clones SOURCE, which is
+# an argument of `git clone`, and installs it. An installed JAX stays as it is.
 SOURCE = ''  # @param {type: "string"}
 
 import importlib.util
@@ -35,7 +35,7 @@ import os
 
 from _setup import ROOT, run, RUNS, SMOKE
 
-# Eight devices out of one CPU; must be said before JAX has begun.
+# Makes eight devices out of one CPU; this must be set before JAX starts.
 os.environ['JAX_PLATFORMS'] = 'cpu'
 import jax
 
@@ -55,9 +55,9 @@ print(jax.device_count(), 'devices')
 # %% [markdown]
 # ## One step on one device, and on a mesh of eight
 #
-# `training/parallel.py` is the only file that knows of devices. A mesh has one axis, `data`: each
-# device gets its share of the batch, and XLA puts in the sums over devices that gradients and batch
-# statistics need.
+# Only `training/parallel.py` deals with devices. A mesh has one axis, `data`: each device gets its
+# share of the batch, and XLA inserts the sums over devices that gradients and batch statistics
+# need.
 
 # %%
 config = runpy.run_path(str(ROOT / 'configs' / 'quickstart.py'))['get_config']('smoke')
@@ -100,7 +100,7 @@ count, reduced, others = programs.collectives(program.as_text())
 print(f'{count} all-reduces of {reduced / 1e6:.2f} MB, other collectives: {others or "none"}')
 
 # %% [markdown]
-# A batch that devices do not divide is refused in one line:
+# A batch size that is not a multiple of the devices is refused in one line:
 
 # %%
 from maskgan_jax import errors
@@ -112,7 +112,7 @@ except errors.UserError as error:
   print(refusal)
 
 # %% [markdown]
-# ## Compiled for a slice that is not there
+# ## Compiled for a slice before renting it
 #
 # `compile_for_tpu` compiles the real train step and the real translation with TPU's own compiler,
 # libtpu, on a machine without a TPU: memory of a chip, FLOPs, all-reduces, and what follows for 1
@@ -135,10 +135,10 @@ else:
   print('skipped: libtpu is not installed')
 
 # %% [markdown]
-# How to read the weak-scaling table: every chip keeps the same share of the batch, so what it
-# computes stays the same; what grows is the way that sums have to go. The quickstart computes for
-# half a millisecond and sums 55 small arrays, most of them batch statistics, so on many chips it
-# waits for hops longer than it computes. At the paper's size, `configs/celeba_glasses.py` with 32
+# In the weak-scaling table every chip keeps the same share of the batch, so its computation stays
+# the same, but sums have to travel further. The quickstart computes for half a millisecond and sums
+# 55 small arrays, most of them batch statistics, so on many chips it spends more time waiting for
+# hops than computing. At the paper's size, `configs/celeba_glasses.py` with 32
 # pictures a chip, the same table says 90 % on 256 chips, and more for the larger methods:
 # `launch/README.md`.
 #
@@ -146,8 +146,8 @@ else:
 #
 # ## Renting it
 #
-# `launch/` has a script for each way. All start the same command, `train`, which goes on where it
-# was stopped, and all have `--dry-run`, which prints every command and runs none.
+# `launch/` has a script for each way. All start the same command, `train`, which continues where it
+# stopped, and all have `--dry-run`, which prints every command and runs none.
 
 # %%
 train = ['--', '--config=configs/celeba_glasses.py', '--workdir=/mnt/maskgan_jax/glasses']
@@ -156,7 +156,7 @@ run('bash', 'launch/tpu_queued_resource.sh', '--dry-run', '--name=glasses', '--z
     *train)
 
 # %% [markdown]
-# A GKE cluster with JobSet restarts all workers whenever one ends; the file that it gets:
+# A GKE cluster with JobSet restarts all workers whenever one ends. This is the file that it gets:
 
 # %%
 run('bash', 'launch/gke.sh', '--dry-run', '--name=glasses', '--image=IMAGE', '--bucket=BUCKET',
@@ -172,9 +172,9 @@ run(sys.executable, 'launch/rows.py', '--table=egsc_it/2', '--seeds=2', '--root=
 # %% [markdown]
 # ## Two processes, here
 #
-# What the hosts of a pod do, two processes on one machine can: they find each other, each feeds its
-# half of the batch, and process 0 writes. `launch/README.md` has the rest: what a preemption costs,
-# exit codes, Slurm, SkyPilot, xpk.
+# Two processes on one machine can do what the hosts of a pod do: they find each other, each feeds
+# its half of the batch, and process 0 writes. `launch/README.md` has the rest: what a preemption
+# costs, exit codes, Slurm, SkyPilot, xpk.
 
 # %%
 if SMOKE:

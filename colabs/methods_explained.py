@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Four methods, their equations, and the code that computes them
 #
-# Equations are numbered as in the papers. Beside each stands the function of this package that
-# computes it, called on something small enough to look at; where the two can be compared, they are.
-# Nothing is trained here, apart from a few hundred steps on a single mask.
+# Equations are numbered as in the papers. Next to each is the function of this package that
+# computes it, called on something small enough to look at, and compared with the equation where
+# that is possible. Nothing is trained here, apart from a few hundred steps on a single mask.
 #
 # | method in `maskgan_jax/methods/` | paper | what it learns |
 # |---|---|---|
@@ -13,8 +13,8 @@
 # | `additional_mask.py` | Choi et al., IEEE Access 2023 | a picture to be added |
 
 # %%
-# Finds the clone that this notebook lies in or, where there is none (Colab), makes one of SOURCE,
-# which is what `git clone` takes, and installs it. The JAX that is there stays.
+# Finds the clone that contains this notebook or, if there is none (Colab), clones SOURCE, which is
+# an argument of `git clone`, and installs it. An installed JAX stays as it is.
 SOURCE = ''  # @param {type: "string"}
 
 import importlib.util
@@ -173,9 +173,10 @@ compare('content transfer, L', loss,
         sum(weight * metrics[name] for name, weight in config.weights.items()))
 
 # %% [markdown]
-# Why the mask comes to lie on the glasses: both losses of $b$, differentiated by the mask. In the
-# networks' place stand the exact face without glasses for $D_A(E_c(b))$ and a blurred $b$ for
-# $z_{raw}$, which no autoencoder copies exactly. Blue: the mask is to grow, red: to shrink.
+# The next cell shows why the mask ends up on the glasses: it differentiates both losses of $b$ by
+# the mask. The exact face without glasses replaces $D_A(E_c(b))$, and a blurred $b$ replaces
+# $z_{raw}$, which no autoencoder copies exactly. Blue means that the mask should grow, red that it
+# should shrink.
 
 # %%
 with_it = to_float(avatar_faces.render(exemplar, SIZE))
@@ -294,10 +295,10 @@ for pixels in (64, 256) if SMOKE else (256, 1_024, 4_096):
 display(Markdown('\n'.join(rows)))
 
 # %% [markdown]
-# What it does to a mask: here pixels' contents are their colours, the mask begins as noise around a
-# hint (the hair, wrongly brushed), and follows the gradient of $R_1$ with a pull towards the hint.
-# Values run together within what has one colour, also that of the teeth, which only look like hair
-# to someone who knows nothing but colours. No gradient goes into the contents.
+# This is what it does to a mask: here pixels' contents are their colours, the mask begins as noise
+# around a hint (the hair, wrongly brushed), and follows the gradient of $R_1$ with a pull towards
+# the hint. Values become equal within each colour, also on the teeth, which look like hair if one
+# sees only colours. No gradient goes into the contents.
 
 # %%
 small_size = 16 if SMOKE else 32
@@ -434,8 +435,8 @@ show([[(m_a[0, ..., i] - eta) / (1 - eta) for i in most], [content[..., i] for i
      column_names=[f'channel {i}' for i in most], row_names=['mask', 'content', 'masked content'])
 
 # %% [markdown]
-# The perceptual losses take feature maps, of whatever network ($\phi$; VGG-19's layers in the
-# paper). Content compares maps at their places, style compares Gram matrices, which know no places:
+# The perceptual losses take feature maps of any network ($\phi$; VGG-19's layers in the paper).
+# Content compares maps pixel by pixel, style compares Gram matrices, which ignore positions:
 #
 # $$L_c = E\|\phi(x_{AB}) - \phi(x_A)\|_1,\qquad L_s = E\|Gram(x_{AB}) - Gram(x_B)\|_1 \tag{5}$$
 #
@@ -455,7 +456,7 @@ compare('Gram, first entry', gram[0, 0, 0], jnp.square(b[0, ..., 0]).mean())
 # %% [markdown]
 # ## Additional mask
 #
-# No exemplar: a generator says what to add, in [-1, 1], and one weight how much that may be.
+# There is no exemplar: a generator says what to add, in [-1, 1], and one weight limits how much.
 #
 # $$\hat y = x + m_x,\qquad m_x = G_{YX}(x) = \tanh(\ldots)$$
 # $$L_{cycle} = \|G_{XY}(\hat y) + \hat y - x\|_1 + \|G_{YX}(\hat x) + \hat x - y\|_1 \tag{2}$$
@@ -513,7 +514,7 @@ for weight, m, exact in zip(lambdas, best, right, strict=True):
         f'closed form {float(jnp.abs(m - exact).max()):.3f}')
 
 # %% [markdown]
-# With a GAN: README.md, "What is added to a picture, and how much of it", and
+# For results with a GAN see docs/additional_mask.md, and run
 # `python -m maskgan_jax.sweep --config=configs/circle_square.py:quick`.
 
 # %%

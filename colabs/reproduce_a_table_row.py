@@ -2,16 +2,16 @@
 # # Reproduce a row of a table
 #
 # EGSC-IT's Table 2 on MNIST-Single: how similar a translated digit is to its exemplar (SSIM), with
-# the paper's number beside ours. The schedule is the short one (`quick`: a ninetieth of the
-# authors' steps, a quarter of their channels), so expect less than the paper has. About 11 minutes
-# on one CPU core.
+# the paper's number next to ours. The schedule is the short one (`quick`: a ninetieth of the
+# authors' steps, a quarter of their channels), so expect lower numbers than the paper's. It takes
+# about 11 minutes on one CPU core.
 #
-# Everything here is a command, as it would be typed into a shell; this notebook itself touches no
-# device, so that the commands can have it.
+# Everything here is a command, as you would type it into a shell; this notebook itself uses no
+# device, so that the commands can use it.
 
 # %%
-# Finds the clone that this notebook lies in or, where there is none (Colab), makes one of SOURCE,
-# which is what `git clone` takes, and installs it. The JAX that is there stays.
+# Finds the clone that contains this notebook or, if there is none (Colab), clones SOURCE, which is
+# an argument of `git clone`, and installs it. An installed JAX stays as it is.
 SOURCE = ''  # @param {type: "string"}
 
 import importlib.util
@@ -58,9 +58,9 @@ command('tables', '--list')
 # %% [markdown]
 # ## The table as it is before anything is trained
 #
-# `MNIST` is a folder with the four files of MNIST; without, scikit-learn's 1,797 digits take their
-# place (`embedded`), which is another data set: what comes of it is not to be compared with the
-# paper's as if it were the same.
+# `MNIST` is a folder with the four files of MNIST; without it, scikit-learn's 1,797 digits replace
+# them (`embedded`). That is another data set, so its results cannot be compared directly with the
+# paper's.
 
 # %%
 TABLE = 'egsc_it/2'  # @param {type: "string"}
@@ -97,8 +97,8 @@ for cell in row:
 # ## Train what is behind the row
 #
 # The cells of a row name their config. (`tables --train` would train all rows, one after another,
-# and with `--seeds=0,1,2` each of them three times.) Stopped or killed, the same command goes on
-# where it was.
+# and with `--seeds=0,1,2` each of them three times.) If it is stopped or killed, the same command
+# continues.
 
 # %%
 config = row[0]['config']
@@ -113,8 +113,8 @@ display(Image.open(samples))
 # %% [markdown]
 # ## The paper's number beside ours
 #
-# `tables` finds the run by its config, whatever its folder is called, and measures what the table
-# asks for. After ± stands the deviation over pictures. The first two columns are the paper's
+# `tables` finds the run by its config, whatever the name of its folder, and measures what the table
+# needs. The deviation over pictures is after ±. The first two columns are the paper's
 # protocol, similarity to the *exemplar*, which shows another digit, so that even perfect
 # translations get 0.484 and 0.226 on MNIST; the last two are similarity to the true translation.
 
@@ -138,8 +138,8 @@ if SMOKE:
   print('four steps on a few pictures: this shows that it runs, and no number says anything')
 
 # %% [markdown]
-# The whole table in Markdown (or CSV, LaTeX), with its protocol and the reasons for what is not
-# there; `docs/cells.csv` has all of them.
+# This is the whole table in Markdown (or CSV, LaTeX), with its protocol and the reasons for missing
+# cells; `docs/cells.csv` has all tables.
 
 # %%
 done = subprocess.run([sys.executable, '-m', 'maskgan_jax.tables', *asked, '--noevaluate'],

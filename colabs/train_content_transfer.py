@@ -1,16 +1,16 @@
 # %% [markdown]
 # # Train content transfer in minutes, and watch masks emerge
 #
-# Nobody tells the model what glasses are or where. It sees faces without (domain a) and faces with
-# (domain b), and has to find what makes the difference. The faces are drawn, so the exact mask of
-# every pair of glasses is known; training never sees it, and here it is what we hold the masks
-# against while they form.
+# The model gets no information about what glasses are or where. It sees faces without glasses
+# (domain a) and with glasses (domain b), and has to find the difference. The faces are drawn, so
+# the exact mask of every pair of glasses is known; training never sees it, but here we compare the
+# masks with it while they form.
 #
 # 1,500 steps at 32x32: two to five minutes on a CPU, less on an accelerator.
 
 # %%
-# Finds the clone that this notebook lies in or, where there is none (Colab), makes one of SOURCE,
-# which is what `git clone` takes, and installs it. The JAX that is there stays.
+# Finds the clone that contains this notebook or, if there is none (Colab), clones SOURCE, which is
+# an argument of `git clone`, and installs it. An installed JAX stays as it is.
 SOURCE = ''  # @param {type: "string"}
 
 import importlib.util
@@ -60,7 +60,7 @@ def show(image, **options):
 # %% [markdown]
 # ## The config
 #
-# `configs/quickstart.py`; only the intervals of looking at it are shorter.
+# This is `configs/quickstart.py` with shorter intervals between evaluations.
 
 # %%
 config = runpy.run_path(str(ROOT / 'configs' / 'quickstart.py'))['get_config'](
@@ -73,14 +73,14 @@ print(f'{config.num_steps} steps of {config.batch_size} pictures of each domain,
       f'{config.image_size}x{config.image_size}')
 
 # %% [markdown]
-# ## Training, with our own eyes on it
+# ## Training, and watching it
 #
-# `loop.train` calls what `make_evaluate` makes every `evaluate_every` steps. Ours looks at six
-# validation pairs that training does not see: where the model would put the glasses, and by how
-# much its mask of the exemplar's glasses and the true one overlap (IoU: intersection over union,
-# both at 0.5).
+# Every `evaluate_every` steps `loop.train` calls the function that `make_evaluate` returns. Ours
+# looks at six validation pairs that training does not see: where the model would put the glasses,
+# and how much its mask of the exemplar's glasses overlaps the true one (IoU: intersection over
+# union, both at 0.5).
 #
-# Interrupting the cell saves; running it again goes on from there.
+# Interrupting the cell saves; running it again continues from there.
 
 # %%
 history = {}  # step: mean IoU
@@ -114,9 +114,9 @@ trained = loop.train(config, workdir, make_evaluate=make_evaluate)
 # %% [markdown]
 # ## How the masks came about
 #
-# One exemplar's mask in each row, at every few looks, and the exact truth at the end. The mask
-# begins as a grey nothing; then the losses that ask for a small mask that still explains the
-# difference (lambda_4, lambda_5) leave the glasses.
+# Each row shows one exemplar's mask at several evaluations, and the exact truth at the end. The
+# mask begins as uniform grey; then the losses that ask for a small mask that still explains the
+# difference (lambda_4, lambda_5) leave only the glasses.
 
 # %%
 pairs = make_evaluate.validation
@@ -128,7 +128,7 @@ if steps:
        column_names=['exemplar', *(f'step {step:,}' for step in shown), 'truth'])
 
 # %% [markdown]
-# And what they do: each source after its exemplar.
+# This is what the masks do: each source after its exemplar.
 
 # %%
 if steps:
@@ -145,8 +145,8 @@ display(HTML(style + '<div class="mj">' + charts.line_chart(
 # %% [markdown]
 # ## The measure that counts
 #
-# So far 64 validation pairs, at 0.5. `experiment.train` finds that training is done, searches the
-# threshold on all validation pairs and measures on the test pairs, as the command
+# So far we looked at 64 validation pairs, at 0.5. `experiment.train` sees that training is done,
+# searches the threshold on all validation pairs and measures on the test pairs, as the command
 # `python -m maskgan_jax.train` does; `scores.csv` and `report.html` have the rest.
 
 # %%
@@ -159,8 +159,8 @@ for name in ('mask_iou', 'mask_iou_std', 'mask_iou@0.5', 'threshold'):
 print('report:', os.path.join(workdir, report.FILE_NAME))
 
 # %% [markdown]
-# One picture at a time: the soft mask, the mask above the threshold, the truth, and where the two
-# differ (white: both; red: the model alone; blue: the truth alone).
+# For each picture: the soft mask, the mask above the threshold, the truth, and where the two differ
+# (white: both; red: only the model; blue: only the truth).
 
 # %%
 model = Translator.from_workdir(workdir)
@@ -176,8 +176,8 @@ show([list(row) for row in zip(test['b'], soft, sharp, truth, difference, strict
 # %% [markdown]
 # ## Faces from elsewhere
 #
-# Files that came with the repository. `translate_and_edit.ipynb` goes on from here, with
-# `Translator.from_workdir` in place of `from_pretrained`.
+# These files come with the repository. `translate_and_edit.ipynb` continues from here, with
+# `Translator.from_workdir` instead of `from_pretrained`.
 
 # %%
 if config.image_size == 32:  # as these are

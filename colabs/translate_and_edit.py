@@ -1,13 +1,13 @@
 # %% [markdown]
 # # Translate pictures, and edit what the model wants to do
 #
-# A model that is trained already puts one face's glasses on another: it finds them in the exemplar
-# (one mask), finds where they go in the source (another mask), and changes nothing else. Both masks
-# are arrays that can be read, cut and replaced. Everything here takes a minute on a CPU.
+# A trained model puts one face's glasses on another: it finds them in the exemplar (one mask),
+# finds where they go in the source (another mask), and changes nothing else. Both masks are arrays
+# that you can read, cut and replace. Everything here takes a minute on a CPU.
 
 # %%
-# Finds the clone that this notebook lies in or, where there is none (Colab), makes one of SOURCE,
-# which is what `git clone` takes, and installs it. The JAX that is there stays.
+# Finds the clone that contains this notebook or, if there is none (Colab), clones SOURCE, which is
+# an argument of `git clone`, and installs it. An installed JAX stays as it is.
 SOURCE = ''  # @param {type: "string"}
 
 import importlib.util
@@ -55,9 +55,9 @@ def difference(before, after):
 # %% [markdown]
 # ## A model and pictures to try it on
 #
-# Models that come with the package, with what each is for and how good it is, are in
-# `pretrained/README.md`. This one knows cartoon faces, 64x64, and nothing else: on photographs it
-# makes smudges. `Translator.from_workdir('runs/NAME')` opens a run of your own instead.
+# `pretrained/README.md` lists the models that come with the package, what each is for and how good
+# it is. This one knows cartoon faces, 64x64, and nothing else: on photographs it makes smudges.
+# `Translator.from_workdir('runs/NAME')` opens a run of your own instead.
 
 # %%
 MODEL = 'content_transfer_avatars'  # @param {type: "string"}
@@ -85,7 +85,7 @@ show([[source, exemplar, result.exemplar_mask, result.source_mask, result.image,
                    'change (grey: none)'])
 
 # %% [markdown]
-# Several exemplars for several sources: one call, all pairs.
+# One call translates several sources with several exemplars, all pairs.
 
 # %%
 few_sources, few_exemplars = np.stack(sources[:4]), np.stack(exemplars[:2 if SMOKE else 5])
@@ -97,9 +97,9 @@ show(pictures.transfer_grid(few_sources, few_exemplars,
 # %% [markdown]
 # ## Edit masks with rectangles
 #
-# LOMIT (section 4.2) has users erase part of a predicted mask. A rectangle is the way that can be
-# written down: top, left, bottom, right, in pixels. What is cut out of the *source's* mask stays
-# the source's own, here pixel for pixel, because content transfer paints through its mask.
+# LOMIT (section 4.2) lets users erase part of a predicted mask. In code that is a rectangle: top,
+# left, bottom, right, in pixels. Where you cut the *source's* mask, the source stays as it is, here
+# pixel for pixel, because content transfer paints through its mask.
 
 # %%
 TOP, LEFT, BOTTOM, RIGHT = 0, 0, 64, 32  # the left half
@@ -117,8 +117,8 @@ print('source kept in the rectangle:', bool((half.image == source)[inside].all()
 print('translation as before outside it:', bool((half.image == result.image)[~inside].all()))
 
 # %% [markdown]
-# What is cut out of the *exemplar's* mask is not taken. The content of an exemplar is one code for
-# the whole face, so this takes less of it and not exactly a part.
+# What you cut out of the *exemplar's* mask is not taken. The content of an exemplar is one code for
+# the whole face, so this takes less of it, but not exactly a part.
 
 # %%
 less = result.exemplar_mask.copy()
@@ -164,8 +164,8 @@ show([[exemplars[0], *frames.image, exemplars[1]]],
                    'exemplar 2'])
 
 # %% [markdown]
-# Several attributes, each from a model and an exemplar of its own: here the hair colour of one face
-# (LOMIT), then the glasses of another.
+# Several attributes can be added in turn, each with its own model and exemplar: here the hair
+# colour of one face (LOMIT), then the glasses of another.
 
 # %%
 HAIR = 'lomit_avatars'  # @param {type: "string"}
@@ -181,9 +181,9 @@ else:
 # %% [markdown]
 # ## Your own pictures
 #
-# Write the path of one or two pictures, of any size and format. Without, stand-ins: examples that
-# are enlarged to 240x192 and saved as JPEG. Pictures are cropped and resized as the model's own
-# were; rectangles of `translate` are in pixels of the picture *as given*.
+# Write the path of one or two pictures, of any size and format. Without them, the cell uses
+# examples, enlarged to 240x192 and saved as JPEG. Pictures are cropped and resized as the model's
+# own were; rectangles of `translate` are in pixels of your original picture.
 
 # %%
 MY_SOURCE = ''  # @param {type: "string"}

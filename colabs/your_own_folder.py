@@ -2,12 +2,12 @@
 # # Bring your own folder
 #
 # Two folders of pictures that differ in one thing are enough: no pairs, no masks. Here the pictures
-# are drawn and written to files first, so that everything runs as it stands; with your own, skip
-# that cell and set `FOLDER`. Hundreds of pictures of each kind are the least.
+# are drawn and written to files first, so that everything runs unchanged; with your own, skip
+# that cell and set `FOLDER`. You need at least hundreds of pictures of each kind.
 
 # %%
-# Finds the clone that this notebook lies in or, where there is none (Colab), makes one of SOURCE,
-# which is what `git clone` takes, and installs it. The JAX that is there stays.
+# Finds the clone that contains this notebook or, if there is none (Colab), clones SOURCE, which is
+# an argument of `git clone`, and installs it. An installed JAX stays as it is.
 SOURCE = ''  # @param {type: "string"}
 
 import importlib.util
@@ -53,9 +53,9 @@ def show(image, **options):
 # %% [markdown]
 # ## The folder
 #
-# `trainA` and `testA` hold pictures without the thing, `trainB` and `testB` with it. Any size and
-# any format that Pillow reads. The same pictures can lie in one folder with a table of attributes
-# beside it: file names first, then a column of 0 and 1 for each.
+# `trainA` and `testA` hold pictures without the thing, `trainB` and `testB` with it. They can have
+# any size and any format that Pillow reads. The same pictures can lie in one folder with a table of
+# attributes: file names first, then a column of 0 and 1 for each attribute.
 
 # %%
 FOLDER = ''  # @param {type: "string"}
@@ -81,9 +81,9 @@ for name in ('trainA', 'trainB', 'testA', 'testB'):
 # %% [markdown]
 # ## Look at it before training
 #
-# `check_data` reads everything as training would: what cannot be read, copies of one picture, a
-# test picture that is in training too, sizes. To see what it says, one file is broken here, and one
-# copied from the test set into the training set; both are taken out again.
+# `check_data` reads everything as training would, and reports files that cannot be read, copies of
+# a picture, test pictures that are in training too, and sizes. To show this, one file is damaged
+# here, and one is copied from the test set into the training set; both are removed again.
 
 # %%
 config = runpy.run_path(str(ROOT / 'configs' / 'quickstart.py'))['get_config'](
@@ -114,8 +114,8 @@ print('\n'.join(check_data.lines(clean)))
 show(load_image(out / 'check_data.png'))
 
 # %% [markdown]
-# The same pictures by the table. Domains are predicates over its columns: `~Glasses`,
-# `Glasses & ~Hat`.
+# The next cell reads the same pictures through the table. Domains are predicates over its columns:
+# `~Glasses`, `Glasses & ~Hat`.
 
 # %%
 if (folder / 'attributes.csv').exists():
@@ -127,11 +127,11 @@ if (folder / 'attributes.csv').exists():
 # %% [markdown]
 # ## Train, briefly
 #
-# 600 steps are two minutes or less, and too few: the quickstart takes 1,500 and 4,800 faces. With
-# photographs give it more of everything: `configs/handbags.py` has the paper's size, 128x128.
+# 600 steps take two minutes or less, and are too few: the quickstart takes 1,500, with 4,800 faces.
+# For photographs use more of everything: `configs/handbags.py` has the paper's size, 128x128.
 #
-# Interrupting the cell saves; running it again goes on from there. More steps later: a larger
-# `num_steps` and the cell again.
+# Interrupting the cell saves; running it again continues from there. To train longer later, raise
+# `num_steps` and run the cell again.
 
 # %%
 if not SMOKE:
@@ -144,7 +144,7 @@ show(load_image(max(pathlib.Path(workdir, 'samples').glob('*.png'))))
 # %% [markdown]
 # ## Translate
 #
-# Every test picture without, after every test picture with: files in, one picture out.
+# Every test picture without the thing, after every one with it: files in, one picture out.
 
 # %%
 model = Translator.from_workdir(workdir)
