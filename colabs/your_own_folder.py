@@ -119,10 +119,11 @@ show(load_image(out / 'check_data.png'))
 
 # %%
 if (folder / 'attributes.csv').exists():
-  by_table = config.copy_and_resolve_references()
-  by_table.data.update(source='csv', path=str(folder), a='~Glasses', b='Glasses',
-                       attributes_file=str(folder / 'attributes.csv'))
-  print('\n'.join(check_data.lines(check_data.check(by_table))))
+  with_table = config.copy_and_resolve_references()
+  with_table.data.update(source='csv', path=str(folder), a='~Glasses', b='Glasses',
+                         attributes_file=str(folder / 'attributes.csv'))
+  by_table = check_data.check(with_table)
+  print('\n'.join(check_data.lines(by_table)))
 
 # %% [markdown]
 # ## Train, briefly
