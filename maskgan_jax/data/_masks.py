@@ -23,6 +23,7 @@ class Refused(Exception):
 
 def to_mask(image: Image.Image) -> np.ndarray:
   """Returns the mask of a picture, float32 [H, W], by the rule of `images.load_mask`."""
+  # An opaque picture is its own mask: its levels, or its brightness.
   if image.mode in INTEGER_MODES or image.mode == 'F':
     return unit_range(image, is_mask=True)
   if image.mode == '1':
@@ -46,11 +47,14 @@ def to_mask(image: Image.Image) -> np.ndarray:
 
 def _is_drawing(paint: np.ndarray, alpha: int) -> bool:
   """Returns whether pixels uint8 [N, 3] of one opacity are drawn in black and a colour."""
+  # Only paint that is both dark and light, in shades of one colour, can be a drawing.
   levels = paint.max(axis=-1)
   peak = int(levels.max())
   has_dark = 2 * int(levels.min()) < peak
   if alpha < 128 or not has_dark or not _shades_of_one_colour(paint):
     return False
+
+  # A drawing has few pixels between its dark and its light levels.
   is_clear = (levels < peak / 8) | (levels > peak * 7 / 8)
   if np.mean(is_clear) < 0.5:
     raise Refused(
@@ -71,12 +75,15 @@ def _brightness(image: Image.Image) -> np.ndarray:
 
 def _grey_mask(levels: np.ndarray, palette: bool) -> np.ndarray:
   """Returns the mask of grey levels, uint8 [H, W]."""
+  # A palette with one colour besides black, or levels 0 and 1, mean off and on.
   used = np.flatnonzero(Image.fromarray(levels).histogram())
   above_black = used[used > 0]
   if palette and len(above_black) <= 1:
     return (levels > 0).astype(np.float32)
   if used[-1] <= 1:
     return levels.astype(np.float32)
+
+  # Small numbers with a void of 255 are class ids: dividing them by 255 would be wrong.
   has_void = used[0] == 0 and used[-1] == 255
   if has_void and len(above_black) > 1 and used[-2] <= _IDS:
     raise Refused(
@@ -130,6 +137,8 @@ def unit_range(image: Image.Image, is_mask: bool = False) -> np.ndarray:
   limit = 255 if image.mode == 'F' else 65535
   if not (low >= 0 and high <= limit):
     raise Refused(f'has grey levels from {low:g} to {high:g}; expected 0 to {limit}')
+
+  # Deep files may hold 8-bit masks, and floats are in [0, 1] or in [0, 255].
   if is_mask and image.mode != 'F' and high <= 255:
     return _grey_mask(levels.astype(np.uint8), palette=False)
   if high <= 1 and image.mode == 'F':

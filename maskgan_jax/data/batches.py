@@ -57,10 +57,13 @@ class Batches:
     return _ENDLESS
 
   def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+    # Running numbers of pairs since the first step, [draws, rows].
     draws = step * self._draws + np.arange(self._draws)
     numbers = draws[:, None] * self._batch_size + self._rows
     shape = numbers.shape if self._draws > 1 else numbers.shape[1:]
     numbers = numbers.reshape(-1)
+
+    # Draws are decoded as one flat batch; arrays then get their axis of draws again.
     batch = {}
     for domain, order_of_domain in zip('ab', self._orders, strict=True):
       records, uniforms = order_of_domain.take(numbers)
@@ -119,6 +122,7 @@ class _InWorker:
     return len(self._source)
 
   def __getitem__(self, step):
+    # Errors are raised anew, as text alone: this is sure to reach the parent process.
     try:
       return self._source[step]
     except errors.UserError as error:

@@ -87,6 +87,7 @@ class Pairs:
     for index, row in zip(missing, decoded, strict=True):
       new_rows[index] = self._with_truths(index, row)
 
+    # All rows are kept or none: they are of one size, so the first tells what all take.
     if new_rows:
       some_row = new_rows[missing[0]]
       size = sum(array.nbytes for array in some_row.values())
@@ -109,6 +110,7 @@ class Pairs:
 
   def _decode(self, pair: int) -> Row:
     """Returns the two pictures and what labels say of them."""
+    # `apart` says to which groups, measured apart from the others, a picture belongs.
     row = {}
     for domain, indices in (('a', self._a), ('b', self._b)):
       index = int(indices[pair])
@@ -123,6 +125,7 @@ class Pairs:
 
   def _with_truths(self, pair: int, row: Row) -> Row:
     """Returns a row with the masks and true answers that the records know."""
+    # The true masks of both pictures and a's label map, if the records have them.
     a, b = int(self._a[pair]), int(self._b[pair])
     row = dict(row)
     for domain, index in (('a', a), ('b', b)):
@@ -168,12 +171,15 @@ class Pairs:
 
   def _transfer_truths(self, a: int, b: int) -> Row:
     """Returns what moving, removing and erasing attributes would make of a pair."""
+    # What moving and removing attributes makes, and where moving them shows.
     truth, region = self._records.transfer_truth(a, b, self._transfer)
     row = {
       'truth_ab': self.prepare(truth, a),
       'truth_ab_mask': self.prepare(region, a)[..., None],
       'truth_ba': self.prepare(self._without_transferred(b, a), b),
     }
+
+    # The mask that erases reaches a little beyond what is to be erased.
     if self._erase:
       shown = self.prepare(self._records.mask(b, self._erase), b) > 0
       truth, region = self._records.erased_truth(a, b, self._transfer, self._erase)
@@ -259,6 +265,7 @@ class Evaluation:
     return -(-self.num_pairs // self._batch_size)
 
   def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+    # The last batch repeats its last pair; `valid` is False there.
     for batch in range(len(self)):
       indices = batch * self._batch_size + self._rows
       valid = indices < self.num_pairs

@@ -205,6 +205,8 @@ def to_uint8(array: Any, *, broken_as_black: bool = False) -> np.ndarray:
   levels = array.astype(np.float32)
   if not broken_as_black and not np.isfinite(levels).all():
     raise ValueError('a picture with NaN or infinite values would be drawn black')
+
+  # Pictures are in [-1, 1] and masks in [0, 1]; both become 0 to 255.
   is_picture = levels.ndim == 3 and levels.shape[-1] == 3
   levels = 127.5 * (levels + 1) if is_picture else 255 * levels
   return np.rint(np.clip(np.nan_to_num(levels), 0, 255)).astype(np.uint8)
@@ -217,6 +219,7 @@ def encode_png(array: Any, *, description: str = '') -> bytes:
     array: as `to_uint8` takes it, or uint8 [H, W, 4].
     description: a text to keep in the file.
   """
+  # Pillow takes pictures of one channel without their last axis.
   array = to_uint8(array)
   if array.ndim == 3 and array.shape[-1] == 1:
     array = array[..., 0]
@@ -309,9 +312,12 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
   """Applies the rule of `load_image`."""
+  # More than 8 bits are scaled down, as Pillow would clip them.
   if image.mode in _masks.INTEGER_MODES or image.mode == 'F':
     grey = np.rint(_masks.unit_range(image) * 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
+
+  # Where a picture is transparent, it shows white.
   if image.has_transparency_data:
     image = image.convert('RGBA')
     white = Image.new('RGBA', image.size, (255, 255, 255, 255))

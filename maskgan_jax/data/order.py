@@ -63,6 +63,7 @@ class Order:
 
   def _members(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns epochs and indices into `records` of running numbers [N]."""
+    # A batch may reach into the next epoch, which has an order of its own.
     epochs, places = np.divmod(numbers, len(self._records))
     members = np.empty(len(numbers), np.int64)
     for epoch in np.unique(epochs):

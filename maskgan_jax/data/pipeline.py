@@ -147,6 +147,7 @@ class Data:
 
   def describe(self) -> dict:
     """Returns counts by split and domain, how they came about, and the fingerprint; JSON-able."""
+    # The counts need not add up: a picture may be in both domains or in neither.
     domains = self._source.domains
     counts = {}
     for split in SPLITS:
@@ -209,6 +210,7 @@ class Data:
 
   def _require(self, split: str) -> None:
     """Raises a UserError for a split in which a domain has no pictures."""
+    # An empty domain is an error, which says how often its attributes occur.
     records = self._source.records[split]
     if not len(records):
       raise errors.UserError(f'there are no {split} pictures; {_remedy(split)}')
@@ -244,6 +246,7 @@ class Data:
     Raises:
       UserError: an empty domain, or a batch that can't be divided; on reading, a bad picture.
     """
+    # Batches do not depend on the number of processes: each yields its rows of them.
     rows = evaluation_lib.local_rows(batch_size, process_index, process_count)
     self._require('train')
     records = self._source.records['train']
@@ -313,6 +316,8 @@ class Data:
       )
     rows = evaluation_lib.local_rows(batch_size, process_index, process_count)
     self._require(split)
+
+    # Pairs are made once a split, and keep what they have decoded.
     if split not in self._evaluations:
       a, b = self._domains[split]
       self._evaluations[split] = self.pairs(split, a, evaluation_lib.turned(a, b))
@@ -322,6 +327,7 @@ class Data:
 
   def _transfer(self) -> tuple[str, ...]:
     """Returns the attributes that b has to offer: the config's, or asked for in b and not in a."""
+    # Attributes that b has and a is said to lack come before those a says nothing of.
     if self._config.transfer:
       return tuple(self._config.transfer)
     of_a, of_b = self._source.domains.of('test')

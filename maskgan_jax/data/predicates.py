@@ -101,6 +101,7 @@ class _Parser:
     tokens, position = [], 0
     while rest := self.text[position:].strip():
       match = _TOKEN.match(self.text, position)
+      # Whatever does not match begins with a quote that is not closed.
       if not match:
         self._fail(self.text.index(rest, position) + 1, 'a quote is not closed')
       kind = 'symbol' if match['symbol'] else 'name'

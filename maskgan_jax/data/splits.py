@@ -68,6 +68,7 @@ def _test_by_rule(
   domains: Domains,
 ) -> str:
   """Takes the test pictures of the authors' rules, in place; returns the rule in words, or ''."""
+  # First pictures are counted by domain, first rows over the whole list.
   usable = codes != _LEFT_OUT
   if config_data.test_first:
     for predicate in domains.of('test'):
@@ -221,6 +222,8 @@ def _take_by_hash(
   ]
   if not lacking:
     return []
+
+  # A hash of the name decides, so that added pictures leave others in their splits.
   train = np.flatnonzero(codes == _TRAIN)
   fractions = np.array([name_fraction(records.name(int(index))) for index in train])
 

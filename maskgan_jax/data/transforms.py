@@ -192,6 +192,7 @@ class Transform:
     A crop is in the pixels of the training pictures, whose sizes are not stored: of a photograph
     that is much larger it leaves a speck. Pictures of the result's size are not cropped.
     """
+    # A crop that leaves little of a picture was hardly meant for it.
     height, width = image.shape[:2]
     share, crop = 1.0, ''
     if (height, width) != self.shape:
@@ -212,6 +213,7 @@ class Transform:
 
   def _box(self, height: int, width: int, name: str) -> tuple[int, int, int, int]:
     """Returns top, left, height, width of the crop inside a picture."""
+    # The numbers are the size of a centred crop, or the corners of a box.
     kind, numbers = _parse_crop(self.crop)
     if kind == 'center':
       tall, wide = numbers
@@ -312,6 +314,7 @@ def _between(
   size: int, scales: np.ndarray, starts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Returns the two rows (or columns) that each new one lies between, and the second's weight."""
+  # Places are in pixels of the picture; none lies beyond the last one.
   offsets = starts * (1 - scales) * size
   places = scales[:, None] * np.arange(size) + offsets[:, None]
   places = np.minimum(places, size - 1)

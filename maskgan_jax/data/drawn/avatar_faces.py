@@ -143,6 +143,7 @@ _DRAWS = (
 
 def recipe(seed: int, split: str, index: int) -> Recipe:
   """Returns face `index` (>= 0, without an upper end) of `split`, which depends on nothing else."""
+  # Each face has a spare mouth, which `without` gives it in place of a smile.
   draws = _Draws(seed, split, index)
   skin = draws.one_of('skin', avatar_parts.SKIN_COLORS)
   hair = draws.one_of('hair', avatar_parts.HAIRS)

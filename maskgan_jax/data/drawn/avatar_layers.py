@@ -63,6 +63,7 @@ def draw(parts: Sequence[Part], background: str, size: int) -> np.ndarray:
   image = np.empty((size, size, 3), np.float32)
   image[:] = rgb(background)
   for part in parts:
+    # A layer lets some light through, and adds its fixed and its coloured light.
     layer = _layer(part.slot, part.name, size)
     view = image[layer.box]
     view *= layer.through
@@ -87,6 +88,8 @@ def changed(
   """
   before = _shares(tuple(before), background_before, size)
   after = _shares(tuple(after), background_after, size)
+
+  # What some origins lose others gain: the losses alone add up to the distance.
   difference = np.zeros((size, size), np.float32)
   for origin, share in before.items():
     if origin in after:
@@ -106,6 +109,8 @@ def order_at_the_top(slot: str, name: str) -> tuple[str, ...]:
     '_Hair-Color': slot,
     '_Fabric-Color': slot,
   }
+
+  # Elements stand in the order of drawing; a slot counts where it comes first.
   slots = []
   for element in _drawing(slot, name, '#000000').iter():
     for suffix, its_slot in slot_by_suffix.items():
@@ -184,6 +189,7 @@ def _subpixels(size: int) -> int:
 
 def _raster(slot: str, name: str, color: str, size: int, factor: int) -> np.ndarray:
   """Returns int64 [size, size, 4]: premultiplied colours and coverage, summed over subpixels."""
+  # The crop is drawn `factor` times larger; subpixels are summed below.
   tree = _drawing(slot, name, color)
   left, top, width = _CROP
   tree.attrib.update(
@@ -196,6 +202,8 @@ def _raster(slot: str, name: str, color: str, size: int, factor: int) -> np.ndar
   )
   with Image.open(io.BytesIO(png)) as image:
     pixels = np.asarray(image.convert('RGBA'), np.int64)
+
+  # Colours are weighted by their coverage, since transparent pixels have no colour.
   colors, coverage = pixels[..., :3], pixels[..., 3:]
   pixels = np.concatenate([colors * coverage, 255 * coverage], axis=-1)
   return pixels.reshape(size, factor, size, factor, 4).sum(axis=(1, 3))

@@ -154,6 +154,8 @@ class AvatarRecords(Records):
     )
     for part in (self.attributes.tobytes(), *self._recipes):
       digest.update(part)
+
+    # Exact answers need the renderer that drew the pictures.
     for index in range(min(_COMPARED, len(self))):
       image = self.image(index)
       if not np.array_equal(image, avatar_faces.render(self.recipe(index), self._size)):

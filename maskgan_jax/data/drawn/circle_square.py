@@ -89,6 +89,7 @@ def attribute_names(kind: str) -> tuple[str, ...]:
 
 def draw_example(config: CircleSquareConfig, split: str, index: int) -> dict:
   """Draws one record alone, as the builder stores it: the picture as PNG bytes."""
+  # Where a scene may have several shapes, their number is an attribute, too.
   recipe = _recipe(config, split, index)
   values = [recipe.square]
   if config.kind == 'several':

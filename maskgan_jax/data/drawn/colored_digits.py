@@ -146,6 +146,7 @@ class ColoredDigitsRecords(Records):
 
   def name(self, index: int) -> str:
     """Returns the split, the domain and the number in it, e.g. 'colored_digits/test[B 17, a 6]'."""
+    # Pictures of A come first; the second half of a split is B.
     recipe = self.recipe(index)
     domain = 'B' if recipe.colored else 'A'
     place = f'{domain} {index % (len(self) // 2)}'

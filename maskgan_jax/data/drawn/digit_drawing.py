@@ -104,6 +104,7 @@ def recipes(
       yield _single(True, digit, labels, _PAIRS[0 if is_fixed else int(uniform * 6)])
     return
 
+  # All of A is drawn even if few are asked for: B's draws come after it.
   for picture in range(size):
     digits, cells = _place(random, labels, _CANDIDATES['a'])
     if picture < count:

@@ -74,6 +74,7 @@ def load_embedded() -> dict[str, Digits]:
   """Returns scikit-learn's digits, 8x8 of 17 levels, enlarged to the size of MNIST's."""
   from sklearn import datasets  # here: it takes a second
 
+  # Levels 0 to 16 become 0 to 255 before the pictures are enlarged.
   dataset = datasets.load_digits()
   shape = _EMBEDDED_SIDE, _EMBEDDED_SIDE
   enlarged = []
@@ -94,6 +95,7 @@ EMBEDDED = Origin('embedded', load_embedded, "scikit-learn's 1,797 digits, not M
 
 def _open_idx(path: str) -> Origin:
   """Reads MNIST's four files."""
+  # The origin's name has a hash of the contents, so that other files draw other sets.
   folder = file_records.check_folder(path, 'config.data.path')
   digits_by_split = {}
   digest = hashlib.sha256()
@@ -188,6 +190,7 @@ def _open_tfds(data_dir: str) -> Origin:
   """Finds TFDS's `mnist`, and hashes its files."""
   from maskgan_jax.data.sources import tfds as tfds_source
 
+  # Only the files are hashed here; pictures are decoded when a set is drawn.
   folder = os.fspath(tfds_source.open_builder('mnist', data_dir).data_dir)
   digest = hashlib.sha256()
   for name in sorted(os.listdir(folder)):

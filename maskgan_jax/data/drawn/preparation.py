@@ -180,6 +180,7 @@ def _locked(path: str) -> Iterator[bool]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
   """Silences TFDS: its prints, its warnings and its progress bars."""
+  # TFDS has no public function that tells whether its bars are shown.
   verbosity, progress = logging.get_verbosity(), getattr(tqdm_utils, '_active', True)
   logging.set_verbosity(logging.ERROR)
   tfds.display_progress_bar(False)

@@ -12,11 +12,14 @@ _DRAWN = ('avatars', 'circle_square', 'colored_digits')  # with splits of their 
 
 def open_source(config_data: ml_collections.ConfigDict, *, image_size: int) -> Source:
   """Opens what `config_data` names; UserError if it is not there or does not make sense."""
+  # Drawn sets have their domains and splits from the start.
   fields.check(config_data, default_config.FIELDS, 'config.data.')
   if config_data.aligned:
     splits.check_aligned(config_data)
   if config_data.source in _DRAWN:
     return _open_drawn(config_data, config_data.load_size or image_size)
+
+  # Others are listed first, and then divided by the rules of the config.
   listing = _open_listing(config_data)
   domains = domains_of(config_data, listing.records.attribute_names)
   indices, divided = splits.divide(listing, config_data, domains)

@@ -25,6 +25,7 @@ _MAX_FOLDERS = 500
 
 def open_celeba(config_data: ml_collections.ConfigDict) -> Listing:
   """Opens CelebA under `config_data.path`; pictures that are listed but absent are left out."""
+  # The attribute list comes first: it says which pictures there should be.
   path = file_records.check_folder(config_data.path, 'config.data.path')
   folders = _walk(path)
   attributes_file = config_data.attributes_file or _find(folders, _ATTRIBUTES)
@@ -46,6 +47,8 @@ def open_celeba(config_data: ml_collections.ConfigDict) -> Listing:
     labels_path=config_data.labels_path,
     max_pixels=config_data.max_pixels,
   )
+
+  # A user may have fetched only a part of the pictures.
   absent = len(table.names) - len(kept)
   remark = (
     f'{absent} of {len(table.names)} listed pictures are not in {root}'
@@ -59,6 +62,7 @@ def _splits(
   folders: Sequence[str], table: table_source.Table, attributes_file: str
 ) -> np.ndarray:
   """Returns the splits of a list's pictures, int8 [N], from CelebA's own file if it is there."""
+  # CelebA's file of splits decides, and where it is absent the list's column.
   partition_file = _find(folders, _PARTITION)
   if not partition_file:
     return table.splits
@@ -75,6 +79,7 @@ def _splits(
 
 def _why_no_list(path: str) -> str:
   """Says what a folder without an attribute list is, and which folder to name instead."""
+  # The user may have named the folder of the pictures; the list is then above it.
   above = os.path.dirname(os.path.abspath(path))
   if _find([above, os.path.join(above, 'Anno')], _ATTRIBUTES):
     return f'is one level too low; name {above!r}'
@@ -141,6 +146,7 @@ def _read_head(path: str, lines: Sequence[str]) -> tuple[int, tuple[str, ...]]:
 
 def read_partition(path: str) -> dict[str, int]:
   """Reads list_eval_partition (a file name and 0, 1 or 2 a line) as {name: index into SPLITS}."""
+  # CelebA's file separates cells by spaces, Kaggle's by commas.
   partition = {}
   for number, line in enumerate(table_source.read_text(path).splitlines(), 1):
     cells = line.replace(',', ' ').replace('"', ' ').split()
@@ -156,6 +162,7 @@ def read_partition(path: str) -> dict[str, int]:
 
 def _walk(path: str) -> list[str]:
   """Returns `path` and the folders below it, nearest first, aligned pictures before others."""
+  # Breadth first, with a limit a level: a path may have many other folders.
   folders, level = [path], [path]
   for _ in range(_DEPTH):
     parents, level = level[:_MAX_FOLDERS], []

@@ -93,6 +93,7 @@ class FileRecords(Records):
 
   def _digests(self) -> tuple[str, str]:
     """Returns a hash of names and labels, and one of these with file sizes and names of masks."""
+    # Names and labels identify the set; sizes of some files show that pictures changed.
     digest = hashlib.sha256(_encoded(self._names))
     digest.update('\0'.join(self.attribute_names).encode())
     digest.update(np.packbits(self.attributes).tobytes())
@@ -228,6 +229,7 @@ def _no_match(
 
 def _files_by_stem(kind: str, folder: str) -> dict[str, str]:
   """Returns the paths of the pictures below a folder, by path without extension, relative to it."""
+  # Two files of one stem could both be the mask, so that neither is chosen.
   paths = {}
   for parent, folders, filenames in os.walk(folder):
     folders.sort()

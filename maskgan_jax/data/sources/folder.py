@@ -117,6 +117,7 @@ def _read_layout(path: str) -> list[_Part]:
 
 def _explain(path: str) -> str:
   """Says why a folder is not one with pictures of two domains, and what to name instead."""
+  # The usual mistake is to name a folder above or below the right one.
   parent, base = os.path.split(os.path.abspath(path))
   pictures = file_records.list_images(path)
   folders = file_records.list_folders(path)

@@ -59,6 +59,8 @@ def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
   table = read_csv(table_path)
   if not table.names:
     raise errors.UserError(f'{config_data.attributes_file} has a header but no rows')
+
+  # File names start from the table's folder unless the config names another.
   path = config_data.path or os.path.dirname(table_path) or '.'
   path = file_records.check_folder(path, 'config.data.path')
 
@@ -166,6 +168,8 @@ def _read_header(
       f'{path} line 1: expected a header with two or more columns, found '
       f'{lines[0][:60]!r}'
     )
+
+  # Every attribute needs a name of its own, and a row of values is not a header.
   for number, name in enumerate(header[1:], 1):
     if not name:
       raise errors.UserError(f'{path} line 1: column {number + 1} has no name')
@@ -236,6 +240,7 @@ def _check_known(
     names: of the K columns.
     lines: of the N rows.
   """
+  # A value of -1 means no, as in CelebA's list, unless the column has zeros, too.
   has_zero = (values == 0).any(axis=0)
   unknown = (values == _UNKNOWN) | ((values == -1) & has_zero)
   if not unknown.any():
@@ -246,6 +251,8 @@ def _check_known(
     if values[row, column] == _UNKNOWN
     else '-1 in a column of 0 and 1'
   )
+
+  # One message names the first such label, and counts the rows to remove.
   columns = [names[number] for number in np.flatnonzero(unknown.any(axis=0))]
   raise errors.UserError(
     f'{path} line {lines[row]}, column {names[column]!r}: {cell} is a label that is not known; '

@@ -157,6 +157,8 @@ def _columns(
   """Returns attribute names, and for each a function of (example, split) that reads it."""
   if set(splits) <= set(_PAIRED):
     return ('B',), [lambda example, split: split.endswith('B')]
+
+  # Class labels become an attribute each; booleans are attributes already.
   columns = {}
   for name, feature in builder.info.features.items():
     if isinstance(feature, tfds.features.ClassLabel):
