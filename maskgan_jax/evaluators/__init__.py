@@ -51,6 +51,7 @@ def protocol(name: str, config: ml_collections.ConfigDict) -> str:
 
   Of a network the file's name and the beginning of its SHA-256 count, not its folder.
   """
+  # Which data are measured is said by the row's name, and not by its settings.
   default = run_config.default(config.method)
   parts = []
   for group in module(name).Evaluator.settings:
@@ -152,6 +153,7 @@ def _drawing_into(workdir: str | os.PathLike, step: int, row_name: str) -> Draw:
 
 def _earlier_scores(workdir, step, row_name, pairs, note) -> dict[str, Any]:
   """Returns what scores.csv has of a step; nothing where that was of other pairs, with a note."""
+  # Means over different pairs must not stand in one row.
   earlier = scores.latest(workdir, split=row_name, step=step) or {}
   if earlier.get('pairs', pairs) == pairs:
     return earlier
@@ -272,6 +274,8 @@ class _Pass:
     """Searches where masks are cut on the validation split; None without true masks."""
     if 'b_mask' not in batch or 'segment' not in self.translator.abilities:
       return None
+
+    # The test split must not choose the threshold that it is measured with.
     search = masks.ThresholdSearch()
     for validation_batch, valid in self._batches('validation'):
       if 'b_mask' not in validation_batch:

@@ -36,11 +36,14 @@ def changing(
   data: Mapping[str, Any], domains: Domains, labels: Sequence[str], records: Any = None
 ) -> tuple[str, ...]:
   """Returns the labels that are to change, of those that the data have; see `accuracy`."""
+  # What the config says to transfer comes first.
   transferred = []
   for name in data['transfer']:
     transferred += _labels_of(name, labels, records)
   if transferred:
     return tuple(dict.fromkeys(transferred))
+
+  # Otherwise it is what one domain asks for and the other denies.
   a, b = domains.of('test')
   for wanted, other in ((b.positive, a.negative), (a.positive, b.negative)):
     names = [name for name in wanted if name in other]
@@ -64,6 +67,7 @@ def names_in(data: Mapping[str, Any], attributes: tuple[str, ...]) -> tuple[str,
     data: config.data.
     attributes: what a classifier knows.
   """
+  # Folders trainA and trainB have one attribute, which no field names.
   default = default_config.get_default()
   untouched = (data['a'], data['b']) == (default.a, default.b)
   if data['source'] in ('folder', 'tfds') and untouched and attributes == ('B',):

@@ -60,6 +60,8 @@ class Classifier:
         f'config.accuracy.attributes={attributes!r}, but {path} knows '
         f'{", ".join(self.attributes)}; leave it empty'
       )
+
+    # Beside the shares of right answers stand those of always the commoner value.
     shares = []
     for name, share in self.held_out.items():
       commoner = facts.held_out.commoner(name)
@@ -71,6 +73,7 @@ class Classifier:
 
   def __call__(self, images: np.ndarray) -> np.ndarray:
     """Returns finite logits [N, L] of uint8 [N, H, W, 3]; UserError if the network gives others."""
+    # Objects, texts, complex numbers and booleans cannot be logits.
     logits = self._call(images)
     if (
       logits.shape != (len(images), len(self.attributes))

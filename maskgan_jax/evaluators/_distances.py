@@ -47,6 +47,7 @@ class Statistics:
 
   def update(self, features: np.ndarray, valid: np.ndarray | None = None) -> None:
     """Takes in features [B, D]; rows where `valid` [B] is False are padding."""
+    # Features may come from a user's network, and are not trusted.
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or features.shape[1] != len(self.mean):
       raise ValueError(
@@ -58,6 +59,8 @@ class Statistics:
       raise ValueError('features are not finite')
     if not len(features):
       return
+
+    # A batch has statistics of its own, which are merged into these.
     batch = Statistics(len(self.mean))
     batch.count, batch.mean = len(features), features.mean(axis=0)
     centred = features - batch.mean
@@ -83,6 +86,7 @@ class Statistics:
   @classmethod
   def restored(cls, state: Mapping[str, np.ndarray]) -> 'Statistics':
     """Returns the inverse of `state`; ValueError for what cannot be a state."""
+    # Shapes must agree, since a file may be cut short or of another network.
     statistics = cls(len(state['mean']))
     arrays = [np.array(state[name], np.float64) for name in ('mean', 'scatter')]
     for array, empty in zip(
@@ -316,9 +320,12 @@ def inception_score(
   if not 1 <= splits <= len(logits):
     raise ValueError(f'{len(logits)} pictures cannot be divided into {splits} parts')
   logits = np.asarray(logits, np.float64)
+  # Pictures are dealt out at random, since data sets are often sorted by class.
   if seed is not None:
     logits = logits[np.random.default_rng(seed).permutation(len(logits))]
   ends = len(logits) * np.arange(splits + 1) // splits
+
+  # The score of a part is exp(H(marginal) - mean H(class | picture)).
   values = []
   for start, end in zip(ends[:-1], ends[1:], strict=True):
     log_p = _log_softmax(logits[start:end])

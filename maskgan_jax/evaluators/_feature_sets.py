@@ -57,6 +57,7 @@ class FeatureSet:
   @classmethod
   def restored(cls, state: Mapping[str, np.ndarray]) -> 'FeatureSet':
     """Returns the inverse of `state`; ValueError or KeyError for what cannot be one."""
+    # The sample must have as many rows as the statistics count, up to its limit.
     feature_set = cls(0)
     feature_set.statistics = distances.Statistics.restored(state)
     feature_set.sample = distances.Sample.restored(state, MOST)
@@ -121,6 +122,7 @@ class RealPictures:
     return feature_set
 
   def _keep(self, name, feature_set):
+    # A cache that cannot be written costs time, and is not an error.
     if not self._folder:
       return
     buffer = io.BytesIO()
@@ -144,6 +146,7 @@ def look(
   def read(index):
     return pairs.prepare(records.image(int(index)), int(index))
 
+  # Pictures are decoded in threads, and only features are kept.
   feature_set = None
   for start in range(0, len(indices), _BATCH):
     poll()

@@ -46,6 +46,7 @@ class Features:
 
   def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns what `call` does for uint8 [B, H, W, 3]; UserError for values that are not finite."""
+    # The count tells a wrong network from one odd picture.
     features, logits = self.call(images)
     for array in (features, logits):
       if array is None:
@@ -103,6 +104,7 @@ def _open_classifier(path, field):
 
 def _open_inception(path, field, protocol, tap):
   """Returns Inception's features at a tap; UserError for an unknown protocol or tap."""
+  # The protocol and the tap are part of the name: their features are never mixed.
   resizing.require(protocol)
   if tap not in TAPS:
     raise errors.UserError(
@@ -130,6 +132,7 @@ def _inception(params, protocol, tap):
     return outputs[tap], outputs['logits_unbiased']
 
   def call(images):
+    # Sizes are powers of two, so that few shapes compile; the last picture fills up.
     size = min(_LARGEST_BATCH, 1 << (len(images) - 1).bit_length())
     chunks = [
       compute(

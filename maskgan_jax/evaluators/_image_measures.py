@@ -52,6 +52,7 @@ def ssim(
     k1: of the constant in the luminance term.
     k2: of the constant in the contrast and structure term.
   """
+  # The window is odd, and fits into the shorter side.
   shorter = min(x.shape[1:3])
   window = min(window, shorter - 1 + shorter % 2)
   blur = _window_means(x.shape[1:3], window, None if uniform else sigma)
@@ -96,6 +97,7 @@ def _window_means(shape: tuple[int, int], window: int, sigma: float | None):
 
 def _box_sums(images: np.ndarray, window: int, axis: int) -> np.ndarray:
   """Returns sums over `window` neighbours along an axis, where the window fits."""
+  # Shifted views are added up, which needs no loop over pixels.
   count = images.shape[axis] - window + 1
   parts = [
     images[(slice(None),) * axis + (slice(i, i + count),)] for i in range(window)

@@ -85,6 +85,7 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
     expected: what the network should return, in words.
     kind: of what is returned.
   """
+  # The file is read first, so that an absent one is not called damaged.
   path = os.path.expanduser(path)
   try:
     with open(path, 'rb') as file:
@@ -95,6 +96,8 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
     ) from error
   if path.lower().endswith('.onnx'):
     return kind(field, *_open_onnx(path, field))
+
+  # An exported function must take one batch of pictures, and return one array.
   exported = _deserialized(data, path, field)
   inputs, outputs = exported.in_avals, exported.out_avals
   first = inputs[0] if len(inputs) == 1 else None
@@ -193,6 +196,8 @@ def _open_onnx(path, field):
     'tensor(float16)': np.float16,
     'tensor(uint8)': np.uint8,
   }
+
+  # Channels are the axis of length 3: the second, as PyTorch has them, or the last.
   shape = list(first.shape)
   channels = next(
     (axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3), None
@@ -217,6 +222,7 @@ def _open_onnx(path, field):
 
 def _preparation(path, field, metadata):
   """Returns uint8 [B, H, W, 3] -> float32, as an ONNX model's metadata ask."""
+  # Metadata say the range and the order of the channels; by default RGB in [0, 1].
   metadata = {key.lower(): value for key, value in metadata.items()}
   kind = metadata.get('image.nominalpixelrange', 'Normalized_0_1')
   order = metadata.get('image.bitmappixelformat', 'Rgb8')
@@ -225,6 +231,8 @@ def _preparation(path, field, metadata):
       f'{field}={path!r} asks for pixels {order} in {kind}; known: Rgb8 and '
       f'Bgr8, in {", ".join(_RANGES)}'
     )
+
+  # Means and deviations are of channels, in the range above.
   moments = []
   for key, default in (('mean', '0,0,0'), ('std', '1,1,1')):
     try:

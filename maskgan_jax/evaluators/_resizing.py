@@ -73,6 +73,7 @@ def weights(size: int, protocol: str) -> np.ndarray:
 
 def _bilinear(places, size):
   """Returns the weights of the pixels before and after each place."""
+  # A place between two pixels is divided between them by its distances.
   before = np.minimum(np.floor(places).astype(int), size - 1)
   after = np.minimum(before + 1, size - 1)
   share = places - before

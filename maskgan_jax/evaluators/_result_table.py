@@ -51,6 +51,7 @@ def _adds(
 
 def _line(measure: measures.Measure, results: Mapping[str, float | str]) -> str:
   """Returns a measure's heading, value, what doing nothing gets, deviation and limit."""
+  # A measure without a description is still shown, by the name of its column.
   quantity = measures.quantity(measure)
   if quantity is None:
     quantity = measures.Quantity(measure.of('').column, (), '', digits=_UNKNOWN)
@@ -64,10 +65,13 @@ def _line(measure: measures.Measure, results: Mapping[str, float | str]) -> str:
     number = results.get(of.column)
     return '' if number is None else quantity.text(number)
 
+  # What doing nothing gets was measured, or is known beforehand.
   nothing = value(measure.do_nothing)
   if not nothing and quantity.nothing is not None:
     nothing = quantity.text(quantity.nothing)
   line = f'{heading:<29} {value(measure):>8} {nothing:>11}'
+
+  # The deviation and a perfect model's value follow where they were measured.
   if value(measure.deviation):
     line += f'   +- {value(measure.deviation)}'
   truth = measure.of(measures.TRUTH)

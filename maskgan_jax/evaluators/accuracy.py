@@ -138,12 +138,15 @@ class Evaluator(base.Evaluator):
         f'no classifier is named ({FIELD}); python -m maskgan_jax.train_classifier '
         '--config=FILE --output=NAME.safetensors makes one'
       )
+
+    # Before records are opened, the labels are those that the config names.
     shape = self._network.image_shape
     self._resized = shape is not None and shape != batch['a'].shape[1:3]
     return self._settle(changing.names_in(self._data, self._network.attributes))
 
   def begin(self, data, split, reporter):
     """See `base.Evaluator`; finds the labels of all pairs."""
+    # The records know all labels, so that the answer of `missing` may change.
     self._note = reporter.note
     if hasattr(data, 'records'):
       records = data.records(split)
@@ -158,9 +161,12 @@ class Evaluator(base.Evaluator):
 
   def _take_labels(self, records, a, b):
     """Takes the labels of what is to change, of the members [N] of each domain."""
+    # The labels of pairs, [N, K]: b's are turned as evaluation turns its pictures.
     columns = [records.attribute_names.index(name) for name in self._names]
     labels = records.attributes[:, columns]
     self._labels = {'a': labels[a], 'b': labels[evaluation.turned(a, b)]}
+
+    # A label that all members share is that of the domain; others are unknown (NaN).
     for domain, members in zip(_DOMAINS, (a, b), strict=True):
       least = np.min(labels[members], axis=0).astype(float)
       most = np.max(labels[members], axis=0).astype(float)
@@ -260,12 +266,15 @@ class Evaluator(base.Evaluator):
 
   def _labels_of(self, domain, batch, valid):
     """Returns bool [N, K] of the valid pictures of a domain; None where that is not known."""
+    # Labels that the batch carries come first, then those of the records.
     carried = tuple(self._data['attributes'])
     if f'{domain}_attributes' in batch and set(self._names) <= set(carried):
       columns = [carried.index(name) for name in self._names]
       return batch[f'{domain}_attributes'][valid][:, columns] > 0.5
     if self._labels:
       return self._labels[domain][self._pairs : self._pairs + valid.sum()]
+
+    # Without either, a label that all of the domain share holds for each picture.
     values = self._of_domain[domain]
     if np.isnan(values).any():
       return None
@@ -289,6 +298,7 @@ class Evaluator(base.Evaluator):
 
     Returns bool [N]: all that counts is as wanted.
     """
+    # A picture is right if all its labels that count are.
     wanted = np.asarray(wanted, float)
     counts = np.isfinite(wanted)
     right = seen == (wanted == 1)

@@ -115,6 +115,8 @@ class Evaluator(base.Evaluator):
     everywhere = np.ones_like(region)
     true_share = true_region.mean(axis=(1, 2, 3))
     self._values.add(f'truth_{direction}_changed_share', true_share, valid)
+
+    # Pairs in which nothing truly changes have no region to hit.
     some_change = valid & true_region.any(axis=(1, 2, 3))
     self._values.add(
       f'{direction}_changed_iou', masks.iou(region, true_region), some_change

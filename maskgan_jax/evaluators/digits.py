@@ -110,6 +110,8 @@ class Evaluator(base.Evaluator):
         "evaluator 'digits' reads no digits: these data do not say which they show"
       )
       return
+
+    # The reader compares with training pictures of domain a, whose labels are known.
     self._reader = _Reader(
       data.records('train'), data.members('train')[0][:_REFERENCES]
     )
@@ -232,6 +234,7 @@ def _two_most_frequent(colors):
   A picture with hardly a pixel of another colour has -1 as its other.
   """
   pairs = []
+  # The border is taken for background.
   for picture, border in zip(colors, _border(colors), strict=True):
     background = np.bincount(border, minlength=len(_PALETTE)).argmax()
     counts = np.bincount(picture.reshape(-1), minlength=len(_PALETTE))
@@ -259,6 +262,7 @@ def _differences(pictures):
 
 def _blurred(maps):
   """Returns means over windows of 3x3, flattened: float32 [B, H * W]."""
+  # Nine shifted copies are added up; outside of the map all is 0.
   padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)))
   height, width = maps.shape[1:]
   total = np.zeros_like(maps)

@@ -263,6 +263,7 @@ class Evaluator(base.Evaluator):
 
   def _measurable(self, direction, translated, real):
     """Returns whether two sets can be compared; notes why not, or what makes it say less."""
+    # A distance needs two pictures in each set, and features that differ.
     counts = translated.statistics.count, real.statistics.count
     if min(counts) < 2:
       self._note(
@@ -277,6 +278,7 @@ class Evaluator(base.Evaluator):
 
   def _reference(self, source, real):
     """Returns what pictures get that are not translated; of one set, its halves."""
+    # Halves of one set are as far apart as two samples of one distribution are.
     one, two = real.halves() if source is real else (source, real)
     if min(one.statistics.count, two.statistics.count) < 2:
       return _Reference(one, two, {})
@@ -301,6 +303,7 @@ class Evaluator(base.Evaluator):
       yield Measure(quantity, direction, DO_NOTHING).column, float(value)
 
   def _inception_score(self, direction):
+    # With few pictures in a part, the score is limited by their number.
     logits = self._logits[direction].rows
     measure = Measure('is', direction)
     if len(logits) < 100 * _SPLITS:
@@ -314,6 +317,7 @@ class Evaluator(base.Evaluator):
 
   def _sees_nothing(self, direction, translated, real):
     """Returns whether all features of both sets are the same; notes a set of which they are."""
+    # Features of a broken network may all be the same, and distances are then 0.
     together = distances.Statistics(len(real.statistics.mean))
     together.merge(translated.statistics)
     together.merge(real.statistics)
@@ -357,6 +361,7 @@ class Evaluator(base.Evaluator):
 
   def _warn(self, direction, counts, dim):
     """Notes what makes results of few pictures less reliable."""
+    # Fréchet distances depend on the number of pictures.
     words = _DIRECTIONS[direction].words
     counted = f'{counts[0]:,} translations and {counts[1]:,} real pictures'
     if min(counts) <= dim:
@@ -368,6 +373,8 @@ class Evaluator(base.Evaluator):
       self._note(
         f'{self._frechet} {words} is of {counted}: compare it only with results of as many'
       )
+
+    # Kernel distances take subsets, which need enough pictures in each set.
     if min(counts) < self._kid['subset_size']:
       alone = counts[0] == counts[1]
       self._note(

@@ -172,6 +172,7 @@ def _principal(pictures):
   """Returns float64 [N, D] of pictures uint8 [N, H, W, 3]: their first principal components."""
   from sklearn import decomposition
 
+  # Pictures that are all alike have no direction in which they differ.
   flat = pictures.reshape(len(pictures), -1).astype(np.float32) / 255
   if not np.ptp(flat, axis=0).any():
     return np.zeros((len(flat), 1))

@@ -153,6 +153,7 @@ class Evaluator(base.Evaluator):
     return embedded
 
   def results(self) -> Iterator[tuple[str, float | str]]:
+    # An embedder that tells no two pictures apart would find all translations perfect.
     means = dict(self._values.means())
     if self._pictures_differ and not self._features_differ:
       self._note(
@@ -164,6 +165,8 @@ class Evaluator(base.Evaluator):
     for name, mean in means.items():
       yield name, mean
       yield self._values.deviation(name)
+
+    # The likeness of true answers is the limit that a translation can reach.
     limits = [
       mean for name, mean in means.items() if Measure.parse(name).reference == TRUTH
     ]

@@ -94,6 +94,8 @@ class Evaluator(base.Evaluator):
       lpips.require_size(self._network.net, *batch['a'].shape[1:3])
     except errors.UserError as error:
       return str(error)
+
+    # Without an exemplar, only true answers are left to compare with.
     truths = [
       f'truth_{direction}' in batch for direction in similarity.directions(abilities)
     ]
@@ -104,6 +106,8 @@ class Evaluator(base.Evaluator):
   def update(self, batch, outputs, valid):
     if not valid.any():
       return
+
+    # Distances need true answers, and diversity needs exemplars.
     for direction in similarity.directions(outputs.abilities):
       source, exemplar = (batch[name][valid] for name in direction)
       self._check_network(source, exemplar)
@@ -119,6 +123,7 @@ class Evaluator(base.Evaluator):
 
   def _add_diversity(self, direction, source, exemplar, outputs):
     """Adds how much translations differ, of the sources that now have enough exemplars."""
+    # Each source is translated by several exemplars, and the results are compared.
     nearby = self._nearby.setdefault(direction, _Nearby(self._exemplars))
     sources, exemplars = nearby.take(source, exemplar)
     if not len(sources):
@@ -135,6 +140,7 @@ class Evaluator(base.Evaluator):
 
   def _check_network(self, source, exemplar):
     """Raises UserError if LPIPS is 0 or not finite for the first pairs that differ."""
+    # The first pair that differs shows whether the weights are damaged.
     if self._checked or np.array_equal(source, exemplar):
       return
     self._checked, distances = True, self._network(source, exemplar)
@@ -225,6 +231,7 @@ class _Nearby:
     self._exemplars += list(exemplars)
     self._waiting += enumerate(sources, number)
     end, ready, waiting = number + len(exemplars), [], []
+    # The nearest exemplars before a source come first, then those after it.
     for i, source in self._waiting:
       candidates = [*range(i, self._first - 1, -1), *range(i + 1, end)][
         : self._count + 1
@@ -240,6 +247,8 @@ class _Nearby:
     gone = max(0, len(self._exemplars) - self._count)
     del self._exemplars[:gone]
     self._first += gone
+
+    # Exemplars become [count, M, ...]: a batch for each that translates all sources.
     if not ready:
       return sources[:0], exemplars[None, :0]
     chosen_sources, chosen_exemplars = zip(*ready, strict=True)

@@ -126,6 +126,7 @@ class Evaluator(base.Evaluator):
 
   def _note_single_classes(self):
     """Notes what makes IoU say nothing: labels or predictions of one class."""
+    # Rows are true classes and columns predicted ones, of untranslated pictures.
     matrix = self._confusion[SOURCE]
     labelled = np.flatnonzero(matrix.sum(axis=1))
     predicted = np.flatnonzero(matrix.sum(axis=0))

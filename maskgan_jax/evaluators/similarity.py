@@ -99,6 +99,7 @@ class Evaluator(base.Evaluator):
     for direction in directions(outputs.abilities):
       source, exemplar = (batch[name] for name in direction)
       truth = batch.get(f'truth_{direction}')
+      # Doing nothing and a blank picture show what likeness comes for free.
       pictures = {
         '': outputs.translated(direction),
         DO_NOTHING: source,
@@ -120,6 +121,7 @@ class Evaluator(base.Evaluator):
 
   def _add(self, likeness, membership, groups, valid):
     """Adds values [B] by measure, SSIM also of each group; `membership` is bool [B, groups]."""
+    # Groups are measured by SSIM only, of the model's pictures and of true answers.
     for measure, values in likeness.items():
       self._values.add(measure.column, values, valid)
       if measure.quantity == 'psnr' or measure.reference in (DO_NOTHING, BLANK):

@@ -46,6 +46,7 @@ class Evaluator(base.Evaluator):
   def update(self, batch, outputs, valid):
     if len(self._rates) >= _BATCHES:
       return
+    # One translation before the clock starts, since the first may compile.
     if not self._warm:
       outputs.translate_again()
       self._warm = True

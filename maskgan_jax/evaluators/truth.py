@@ -115,6 +115,7 @@ class Evaluator(base.Evaluator):
     )
 
   def update(self, batch, outputs, valid):
+    # A transfer is compared inside the region that it should change.
     if _knows_transfer(batch):
       pictures = {'': outputs.translation.image, DO_NOTHING: batch['a']}
       region = batch['truth_ab_mask'] > 0.5
