@@ -14,6 +14,7 @@ def describe(tree: Any) -> dict[str, list]:
   """Returns {'params/generator/kernel': [shape, dtype's name]}, as JSON gives it back."""
   described = {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    # Counters may be plain numbers.
     leaf = leaf if hasattr(leaf, 'dtype') else np.asarray(leaf)
     name = jax.tree_util.keystr(path, simple=True, separator='/')
     described[name] = [list(leaf.shape), leaf.dtype.name]

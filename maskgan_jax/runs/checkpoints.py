@@ -126,6 +126,8 @@ class Checkpoints:
     self.wait()
     if step in self._past:
       return
+
+    # A run that was resumed from an older step leaves newer ones behind.
     other_past = [other for other in self._manager.all_steps() if other >= step]
     if other_past:
       self._set_aside(other_past)
@@ -137,6 +139,7 @@ class Checkpoints:
 
   def _begin(self, step: int, contents: Any) -> None:
     """Lets Orbax begin to write the items of a step."""
+    # Orbax's threads write from now on; errors of theirs come at the next wait.
     self._writing = step
     try:
       saved = self._manager.save(step, args=contents)
@@ -296,6 +299,7 @@ class Checkpoints:
 
   def _read(self, step: int, targets: dict[str, PyTree]) -> dict[str, PyTree]:
     """Returns the trees of one step; raises whatever Orbax raises, and UnfitError."""
+    # A checkpoint of another run or model is refused before arrays are read.
     notes = self._notes(step)
     if self._identity and notes.get('identity'):
       self._identity.check(notes['identity'], self._folder / str(step))
@@ -324,6 +328,7 @@ class Checkpoints:
 
   def _set_aside(self, steps: list[int]) -> None:
     """Renames steps of another past: Orbax would count them as the newest, and keep only them."""
+    # One process renames, and the others wait for it.
     if self._ocp.multihost.process_index() == 0:
       for step in steps:
         source, number = self._folder / str(step), 1
@@ -345,9 +350,13 @@ class Checkpoints:
     """Returns the user's error for what the disk refused; raises an error of another kind again."""
     self._failed = True
     orbax_noise.silence_abandoned_writes()
+
+    # Only what the disk refuses is an error for the user.
     is_systems = isinstance(error, (OSError, errors.UserError))
     if not is_systems and not re.match('[A-Z_]+: ', str(error)):
       raise error
+
+    # The message says what is left to resume from.
     whole = max(self._manager.all_steps(), default=None)
     kept = f'the newest whole one is step {whole}'
     if whole is None:
@@ -382,6 +391,7 @@ def _all_agree(yes: bool) -> bool:
 
 def _one_line(error: Exception) -> str:
   """Returns the meaning of an error, without TensorStore's pages of specification."""
+  # The system's reason is somewhere in TensorStore's text.
   reason = re.search(
     'No space left on device|Disk quota exceeded|File too large|'
     'Read-only file system|Permission denied|Input/output error',

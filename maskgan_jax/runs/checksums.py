@@ -29,6 +29,7 @@ def write(folder: epath.Path) -> None:
 def damage(folder: epath.Path, names: Iterable[str]) -> str:
   """Says what is wrong with the files in the named folders of `folder`, or ''."""
   names = tuple(names)
+  # The list of checksums may be damaged itself.
   try:
     checksums = json.loads((folder / FILE_NAME).read_text())
     for name, checksum in checksums.items():

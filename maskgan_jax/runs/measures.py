@@ -237,6 +237,7 @@ def settings_column(evaluator: str) -> str:
 
 def ordered(row: Mapping[str, Any]) -> list[str]:
   """Returns the names of a row's measures, well-known ones first, without their companions."""
+  # References and deviations stand beside their measure, and not in its place.
   companions = {baseline(row, name) for name in row}
   companions.update(Measure.parse(name).deviation.column for name in row)
   names = [
@@ -244,6 +245,8 @@ def ordered(row: Mapping[str, Any]) -> list[str]:
     for name in row
     if name not in companions and name not in NOT_MEASURES and is_number(row[name])
   ]
+
+  # Measures of one quantity follow each other by threshold; unknown ones come last.
   declared = _declared()
   ranks = {}
   for name in names:

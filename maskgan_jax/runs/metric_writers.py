@@ -100,6 +100,8 @@ class MetricWriter:
     """Drops the lines of later steps, which a run resumed from `step` will write again."""
     if not self._writes:
       return
+
+    # Lines that are not whole are dropped, too.
     kept = []
     for line in _lines(self._path):
       row = _row(line)
@@ -185,6 +187,7 @@ def _lines(path: str) -> list[bytes]:
 
 def _row(line: bytes) -> dict[str, Any] | None:
   """Returns the line's row, or None if it is not a whole one."""
+  # A process that was killed may have left half a line.
   try:
     row = json.loads(line)
   except ValueError:
@@ -203,6 +206,7 @@ def _drop_half_a_line(path: str) -> None:
 
 def _number(name: str, value: Any) -> float | int | None:
   """Returns a number as JSON has it: None if it is not finite; ValueError if it is not one."""
+  # JSON has no NaN and no infinity.
   value = np.asarray(value)
   if value.ndim or value.dtype == object:
     raise ValueError(f'metric {name} is not a number but has shape {value.shape}')

@@ -32,6 +32,8 @@ def to_uint8(image: Any, *, broken_as_black: bool = False) -> np.ndarray:
     raise ValueError(
       f'an image is [H, W, 3], [H, W, 1] or [H, W], not {list(image.shape)}'
     )
+
+  # Masks get three channels, so that a grid can hold them.
   image = images.to_uint8(image, broken_as_black=broken_as_black)
   return np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
 
@@ -90,6 +92,7 @@ def _cell_shape(
   cells: Sequence[Sequence[np.ndarray | None]], scale: int | None
 ) -> tuple[int, int]:
   """Returns height and width that each image is enlarged to, pixels."""
+  # All cells have the size of the largest image.
   images_of_all_rows = itertools.chain.from_iterable(cells)
   shapes = [image.shape for image in images_of_all_rows if image is not None]
   if not shapes:
@@ -247,10 +250,13 @@ def overlay(
   image: Any, mask: Any, colour: Sequence[int] = (255, 32, 96), strength: float = 0.6
 ) -> np.ndarray:
   """Returns the image, uint8 [H, W, 3], tinted with `colour` as much as the mask says."""
+  # Masks are uint8 in [0, 255], or float in [0, 1].
   image = to_uint8(image).astype(np.float32)
   mask = np.asarray(mask)
   most = 255 if mask.dtype == np.uint8 else 1
   mask = mask.astype(np.float32) / most
+
+  # The weight is [H, W, 1], so that it applies to all channels.
   weight = strength * np.clip(np.nan_to_num(mask.reshape(*mask.shape[:2], 1)), 0, 1)
   if weight.shape[:2] != image.shape[:2]:
     raise ValueError(
@@ -282,6 +288,7 @@ def _size(text: str, font) -> tuple[int, int]:
 
 def _wrap(text: str, font, width: int) -> str:
   """Breaks lines after spaces, underscores and hyphens, and within words that are too long."""
+  # A piece ends with the separator after which its line may break.
   lines = ['']
   for piece in re.findall(r'[^\s_-]*[\s_-]?', text):
     if lines[-1] and font.getlength((lines[-1] + piece).rstrip()) > width:

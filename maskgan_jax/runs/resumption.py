@@ -44,6 +44,7 @@ class Identity:
     if data is None:
       return identity
 
+    # Counts let the message about changed data say where they have changed.
     counts = {}
     for split, numbers in data.describe()['counts'].items():
       for domain in 'ab':

@@ -54,6 +54,7 @@ def row_name(
     config: what is measured with.
     elsewhere: whether other `PLACES` hold other data.
   """
+  # The name says what differs from the run's config, and may change a result.
   values = _texts(of_run)
   parts = [split]
   for key, text in _texts(config).items():

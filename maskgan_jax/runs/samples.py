@@ -42,6 +42,7 @@ class Sampler:
   """
 
   def __init__(self, method: base.Method, data: Any, config: ml_collections.ConfigDict):
+    # The same validation pairs are drawn each time, so that steps can be compared.
     self._method = method
     self._name = config.name
     batches = data.evaluation(
@@ -73,6 +74,8 @@ class Sampler:
     """Writes samples/<step>.png, if there are validation pairs."""
     if self.batch is None:
       return
+
+    # Padded rows are not drawn.
     valid = self.batch['valid']
     batch = {name: np.asarray(value)[valid] for name, value in self.batch.items()}
     results = self._compute(

@@ -62,6 +62,7 @@ def _rows(
   path: str | os.PathLike, parse: Callable[[str, str], int | float | str]
 ) -> list[Row]:
   """Returns the rows of a file, with what `parse` makes of a column's name and text."""
+  # A run that was never measured has no file.
   try:
     with open(path, newline='', encoding='utf-8') as file:
       rows = [_parsed(row, parse) for row in csv.DictReader(file, strict=True)]
@@ -94,6 +95,7 @@ def threshold(
 
   What was measured on other data than those of the run's `config` does not count.
   """
+  # Of several rows the last one wins.
   chosen = None
   for row in read(workdir):
     value = row.get('mask_threshold')

@@ -89,6 +89,7 @@ class Log:
 
   def flush(self) -> None:
     """Writes everything that is not written yet: the line that is due, and one of the rest."""
+    # A due line is of its interval; later steps get a line of their own.
     if not self._unread:
       return
     newest, _ = self._unread[-1]
@@ -178,6 +179,7 @@ def _means(
   A player who never played has no metrics. The NaN of a step that was skipped says nothing
   of the others and is left out; if all are NaN, so is the mean.
   """
+  # Skipped steps are counted, and their longest streak is kept; all else are means.
   scalars = {}
   for name, column, has_played in zip(names, values.T, played.T, strict=True):
     of_player = column[has_played]

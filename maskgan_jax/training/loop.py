@@ -88,6 +88,7 @@ def _run(
 
 def _check_stride(config: ml_collections.ConfigDict, first: int) -> None:
   """Raises UserError unless all that happens at some step happens between two dispatches."""
+  # Steps inside one dispatch cannot be logged, saved or measured.
   stride = config.steps_per_dispatch
   names = (
     'num_steps',
@@ -217,6 +218,7 @@ class _Training:
 
   def _begin_stage(self, step, state, batch) -> None:
     """Compiles the programs of the stage that begins with this step; saves before."""
+    # Compiling takes minutes, in which a stop must not lose steps.
     self.log.flush()
     with self.log.paused():
       if self.stop.unsaved:

@@ -74,6 +74,7 @@ def schedule(config: ml_collections.ConfigDict, num_steps: int) -> Schedule:
   then, and so on (LOMIT, ICLR appendix 7.2). 'linear': to 0 at `num_steps` (CycleGAN).
   'polynomial': lr * (1 - progress)**schedule_power (EGSC-IT).
   """
+  # Rates are functions of the step alone, so that a resumed run continues them.
   kind, start = config.schedule, config.schedule_start
   rate = config.learning_rate
   if kind not in SCHEDULES:

@@ -113,6 +113,7 @@ class Parallel:
 
   def check_batch(self, batch_size: int, accumulate: int = 1) -> None:
     """Raises UserError unless devices and micro-batches divide the batch."""
+    # Every device takes equally many examples of each micro-batch.
     unit = len(self.devices) * accumulate
     is_positive = batch_size >= 1 and accumulate >= 1
     if is_positive and batch_size % unit == 0:
@@ -167,6 +168,7 @@ class Parallel:
     self, batch: dict[str, np.ndarray], draws: int = 1, steps: int = 1
   ) -> dict[str, jax.Array]:
     """Returns this process' part of a batch as arrays that the compiled step takes."""
+    # A process feeds its own rows; together they make the batch.
     axis = _example_axis(draws, steps)
     sharding = self.batch_sharding(draws, steps)
     fed = {}
@@ -179,6 +181,7 @@ class Parallel:
 
   def _per_device(self, value: np.ndarray, axis: int) -> np.ndarray:
     """Splits an axis over the devices; the axis of devices comes first."""
+    # The shape [..., B, ...] becomes [devices, ..., B / devices, ...].
     count = len(self.devices)
     before, examples, after = (
       value.shape[:axis],

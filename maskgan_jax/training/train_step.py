@@ -90,6 +90,7 @@ def make_optimizers(
   method: base.Method, config: ml_collections.ConfigDict
 ) -> dict[str, optimizers_lib.Optimizer]:
   """Returns each player's optimizer, from `config.optimizers`."""
+  # A player's schedule spans the steps from its start to its end.
   optimizers = {}
   for player in method.players:
     if player.name not in config.optimizers:
@@ -143,6 +144,7 @@ def abstract_batch(
   config: ml_collections.ConfigDict, draws: int
 ) -> dict[str, jax.ShapeDtypeStruct]:
   """Returns the shapes that the data pipeline gives to a step."""
+  # Draws are the leading axis, where players need several batches a step.
   leading = [config.batch_size]
   if draws > 1:
     leading = [draws, config.batch_size]
@@ -168,6 +170,7 @@ def normalize(batch: base.Batch) -> dict[str, jax.Array]:
 
 def losses_text(config: ml_collections.ConfigDict) -> str:
   """Returns the text of a config's losses as programs for one device, not compiled."""
+  # Abstract arrays trace the losses without memory for the networks.
   method = methods.make(config)
   model = base.abstract_model(method, config)
   batch = jax.eval_shape(normalize, abstract_batch(config, draws=1))
@@ -251,6 +254,7 @@ class Step:
     learned = _Learned(state.params, state.opt_state, state.model_state)
     arguments = learned, normalize(batch), key, state.step
 
+    # Where the same players play at each step, the program needs no switch.
     distinct = self.turns.distinct
     if turn is None and len(distinct) == 1:
       turn = distinct[0]
@@ -291,6 +295,7 @@ class Step:
 
   def _play_padded(self, turn, learned, batch, key, step):
     """Plays a turn; its metrics are padded to those of all players, which all turns share."""
+    # All branches of a switch must return the same shapes.
     learned, metrics, finite = self._play_turn(turn, learned, batch, key, step)
     values = {}
     played = {}
@@ -302,6 +307,7 @@ class Step:
 
   def _play_turn(self, turn, learned, batch, key, step):
     """Lets the players of a turn play, one after another."""
+    # A later player sees what the earlier ones learned in this step.
     metrics = {}
     finite = jnp.bool_(True)
     for index in turn:
@@ -339,6 +345,7 @@ class Step:
       finite &= jnp.isfinite(optax.tree.norm(owned))
       params = {**params, **owned}
 
+    # Metrics are those of the last repeat.
     metrics = {
       **metrics,
       'loss': loss,
@@ -372,6 +379,7 @@ class Step:
     values = jnp.stack([values[name] for name in self.metric_names])
     played = jnp.stack([played[name] for name in self.metric_names])
 
+    # The step counts on even if it was undone, so that the next one draws other noise.
     params, opt_state, model_state, ema_params = kept
     next_state = TrainState(
       step=state.step + 1,

@@ -24,6 +24,7 @@ class Turns:
   """
 
   def __init__(self, players: Sequence[base.Player], num_steps: int):
+    # The cycle is the least number of steps after which all intervals begin together.
     self._num_steps = num_steps
     self.cycle = 1
     self.draws = 1
@@ -68,6 +69,7 @@ class Turns:
 
 def _turn(players: Sequence[base.Player], start: int, place: int) -> Turn:
   """Returns who plays at a place of the cycle, in the stage that begins at `start`."""
+  # A player plays from its start to its end, at one phase of its interval.
   turn = []
   for index, player in enumerate(players):
     end = player.end or math.inf

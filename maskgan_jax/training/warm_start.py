@@ -23,6 +23,7 @@ def parameters(method: base.Method, config: ml_collections.ConfigDict) -> base.P
   Raises:
     UserError: no such run or group, or one of other shapes.
   """
+  # Groups of another run replace pretrained ones of the same name.
   groups = method.pretrained()
   if config.init_groups and not config.init_from:
     raise errors.UserError(
@@ -85,6 +86,7 @@ def _check_shapes(group: str, params: Any, model: Any, init_from: str) -> None:
     model: the same tree of abstract arrays, as the model has them.
     init_from: the run that they are of; '' of a file.
   """
+  # Missing and additional parameters differ, too: their shape is None.
   shapes, model_shapes = _shapes(params), _shapes(model)
   origin = f' ({init_from})' if init_from else ''
   for key in sorted({*shapes, *model_shapes}):
