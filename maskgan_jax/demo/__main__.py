@@ -38,6 +38,7 @@ def open_pretrained(name: str) -> Model:
 
 def open_run(workdir: str) -> Model:
   """Returns a run's newest checkpoint, with test pictures of its data if they can be read."""
+  # A model can be shown without examples: visitors upload their pictures.
   translator = Translator.from_workdir(workdir)
   config = translator.config
   try:
@@ -93,6 +94,8 @@ def _models(names: Sequence[str], workdirs: Sequence[str]) -> dict[str, Model]:
     names = packaged.names()
   places = [(name, open_pretrained) for name in names]
   places += [(path, open_run) for path in workdirs]
+
+  # Two models are told apart by the last part of their path.
   models = {}
   for place, open_model in places:
     name = os.path.basename(os.path.normpath(place))
@@ -108,6 +111,7 @@ def _models(names: Sequence[str], workdirs: Sequence[str]) -> dict[str, Model]:
 
 def _port(port: int) -> int:
   """Returns the port, or a free one for 0; raises UserError if it is taken."""
+  # The port is tried before Gradio takes it, so that the error is one line.
   with socket.socket() as listener:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

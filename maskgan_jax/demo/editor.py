@@ -64,6 +64,7 @@ def from_editor(
   Raises:
     UserError: a file is not a picture.
   """
+  # Layers of another picture's size are of an editor that was left behind.
   layers = [images.load_mask(data, name='the painted mask') for data in files or ()]
   if not layers or any(layer.shape != layers[0].shape for layer in layers):
     return None
@@ -72,5 +73,7 @@ def from_editor(
   factor = tall // height
   if (tall, wide) != (factor * height, factor * width):
     return None
+
+  # A stroke has the opacity LAYER where it is 1; blocks of pixels are averaged.
   mask = (np.max(layers, axis=0) / np.float32(LAYER)).clip(0, 1)
   return mask.reshape(height, factor, width, factor).mean(axis=(1, 3), dtype=np.float32)

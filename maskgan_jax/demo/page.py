@@ -53,6 +53,7 @@ def build(models: Mapping[str, Any]) -> gr.Blocks:
 
 def launch(blocks: gr.Blocks, **options: Any) -> Any:
   """Serves the page on 127.0.0.1 with safe settings; options as of `gradio.Blocks.launch`."""
+  # The page is for this machine alone, and sends nothing to others.
   settings = dict(
     server_name='127.0.0.1',
     share=False,
@@ -154,6 +155,8 @@ class _Page(views.Views):
       state,
       self._results,
     )
+
+    # Rectangles and removal begin with the mask as it is painted now.
     for button, value in (('erase', 0.0), ('fill', 1.0)):
       self._on_painted(
         side[button].click,
@@ -300,6 +303,7 @@ class _Page(views.Views):
 
   def _edited(self, session, webgl, *painted):
     """Returns the session with the masks as they were painted."""
+    # Layers count only where the browser shows the editor, which needs WebGL.
     shape = self.demo.model(session).shape
     for role, layers in zip(ROLES, painted, strict=True):
       if webgl and role in session.shown:

@@ -84,6 +84,7 @@ class Demo:
       reverse: whether pictures of domain b become pictures of a, if the model can.
       before: the session before, whose result stays the source if it was carried on.
     """
+    # Each role begins with its first example, or with a white picture.
     if name not in self.models:
       raise errors.UserError(f'there is no model {name!r}')
     model = self.models[name]
@@ -94,6 +95,8 @@ class Demo:
       chosen[role] = (
         examples[0] if len(examples) else np.full((*model.shape, 3), 255, np.uint8)
       )
+
+    # A result that was carried on stays the source, fitted to this model.
     carried = bool(before and before.carried and before.result is not None)
     if carried:
       chosen['source'] = model.translator.fit(before.pictures['source']).image
@@ -107,6 +110,7 @@ class Demo:
 
   def choose(self, session: Session, role: str, picture: np.ndarray) -> Session:
     """Returns the session with another picture in a role, whose mask is the predicted one."""
+    # A new picture drops what was computed from the one before.
     picture = self.model(session).translator.fit(picture).image
     return self.predicted(
       dataclasses.replace(
@@ -129,6 +133,7 @@ class Demo:
 
   def predicted(self, session: Session) -> Session:
     """Returns the session with the masks that the model predicts, and the translation by them."""
+    # An edited mask stays as it is; where none is predicted, all is shown.
     model = self.model(session)
     result = self._translated(session, session.edited)
     shown = {}
@@ -156,6 +161,7 @@ class Demo:
     A mask equal to the one that the editor got does not count as an edit.
     """
     edited = session.without_edit(role)
+    # `sent` is what the editor was given: a prediction, or an edit shown again.
     sent, was_edited = session.sent.get(role, (session.shown[role], False))
     if editor.same(mask, sent):
       if was_edited:
@@ -190,6 +196,7 @@ class Demo:
       corners: top, left, bottom, right, in the model's pixels.
       value: of the mask inside.
     """
+    # Fields of the page may be empty, or hold numbers outside of the picture.
     height, width = self.model(session).shape
     try:
       top, left, bottom, right = map(int, corners)
@@ -260,6 +267,7 @@ class Demo:
 
   def grid(self, session: Session) -> np.ndarray:
     """Returns a picture of the source after each of several exemplars."""
+    # Without uploads, the examples are the exemplars.
     exemplars = list(session.exemplars)
     if not exemplars:
       exemplars = list(self.examples(session.model, 'exemplar', session.reverse))
@@ -305,6 +313,7 @@ class Demo:
 
   def compare(self, session: Session) -> np.ndarray:
     """Returns a picture of the session's translation by each of its relatives."""
+    # Each model predicts masks of its own, except where the visitor has edited one.
     image = session.pictures['source']
     names = self.relatives(session)
     rows = []

@@ -25,6 +25,7 @@ class Views(layout.Layout):
 
   def _shown(self, session: Session, webgl: bool, *roles: str) -> dict[Any, Any]:
     """Returns the values of `_results`, with new editors of `roles`, or of all without any."""
+    # What the editors are sent is remembered, to tell edits from predictions.
     if webgl:
       session = self.demo.send(session, *(roles or ROLES))
     result = session.result

@@ -105,6 +105,7 @@ def _check(run: plan.Planned) -> None:
   from maskgan_jax import evaluators, methods
   from maskgan_jax.training import parallel, train_step
 
+  # What a step and its evaluators refuse shows without training.
   config = run.config
   parallel.Parallel(config.parallel).check_batch(config.batch_size, config.accumulate)
   train_step.make_optimizers(methods.make(config), config)
@@ -225,6 +226,7 @@ def main() -> None:
 
 def _config(arguments: flags.FlagValues) -> ml_collections.ConfigDict:
   """Returns the config of the command line; where runs alone are taken, that of the first."""
+  # Runs that are only taken have configs of their own.
   if not arguments.runs or arguments.config is not None:
     return run_config.from_flags()
   config = run_config.load(arguments.runs[0])

@@ -100,6 +100,7 @@ def _masks(
   translations: Mapping[str, Translation], change: str
 ) -> dict[str, np.ndarray]:
   """Returns the columns of masks: what is added where any run adds something, else where."""
+  # All runs show one kind of mask: what is added, if any run adds something.
   changes = {}
   for label, translation in translations.items():
     changes[label] = translation.extras.get(change)
@@ -121,6 +122,7 @@ def write_csv(workdir: str, runs: Sequence[Run]) -> str:
       if measures.is_number(value) and name != 'step':
         names[name] = None
 
+  # Baselines have no value, and what a run did not measure is an empty cell.
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
   writer.writerow(['value', 'step', 'workdir', *names])
@@ -138,6 +140,7 @@ def write_csv(workdir: str, runs: Sequence[Run]) -> str:
 
 def table(runs: Sequence[Run], field: str) -> str:
   """Returns the measures of a sweep in lines for the terminal; '' if nothing was measured."""
+  # A direction's table has room for its first measures only.
   parts = []
   for direction, names in _shown(runs).items():
     shown = names[:_IN_TABLE] if direction else names
@@ -215,6 +218,7 @@ def write_page(
 
 def _sections(workdir: str, runs: Sequence[Run], field: str) -> list[dict[str, Any]]:
   """Returns what the page shows of each direction that was measured, or has a figure."""
+  # A direction without measures may still have a figure.
   shown = _shown(runs)
   sections = []
   for direction in (*shown, *sorted(FIGURES.keys() - shown.keys())):
@@ -315,6 +319,8 @@ def _chart(runs: Sequence[Run], name: str, field: str) -> Markup:
     ('truth', 'the truth', _level(runs, name, _truth)),
     ('nothing', 'doing nothing', _level(runs, name, measures.baseline)),
   ]
+
+  # Baselines have no value to stand at, and so are levels.
   points = []
   for run in runs:
     if run.value is None:

@@ -46,6 +46,7 @@ def parse_value(text: str, like: Any, field: str) -> Any:
 
   Raises UserError if the text is not one.
   """
+  # A key that is None has no type: then the text decides.
   text = text.strip()
   kind = _kind(text) if like is None else type(like)
   if kind not in _KINDS:
@@ -69,6 +70,7 @@ def parse_value(text: str, like: Any, field: str) -> Any:
 
 def _kind(text: str) -> type:
   """Returns what a text looks like, for a switch that is None since it follows another one."""
+  # The narrowest type that reads the text is taken.
   for kind in (int, float):
     try:
       kind(text)
@@ -80,6 +82,7 @@ def _kind(text: str) -> type:
 
 def _get(config: ml_collections.ConfigDict, field: str) -> Any:
   """Returns the value of a dotted key; UserError names the nearest if there is none."""
+  # A key may name a group, or be misspelt.
   leaves = dict(run_config.flatten(config))
   if field in leaves:
     return leaves[field]
@@ -102,6 +105,7 @@ def plan(
   baselines: Sequence[str],
 ) -> list[Planned]:
   """Returns the runs of a sweep, in the order of training; UserError for a mistake in any."""
+  # Runs to train come first, then runs that are there, and baselines last.
   planned = []
   if values:
     default = _get(config, field)
@@ -139,6 +143,7 @@ def _to_train(
 
 def _to_take(folder: str, field: str) -> Planned:
   """Returns a run that is taken as it is; its config says at which value it stands."""
+  # The value is the config's, and not the folder's name.
   stored = run_config.load(folder)
   leaves = dict(run_config.flatten(stored))
   value = leaves.get(field)
@@ -157,6 +162,7 @@ def _to_take(folder: str, field: str) -> Planned:
 
 def _beside(folders: Sequence[str], labels: Sequence[str]) -> list[Planned]:
   """Returns the baselines, called as their folders, by the whole path where that is not clear."""
+  # Two baselines of one name are told apart by their paths.
   names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
   taken = [*names, *labels]
   planned = []
@@ -193,6 +199,7 @@ def _size(config: ml_collections.ConfigDict) -> tuple[int, int]:
 
 def differences(planned: Sequence[Planned], field: str) -> list[str]:
   """Returns a sentence if runs with a value differ in more: a curve would mix the causes."""
+  # All runs are held against the first one.
   configs = [run.config for run in planned if run.value is not None]
   keys = set()
   for config in configs[1:]:

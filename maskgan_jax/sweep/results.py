@@ -252,6 +252,7 @@ class _Data:
 
   def of(self, config: ml_collections.ConfigDict) -> pipeline.Data:
     """Returns the data of a config."""
+    # Runs of a sweep mostly share their data, which are opened once.
     key = (
       config.data.to_json(sort_keys=True),
       config.image_size,

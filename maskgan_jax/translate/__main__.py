@@ -121,6 +121,8 @@ def main() -> None:
     for name in ('exemplar', 'exemplar_mask', 'erase_exemplar', 'reverse'):
       if values[name].value:
         raise errors.UserError(f'--remove takes no exemplar; leave out --{name}')
+
+  # The model is opened only when the flags fit together.
   translator = cli.translator()
   source_edits = Edits(values.source_mask, values.erase_source)
   exemplar_edits = Edits(values.exemplar_mask, values.erase_exemplar)

@@ -161,6 +161,7 @@ def _mask_file(
   picture: Picture, path: str, masks_by_stem: Mapping[str, Sequence[str]], flag: str
 ) -> str:
   """Returns the file of a picture's mask."""
+  # The mask may have another extension than the picture.
   if not os.path.isdir(path):
     return path
   stem = pathlib.PurePath(picture.path).stem
@@ -175,6 +176,7 @@ def _mask_file(
 
 def _kept(picture: Picture, rectangles: Sequence[str]) -> np.ndarray:
   """Returns float32 [H, W, 1], 0 in rectangles 'y0,x0,y1,x1' of the given picture, 1 elsewhere."""
+  # Rectangles are of the user's picture, before it is fitted to the model.
   height, width = picture.fitted.size
   keep = np.ones((height, width), np.float32)
   for text in rectangles:

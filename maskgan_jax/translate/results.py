@@ -179,6 +179,7 @@ def _each(
 ) -> Iterator[dict[str, np.ndarray]]:
   """Computes in chunks; yields the arrays of each pair by suffix."""
   for start in range(0, len(pairs), _CHUNK):
+    # Chunks keep memory bounded, however many pairs there are.
     chunk = pairs[start : start + _CHUNK]
     try:
       batches = compute(chunk)
@@ -204,6 +205,7 @@ def _removed(
   translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair]
 ) -> dict[str, np.ndarray]:
   """Removes from the pairs' sources; returns the images and these masks by suffix."""
+  # A mask that is neither given nor erased is predicted by the removal itself.
   sources = [source for source, _ in pairs]
   image = np.stack([source.image for source in sources])
   mask = _edited(sources, lambda: translator.segment(image))
@@ -241,6 +243,7 @@ def _edited(
   side: Sequence[Picture], predict: Callable[[], np.ndarray]
 ) -> np.ndarray | None:
   """Returns given or predicted masks without the erased parts; None leaves them to the model."""
+  # All pictures of a side have a mask, or none has.
   is_given = side[0].mask is not None
   is_erased = side[0].keep is not None
   if not is_given and not is_erased:
@@ -325,6 +328,7 @@ def _drawn(
   note: Callable[[str], None],
 ) -> np.ndarray:
   """Returns a grid: sources on the left, exemplars on top, results row by row."""
+  # Results come row by row, `count` for each source.
   count = len(exemplars)
   rows = []
   for number, source in enumerate(sources):

@@ -173,6 +173,7 @@ def read(
   note: Callable[[str], None] = print,
 ) -> list[answers.Row]:
   """Reads answers, prints and writes what they say; see the module's docstring."""
+  # Where results go is checked before any file is read.
   extension = os.path.splitext(output)[1]
   files.check_output(output, [key_path, *paths])
   if output and extension not in ('.md', '.csv'):

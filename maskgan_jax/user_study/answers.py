@@ -124,6 +124,7 @@ def read_answers(
 
 def _answers(key: Mapping[str, Any], path: str) -> Answers:
   """Returns the answers of one file; ValueError says what is wrong with it."""
+  # Files may hold answers to another study, of another version, or something else.
   content = _load(path)
   if not isinstance(content, dict) or content.get('format') != ANSWERS_FORMAT:
     raise ValueError('it holds no answers of a study')
@@ -172,6 +173,7 @@ def _chosen(pictures: Any, trials: Mapping[str, Any]) -> dict[str, str]:
 
 def _load(path: str) -> Any:
   """Returns the JSON of a file; raises ValueError or UserError in one line."""
+  # Anything may be given as a file: no more than a limit is read.
   try:
     with open(path, 'rb') as file:
       data = file.read(_LARGEST + 1)
@@ -245,6 +247,7 @@ def wilson(chosen: int, shown: int) -> tuple[float, float]:
 
 def bootstrap(shares: np.ndarray) -> tuple[float, float]:
   """Returns the 95 % percentile interval of the mean over participants' shares, [P]."""
+  # Participants are drawn again, and not answers, as those of one person are alike.
   result = stats.bootstrap(
     (shares,),
     np.mean,
@@ -373,6 +376,7 @@ def _made(key: Mapping[str, Any]) -> list[str]:
 
 def _notes(key: Mapping[str, Any], participants: int) -> list[str]:
   """Returns how to read the table, a sentence or two each."""
+  # What each interval does not say, as far as it matters here.
   over_participants = '; with one participant, nothing can be said of others.'
   if participants > 1:
     over_participants = (

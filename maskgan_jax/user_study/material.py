@@ -72,6 +72,7 @@ def open_runs(
   workdirs: Sequence[str], names: Sequence[str], reverse: bool
 ) -> list[Run]:
   """Opens the runs; UserError if their sizes differ, or one cannot translate in `reverse`."""
+  # Sizes are compared by the configs, before any model is opened.
   sizes = []
   for workdir in workdirs:
     config = run_config.load(workdir)
@@ -93,6 +94,7 @@ def open_runs(
 
 def other_data(runs: Sequence[Run]) -> list[str]:
   """Returns a sentence for each run that may know test pictures of the first one."""
+  # Other data may mean that a run was trained on pictures that are shown.
   lines, first = [], runs[0].translator.config.data
   for run in runs[1:]:
     other = run.translator.config.data
@@ -133,6 +135,7 @@ def pictures(
   run: Run, pairs: int, direction: str, note: Callable[[str], None]
 ) -> Pictures:
   """Returns the pictures of the first pairs of a run's data."""
+  # The test split is shown, or validation where there is none.
   data = pipeline.make(run.translator.config)
   split, sizes = 'test', {'batch_size': _BATCH, 'max_pairs': 2 * pairs}
   try:

@@ -16,6 +16,7 @@ _SMALL = 96  # pixels; lower pictures are enlarged pixel by pixel, others smooth
 
 def page(study: Study) -> str:
   """Returns the HTML of a study."""
+  # PNG is exact; a page that would be too large takes JPEG.
   pictures = {name: _encoded(image, 'png') for name, image in study.pictures.items()}
   if sum(map(len, pictures.values())) > _PNG_BYTES:
     pictures = {name: _encoded(image, 'jpeg') for name, image in study.pictures.items()}
