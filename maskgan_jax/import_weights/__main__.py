@@ -96,6 +96,7 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
 
 def _import_run(kind: str, paths: list[str], output: str) -> None:
   """Writes a run directory whose checkpoint is the converted one."""
+  # The folder must be new: nothing of another run may be left in it.
   files.check_output(output, paths)
   if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
     raise errors.UserError(

@@ -106,6 +106,8 @@ def _state_dict(path: str, name: str, value: Any, prefix: str) -> Tensors:
     raise errors.UserError(
       f'{path}: {name} is not a state dict: a dict of tensors is expected'
     )
+
+  # Names lose the prefix of the network that the entry holds.
   arrays = {}
   for tensor, array in value.items():
     if not str(tensor).startswith(prefix):

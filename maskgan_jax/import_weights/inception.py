@@ -46,6 +46,7 @@ def convert(path: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
       return arrays
     return {name: take_all(inner, f'{prefix}{name}.') for name, inner in shapes.items()}
 
+  # PyTorch's kernel of a linear layer is transposed, [out, in].
   shapes = inception.shapes()
   head = shapes.pop('fc')
   params = take_all(shapes, '')
@@ -82,6 +83,7 @@ def _take(tensors, name, shape):
 
 def _refuse_others(path, arrays):
   """Raises UserError that names the network, if it is another well-known one."""
+  # The shape of its head tells torchvision's network from FID's.
   head = arrays.get('fc.weight')
   auxiliary = any(name.startswith('AuxLogits.') for name in arrays)
   if auxiliary or (head is not None and head.shape == (1000, 2048)):

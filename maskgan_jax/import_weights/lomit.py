@@ -53,6 +53,7 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
     )
   generator, critic = Tensors(paths[0], generator), Tensors(paths[1], critic)
 
+  # Sizes are read off the tensors; the names of labels are in neither file.
   config = _config(generator, critic)
   if not tied:
     config.model.style_heads = 'separate'
@@ -63,6 +64,8 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
   _, params, state = abstract(config, ' and '.join(paths))
   params = _filled(params, config, generator, critic)
   stats = _filled(state['batch_stats'], config, generator, critic)
+
+  # All tensors have to be used, except for statistics of training.
   generator.finish(ignored=('.num_batches_tracked', '.running_mean', '.running_var'))
   critic.finish()
   model = {'params': params, 'model_state': {'batch_stats': stats}, 'ema_params': {}}
@@ -88,6 +91,7 @@ def _filled(
 
 def _drop_tied_head(generator: dict[str, np.ndarray]) -> bool:
   """Removes the background's style head if it equals the foreground's; returns whether it did."""
+  # The authors' head is shared, and stands in the file under two names.
   background = [name for name in generator if name.startswith(_BACKGROUND)]
   foreground = [name for name in generator if name.startswith(_FOREGROUND)]
   if len(foreground) != len(background):
@@ -171,6 +175,8 @@ def layer_names(config: ml_collections.ConfigDict) -> dict[str, str]:
     **_residual_names(model.blocks),
     **_decoder_names(model.blocks),
   }
+
+  # Numbers are those of the authors' sequential modules.
   for i in range(2):
     names[f'gate/Linear_{i}'] = f'mask.co_attn.main.{i}.fc'
   for i in range(model.mask_depth):
@@ -190,6 +196,7 @@ def _encoder_names(separate: bool) -> dict[str, str]:
     names[f'content_encoder/InstanceNorm_{i}'] = f'c_encoder.main.{i}.norm'
     names[f'style_encoder/{layer}'] = f's_encoder.shared.{i}.conv'
 
+  # Layer 2 of each head averages, and has no weights.
   heads = {'head': _FOREGROUND}
   if separate:
     heads = {'foreground': _FOREGROUND, 'background': _BACKGROUND}

@@ -39,6 +39,7 @@ def convert(
   Returns:
     Parameters of pretrained_networks.lpips.LPIPS, and which of its NETS it is.
   """
+  # The two files may have been given in the wrong order.
   backbone, linear = _plain(paths[0], states[0]), _plain(paths[1], states[1])
   if any(name.startswith('lin') for name in backbone):
     raise errors.UserError(
@@ -65,6 +66,7 @@ def _convolutions(tensors, layers, positions):
     positions: of the convolutions in torchvision's `features`, in order.
   """
   params = {}
+  # Kernels become [row, column, in, out] from PyTorch's [out, in, row, column].
   remaining = iter(positions)
   for layer in layers:
     for name, (rows, columns, inputs, features) in layer.items():
@@ -133,6 +135,7 @@ def _plain(path, state):
 
 def _net(path: str, arrays: Mapping[str, np.ndarray]) -> str:
   """Tells the network by the places of its convolutions; UserError that names another one."""
+  # Each of the well-known other networks is named, with what is needed in its place.
   if any(name.endswith(('.running_mean', '.running_var')) for name in arrays):
     raise errors.UserError(
       f'{path} is a network with batch normalisation (vgg16_bn?); '

@@ -69,6 +69,7 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   )
   width = _width(tensors, f'{names[0]}.{leaf}')
 
+  # Keras' weights are for BGR: the first kernel's inputs are turned.
   params = {}
   for ours, (inputs, features) in vgg19.channels(width).items():
     kernel = _kernel(tensors, f'{theirs[ours]}.{leaf}', inputs, features)
@@ -95,6 +96,7 @@ def _require_arrays(path: str, arrays: Mapping[str, Any]) -> None:
 
 def _width(tensors: Tensors, name: str) -> int:
   """Returns the channels of the first layer, whose kernel has this name."""
+  # PyTorch has the output channels first, and Keras last.
   shape = tensors.shape(name, 4)
   layer, _, leaf = name.rpartition('.')
   if leaf == 'weight':
@@ -182,6 +184,8 @@ def _keras_names(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.nd
     'bias': 'bias',
     '1': 'bias',
   }
+
+  # The name of the layer is somewhere in the path, its leaf at the end.
   result = {}
   for name, array in arrays.items():
     folders, _, last = name.rpartition('/')

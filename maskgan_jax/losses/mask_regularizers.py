@@ -135,6 +135,8 @@ def _sorted_blocks(mask, content):
   values, order = lax.sort((mask, lax.iota(jnp.int32, pixels)), num_keys=1)
   block = min(_BLOCK, pixels)
   count = -(-pixels // block)
+
+  # The scale of padded pixels is 0, and so is their weight.
   pad = (0, count * block - pixels)
   values = jnp.pad(values, pad, mode='edge').reshape(count, block)
   rows = jnp.pad(order, pad).reshape(count, block)

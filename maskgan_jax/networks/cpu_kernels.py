@@ -110,6 +110,7 @@ def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
   if kernel.size < _SMALL:
     return _plain(x, kernel)
 
+  # Which form is fastest on a CPU depends on the channels and the size.
   height, width = _output_size(x, kernel)
   even = height % 2 == 0 and width % 2 == 0
   if size == 3 and min(channels, features) > THIN and even:
@@ -144,6 +145,7 @@ def _by_rows(x, kernel):
   size, _, channels, features = kernel.shape
   height, _ = _output_size(x, kernel)
   patches = _row_patches(x, kernel)
+  # A row of taps is one product over its taps and channels.
   total = 0
   for i in range(size):
     row = kernel[i].reshape(size * channels, features)
@@ -246,6 +248,7 @@ def _upsampled_convolution(x, kernel):
   batch, height, width, channels = x.shape
   features = kernel.shape[-1]
   y = convolution(pad(x, 1, 'edge'), _phase_kernels(kernel))
+  # The four phases lie side by side: [B, H, W, 2, 2, O] becomes [B, 2H, 2W, O].
   y = y.reshape(batch, height, width, 2, 2, features)
   y = y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
 
@@ -257,6 +260,7 @@ def _upsampled_convolution(x, kernel):
     patches = jnp.concatenate([pixels[:, t : t + size] for t in range(5)], axis=-1)
     return product(patches, taps.reshape(5 * channels, features))
 
+  # At the borders reflection shows the second pixel, where the edge shows the first.
   top, bottom = x[:, 1] - x[:, 0], x[:, -2] - x[:, -1]
   y = y.at[:, 0].add(line(top, kernel[0], 'reflect'))
   y = y.at[:, -1].add(line(bottom, kernel[4], 'reflect'))

@@ -67,6 +67,8 @@ class HighwayDecoder(nn.Module):
     x = highway(content, mask, foreground, background)
     for _ in range(self.blocks):
       x = layers.Residual(normalization.LayerNorm, self.dtype)(x)
+
+    # Each upsampling halves the channels.
     width = x.shape[-1]
     widths = (width // 2, width // 4) if self.output else (width // 2,)
     for features in widths:

@@ -104,6 +104,7 @@ class PatchGan(nn.Module):
   def __call__(self, x):
     init = nn.initializers.normal(0.02)
     leak = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
+    # The last of these layers has stride 1; the first has no normalisation.
     for i in range(self.layers + 1):
       features = self.width * min(2**i, 8)
       if i < self.layers:
@@ -142,6 +143,7 @@ class Dcgan(nn.Module):
   def __call__(self, x):
     init = nn.initializers.normal(0.02) if self.normalized else layers.he_normal
     features = self.width
+    # Images are halved down to 4x4 pixels, which one linear layer scores.
     while x.shape[1] > 4:
       x = layers.DownConv(features, self.dtype, kernel_init=init)(x)
       if self.normalized and features > self.width:

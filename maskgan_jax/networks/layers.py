@@ -52,6 +52,8 @@ class DownConv(nn.Module):
     kernel, bias = _kernel_and_bias(
       self, (self.size, self.size, x.shape[-1], self.features)
     )
+
+    # An odd side is padded by one row or column of zeros.
     if x.shape[1] % 2 or x.shape[2] % 2:
       x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
     if self.size == 4:

@@ -251,6 +251,8 @@ def moments(
     mean = x.mean((1, 2))
     return mean, jnp.square(x - mean[:, None, None]).mean((1, 2))
   weight = weight / jnp.maximum(weight.sum((1, 2)), 1e-6)[:, None, None]
+
+  # Weights of all pixels add up to 1, or to 0 for an empty mask.
   mean = (weight * x).sum((1, 2))
   return mean, (weight * jnp.square(x - mean[:, None, None])).sum((1, 2))
 
@@ -278,6 +280,7 @@ def adain(
   Returns:
     float32 [B, H, W, C].
   """
+  # The content loses its moments and takes the style's.
   mean, var = moments(content)
   centred = content.astype(jnp.float32) - mean[:, None, None]
   shift, scale = style

@@ -51,6 +51,8 @@ def draw(sample: Callable[[int], jax.Array], rows: int) -> jax.Array:
   replicas = count()
   replica_rows = rows * number
   drawn = sample(replica_rows * replicas)
+
+  # This replica's rows of the batch, then this micro-batch's rows of each example.
   if replicas > 1:
     start = lax.axis_index(DATA_AXIS) * replica_rows
     drawn = lax.dynamic_slice_in_dim(drawn, start, replica_rows)

@@ -89,6 +89,8 @@ def _runs(streams):
   for stream in streams:
     if not isinstance(stream, Stream):
       stream = Stream(stream, 0, 1)
+
+    # A stream continues the run if it is in the same array, a step further.
     run = runs[-1] if runs else []
     if run and run[-1].joined is stream.joined:
       change = stream.place - run[-1].place
@@ -117,6 +119,7 @@ def _alone(stream):
 
 def _piece(run):
   """Returns the streams of a run as [B, len(run), ...]."""
+  # A run that goes backwards is taken forwards and turned round.
   grouped = _grouped(run[0])
   if _is_whole(run):
     return grouped

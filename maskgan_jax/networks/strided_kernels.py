@@ -124,6 +124,7 @@ def _patches_to_blocks(x, kernel):
   for i, j in _CORNERS:
     shifted.append(padded[:, i : i + height + 1, j : j + width + 1])
   patches = jnp.concatenate(shifted, axis=-1)
+  # Taps become [row, column, C] of a patch by [row, column, O] of a block.
   taps = kernel.reshape(2, 2, 2, 2, channels, out)[::-1, :, ::-1]
   taps = taps.transpose(0, 2, 4, 1, 3, 5)
   blocks = product(patches, taps.reshape(4 * channels, 4 * out))

@@ -127,6 +127,8 @@ def read(path: str) -> Classifier:
       f'{path} does not say what it classifies; train the classifier again '
       'with this version'
     ) from error
+
+  # The shapes that the file must have follow from its facts.
   images = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
   module = module_of(facts.attributes, facts.width)
   shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x), images)['params']

@@ -161,6 +161,8 @@ def tree(
         f'{path}: {name} is {array.dtype}{list(array.shape)}, expected finite '
         f'float32{list(shape)}; {remedy}'
       )
+
+    # Dots in a name separate the groups of the tree.
     *groups, leaf = name.split('.')
     node = params
     for group in groups:

@@ -133,6 +133,7 @@ class LPIPS(nn.Module):
       for name in shapes:
         stride = 4 if self.net == 'alex' and not layer else 1
         x = jax.nn.relu(getattr(self, name)(x, stride))
+
       length = jnp.sqrt((x**2).sum(-1, keepdims=True))
       units.append(x / (length + EPSILON))
     return units

@@ -101,6 +101,7 @@ class VGG19(nn.Module):
     return self._logits(self(images)[-1])
 
   def _logits(self, x):
+    # The means of four quadrants, which overlap where a side is odd.
     x = x.astype(jnp.promote_types(self.dtype, jnp.float32))
     height, width = ((size + 1) // 2 for size in x.shape[1:3])
     quadrants = []
@@ -123,5 +124,7 @@ def max_pool(x: jax.Array, padding: str) -> jax.Array:
   elif height % 2 or width % 2:
     widths = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
     x = jnp.pad(x, widths, constant_values=-jnp.inf)
+
+  # Windows become axes of their own: [B, H / 2, 2, W / 2, 2, C].
   x = x.reshape(batch, x.shape[1] // 2, 2, x.shape[2] // 2, 2, features)
   return x.max((2, 4))

@@ -87,6 +87,8 @@ class Translator:
       UserError: there is no run, no checkpoint, or none that can be read.
     """
     path = os.fspath(path)
+
+    # A run's translators share what they have compiled.
     config = like.config if like else run_config.load(path)
     method = like.method if like else methods.make(config)
     with checkpoints.Checkpoints(path, read_only=True) as saved:
@@ -284,6 +286,8 @@ class Translator:
       raise errors.UserError(
         f'an interpolation of {n} frames has no two ends; take n >= 2'
       )
+
+    # Frames are computed one by one, so that memory does not grow with them.
     images = {'source': source, 'exemplar_1': exemplar_1, 'exemplar_2': exemplar_2}
     frames = []
     for weight in np.linspace(0, 1, n):

@@ -26,6 +26,8 @@ def check_images(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
       f'{role} has shape {list(array.shape)}, images are [height, width, 3] '
       f'or [batch, height, width, 3]{hint}'
     )
+
+  # Pictures are not resized unasked: how to crop them is the user's choice.
   if array.shape[-3:-1] != shape:
     raise errors.UserError(
       f'{role} is {array.shape[-3]}x{array.shape[-2]} pixels, the model was '
@@ -139,6 +141,7 @@ def check_all(
 
 def common_length(arrays: Mapping[str, np.ndarray]) -> int:
   """Returns the number of examples; raises UserError where batches differ."""
+  # A single image goes with a batch of any length.
   counts = {role: len(array) for role, array in arrays.items()}
   count = max(counts.values())
   if set(counts.values()) - {1, count}:

@@ -104,6 +104,7 @@ def missing_weight(
     abilities: the method's.
     shape: (height, width) of its images.
   """
+  # Tracing uses the weights' names and shapes, and computes nothing.
   image = jax.ShapeDtypeStruct((1, *shape, 3), jnp.uint8)
   pair = [image] * (2 if 'exemplar' in abilities else 1)
   traced = [('translate', pair, {})]

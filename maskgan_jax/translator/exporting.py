@@ -95,6 +95,8 @@ class Exported:
     image_names = ['source']
     if what == 'translate' and 'exemplar' in self.method.abilities:
       image_names.append('exemplar')
+
+    # Each function takes images first, then masks.
     if what == 'translate':
       function = self._translation(image_names, mask_names, reverse)
     elif what == 'remove':
@@ -180,6 +182,7 @@ def _given_or_predicted(mask: jax.Array, predicted: jax.Array | None) -> jax.Arr
 
 def _blob(function, inputs) -> tuple[bytes, list[str]]:
   """Returns a jax.export blob and the names of its outputs."""
+  # The batch has a symbolic length, so that the file takes any.
   batch = jax.export.symbolic_shape('b')
   shapes = [jax.ShapeDtypeStruct((*batch, *i.shape[1:]), i.dtype) for i in inputs]
   platforms = ('cpu', 'cuda', 'tpu')

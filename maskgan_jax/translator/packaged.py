@@ -109,6 +109,8 @@ def write(
   folder = os.fspath(folder)
   path = os.path.join(folder, WEIGHTS)
   weights.require_new(path)
+
+  # The weights come last: a folder without them is not a model.
   _write_texts(folder, config, card)
   for role, pictures in (examples or {}).items():
     for i, picture in enumerate(pictures):
@@ -203,6 +205,7 @@ def needed(
       'model_state': kinds | tree.get('model_state', {}),
     }
 
+  # Each network is left out in turn, and stays out if all functions work without it.
   for left_out in sorted(set(map(group, flat))):
     rest = {name: leaf for name, leaf in flat.items() if group(name) != left_out}
     if works(*whole(rest).values()):

@@ -21,6 +21,8 @@ def in_sequence(
       f'{len(translators)} translators and {len(exemplars)} exemplars; give '
       'one exemplar for each translator'
     )
+
+  # Each result is the next model's source.
   results = []
   for translator, exemplar in zip(translators, exemplars, strict=True):
     results.append(translator(source, exemplar))
