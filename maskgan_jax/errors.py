@@ -37,6 +37,7 @@ def out_of_memory(error: BaseException | None) -> str:
 
   It is that of the error or of one of its causes. A UserError speaks for itself.
   """
+  # JAX reports a device's memory as text, and the system a host's as a number.
   while error is not None and not isinstance(error, UserError):
     text = str(error).strip() or 'the system gives no more'
     is_host = (

@@ -158,6 +158,7 @@ def _remove_abandoned(prefix: str) -> None:
 
 def _remove(path: str, lock: IO | None = None) -> None:
   """Removes a temporary file or folder, also one that other threads still write into."""
+  # Threads that still write may add files while the folder is removed.
   for _ in range(10):
     if os.path.isdir(path):
       shutil.rmtree(path, ignore_errors=True)

@@ -130,6 +130,7 @@ class _Benchmark:
 
   def time_rounds(self, seconds: float) -> np.ndarray:
     """Returns seconds a step, [rounds, programs of a cycle]."""
+    # The first round warms up, and does not count.
     rounds = []
     while np.sum(rounds[1:]) * self.stride < seconds or len(rounds) < _FEWEST_ROUNDS:
       times = []
@@ -200,6 +201,7 @@ class _Benchmark:
 
 def _noise(config, draws: int) -> Iterator[dict[str, np.ndarray]]:
   """Returns the same random batch again and again."""
+  # One batch is enough: a step takes as long whatever it sees.
   rng = np.random.default_rng(0)
   batch = {}
   for name, value in train_step.abstract_batch(config, draws).items():
@@ -233,6 +235,7 @@ def _machine() -> dict[str, Any]:
 def _memory(program: Any) -> dict[str, float]:
   """Returns megabytes: a program's by the compiler's account, and peaks that the system saw."""
   figures = {}
+  # Buffers that an output takes over from an input count once.
   analysis = program.memory_analysis()
   if analysis is not None:
     in_all = (
@@ -273,6 +276,7 @@ def _flops(program: Any, seconds: float, dtype: str) -> dict[str, float]:
 
 def _peak_flops(dtype: str) -> float:
   """Returns the FLOPs a second of a large matrix product."""
+  # The matrices are large enough that the product is bound by arithmetic.
   size = 1024 if jax.default_backend() == 'cpu' else 8192
   matrix = jnp.ones((size, size), dtype)
   product = jax.jit(lambda matrix: matrix @ matrix)

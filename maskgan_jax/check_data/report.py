@@ -191,6 +191,8 @@ def lines(report: dict) -> list[str]:
     text.append(f'in validation and test: a = {data["test_a"]}    b = {data["test_b"]}')
   if data['remark']:
     text.append(data['remark'])
+
+  # A line for each split and domain.
   for split, facts_by_domain in report['splits'].items():
     text.append(f'{split} ({data["divided"][split]})')
     for domain, facts in facts_by_domain.items():

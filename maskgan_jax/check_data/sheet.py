@@ -67,6 +67,8 @@ def check_output(output: str, config_data: ml_collections.ConfigDict) -> None:
   files.check_output(output, [config_data.attributes_file])
   if not os.path.isfile(output) or os.path.basename(output) == unused.CONTACT_SHEET:
     return
+
+  # A file that lies in a folder of the data is one of them.
   for folder in (config_data.path, config_data.masks_path, config_data.labels_path):
     real_folder = os.path.realpath(os.path.expanduser(folder))
     if folder and os.path.realpath(output).startswith(real_folder + os.sep):

@@ -86,6 +86,7 @@ class Slice:
     axis that is a ring, one for each that is not. Besides, each all-reduce takes a message
     to the farthest chip and back.
     """
+    # Only axes with several chips have links; a ring is twice as fast as a line.
     links = hops = 0
     for length in self.shape:
       is_ring = length % self.chip.wrap == 0
@@ -110,6 +111,8 @@ def parse(topology: str) -> Slice:
       f'{errors.nearest(name, CHIPS)}; known: {", ".join(CHIPS)}'
     )
   chip = CHIPS[name]
+
+  # The shape has as many sides as the chips' network has axes.
   axes = len(chip.shapes[0])
   example = Slice(chip, chip.shapes[3]).name
   if not re.fullmatch(r'\d+(x\d+)*', shape) or shape.count('x') + 1 != axes:

@@ -123,6 +123,8 @@ def largest_batch(config: ml_collections.ConfigDict, topology: Slice) -> int:
   memory = _Memory(config, topology)
   unit = config.accumulate
   fits, too_large = 0, None
+
+  # Each trial compiles, which takes minutes: a few have to do.
   batch = max(config.batch_size // topology.chips, unit)
   for _ in range(_TRIALS):
     if memory.fits(batch):

@@ -170,6 +170,7 @@ def _times_micro_batches(program: Program, count: int) -> Program:
 
 def _different_turns(turns: Turns) -> Iterator[tuple[int, int, float]]:
   """Yields (stage, first step with a turn, the turn's share of the steps) for every turn."""
+  # Steps of one turn run the same program, which is compiled once.
   for stage in range(len(turns.starts)):
     steps = turns.steps_of(stage)
     steps_by_turn = {}
@@ -202,6 +203,7 @@ def analyse(
   except (OSError, ValueError, TypeError):
     pass  # not there, or of another version of this file
 
+  # A program that does not fit is a result; other errors are raised as they are.
   began = time.monotonic()
   try:
     compiled = lowered.compile()
@@ -265,6 +267,7 @@ def collectives(text: str) -> tuple[int, int, dict[str, int]]:
   Returns:
     All-reduces, the bytes that they sum, and other collectives by kind.
   """
+  # Computations call others, so that an operation may run several times.
   lines_by_computation, entry = _computations(text)
   times = _times(lines_by_computation, entry)
   count, size, others = 0, 0, {}

@@ -32,6 +32,7 @@ def evaluator_defaults() -> dict[str, dict[str, Any]]:
 
 def _literal(text: str, path: pathlib.Path) -> dict[str, Any]:
   """Returns the value of DEFAULTS in the source of a module."""
+  # The source is read, as importing an evaluator would import JAX.
   for statement in ast.parse(text).body:
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     if any(

@@ -127,6 +127,7 @@ def _with_progress(named_contents, data, test):
 
 def _files(data, config, test) -> Iterator[tuple[str, bytes]]:
   """Yields names and contents, a few pictures ahead."""
+  # Training and validation pictures are of domains, and unpaired.
   for split in _SETS:
     rows = []
     for domain, indices in zip('AB', data.members(split), strict=True):

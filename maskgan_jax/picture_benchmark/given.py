@@ -115,6 +115,7 @@ class Given:
     reverse: bool = False,
   ) -> Translation:
     """Returns what was made of the a of a batch, or, `reverse`, of its b."""
+    # Files are found again by the batch that they belong to.
     split, numbers = self.data.whereabouts('b' if reverse else 'a', source)
     files = self._back if reverse else self._pictures
     if (
@@ -237,6 +238,8 @@ class _Files:
       raise errors.UserError(
         f'{folder} cannot be read: {error.strerror or error}'
       ) from error
+
+    # All names are fixed beforehand, so that a missing picture is seen at once.
     missing = [name for name in names if name not in present]
     extra = sorted(present - set(names))
     rule = f'there is one file for each of the {len(names):,} {subjects}'

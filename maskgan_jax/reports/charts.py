@@ -73,6 +73,7 @@ def line_chart(
     parts.append(_TEXT.format(x(step), _LINE_SIZE[1] - 5, anchor, number(step)))
   parts += _draw_line(points, x, y)
 
+  # The notes say what the line leaves out.
   notes = [f'last {number(last_value)}']
   if missing := len(values) - len(points):
     notes.append(f'{missing} not finite')
@@ -189,6 +190,7 @@ def _draw_levels(levels, y, right) -> list[Markup]:
   """Returns a line for each level, and its name on the right."""
   parts, names_y = [], _apart([y(measure) for *_, measure in levels])
   for (kind, name, measure), text_y in zip(levels, names_y, strict=True):
+    # Long names are cut; the whole name is in the title.
     text = name if len(name) <= _LETTERS else name[: _LETTERS - 1] + '…'
     parts.append(
       _LEVEL.format(
@@ -257,6 +259,7 @@ class _Heights:
     self._high = max(high, self._ticks[-1])
 
   def __call__(self, value: float) -> float:
+    # A flat line stands in the middle.
     if self._low == self._high:
       share = 0.5
     elif self.logarithmic:

@@ -113,6 +113,7 @@ class Answer:
 
 def answers(row: Mapping[str, Any]) -> list[Answer]:
   """Returns the answers to those of the questions that a row of scores.csv can answer."""
+  # The first figure that was measured answers its question.
   result = []
   for question, figures in _QUESTIONS:
     for figure in figures:
@@ -124,6 +125,7 @@ def answers(row: Mapping[str, Any]) -> list[Answer]:
 
 def _answer(question: str, figure: _Figure, row: Mapping[str, Any]) -> Answer:
   """Returns what a measure answers to a question."""
+  # The measured value of doing nothing comes before the declared one.
   value, nothing = row[figure.column], figure.nothing
   if column := measures.baseline(row, figure.column):
     nothing = row[column]

@@ -85,6 +85,7 @@ def _config(workdir: str | os.PathLike) -> dict[str, Any]:
 
 def _lead(config: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
   """Returns one line that says what this run is."""
+  # The line is written whatever the config lacks.
   parts = []
   if 'method' in config:
     parts.append(f'Method {config["method"]}')
@@ -176,6 +177,7 @@ def _splits(rows: list[scores.Row]) -> list[dict[str, Any]]:
   for row in sorted(rows, key=lambda row: row['step']):
     rows_of.setdefault(str(row['split']), []).append(row)
 
+  # The test split comes first, and the others by name.
   splits = []
   for name in sorted(rows_of, key=lambda name: (name != 'test', name)):
     newest = rows_of[name][-1]
@@ -208,6 +210,7 @@ def _notes(row: scores.Row) -> dict[str, str]:
 
 def _line(row: scores.Row, name: str) -> dict[str, str]:
   """Returns the line of a measure in the table of all measures."""
+  # Better or worse than doing nothing, where both were measured.
   meaning = measures.meaning(name)
   if better := measures.better(name):
     meaning += ' Higher is better.' if better > 0 else ' Lower is better.'

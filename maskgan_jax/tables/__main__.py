@@ -173,6 +173,7 @@ def _check_used(names: Sequence[str], add: str, overrides: Mapping[str, str]) ->
 
 def _command(name: str, arguments: Any) -> str:
   """Returns the command that trains and prints a table."""
+  # The words are quoted for a shell, so that the line can be pasted.
   words = ['python', '-m', 'maskgan_jax.tables', f'--table={name}']
   words += [f'--workdir={arguments.workdir}', '--train']
   words += [f'--override={text}' for text in arguments.override]

@@ -110,6 +110,7 @@ def _full_record(
   if cell.printed:
     record['paper'] = cell.printed.mean
     record['paper_deviation'] = cell.printed.deviation
+
   for kind, value in (('last', cell.last), ('best', cell.best)):
     if value is not None:
       record[kind] = value.mean
@@ -136,6 +137,7 @@ def _cell_record(
   def rounded(value):
     return value if isinstance(value, str) else f'{value:.{column.digits}f}'
 
+  # Numbers have as many digits as the paper's.
   if cell.printed:
     record['paper'] = rounded(cell.printed.mean)
     if cell.printed.deviation is not None:

@@ -167,6 +167,8 @@ class FilledTable:
     if not steps:
       self._reasons[run.workdir] = f'{run.workdir} has no checkpoint'
       return
+
+    # The newest checkpoint is measured, and the one that ranks best.
     wanted_steps = {steps[-1]}
     best = measured.best_step(run, self.row_name)
     if best in steps:
@@ -189,6 +191,8 @@ class FilledTable:
     self._measure_steps(
       run, path, todo, dataclasses.replace(self._reporter, note=remember)
     )
+
+    # The reason stands in place of the number.
     lacking = self._lacking(run, path, todo[-1])
     if lacking and run.workdir not in self._reasons:
       reasons = [line for line in lines if 'measures nothing' in line]
@@ -200,6 +204,7 @@ class FilledTable:
     self, run: Run, path: str, steps: Sequence[int], reporter: Reporter
   ) -> None:
     config = self.plans[path].config.copy_and_resolve_references()
+    # Data and compiled programs serve all steps.
     data = translator = None
     for step in steps:
       reporter.poll()
@@ -268,6 +273,7 @@ class FilledTable:
     if path not in self.plans:
       return Cell(printed, reason=row.why_not if row.ours else '')
 
+    # A cell without a number says why: the config, the training or the measuring.
     plan, runs = self.plans[path], tuple(self.runs[path])
     cell = Cell(printed, path, plan.resolved_path, runs)
     if plan.config is None:
@@ -305,11 +311,15 @@ class FilledTable:
   def _notes(self) -> list[str]:
     """Returns what a reader has to know of the runs: which are unfinished, and which lacking."""
     notes = []
+
+    # Runs that stopped early are named.
     for runs in self.runs.values():
       for run in runs:
         step = measured.furthest(run.workdir)
         if step not in (-1, run.planned_steps):
           notes.append(f'{run.workdir} is at step {step:,} of {run.planned_steps:,}')
+
+    # Seeds that were asked for and have no run are named, too.
     for path, runs in self.runs.items():
       lacking = sorted(set(self.request.seeds) - {run.seed for run in runs})
       if runs and lacking:
@@ -333,6 +343,7 @@ def row_of_others(
   Raises:
     UserError: if the file has none of the table's measures.
   """
+  # The newest row of the file counts.
   rows = scores.read_file(path)
   run = Run(path, 0, None, 0, 0)
   cells = []

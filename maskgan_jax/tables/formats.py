@@ -53,6 +53,8 @@ def _lines(filled: Filled) -> Iterator[tuple[str, str, list[str]]]:
   columns = filled.table.columns
   for row, cells in zip(filled.table.rows, filled.cells, strict=True):
     places = list(zip(cells, columns, strict=True))
+
+    # The paper's numbers stand above ours.
     name = row.name
     if not row.ours or any(cell.printed for cell in cells):
       yield name, 'paper', [_printed(cell.printed, column) for cell, column in places]

@@ -116,6 +116,8 @@ def _keep_furthest(
   if other is None:
     by_seed[run.seed] = run
     return
+
+  # Of two runs of one config and seed, the longer one counts.
   longer, shorter = other, run
   if furthest(run.workdir) > furthest(other.workdir):
     longer, shorter = run, other
@@ -158,6 +160,8 @@ def best_step(run: Run, row_name: str) -> int | None:
   ]
   if not metric or not rows:
     return None
+
+  # Of equal values, a row of this protocol wins.
   sign = 1 if run.config.best_mode == 'max' else -1
   return max(rows, key=lambda row: (sign * row[metric], row['split'] == row_name))[
     'step'
@@ -180,6 +184,8 @@ def row_of(
   row = scores.latest(run.workdir, split=row_name, step=step)
   if not row or row.get('pairs_asked', run.planned_pairs) != run.planned_pairs:
     return None
+
+  # A row counts only if each evaluator had the settings that the table asks for.
   for column, text in (settings or {}).items():
     if column in row:
       required = set(filter(None, text.split('; ')))

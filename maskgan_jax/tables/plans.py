@@ -128,6 +128,8 @@ def _read(path: str, add: str) -> tuple[str, ml_collections.ConfigDict]:
   argument = ','.join(filter(None, (argument, add)))
   if argument:
     argument = f':{argument}'
+
+  # A file of the working folder comes before one of the repository.
   root = os.path.dirname(os.path.dirname(maskgan_jax.__file__))
   beside = os.path.join(root, path)
   place = beside if not os.path.exists(path) and os.path.exists(beside) else path
@@ -139,6 +141,8 @@ def _apply(config, table: base.Table, path: str, overrides: Mapping[str, str]) -
   stem = os.path.basename(path.partition(':')[0])
   config.name = config.name or os.path.splitext(stem)[0]
   config.evaluators = tuple(dict.fromkeys((*config.evaluators, *table.evaluators)))
+
+  # Settings of the table come first, and the command line overrides them.
   leaves = dict(run_config.flatten(config))
   for key, value in table.settings.items():
     run_config.set_key(config, key, value)
