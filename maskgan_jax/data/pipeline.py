@@ -327,9 +327,10 @@ class Data:
 
   def _transfer(self) -> tuple[str, ...]:
     """Returns the attributes that b has to offer: the config's, or asked for in b and not in a."""
-    # Attributes that b has and a is said to lack come before those a says nothing of.
     if self._config.transfer:
       return tuple(self._config.transfer)
+
+    # What b asks for and a denies comes before what a says nothing of.
     of_a, of_b = self._source.domains.of('test')
     denied_in_a = tuple(name for name in of_b.positive if name in of_a.negative)
     return denied_in_a or tuple(

@@ -80,7 +80,6 @@ def _others(root: str, used: Sequence[str], apart: Sequence[str]) -> Iterator[st
 
   Paths are relative to the root; a folder that two names lead to comes once.
   """
-  # Links are resolved, so that a folder with two names is looked into once.
   seen = {os.path.realpath(os.path.join(root, folder)) for folder in used}
   for place in filter(None, apart):
     seen.add(os.path.realpath(_folder_of(os.path.expanduser(place))))

@@ -43,7 +43,6 @@ class _Blocks(gr.Blocks):
   """A page whose failures are messages to the visitor and single lines in the log."""
 
   async def process_api(self, *args, **kwargs):
-    # Visitors see a short message, and the log has the cause.
     try:
       return await super().process_api(*args, **kwargs)
     except gr.Error as error:

@@ -46,11 +46,11 @@ class Features:
 
   def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns what `call` does for uint8 [B, H, W, 3]; UserError for values that are not finite."""
-    # The count tells a wrong network from one odd picture.
     features, logits = self.call(images)
     for array in (features, logits):
       if array is None:
         continue
+      # The count tells a wrong network from one odd picture.
       bad = np.count_nonzero(~np.isfinite(array).all(axis=1))
       if bad:
         raise errors.UserError(

@@ -234,7 +234,6 @@ def _two_most_frequent(colors):
   A picture with hardly a pixel of another colour has -1 as its other.
   """
   pairs = []
-  # The border is taken for background.
   for picture, border in zip(colors, _border(colors), strict=True):
     background = np.bincount(border, minlength=len(_PALETTE)).argmax()
     counts = np.bincount(picture.reshape(-1), minlength=len(_PALETTE))

@@ -140,7 +140,6 @@ class Evaluator(base.Evaluator):
 
   def _check_network(self, source, exemplar):
     """Raises UserError if LPIPS is 0 or not finite for the first pairs that differ."""
-    # The first pair that differs shows whether the weights are damaged.
     if self._checked or np.array_equal(source, exemplar):
       return
     self._checked, distances = True, self._network(source, exemplar)
@@ -248,9 +247,10 @@ class _Nearby:
     del self._exemplars[:gone]
     self._first += gone
 
-    # Exemplars become [count, M, ...]: a batch for each that translates all sources.
     if not ready:
       return sources[:0], exemplars[None, :0]
+
+    # Exemplars become [count, M, ...]: a batch for each that translates all sources.
     chosen_sources, chosen_exemplars = zip(*ready, strict=True)
     return np.stack(chosen_sources), np.stack(
       [np.stack(each) for each in chosen_exemplars], axis=1

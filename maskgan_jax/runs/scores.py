@@ -95,7 +95,6 @@ def threshold(
 
   What was measured on other data than those of the run's `config` does not count.
   """
-  # Of several rows the last one wins.
   chosen = None
   for row in read(workdir):
     value = row.get('mask_threshold')

@@ -226,7 +226,6 @@ def main() -> None:
 
 def _config(arguments: flags.FlagValues) -> ml_collections.ConfigDict:
   """Returns the config of the command line; where runs alone are taken, that of the first."""
-  # Runs that are only taken have configs of their own.
   if not arguments.runs or arguments.config is not None:
     return run_config.from_flags()
   config = run_config.load(arguments.runs[0])

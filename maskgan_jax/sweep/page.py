@@ -100,7 +100,6 @@ def _masks(
   translations: Mapping[str, Translation], change: str
 ) -> dict[str, np.ndarray]:
   """Returns the columns of masks: what is added where any run adds something, else where."""
-  # All runs show one kind of mask: what is added, if any run adds something.
   changes = {}
   for label, translation in translations.items():
     changes[label] = translation.extras.get(change)
@@ -218,7 +217,6 @@ def write_page(
 
 def _sections(workdir: str, runs: Sequence[Run], field: str) -> list[dict[str, Any]]:
   """Returns what the page shows of each direction that was measured, or has a figure."""
-  # A direction without measures may still have a figure.
   shown = _shown(runs)
   sections = []
   for direction in (*shown, *sorted(FIGURES.keys() - shown.keys())):

@@ -162,7 +162,6 @@ def _to_take(folder: str, field: str) -> Planned:
 
 def _beside(folders: Sequence[str], labels: Sequence[str]) -> list[Planned]:
   """Returns the baselines, called as their folders, by the whole path where that is not clear."""
-  # Two baselines of one name are told apart by their paths.
   names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
   taken = [*names, *labels]
   planned = []
@@ -199,7 +198,6 @@ def _size(config: ml_collections.ConfigDict) -> tuple[int, int]:
 
 def differences(planned: Sequence[Planned], field: str) -> list[str]:
   """Returns a sentence if runs with a value differ in more: a curve would mix the causes."""
-  # All runs are held against the first one.
   configs = [run.config for run in planned if run.value is not None]
   keys = set()
   for config in configs[1:]:

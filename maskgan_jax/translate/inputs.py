@@ -161,9 +161,10 @@ def _mask_file(
   picture: Picture, path: str, masks_by_stem: Mapping[str, Sequence[str]], flag: str
 ) -> str:
   """Returns the file of a picture's mask."""
-  # The mask may have another extension than the picture.
   if not os.path.isdir(path):
     return path
+
+  # The mask may have another extension than the picture.
   stem = pathlib.PurePath(picture.path).stem
   candidates = masks_by_stem.get(stem, ())
   if len(candidates) != 1:

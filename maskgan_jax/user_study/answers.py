@@ -376,7 +376,6 @@ def _made(key: Mapping[str, Any]) -> list[str]:
 
 def _notes(key: Mapping[str, Any], participants: int) -> list[str]:
   """Returns how to read the table, a sentence or two each."""
-  # What each interval does not say, as far as it matters here.
   over_participants = '; with one participant, nothing can be said of others.'
   if participants > 1:
     over_participants = (

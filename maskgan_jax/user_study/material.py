@@ -94,7 +94,6 @@ def open_runs(
 
 def other_data(runs: Sequence[Run]) -> list[str]:
   """Returns a sentence for each run that may know test pictures of the first one."""
-  # Other data may mean that a run was trained on pictures that are shown.
   lines, first = [], runs[0].translator.config.data
   for run in runs[1:]:
     other = run.translator.config.data

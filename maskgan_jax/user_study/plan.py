@@ -247,7 +247,7 @@ class _Pairs:
 
   def trials(self, question: str) -> list[_Trial]:
     """Returns a trial for each pair, in the order in which they are asked."""
-    # Each question has its own random order, which the secret key alone tells.
+    # Each question has a random order of its own, which follows from the secret.
     seed = hmac.digest(self._secret, f'order {question}'.encode(), 'sha256')
     rng = np.random.default_rng(list(seed))
     if QUESTIONS[question].against:
@@ -255,7 +255,6 @@ class _Pairs:
     else:
       choices = self._between_methods(rng)
 
-    # Pairs are asked in a random order.
     trials = []
     for pair in map(int, rng.permutation(self.count)):
       shown = []
