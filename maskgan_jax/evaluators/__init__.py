@@ -98,20 +98,16 @@ def measure(
 
   Args:
     translator: the model with the weights of the step.
-    data: see `run`.
+    data, poll, note: see `run`.
     config: `evaluators`, their settings, `evaluation_batch_size` and `evaluation_pairs` count.
     workdir: folder of the run.
     step: the row's; what only an earlier evaluation measured at it stays there.
-    poll, note: see `run`.
     row_name: the row's `split`; rows of another protocol or of other data than the run's have
       another name, see `runs.row_names`.
   Returns:
     name -> value; empty, and no row is written, where nothing can be measured.
   """
-  # Figures are the run's own.
-  draw = None
-  if row_names.has_own_data(row_name, translator.config):
-    draw = _drawing_into(workdir, step, row_name)
+  draw = _drawing_into(workdir, step, row_name, translator.config)
   size, pairs = config.evaluation_batch_size, config.evaluation_pairs
   measuring = _Pass(
     translator, data, config, _reporter(poll, note), SPLIT, size, pairs, draw
@@ -139,8 +135,17 @@ def _settings_columns(measured, config) -> dict[str, Any]:
   return columns
 
 
-def _drawing_into(workdir: str | os.PathLike, step: int, row_name: str) -> Draw:
+def _drawing_into(
+  workdir: str | os.PathLike,
+  step: int,
+  row_name: str,
+  of_run: ml_collections.ConfigDict,
+) -> Draw | None:
   """Returns what writes figures/NAME.png, unless a later step's figure is there."""
+  # Figures are the run's own: other data have none.
+  if not row_names.has_own_data(row_name, of_run):
+    return None
+
   newest = (scores.latest(workdir, split=row_name) or {'step': step})['step']
 
   def draw(name, image, caption):

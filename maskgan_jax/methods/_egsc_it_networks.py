@@ -83,10 +83,13 @@ class Networks:
     for name, network in separate.items():
       networks[f'{name}_a'] = networks[f'{name}_b'] = network
     if self.uses_perceptual:
-      # Without labels it learns which domain an image is of.
-      classes = max(labels, 1) if self.trains_perceptual else 0
-      networks['perceptual'] = vgg19.VGG19(model.perceptual_width, classes, dtype=dtype)
+      networks['perceptual'] = self._perceptual(model.perceptual_width, labels)
     return networks
+
+  def _perceptual(self, width, labels):
+    """Returns the perceptual network; without labels it learns which domain an image is of."""
+    classes = max(labels, 1) if self.trains_perceptual else 0
+    return vgg19.VGG19(width, classes, dtype=self.dtype)
 
   def init(self, rng, batch):
     """See `base.Method`."""

@@ -39,30 +39,23 @@ def translate(
 
   Args:
     translator: the model.
-    source: a picture or a folder of them.
-    exemplar: the same; '' for a method without exemplars.
+    source, exemplar: pictures or folders of them; '' for a method without exemplars.
     output: a .png file or a folder.
-    source_edits: masks of the sources: where to change them.
-    exemplar_edits: masks of the exemplars: what to take from them.
-    save_masks: whether to write <result>_source_mask.png, <result>_exemplar_mask.png and the
-      method's extras, if it has them.
+    source_edits, exemplar_edits: masks: where to change sources, what to take from exemplars.
+    save_masks: whether to write the masks, and what else the method saves, as <result>_NAME.png.
     grid: whether to write one picture with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
     note: gets lines about pictures that are left out, or that look wrong to the model.
   """
-  _check_exemplar(translator, exemplar, exemplar_edits)
-  paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
-  load = functools.partial(inputs.load, translator, note=note, apart=[*paths, output])
-  sources = load(source, source_edits, flag='source_mask')
-  exemplars = [None]
-  if exemplar:
-    exemplars = load(exemplar, exemplar_edits, flag='exemplar_mask')
+  sides = (source, source_edits), (exemplar, exemplar_edits)
+  sources, exemplars = _load_sides(translator, *sides, output=output, note=note)
   pairs = list(itertools.product(sources, exemplars))
 
   # Nothing is computed before all files are known to be free.
   several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
   stems = images.png_stems(output, _result_names(pairs, grid, reverse), several)
   masks = translator.method.saved_names() if save_masks else ()
+  paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
   _check_outputs(stems, ['', *map(_suffix, masks)], paths)
 
   results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
@@ -106,6 +99,25 @@ def remove(
     ]
     written += _write_grids(stems[0], sources, [None], alone_masks, note)
   return written
+
+
+def _load_sides(
+  translator: Translator,
+  source_side: tuple[str, Edits],
+  exemplar_side: tuple[str, Edits],
+  *,
+  output: str,
+  note: Callable[[str], None],
+) -> tuple[list[Picture], list[Picture | None]]:
+  """Returns the sources and the exemplars, [None] for a method without; a side is (path, edits)."""
+  (source, source_edits), (exemplar, exemplar_edits) = source_side, exemplar_side
+  _check_exemplar(translator, exemplar, exemplar_edits)
+  apart = [source, exemplar, source_edits.mask, exemplar_edits.mask, output]
+  load = functools.partial(inputs.load, translator, note=note, apart=apart)
+  sources = load(source, source_edits, flag='source_mask')
+  if not exemplar:
+    return sources, [None]
+  return sources, load(exemplar, exemplar_edits, flag='exemplar_mask')
 
 
 def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
