@@ -66,8 +66,6 @@ def evaluate(
     run.skip_measured()
   while True:
     poll()
-
-    # Checkpoints that appear while others are measured come with the next look.
     steps = run.new_steps()
     for step in steps:
       poll()

@@ -222,7 +222,6 @@ def _take_by_hash(
   ]
   if not lacking:
     return []
-
   # A hash of the name decides, so that added pictures leave others in their splits.
   train = np.flatnonzero(codes == _TRAIN)
   fractions = np.array([name_fraction(records.name(int(index))) for index in train])

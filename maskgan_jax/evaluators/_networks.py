@@ -87,13 +87,7 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
   """
   # The file is read first, so that an absent one is not called damaged.
   path = os.path.expanduser(path)
-  try:
-    with open(path, 'rb') as file:
-      data = file.read()
-  except OSError as error:
-    raise errors.UserError(
-      f'{field}={path!r} cannot be read: {error.strerror or error}'
-    ) from error
+  data = _read(path, field)
   if path.lower().endswith('.onnx'):
     return kind(field, *_open_onnx(path, field))
 
@@ -119,6 +113,16 @@ def open_network(path: str, field: str, expected: str, kind: type[N] = Network) 
   return kind(
     field, lambda images: jax.tree.leaves(call(images))[0], _fixed(first.shape[:3])
   )
+
+
+def _read(path: str, field: str) -> bytes:
+  try:
+    with open(path, 'rb') as file:
+      return file.read()
+  except OSError as error:
+    raise errors.UserError(
+      f'{field}={path!r} cannot be read: {error.strerror or error}'
+    ) from error
 
 
 def _deserialized(data: bytes, path: str, field: str) -> jax.export.Exported:

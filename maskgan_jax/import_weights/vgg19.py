@@ -69,7 +69,6 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   )
   width = _width(tensors, f'{names[0]}.{leaf}')
 
-  # Keras' weights are for BGR: the first kernel's inputs are turned.
   params = {}
   for ours, (inputs, features) in vgg19.channels(width).items():
     kernel = _kernel(tensors, f'{theirs[ours]}.{leaf}', inputs, features)

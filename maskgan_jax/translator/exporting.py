@@ -96,7 +96,6 @@ class Exported:
     if what == 'translate' and 'exemplar' in self.method.abilities:
       image_names.append('exemplar')
 
-    # Each function takes images first, then masks.
     if what == 'translate':
       function = self._translation(image_names, mask_names, reverse)
     elif what == 'remove':
