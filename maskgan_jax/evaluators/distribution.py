@@ -24,7 +24,7 @@ These names mean Inception, `config.distribution.network=NAME.safetensors` of `i
 inception`, at its tap 2048; `fid_protocol` beside them says which weights, and how pictures got
 their 299x299 pixels. By another tap or network of the user's (a jax.export blob or NAME.onnx, see
 features.py) the distances are `ab_frechet_distance` and `ab_kernel_distance`, which compare with
-nothing but the same network's, and there is no inception score.
+nothing but the same network's, and have no inception score.
 
 The inception score is that of Salimans et al. (2016), at least 1. LOMIT's ICLR submission, Table 1,
 has 0.14 to 0.38: it follows "the procedure in MUNIT", whose code, as far as known, gives the mean

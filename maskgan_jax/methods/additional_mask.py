@@ -142,9 +142,9 @@ class AdditionalMask(base.Method):
   def _generate(self, direction, params, image):
     """Returns a generator's translation, its mask and its attention.
 
-    The mask is what eq. 4 measures, in [-1, 1]: after the attention. It is what is added, too,
-    but for the floor, which acts on the image alone: where it set the mask of eq. 4 to 0, lambda_r
-    would have no gradient. Mask and attention are None where the model has none.
+    The mask is what eq. 4 measures, in [-1, 1]: after the attention. The same mask is added, except
+    that the floor acts on the image alone: where it set the mask of eq. 4 to 0, lambda_r would have
+    no gradient. Mask and attention are None where the model has none.
     """
     output = self._apply(f'generator_{direction}', params, image)
     if not self.switches.addition:

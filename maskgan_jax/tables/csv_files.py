@@ -60,7 +60,7 @@ def cells(tables: Sequence[Filled]) -> str:
   """Returns the cells that this project runs, a line each, rounded as tables print them.
 
   The columns are `CELL_COLUMNS`: `ours_std` is the deviation over pictures and `seeds_std` the one
-  over seeds; `reason` says why there is no number, or what the gap to the paper may come from.
+  over seeds; `reason` says why a number is missing, or what the gap to the paper may come from.
   """
   records = []
   for filled, row, column, cell in _places(tables):

@@ -84,7 +84,7 @@ class Translator:
       step: of the checkpoint; None is the newest that can be read.
       like: a translator of the same run, to share what it has compiled.
     Raises:
-      UserError: there is no run, no checkpoint, or none that can be read.
+      UserError: the run or its checkpoint does not exist, or cannot be read.
     """
     path = os.fspath(path)
 
@@ -110,7 +110,7 @@ class Translator:
     Args:
       name: one of `translator.packaged.names()`, e.g. 'content_transfer_avatars'; or a folder.
     Raises:
-      UserError: there is no such model, or its files are damaged.
+      UserError: the model does not exist, or its files are damaged.
     """
     folder = packaged.find(name)
     config = run_config.load(folder)

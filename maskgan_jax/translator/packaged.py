@@ -61,7 +61,7 @@ def find(name: str | os.PathLike) -> str:
   """Returns the folder of one of the package's models, or `name` itself if it is a model's folder.
 
   Raises:
-    UserError: there is no such model.
+    UserError: the model does not exist.
   """
   name = os.fspath(name)
   home = _home()
