@@ -68,7 +68,8 @@ def check_output(
     )
   check_name(path)
   for file in filter(None, inputs):
-    if os.path.exists(path) and os.path.exists(file) and os.path.samefile(path, file):
+    both_exist = os.path.exists(path) and os.path.exists(file)
+    if both_exist and os.path.samefile(path, file):
       raise errors.UserError(
         f'--output={path} is one of the inputs; choose another name'
       )
@@ -211,7 +212,8 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
   try:
     path = os.path.realpath(name)
     folder = os.path.dirname(path)
-    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+    is_usual = os.path.isfile(path) or os.path.isdir(path)
+    if os.path.exists(path) and not is_usual:
       raise errors.UserError(f'{name} is not an ordinary file; choose another name')
     os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=_prefix(path))

@@ -106,7 +106,8 @@ class Pairs:
       return self._records.mask(index, self._masks[0] if self._masks else '')
     if not self._masks:  # records with a mask for each attribute
       return None
-    return np.maximum.reduce([self._records.mask(index, name) for name in self._masks])
+    masks = [self._records.mask(index, name) for name in self._masks]
+    return np.maximum.reduce(masks)
 
   def _decode(self, pair: int) -> Row:
     """Returns the two pictures and what labels say of them."""
@@ -183,7 +184,8 @@ class Pairs:
     if self._erase:
       shown = self.prepare(self._records.mask(b, self._erase), b) > 0
       truth, region = self._records.erased_truth(a, b, self._transfer, self._erase)
-      row['b_erase'] = _grown(shown, max(1, len(shown) // 32))[..., None]
+      reach = max(1, len(shown) // 32)
+      row['b_erase'] = _grown(shown, reach)[..., None]
       row['truth_ab_erased'] = self.prepare(truth, a)
       row['a_erase'] = self.prepare(region, a)[..., None]
     return row

@@ -209,7 +209,8 @@ def to_uint8(array: Any, *, broken_as_black: bool = False) -> np.ndarray:
   # Pictures are in [-1, 1] and masks in [0, 1]; both become 0 to 255.
   is_picture = levels.ndim == 3 and levels.shape[-1] == 3
   levels = 127.5 * (levels + 1) if is_picture else 255 * levels
-  return np.rint(np.clip(np.nan_to_num(levels), 0, 255)).astype(np.uint8)
+  levels = np.clip(np.nan_to_num(levels), 0, 255)
+  return np.rint(levels).astype(np.uint8)
 
 
 def encode_png(array: Any, *, description: str = '') -> bytes:

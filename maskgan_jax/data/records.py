@@ -111,7 +111,8 @@ class Subset(Records):
 
   def _digest(self, text: str) -> str:
     """Returns a hash of a text and of the indices."""
-    return hashlib.sha256(text.encode() + self._indices.tobytes()).hexdigest()[:16]
+    content = text.encode() + self._indices.tobytes()
+    return hashlib.sha256(content).hexdigest()[:16]
 
   def name(self, index):
     return self._records.name(int(self._indices[index]))

@@ -49,7 +49,8 @@ def open_run(workdir: str) -> Model:
     print(f'{workdir}: no examples on the page ({error})')
     return Model(translator)
   valid = batch['valid']
-  examples = {'source': list(batch['a'][valid]), 'exemplar': list(batch['b'][valid])}
+  sources, exemplars = batch['a'][valid], batch['b'][valid]
+  examples = {'source': list(sources), 'exemplar': list(exemplars)}
   return Model(translator, examples)
 
 

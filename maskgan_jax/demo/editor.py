@@ -76,4 +76,5 @@ def from_editor(
 
   # A stroke has the opacity LAYER where it is 1; blocks of pixels are averaged.
   mask = (np.max(layers, axis=0) / np.float32(LAYER)).clip(0, 1)
-  return mask.reshape(height, factor, width, factor).mean(axis=(1, 3), dtype=np.float32)
+  blocks = mask.reshape(height, factor, width, factor)
+  return blocks.mean(axis=(1, 3), dtype=np.float32)

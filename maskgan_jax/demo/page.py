@@ -381,7 +381,8 @@ class _Page(views.Views):
     """Shows a frame; nothing before there are any."""
     if session.frames is None:
       return None
-    return editor.enlarged(session.frames[min(max(int(place), 0), FRAMES - 1)])
+    place = min(max(int(place), 0), FRAMES - 1)
+    return editor.enlarged(session.frames[place])
 
   def _segment(self, session, threshold):
     """Shows the masks cut at a threshold."""

@@ -200,7 +200,8 @@ def frechet_distance(one: Statistics, two: Statistics) -> float:
 def _factor(covariance):
   """Returns F [D, R] with F F^T = covariance, of rank R; rounding's eigenvalues are left out."""
   values, vectors = np.linalg.eigh(covariance)
-  kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0)
+  rounding = len(values) * np.finfo(np.float64).eps * max(values[-1], 0)
+  kept = values > rounding
   return vectors[:, kept] * np.sqrt(values[kept])
 
 
@@ -299,7 +300,8 @@ def _kernel_means(
     if diagonal:
       means.append(part.mean())
     else:
-      means.append((part.sum() - np.trace(part)) / (size * (size - 1)))
+      off_diagonal = part.sum() - np.trace(part)
+      means.append(off_diagonal / (size * (size - 1)))
   return np.array(means, float)
 
 
@@ -334,7 +336,8 @@ def inception_score(
     entropy = -(
       marginal * np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))
     ).sum()
-    values.append(np.exp((p * log_p).sum(axis=1).mean() + entropy))
+    negative_entropies = (p * log_p).sum(axis=1)
+    values.append(np.exp(negative_entropies.mean() + entropy))
   return float(np.mean(values)), float(np.std(values))
 
 

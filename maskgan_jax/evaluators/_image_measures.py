@@ -18,7 +18,8 @@ def psnr(
     cap: the most that is returned: for equal images, and so for any mean over one of them, it would
       be infinite.
   """
-  squared = np.square(x.astype(np.float64) - y.astype(np.float64)).mean(axis=(1, 2, 3))
+  difference = x.astype(np.float64) - y.astype(np.float64)
+  squared = np.square(difference).mean(axis=(1, 2, 3))
   with np.errstate(divide='ignore'):
     return np.minimum(10 * np.log10(data_range**2 / squared), cap)
 

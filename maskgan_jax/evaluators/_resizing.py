@@ -66,8 +66,10 @@ def weights(size: int, protocol: str) -> np.ndarray:
   reach = 2 * stretch
   matrix = _cubic((pixels + 0.5 - centres[:, None]) / stretch)
   # Pillow takes the pixels whose centres, to the nearest, are within reach.
-  first, last = (centres - reach + 0.5).astype(int), (centres + reach + 0.5).astype(int)
-  matrix[(pixels < first[:, None]) | (pixels >= last[:, None])] = 0
+  first = (centres - reach + 0.5).astype(int)
+  last = (centres + reach + 0.5).astype(int)
+  out_of_reach = (pixels < first[:, None]) | (pixels >= last[:, None])
+  matrix[out_of_reach] = 0
   return (matrix / matrix.sum(axis=1, keepdims=True)).astype(np.float32)
 
 

@@ -286,7 +286,8 @@ class Evaluator(base.Evaluator):
     right = self._add(accuracy, self._find(images[''][valid]), wanted)
     self._add(accuracy.of(DO_NOTHING), seen_before, wanted)
     if images[TRUTH] is not None:
-      self._add(accuracy.of(TRUTH), self._find(images[TRUTH][valid]), wanted)
+      seen_in_truth = self._find(images[TRUTH][valid])
+      self._add(accuracy.of(TRUTH), seen_in_truth, wanted)
     return right
 
   def _find(self, images):
@@ -305,7 +306,8 @@ class Evaluator(base.Evaluator):
     together = (right | ~counts).all(axis=1)
     self._values.add(accuracy.column, together, counts.any(axis=1))
     for i, name in enumerate(self._names):
-      self._values.add(accuracy.in_group(name).column, right[:, i], counts[:, i])
+      column = accuracy.in_group(name).column
+      self._values.add(column, right[:, i], counts[:, i])
     return together
 
   def results(self) -> Iterator[tuple[str, float | str]]:

@@ -152,7 +152,8 @@ class PerImage:
 
   def add(self, name: str, values: np.ndarray, where: np.ndarray) -> None:
     """Appends the values [B] of the images for which `where` [B] holds."""
-    self._values.setdefault(name, []).append(np.asarray(values, np.float64)[where])
+    counted = np.asarray(values, np.float64)[where]
+    self._values.setdefault(name, []).append(counted)
 
   def summary(self, name: str) -> tuple[float, float] | None:
     """Returns mean and standard deviation (ddof 0); None if no image has the value."""

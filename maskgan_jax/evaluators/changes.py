@@ -143,5 +143,6 @@ class Evaluator(base.Evaluator):
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
   """Returns which pixels of uint8 [B, H, W, C] differ by more than `CHANGED`, bool [B, H, W, 1]."""
   # In whole numbers: the mean over channels is never rounded.
-  difference = np.abs(before.astype(np.int32) - after).sum(axis=-1, keepdims=True)
-  return difference > CHANGED * 255 * before.shape[-1]
+  differences = np.abs(before.astype(np.int32) - after)
+  total = differences.sum(axis=-1, keepdims=True)
+  return total > CHANGED * 255 * before.shape[-1]

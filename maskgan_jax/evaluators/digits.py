@@ -166,14 +166,16 @@ class Evaluator(base.Evaluator):
 
     # The digit's shape is what has the digit's true colour.
     painted = colors == _color_of(right, digit)[:, None, None]
-    both, either = (painted & digit).sum((1, 2)), (painted | digit).sum((1, 2))
+    both = (painted & digit).sum((1, 2))
+    either = (painted | digit).sum((1, 2))
     self._values.add(f'{name}_digit_iou', both / either, valid)
     if labels is not None:
       read = self._reader(pictures)
       self._values.add(f'{name}_digit_read', (read == labels).astype(float), valid)
 
     read_colors = _two_most_frequent(colors)
-    true_colors = np.stack([background[:, 0, 0], _color_of(right, digit)], axis=-1)
+    true_pair = [background[:, 0, 0], _color_of(right, digit)]
+    true_colors = np.stack(true_pair, axis=-1)
     same = (read_colors == true_colors).all(axis=-1)
     self._values.add(f'{name}_colors_read', same.astype(float), valid)
 
@@ -225,7 +227,8 @@ def _two_colors(picture):
 def _color_of(colors, region):
   """Returns the first number that a region of each picture has, int [B]."""
   flat, inside = (x.reshape(len(x), -1) for x in (colors, region))
-  return np.take_along_axis(flat, inside.argmax(axis=1)[:, None], axis=1)[:, 0]
+  first = inside.argmax(axis=1)[:, None]
+  return np.take_along_axis(flat, first, axis=1)[:, 0]
 
 
 def _two_most_frequent(colors):

@@ -104,9 +104,13 @@ def neighbours_same(space: np.ndarray) -> float:
   np.fill_diagonal(squared, np.inf)
   nearest = squared.min(axis=1, keepdims=True)
   # Equal pictures differ by the rounding of the PCA.
-  near = squared <= nearest * (1 + 1e-6) + 1e-9 * np.square(space).sum(axis=1).mean()
+  size = np.square(space).sum(axis=1).mean()
+  near = squared <= nearest * (1 + 1e-6) + 1e-9 * size
+
+  # Of several nearest points, each counts for its part.
   second = np.arange(len(space)) >= len(space) // 2
-  same = (near & (second[:, None] == second)).sum(axis=1) / near.sum(axis=1)
+  in_same_half = second[:, None] == second
+  same = (near & in_same_half).sum(axis=1) / near.sum(axis=1)
   return float(same.mean())
 
 
@@ -116,8 +120,11 @@ def draw(points: np.ndarray, title: str) -> np.ndarray:
   low, high = points.min(axis=0), points.max(axis=0)
   room = _SIDE - 2 * _MARGIN
   # One scale for both axes, as only distances mean anything.
-  places = (points - (low + high) / 2) * room / max((high - low).max(), 1e-12)
-  places = scale * (places * [1, -1] + [_MARGIN + _SIDE / 2, _HEAD + _SIDE / 2])
+  middle = (low + high) / 2
+  extent = max((high - low).max(), 1e-12)
+  places = (points - middle) * room / extent
+  centre = [_MARGIN + _SIDE / 2, _HEAD + _SIDE / 2]
+  places = scale * (places * [1, -1] + centre)
   size = scale * (_SIDE + 2 * _MARGIN), scale * (_HEAD + _SIDE + _MARGIN)
   canvas = Image.new('RGB', size, 'white')
   pen = ImageDraw.Draw(canvas)

@@ -76,7 +76,8 @@ class Evaluator(base.Evaluator):
 
   def update(self, batch, outputs, valid):
     region, erase = batch['a_erase'] > 0.5, batch['b_erase']
-    counts = valid & region.any(axis=(1, 2, 3)) & erase.any(axis=(1, 2, 3))
+    pixels = (1, 2, 3)
+    counts = valid & region.any(axis=pixels) & erase.any(axis=pixels)
     if not counts.any():
       return
 

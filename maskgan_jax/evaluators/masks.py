@@ -40,7 +40,8 @@ def iou(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
   """Returns the intersection over union of bool masks [B, ...], [B]; 1 for two empty masks."""
   axes = tuple(range(1, predicted.ndim))
   union = (predicted | true).sum(axes)
-  return np.where(union, (predicted & true).sum(axes) / np.maximum(union, 1), 1.0)
+  intersection = (predicted & true).sum(axes)
+  return np.where(union, intersection / np.maximum(union, 1), 1.0)
 
 
 def is_there(true: np.ndarray) -> np.ndarray:

@@ -98,12 +98,14 @@ def _import_run(kind: str, paths: list[str], output: str) -> None:
   """Writes a run directory whose checkpoint is the converted one."""
   # The folder must be new: nothing of another run may be left in it.
   files.check_output(output, paths)
-  if os.path.exists(output) and (not os.path.isdir(output) or os.listdir(output)):
+  is_empty_folder = os.path.isdir(output) and not os.listdir(output)
+  if os.path.exists(output) and not is_empty_folder:
     raise errors.UserError(
       f'{output} exists and is not an empty folder; choose another --output'
     )
   converted = KINDS[kind].convert(paths, [read(path) for path in paths])
-  converted.config.name = os.path.splitext(os.path.basename(paths[0]))[0]
+  stem, _ = os.path.splitext(os.path.basename(paths[0]))
+  converted.config.name = stem
   _write(converted, output)
   for note in converted.notes:
     print(note)

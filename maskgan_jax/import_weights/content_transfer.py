@@ -121,7 +121,8 @@ def _state_dict(path: str, name: str, value: Any, prefix: str) -> Tensors:
 def _config(networks: Mapping[str, Tensors]) -> ml_collections.ConfigDict:
   """Returns the official config, at the sizes of these tensors."""
   common, separate = networks['common_encoder'], networks['separate_encoder']
-  depth = max(sum(name.endswith('.weight') for name in common.names(axes=4)), 1)
+  kernels = [name for name in common.names(axes=4) if name.endswith('.weight')]
+  depth = max(len(kernels), 1)
   widths = [common.shape(f'{3 * layer}.weight', 4)[0] for layer in range(depth)]
   separate_channels = separate.shape(f'{3 * (depth - 1)}.weight', 4)[0]
   discriminator_width, pixels = 512, 2  # the authors'

@@ -40,7 +40,8 @@ def convert(
     Parameters of pretrained_networks.lpips.LPIPS, and which of its NETS it is.
   """
   # The two files may have been given in the wrong order.
-  backbone, linear = _plain(paths[0], states[0]), _plain(paths[1], states[1])
+  backbone = _plain(paths[0], states[0])
+  linear = _plain(paths[1], states[1])
   if any(name.startswith('lin') for name in backbone):
     raise errors.UserError(
       f'{paths[0]} holds linear weights; give the network first, '
@@ -174,7 +175,8 @@ def _refuse_other_linear(paths, linear, net, sizes):
   first = linear.get('lin1.model.1.weight')
   for other in lpips.NETS.keys() - {net}:
     theirs = _sizes(lpips.convolutions(other, sizes[0]))
-    if first is not None and first.shape == (1, theirs[1], 1, 1) and theirs != sizes:
+    fits_theirs = first is not None and first.shape == (1, theirs[1], 1, 1)
+    if fits_theirs and theirs != sizes:
       raise errors.UserError(
         f'{paths[1]} is for {lpips.NETS[other]} and {paths[0]} is '
         f'{lpips.NETS[net]}; the linear weights are needed that go with it, '

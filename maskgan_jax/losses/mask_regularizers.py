@@ -95,7 +95,9 @@ def _gradient(mask, content):
     return 2 * (inside + less - more)
 
   gradient = _over_blocks(differentiate, (rows, scale, values, before, after))
-  return lax.sort((order, gradient.reshape(-1)[: mask.size]), num_keys=1)[1]
+  gradient = gradient.reshape(-1)[: mask.size]
+  _, by_pixel = lax.sort((order, gradient), num_keys=1)
+  return by_pixel
 
 
 def _sums_around(content, rows, scale, values):
@@ -118,7 +120,8 @@ def _sums_around(content, rows, scale, values):
   blocks = _over_blocks(add, (rows, scale, values, previous_high, next_low))
   sums, smaller, larger = jnp.moveaxis(blocks, 1, 0)
   before = _sums_before(sums, smaller, low)
-  after = _sums_before(sums[::-1], larger[::-1], high[::-1])[:, ::-1]
+  after = _sums_before(sums[::-1], larger[::-1], high[::-1])
+  after = after[:, ::-1]
   return jnp.moveaxis(before, 0, 1), jnp.moveaxis(after, 0, 1)
 
 
@@ -167,7 +170,8 @@ def _sums_before(sums, different, edges):
   everything = shift(jnp.cumsum(sums, axis=0))
   # Of several blocks with one value at their edges, the first comes right after what differs.
   begins = jnp.append(True, edges[1:] != edges[:-1])
-  first = lax.cummax(jnp.where(begins, lax.iota(jnp.int32, edges.size), 0))
+  places = lax.iota(jnp.int32, edges.size)
+  first = lax.cummax(jnp.where(begins, places, 0))
   return jnp.stack([everything, shift(everything + different)[first]])
 
 

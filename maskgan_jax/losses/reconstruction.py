@@ -19,7 +19,8 @@ def l1(x: jax.Array, y: jax.Array) -> jax.Array:
 
 def l2(x: jax.Array, y: jax.Array) -> jax.Array:
   """Computes the mean squared difference."""
-  return jnp.square(x.astype(jnp.float32) - y.astype(jnp.float32)).mean()
+  difference = x.astype(jnp.float32) - y.astype(jnp.float32)
+  return jnp.square(difference).mean()
 
 
 BY_NAME = {'l1': l1, 'l2': l2}  # as configs spell them

@@ -41,7 +41,8 @@ def query(pool: Pool, images: jax.Array, rng: jax.Array) -> tuple[jax.Array, Poo
     image, key = inputs
     coin, place = jax.random.split(key)
     filling = pool['count'] < size
-    slot = jnp.where(filling, pool['count'], jax.random.randint(place, (), 0, size))
+    drawn_slot = jax.random.randint(place, (), 0, size)
+    slot = jnp.where(filling, pool['count'], drawn_slot)
     swaps = ~filling & jax.random.bernoulli(coin)
     stored = pool['images'][slot]
     kept = jnp.where(filling | swaps, image, stored)

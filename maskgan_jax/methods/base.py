@@ -240,7 +240,8 @@ def initializer(
   Returns:
     init(name, *inputs, **options) -> output, and (params, {'batch_stats': ...}) by name.
   """
-  keys = dict(zip(networks, jax.random.split(rng, len(networks)), strict=True))
+  split = jax.random.split(rng, len(networks))
+  keys = dict(zip(networks, split, strict=True))
   params, stats = {}, {}
 
   def init(name, *inputs, **options):

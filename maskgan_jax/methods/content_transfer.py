@@ -245,10 +245,11 @@ class ContentTransfer(base.Method):
       'common_encoder', params, model_state['batch_stats'], b=batch['b'], a=batch['a']
     )
     logits = self._discriminate(params, b=common.b, a=common.a)
-    loss = adversarial.binary_cross_entropy(
-      logits.b, 1.0
-    ) + adversarial.binary_cross_entropy(logits.a, 0.0)
-    accuracy = ((logits.b > 0).mean() + (logits.a < 0).mean()) / 2
+    cross_entropy = adversarial.binary_cross_entropy
+    loss = cross_entropy(logits.b, 1.0) + cross_entropy(logits.a, 0.0)
+    right_b = (logits.b > 0).mean()
+    right_a = (logits.a < 0).mean()
+    accuracy = (right_b + right_a) / 2
     return loss, ({'accuracy': accuracy}, {**model_state, 'batch_stats': stats})
 
   # Inference: running averages.

@@ -303,7 +303,8 @@ class EgscIt(base.Method):
     if self.model.feature_mask:
       features = self._model.apply(f'features_{domains[0]}', params, source)
       content = self._model.masked(content, features)
-      shown = jax.nn.sigmoid(features.astype(jnp.float32)).mean(-1, keepdims=True)
+      let_through = jax.nn.sigmoid(features.astype(jnp.float32))
+      shown = let_through.mean(-1, keepdims=True)
       extras['feature_mask'] = masks.upsample(shown, self.factor)
     image = self._model.generate(domains[1], params, content, style)
 

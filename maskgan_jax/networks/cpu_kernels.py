@@ -80,14 +80,17 @@ def product(x: jax.Array, matrix: jax.Array) -> jax.Array:
   XLA's CPU backend is several times slower, most of all in the gradients, when the leading axes
   stay apart.
   """
-  return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+  rows = x.reshape(-1, x.shape[-1])
+  products = rows @ matrix
+  return products.reshape(*x.shape[:-1], matrix.shape[-1])
 
 
 def pad(x: jax.Array, size: int, mode: str) -> jax.Array:
   """Adds `size` pixels on each side of [B, H, W, C]; `mode` is that of jnp.pad."""
   if not size:
     return x
-  return jnp.pad(x, ((0, 0), (size, size), (size, size), (0, 0)), mode=mode)
+  sides = (size, size)
+  return jnp.pad(x, ((0, 0), sides, sides, (0, 0)), mode=mode)
 
 
 # Stride 1.
@@ -158,7 +161,8 @@ def _by_patches(x, kernel):
   size, _, channels, features = kernel.shape
   height, _ = _output_size(x, kernel)
   rows = _row_patches(x, kernel)
-  patches = jnp.concatenate([rows[:, i : i + height] for i in range(size)], axis=-1)
+  shifted = [rows[:, i : i + height] for i in range(size)]
+  patches = jnp.concatenate(shifted, axis=-1)
   return product(patches, kernel.reshape(size * size * channels, features))
 
 
@@ -201,20 +205,32 @@ def _winograd(x, kernel):
   # Sixteen products, of which the transform back makes 2x2 outputs.
   products = []
   for j in range(4):
-    products.append(_to_output([product(tiles[i][j], weights[i][j]) for i in range(4)]))
+    column = [product(tiles[i][j], weights[i][j]) for i in range(4)]
+    products.append(_to_output(column))
   outputs = []
   for i in range(2):
     row = _to_output([column[i] for column in products])
     outputs.append(jnp.stack(row, axis=3))
-  return jnp.stack(outputs, axis=2).reshape(x.shape[0], height, width, kernel.shape[-1])
+  result = jnp.stack(outputs, axis=2)  # [B, H / 2, 2, W / 2, 2, O]
+  return result.reshape(x.shape[0], height, width, kernel.shape[-1])
 
 
 def _of_kernel(g):
-  return g[0], (g[0] + g[1] + g[2]) / 2, (g[0] - g[1] + g[2]) / 2, g[2]
+  return (
+    g[0],
+    (g[0] + g[1] + g[2]) / 2,
+    (g[0] - g[1] + g[2]) / 2,
+    g[2],
+  )
 
 
 def _of_input(d):
-  return d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]
+  return (
+    d[0] - d[2],
+    d[1] + d[2],
+    d[2] - d[1],
+    d[1] - d[3],
+  )
 
 
 def _to_output(m):
@@ -250,21 +266,27 @@ def _upsampled_convolution(x, kernel):
   y = convolution(pad(x, 1, 'edge'), _phase_kernels(kernel))
   # The four phases lie side by side: [B, H, W, 2, 2, O] becomes [B, 2H, 2W, O].
   y = y.reshape(batch, height, width, 2, 2, features)
-  y = y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
+  y = y.transpose(0, 1, 3, 2, 4, 5)
+  y = y.reshape(batch, 2 * height, 2 * width, features)
 
   def line(pixels, taps, mode):
     """Returns what a border lacks: a 5-tap convolution of [B, L, C], upsampled to 2L."""
     pixels = jnp.repeat(pixels, 2, axis=1)
     pixels = jnp.pad(pixels, ((0, 0), (2, 2), (0, 0)), mode=mode)
     size = pixels.shape[1] - 4
-    patches = jnp.concatenate([pixels[:, t : t + size] for t in range(5)], axis=-1)
+    shifted = [pixels[:, t : t + size] for t in range(5)]
+    patches = jnp.concatenate(shifted, axis=-1)
     return product(patches, taps.reshape(5 * channels, features))
 
   # At the borders reflection shows the second pixel, where the edge shows the first.
-  top, bottom = x[:, 1] - x[:, 0], x[:, -2] - x[:, -1]
+  top = x[:, 1] - x[:, 0]
+  bottom = x[:, -2] - x[:, -1]
   y = y.at[:, 0].add(line(top, kernel[0], 'reflect'))
   y = y.at[:, -1].add(line(bottom, kernel[4], 'reflect'))
-  left, right = x[:, :, 1] - x[:, :, 0], x[:, :, -2] - x[:, :, -1]
+
+  # Columns next; the corners were in the rows.
+  left = x[:, :, 1] - x[:, :, 0]
+  right = x[:, :, -2] - x[:, :, -1]
   y = y.at[:, :, 0].add(line(left, kernel[:, 0], 'edge'))
   return y.at[:, :, -1].add(line(right, kernel[:, 4], 'edge'))
 
@@ -285,4 +307,5 @@ def _phase_kernels(kernel):
     [rows[:, :, 0], rows[:, :, 1] + rows[:, :, 2], rows[:, :, 3] + rows[:, :, 4]], 2
   )
   phases = jnp.stack([even, odd])  # [column phase, row phase, 3, 3, C, O]
-  return phases.transpose(2, 3, 4, 1, 0, 5).reshape(3, 3, channels, 4 * features)
+  phases = phases.transpose(2, 3, 4, 1, 0, 5)
+  return phases.reshape(3, 3, channels, 4 * features)

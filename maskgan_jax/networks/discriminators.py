@@ -150,5 +150,6 @@ class Dcgan(nn.Module):
         x = normalization.BatchNorm(dtype=self.dtype)(x, train=True)
       x = jax.nn.leaky_relu(x, 0.2)
       features *= 2
-    x = layers.Linear(1, self.dtype, init, name='scores')(x.reshape(x.shape[0], -1))
-    return x.astype(jnp.float32)
+    x = x.reshape(x.shape[0], -1)
+    scores = layers.Linear(1, self.dtype, init, name='scores')(x)
+    return scores.astype(jnp.float32)

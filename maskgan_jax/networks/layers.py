@@ -54,8 +54,9 @@ class DownConv(nn.Module):
     )
 
     # An odd side is padded by one row or column of zeros.
-    if x.shape[1] % 2 or x.shape[2] % 2:
-      x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
+    row, column = x.shape[1] % 2, x.shape[2] % 2
+    if row or column:
+      x = jnp.pad(x, ((0, 0), (0, row), (0, column), (0, 0)))
     if self.size == 4:
       convolve = strided_kernels.conv4x4_stride2
     else:

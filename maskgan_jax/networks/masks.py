@@ -48,8 +48,10 @@ def downsample(mask: jax.Array, factor: int) -> jax.Array:
 @functools.cache
 def _upsampling(size: int, factor: int) -> np.ndarray:
   """Returns [factor * size, size]: rows of weights that sum to 1. Edges are repeated."""
-  places = np.clip((np.arange(factor * size) + 0.5) / factor - 0.5, 0, size - 1)
-  return np.maximum(1 - np.abs(places[:, None] - np.arange(size)), 0).astype(np.float32)
+  places = (np.arange(factor * size) + 0.5) / factor - 0.5
+  places = np.clip(places, 0, size - 1)
+  distances = np.abs(places[:, None] - np.arange(size))
+  return np.maximum(1 - distances, 0).astype(np.float32)
 
 
 @functools.cache

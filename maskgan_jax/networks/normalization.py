@@ -178,7 +178,8 @@ class HighwayAdaIN(nn.Module):
     def affine(name, code):
       """Returns gamma(s) and beta(s)."""
       mlp = StyleMLP(self.width, 2 * channels, self.kernel_init, name=name)
-      shift, scale = jnp.split(mlp(code)[:, None, None, :], 2, axis=-1)
+      parameters = mlp(code)[:, None, None, :]
+      shift, scale = jnp.split(parameters, 2, axis=-1)
       if self.scale == 'exp_half':
         scale = jnp.exp(0.5 * scale)
       return scale, shift
@@ -250,11 +251,12 @@ def moments(
   if weight is None:
     mean = x.mean((1, 2))
     return mean, jnp.square(x - mean[:, None, None]).mean((1, 2))
-  weight = weight / jnp.maximum(weight.sum((1, 2)), 1e-6)[:, None, None]
-
   # Weights of all pixels add up to 1, or to 0 for an empty mask.
+  total = jnp.maximum(weight.sum((1, 2)), 1e-6)
+  weight = weight / total[:, None, None]
   mean = (weight * x).sum((1, 2))
-  return mean, (weight * jnp.square(x - mean[:, None, None])).sum((1, 2))
+  squared = jnp.square(x - mean[:, None, None])
+  return mean, (weight * squared).sum((1, 2))
 
 
 def adain(

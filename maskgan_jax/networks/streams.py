@@ -72,7 +72,8 @@ def interleave(*streams: Stream | jax.Array) -> jax.Array:
     first, second, *_ = streams
     step = second.place - first.place
     if step > 1 and len(streams) * step == first.count:  # every second one, say
-      return first.joined.reshape(-1, step, *first.joined.shape[1:])[:, first.place]
+      in_steps = first.joined.reshape(-1, step, *first.joined.shape[1:])
+      return in_steps[:, first.place]
   if len(runs) == len(streams):
     grouped = jnp.stack([_alone(stream) for (stream,) in runs], axis=1)
   elif len(runs) == 1:
@@ -184,4 +185,5 @@ def deinterleave(x: jax.Array, groups: int) -> tuple[jax.Array, ...]:
 
 def swap(x: jax.Array) -> jax.Array:
   """Returns interleaved (a0, b0, a1, b1, ...) as (b0, a0, b1, a1, ...)."""
-  return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
+  pairs = x.reshape(-1, 2, *x.shape[1:])
+  return pairs[:, ::-1].reshape(x.shape)

@@ -45,7 +45,8 @@ def conv3x3_stride2(
   """Convolves with 3x3 taps, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even."""
 
   def as_4x4(x, kernel):  # a fourth row and column of zeros
-    return _conv4x4_as_products(x, jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0))))
+    kernel = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
+    return _conv4x4_as_products(x, kernel)
 
   def compute(x, kernel):
     return by_platform(pad(x, 1, padding), kernel, cpu=as_4x4, default=_stride2_plain)
@@ -62,9 +63,11 @@ def _conv4x4_as_products(x, kernel):
   batch, height, width, channels = x.shape  # with padding
   out = kernel.shape[-1]
   h, w = height // 2 - 1, width // 2 - 1
-  blocks = x.reshape(batch, h + 1, 2, w + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+  blocks = x.reshape(batch, h + 1, 2, w + 1, 2, channels)
+  blocks = blocks.transpose(0, 1, 3, 2, 4, 5)
   blocks = blocks.reshape(batch, h + 1, w + 1, 4 * channels)
-  taps = kernel.reshape(2, 2, 2, 2, channels, out).transpose(0, 2, 1, 3, 4, 5)
+  taps = kernel.reshape(2, 2, 2, 2, channels, out)
+  taps = taps.transpose(0, 2, 1, 3, 4, 5)
   taps = taps.reshape(2, 2, 4 * channels, out)
 
   # Three orders of the same sums; which is fastest was measured, with gradients.
@@ -73,7 +76,8 @@ def _conv4x4_as_products(x, kernel):
     patches = jnp.concatenate(shifted, axis=-1)
     return product(patches, taps.reshape(16 * channels, out))
   if h >= _LARGE:
-    y = product(blocks, taps.transpose(2, 0, 1, 3).reshape(4 * channels, 4 * out))
+    matrix = taps.transpose(2, 0, 1, 3).reshape(4 * channels, 4 * out)
+    y = product(blocks, matrix)
     y = y.reshape(batch, h + 1, w + 1, 2, 2, out)
     return sum(y[:, i : i + h, j : j + w, i, j] for i, j in _CORNERS)
   total = 0
@@ -135,12 +139,14 @@ def _pixels_to_blocks(x, kernel):
   """Maps pixels to all sixteen taps and adds blocks that overlap: [B, H + 1, W + 1, 2, 2, O]."""
   batch, height, width, channels = x.shape
   out = kernel.shape[-1]
-  y = product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * out))
+  taps = kernel.transpose(2, 0, 1, 3).reshape(channels, 16 * out)
+  y = product(x, taps)
   y = y.reshape(batch, height, width, 2, 2, 2, 2, out)  # a tap's block and place in it
   total = 0
   for i, j in _CORNERS:
-    shift = ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0), (0, 0), (0, 0))
-    total += jnp.pad(y[:, :, :, i, :, j], shift)
+    down, right = (i, 1 - i), (j, 1 - j)
+    unmoved = [(0, 0)] * 3
+    total += jnp.pad(y[:, :, :, i, :, j], ((0, 0), down, right, *unmoved))
   return total
 
 
@@ -168,9 +174,11 @@ def conv3x3_stride2_transposed(
     """Maps pixels to all nine taps, and adds those that land on one phase of the result."""
     batch, height, width, channels = x.shape
     out = kernel.shape[-1]
-    y = product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * out))
+    taps = kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * out)
+    y = product(x, taps)
     y = y.reshape(batch, height, width, 3, 3, out)
-    y = _phases(y, 1, padding).reshape(batch, 2 * height, width, 3, out)
+    y = _phases(y, 1, padding)
+    y = y.reshape(batch, 2 * height, width, 3, out)
     y = _phases(y, 2, padding)
     return y.reshape(batch, 2 * height, 2 * width, out)
 

@@ -103,7 +103,8 @@ def encode(array: np.ndarray) -> bytes:
   A mask's pixel is more than 127 just where the mask is more than a half.
   """
   if array.dtype != np.uint8:
-    array = np.ceil(array.astype(np.float64) * 255 - 0.5).astype(np.uint8)
+    levels = array.astype(np.float64) * 255
+    array = np.ceil(levels - 0.5).astype(np.uint8)
   return images.encode_png(array)
 
 
@@ -147,7 +148,8 @@ def _files(data, config, test) -> Iterator[tuple[str, bytes]]:
           yield f'{part}/{name}', encode(array)
     done += len(names_of_batch)
   a, b = data.members('test')
-  rows = _rows('a', names, a) + _rows('b', names, evaluation.turned(a, b))
+  turned = evaluation.turned(a, b)
+  rows = _rows('a', names, a) + _rows('b', names, turned)
   yield from _table(data, config, 'test', rows)
 
 

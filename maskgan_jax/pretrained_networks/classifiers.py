@@ -131,8 +131,8 @@ def read(path: str) -> Classifier:
   # The shapes that the file must have follow from its facts.
   images = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
   module = module_of(facts.attributes, facts.width)
-  shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x), images)['params']
-  leaves = traverse_util.flatten_dict(shapes, sep='.')
+  variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x), images)
+  leaves = traverse_util.flatten_dict(variables['params'], sep='.')
   shapes = {name: leaf.shape for name, leaf in leaves.items()}
   return Classifier(
     weights.tree(path, arrays, shapes, 'train the classifier again'), facts

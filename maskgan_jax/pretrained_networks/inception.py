@@ -30,6 +30,7 @@ EPSILON = 1e-3  # added to variances
 
 # GPUs and TPUs would otherwise round to ten bits or fewer, and features with them.
 _EXACT = lax.Precision.HIGHEST
+_ONE_AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))  # a pixel on each side of [B, H, W, C]
 
 
 class InceptionV3(nn.Module):
@@ -302,13 +303,13 @@ class _BlockE(_Block):
 def _maximum(x, stride=1):
   """Returns 3x3 maxima; stride 1 keeps the size, stride 2 takes whole windows only."""
   if stride == 1:
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    x = jnp.pad(x, _ONE_AROUND, constant_values=-jnp.inf)
   return _reduced(x, jnp.maximum, stride)
 
 
 def _average(x):
   """Returns 3x3 means without padding: of four pixels in a corner, of six at an edge."""
-  sums = _reduced(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), jnp.add, 1)
+  sums = _reduced(jnp.pad(x, _ONE_AROUND), jnp.add, 1)
   rows, columns = (
     3 - (np.arange(size) == 0) - (np.arange(size) == size - 1) for size in x.shape[1:3]
   )

@@ -177,7 +177,9 @@ class _Convolution(nn.Module):
 def _max_pool3(x):
   """Returns 3x3 maxima, stride 2, of whole windows; lax.reduce_window is slow on CPUs."""
   height, width = (size - 2 for size in x.shape[1:3])
-  x = jnp.maximum(jnp.maximum(x[:, :height:2], x[:, 1 : height + 1 : 2]), x[:, 2::2])
-  return jnp.maximum(
-    jnp.maximum(x[:, :, :width:2], x[:, :, 1 : width + 1 : 2]), x[:, :, 2::2]
-  )
+  first, second, third = x[:, :height:2], x[:, 1 : height + 1 : 2], x[:, 2::2]
+  x = jnp.maximum(jnp.maximum(first, second), third)
+
+  # The columns of these maxima.
+  first, second = x[:, :, :width:2], x[:, :, 1 : width + 1 : 2]
+  return jnp.maximum(jnp.maximum(first, second), x[:, :, 2::2])

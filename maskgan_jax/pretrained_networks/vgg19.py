@@ -77,7 +77,8 @@ class VGG19(nn.Module):
       lax.stop_gradient(v).astype(wide).reshape(1, 1, 1, 3)
       for v in (self.input_mean, self.input_scale)
     )
-    x = (((images.astype(wide) + 1) / 2 - mean) / scale).astype(self.dtype)
+    levels = (images.astype(wide) + 1) / 2
+    x = ((levels - mean) / scale).astype(self.dtype)
 
     # The first map of each block is given out.
     taps = []

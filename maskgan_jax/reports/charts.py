@@ -151,7 +151,8 @@ def _draw_dots(dots, y) -> list[Markup]:
   """Returns a dot for each measure, and a line through them."""
   parts = []
   if len(dots) > 1:
-    parts.append(_POLYLINE.format(_path([(x, y(measure)) for x, _, measure in dots])))
+    line = [(x, y(measure)) for x, _, measure in dots]
+    parts.append(_POLYLINE.format(_path(line)))
   for x, value, measure in dots:
     parts.append(_NAMED_CIRCLE.format(x, y(measure), spell(value), number(measure)))
   return parts
@@ -345,14 +346,16 @@ def nice_ticks(low: float, high: float) -> list[float]:
   # Steps are round numbers, the first that leaves at most four of them.
   rough = (high - low) / 3
   unit = 10.0 ** math.floor(math.log10(rough))
-  step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough)
+  steps = [unit * factor for factor in (1, 2, 2.5, 5, 10)]
+  step = next(step for step in steps if step >= rough)
   first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
   return [float(f'{i * step:.12g}') for i in range(first, last + 1)]
 
 
 def _powers(low: float, high: float) -> list[float]:
   """Returns powers of ten around the values, three at most between the ends."""
-  first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+  first = math.floor(math.log10(low))
+  last = math.ceil(math.log10(high))
   every = max(1, math.ceil((last - first) / 4))
   return [10.0**i for i in range(first, last + every, every)]
 
@@ -365,8 +368,9 @@ def _buckets(
   buckets = []
   for start in range(0, len(points), size):
     steps, values = zip(*points[start : start + size], strict=True)
+    step = sum(steps) / len(steps)
     mean = math.fsum(values) / len(values)
-    buckets.append((sum(steps) / len(steps), mean, min(values), max(values)))
+    buckets.append((step, mean, min(values), max(values)))
   return buckets
 
 

@@ -127,7 +127,8 @@ class MetricWriter:
   def _write_line(self, step: int, values: dict[str, Any]) -> None:
     if not self._writes:
       return
-    line = json.dumps({'step': int(step), **values}, allow_nan=False).encode() + b'\n'
+    row = {'step': int(step), **values}
+    line = json.dumps(row, allow_nan=False).encode() + b'\n'
     # Each line is written at once and the file closed: whoever reads along sees whole lines.
     try:
       with open(self._path, 'ab', buffering=0) as file:

@@ -257,7 +257,8 @@ def overlay(
   mask = mask.astype(np.float32) / most
 
   # The weight is [H, W, 1], so that it applies to all channels.
-  weight = strength * np.clip(np.nan_to_num(mask.reshape(*mask.shape[:2], 1)), 0, 1)
+  weight = np.nan_to_num(mask.reshape(*mask.shape[:2], 1))
+  weight = strength * np.clip(weight, 0, 1)
   if weight.shape[:2] != image.shape[:2]:
     raise ValueError(
       f'a mask {list(mask.shape)} does not fit an image {list(image.shape)}'

@@ -336,7 +336,8 @@ def _lines(runs: Sequence[Run], names: Sequence[str]) -> list[dict[str, Any]]:
   # A baseline's line is marked: it stands beside the values.
   lines = []
   for run in runs:
-    cells = [_cell(run.row.get(name), run.row.get(f'{name}_std')) for name in names]
+    row = run.row
+    cells = [_cell(row.get(name), row.get(f'{name}_std')) for name in names]
     kind = 'beside' if run.value is None else ''
     lines.append({'label': run.label, 'kind': kind, 'cells': cells})
   for label, companion in (('doing nothing', measures.baseline), ('the truth', _truth)):

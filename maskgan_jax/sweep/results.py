@@ -309,7 +309,8 @@ def other_pictures(runs: Sequence[page.Run]) -> list[str]:
   lines, first = [], runs[0]
   for run in runs[1:]:
     for name in first.row:
-      if name.startswith(_OF_THE_DATA) and _differ(first.row[name], run.row.get(name)):
+      is_of_data = name.startswith(_OF_THE_DATA)
+      if is_of_data and _differ(first.row[name], run.row.get(name)):
         lines.append(
           f'{run.workdir} was measured on other pictures than {first.workdir}: its '
           f'{name} is {run.row[name]:.4g}, not {first.row[name]:.4g}'

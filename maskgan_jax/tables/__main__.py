@@ -131,7 +131,9 @@ def _names(texts: Sequence[str]) -> list[str]:
     raise errors.UserError(
       'name a table: --table=egsc_it/2, say; --list names them all'
     )
-  names = papers.names() if 'all' in texts else list(dict.fromkeys(filter(None, texts)))
+  names = list(dict.fromkeys(filter(None, texts)))
+  if 'all' in texts:
+    names = papers.names()
   for name in names:
     papers.get(name)  # a misspelt one is reported before anything is trained
   return names

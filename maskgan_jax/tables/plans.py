@@ -186,8 +186,8 @@ def row_name(table: base.Table, overrides: Mapping[str, str] | None = None) -> s
 def folder(root: str, path: str, seed: int) -> str:
   """Returns the folder in which the run of a config path and a seed is trained."""
   stem, _, argument = os.path.basename(path).partition(':')
-  parts = [os.path.splitext(stem)[0], *sorted(filter(None, argument.split(',')))]
-  name = '-'.join(parts)
+  arguments = sorted(filter(None, argument.split(',')))
+  name = '-'.join([os.path.splitext(stem)[0], *arguments])
   if seed:
     name += f'-seed{seed}'
   return os.path.join(root, name)

@@ -68,7 +68,8 @@ def _training(data, recipe):
 
   # Parameters are drawn for one blank picture of the data's size.
   images = jnp.zeros((1, *data.image_shape, 3))
-  params = jax.jit(module.init)(jax.random.key(recipe.seed), images)['params']
+  key = jax.random.key(recipe.seed)
+  params = jax.jit(module.init)(key, images)['params']
 
   @jax.jit(donate_argnames=('params', 'state'))
   def step(params, state, images, labels):

@@ -102,7 +102,8 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
   """Returns the shapes of a tree's leaves by their path."""
   shapes = {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-    shapes[jax.tree_util.keystr(path, simple=True, separator='/')] = tuple(leaf.shape)
+    name = jax.tree_util.keystr(path, simple=True, separator='/')
+    shapes[name] = tuple(leaf.shape)
   return shapes
 
 

@@ -77,7 +77,8 @@ def check_mask(role: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
       f'{role} is of type {mask.dtype}; masks are bool, uint8, or float in [0, 1]'
     )
   if mask.shape[1:] != shape:
-    mask = np.asarray(jax.image.resize(mask, (len(mask), *shape), 'bilinear'))
+    resized = jax.image.resize(mask, (len(mask), *shape), 'bilinear')
+    mask = np.asarray(resized)
   return mask[..., None]
 
 

@@ -140,7 +140,9 @@ def in_chunks(
   chunks, running = [], None
   for start in range(0, count, size):
     rows = np.minimum(np.arange(start, start + size), count - 1)
-    chunk = {name: x[np.minimum(rows, len(x) - 1)] for name, x in arrays.items()}
+    chunk = {}
+    for name, array in arrays.items():
+      chunk[name] = array[np.minimum(rows, len(array) - 1)]
     started = call(**chunk)
     # The device works on this chunk while the one before it travels.
     if running is not None:
@@ -161,7 +163,8 @@ def _finite(result: Any) -> jax.Array:
   """Returns bool [B]: all values of an example are finite."""
   finite = []
   for leaf in jax.tree.leaves(result):
-    finite.append(jnp.isfinite(leaf).reshape(len(leaf), -1).all(axis=1))
+    by_example = jnp.isfinite(leaf).reshape(len(leaf), -1)
+    finite.append(by_example.all(axis=1))
   return functools.reduce(jnp.logical_and, finite)
 
 

@@ -92,7 +92,8 @@ def _decoded(picture: Any, name: str, max_pixels: int) -> np.ndarray:
 
   # An array: grey, RGB, or RGB with opacity.
   array = np.asarray(picture)
-  is_picture = array.ndim == 2 or array.ndim == 3 and array.shape[-1] in (1, 3, 4)
+  has_channels = array.ndim == 3 and array.shape[-1] in (1, 3, 4)
+  is_picture = array.ndim == 2 or has_channels
   if array.dtype != np.uint8 or not is_picture or not array.size:
     raise errors.UserError(
       f'{name} is an array of {array.dtype} {list(array.shape)}; a picture is a path, the bytes '

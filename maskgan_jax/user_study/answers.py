@@ -282,7 +282,8 @@ def as_csv(key: Mapping[str, Any], results: Iterable[Row], participants: int) ->
   writer = csv.writer(text, lineterminator='\n')
   writer.writerow(_COLUMNS)
   for row in results:
-    shares = (row.share, *row.wilson, *(row.clustered or (None, None)), row.chance)
+    clustered = row.clustered or (None, None)
+    shares = (row.share, *row.wilson, *clustered, row.chance)
     percents = ['' if share is None else f'{100 * share:.2f}' for share in shares]
     writer.writerow(
       [

@@ -161,7 +161,8 @@ def _digest(settings: str, arrays: Iterable[np.ndarray]) -> bytes:
   """Returns what a participant cannot know: it depends on the methods' pictures byte by byte."""
   digest = hashlib.sha256(settings.encode())
   for images in arrays:
-    digest.update(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes())
+    pixels = np.ascontiguousarray(images).tobytes()
+    digest.update(repr(images.shape).encode() + pixels)
   return digest.digest()
 
 
@@ -239,7 +240,8 @@ class _Pairs:
 
   def name(self, *parts: Any) -> str:
     """Returns the opaque name of something."""
-    return hmac.digest(self._secret, repr(parts).encode(), 'sha256')[:_BYTES].hex()
+    digest = hmac.digest(self._secret, repr(parts).encode(), 'sha256')
+    return digest[:_BYTES].hex()
 
   def picture(self, role: str | tuple[str, str], index: int) -> str:
     """Returns the name of a picture: of a role ('source', 'target') or of (method, 'result')."""

@@ -206,7 +206,8 @@ def _raster(slot: str, name: str, color: str, size: int, factor: int) -> np.ndar
   # Colours are weighted by their coverage, since transparent pixels have no colour.
   colors, coverage = pixels[..., :3], pixels[..., 3:]
   pixels = np.concatenate([colors * coverage, 255 * coverage], axis=-1)
-  return pixels.reshape(size, factor, size, factor, 4).sum(axis=(1, 3))
+  subpixels = pixels.reshape(size, factor, size, factor, 4)
+  return subpixels.sum(axis=(1, 3))
 
 
 def _drawing(slot: str, name: str, color: str) -> ElementTree.Element:

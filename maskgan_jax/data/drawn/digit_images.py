@@ -81,7 +81,8 @@ def load_embedded() -> dict[str, Digits]:
   for grey in np.rint(dataset.images * (255 / 16)).astype(np.uint8):
     enlarged.append(Image.fromarray(grey).resize(shape, Image.Resampling.BICUBIC))
   margin = (SIDE - _EMBEDDED_SIDE) // 2
-  pictures = np.pad(np.stack(enlarged), ((0, 0), (margin, margin), (margin, margin)))
+  sides = (margin, margin)
+  pictures = np.pad(np.stack(enlarged), ((0, 0), sides, sides))
   labels = dataset.target.astype(np.uint8)
   return {
     'train': Digits(pictures[:-_EMBEDDED_TEST], labels[:-_EMBEDDED_TEST]),

@@ -100,7 +100,8 @@ class FileRecords(Records):
     identity = digest.hexdigest()[:16]
     count = min(len(self), _SIZED)
     for index in np.linspace(0, len(self) - 1, count).astype(int):
-      size = os.path.getsize(os.path.join(self._root, self._names[index]))
+      path = os.path.join(self._root, self._names[index])
+      size = os.path.getsize(path)
       digest.update(str(size).encode())
     digest.update(_encoded(sorted(self._masks)))
     return identity, digest.hexdigest()[:16]
