@@ -38,7 +38,7 @@ _ATTRIBUTES = ('Eyeglasses', 'Facial_Hair', 'Smiling', 'Wearing_Hat', *COLORS)
 
 
 def get_config(argument: str = ''):
-  chosen = run_config.parse_argument(argument, (*METHODS, *TASKS, 'quick'))
+  chosen = run_config.parse_argument(argument, (*METHODS, *TASKS, 'quick', 'tuned'))
   method = run_config.exclusive(chosen, METHODS) or METHODS[0]
   task = run_config.exclusive(chosen, TASKS) or TASKS[0]
   quick = 'quick' in chosen
@@ -80,6 +80,8 @@ def get_config(argument: str = ''):
     config.data.num_train = 12_000 if quick else 40_000
     if method == 'lomit':
       config.data.attributes = COLORS
+  if 'tuned' in chosen:
+    config.variant = 'tuned'
   return run_config.finish(config, chosen)
 
 

@@ -72,6 +72,8 @@ class Networks:
     self.remat = remat
     self.exemplar_mask = model.exemplar_mask
     self.inference_statistics = switches.inference_statistics
+    self.composed = switches.composed
+    self.erased_style = switches.erased_style
     shared = switches.style_heads == 'shared'
     self.heads = ('head', 'head') if shared else ('foreground', 'background')
     outer = switches.outer_convolutions
@@ -198,6 +200,10 @@ class Networks:
       ab=(content.a, mask.a, foreground.b, background.a),
       ba=(content.b, mask.b, foreground.a, background.b),
     )
+    if self.composed:
+      translation = compose(
+        ab=(mask.a, translation.ab, image.a), ba=(mask.b, translation.ba, image.b)
+      )
     return Parts(image | translation, content, mask, foreground, background), stats
 
   def second_stage(self, params, stats, parts):
@@ -220,7 +226,7 @@ class Networks:
     back = self.styles(params, image.only('ab', 'ba'), mask.only('ab', 'ba'))
     foreground |= back[0]
     background |= back[1]
-    image |= self.together(
+    decoded = self.together(
       'decoder',
       params,
       aba=(content.ab, mask.ab, foreground.ba, background.ab),
@@ -228,7 +234,12 @@ class Networks:
       aa=(content.a, mask.aa, foreground.a, background.a),
       bb=(content.b, mask.bb, foreground.b, background.b),
     )
-    return Parts(image, content, mask, foreground, background), stats
+    if self.composed:
+      # Not aa and bb, from which the decoder learns to paint everywhere.
+      decoded = decoded.only('aa', 'bb') | compose(
+        aba=(mask.ab, decoded.aba, image.ab), bab=(mask.ba, decoded.bab, image.ba)
+      )
+    return Parts(image | decoded, content, mask, foreground, background), stats
 
   # In translation: arrays.
 
@@ -261,15 +272,18 @@ class Networks:
     else:
       source_mask = jnp.broadcast_to(source_mask, (*source.shape[:3], 1))
       mask = masks.downsample(source_mask, 4)
+    small = self.predict_mask(params, model_state, exemplar_content, content)
+    predicted = masks.upsample(small, 4)
     if exemplar_mask is None:
-      small = self.predict_mask(params, model_state, exemplar_content, content)
-      exemplar_mask = masks.upsample(small, 4)
-    else:
-      exemplar_mask = jnp.broadcast_to(exemplar_mask, (*exemplar.shape[:3], 1))
+      exemplar_mask = predicted
+    exemplar_mask = jnp.broadcast_to(exemplar_mask, predicted.shape)
 
     foreground, background = exemplar, source
     if self.exemplar_mask:
       foreground, background = exemplar_mask * exemplar, (1 - source_mask) * source
+      if self.erased_style == 'source':
+        erased = jnp.maximum(predicted - exemplar_mask, 0)
+        foreground += erased * source
     (foreground,) = self.apply(
       'style_encoder', params, foreground, heads=self.heads[:1]
     )
@@ -280,8 +294,29 @@ class Networks:
       content, mask, foreground, background, source_mask, exemplar_mask
     )
 
-  def decode(self, params, parts):
-    """Returns the images [B, H, W, 3] of Ingredients."""
-    return self.apply(
+  def decode(self, params, parts, source):
+    """Returns the images [B, H, W, 3] of Ingredients and of their sources."""
+    image = self.apply(
       'decoder', params, parts.content, parts.mask, parts.foreground, parts.background
     )
+    if self.composed:
+      image = masks.composite(parts.source_mask, image, source)
+    return image
+
+
+def compose(**translations):
+  """Returns streams of (mask, decoded image, source): the source outside the mask."""
+
+  def blend(mask, decoded, source):
+    return masks.composite(masks.upsample(mask, 4), decoded, source)
+
+  return streams.apply(blend, translations)
+
+
+def without(**images):
+  """Returns streams of (mask, image): mid-grey inside the mask, the image outside it."""
+
+  def blank(mask, image):
+    return (1 - masks.upsample(mask, 4)) * image
+
+  return streams.apply(blank, images)

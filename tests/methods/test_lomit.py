@@ -8,50 +8,20 @@ import numpy as np
 import pytest
 
 from helpers.comparing import close
+from helpers.small_lomit import (
+  BATCH,
+  batch_of,
+  images,
+  loss_of,
+  make_config,
+  SIZE,
+  variables_of,
+)
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.losses import mask_regularizers
 from maskgan_jax.networks import masks, streams
 from maskgan_jax.recipes import lomit as lomit_settings
-
-SIZE, BATCH = 16, 3
-
-
-def make_config(variant='ijcai', attributes=(), weights=None, **model):
-  config = run_config.default('lomit')
-  config.update(image_size=SIZE, batch_size=BATCH, variant=variant)
-  config.data.attributes = attributes
-  config.model.update({'width': 2, 'blocks': 1, 'style_size': 3, 'mlp': 5, 'mask_depth': 1,
-                       'critic_width': 2, 'critic_depth': 2, **model})
-  config.weights.update(weights or {})
-  return config
-
-
-def images(seed, batch=BATCH):
-  return np.random.default_rng(seed).uniform(-1, 1, (batch, SIZE, SIZE, 3)).astype(np.float32)
-
-
-def batch_of(config):
-  rng, batch = np.random.default_rng(7), {'a': images(0), 'b': images(1)}
-  if count := len(config.data.attributes):
-    batch |= {f'{d}_attributes': rng.integers(0, 2, (BATCH, count)).astype(np.float32)
-              for d in 'ab'}
-  return batch
-
-
-def variables_of(method, config):
-  """Returns parameters that look trained, so that masks and styles are far from uniform."""
-  shapes = jax.eval_shape(method.init, jax.random.key(0), batch_of(config))
-  rng = np.random.default_rng(0)
-
-  def draw(path, leaf):
-    name, noise = path[-1].key, rng.normal(size=leaf.shape)
-    if name == 'kernel':
-      x = noise * np.sqrt(2 / np.prod(leaf.shape[:-1]))
-    else:
-      x = (name in ('scale', 'var')) + 0.2 * np.clip(noise, -2, 2)
-    return x.astype(np.float32)
-  return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 @functools.cache
@@ -64,17 +34,6 @@ def opened(variant='ijcai', **model):
                   for name in ('translate', 'segment', 'interpolate')}
 
 
-def loss_of(player, config):
-  """Returns (loss, metrics, new model state) of one player, and the method."""
-  method = methods.make(config)
-  params, model_state = variables_of(method, config)
-  chosen = next(p for p in method.players if p.name == player)
-  loss, (metrics, state) = jax.jit(chosen.loss)(params, model_state, batch_of(config),
-                                                jax.random.key(0))
-  return loss, metrics, state
-
-
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize('variant', ['ijcai', 'iclr', 'official'])
 def test_translations_and_masks_have_their_shapes_and_ranges(variant):
@@ -146,7 +105,6 @@ def test_a_source_mask_brings_style_where_it_is_and_takes_it_where_it_is_not():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_without_the_exemplar_s_mask_styles_are_of_whole_images():
   method, functions = opened(exemplar_mask=False)
   assert 'exemplar_mask' not in method.abilities and 'source_mask' in method.abilities
@@ -163,7 +121,6 @@ def test_without_the_exemplar_s_mask_styles_are_of_whole_images():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_interpolation_runs_from_one_exemplar_to_the_other():
   for variant in ('ijcai', 'iclr'):
     functions = opened(variant)[1]
@@ -176,7 +133,6 @@ def test_interpolation_runs_from_one_exemplar_to_the_other():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_batch_statistics_mix_examples_and_running_ones_do_not():
   for statistics, alone in (('running', True), ('batch', False)):
     method, functions = opened('official', inference_statistics=statistics)
@@ -187,7 +143,6 @@ def test_batch_statistics_mix_examples_and_running_ones_do_not():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_sums_over_pixels_are_means_times_their_number():
   pixels = (SIZE // 4) ** 2
   mean = loss_of('generator', make_config(similarity_reduction='mean', size_reduction='mean'))[1]
@@ -196,7 +151,6 @@ def test_sums_over_pixels_are_means_times_their_number():
   assert float(summed['size']) == pytest.approx(float(mean['size']) * pixels)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_more_masks_are_regularized_in_the_code_than_in_the_papers():
   config = make_config(cosegmentation=True, size_reduction='mean')
@@ -207,7 +161,6 @@ def test_more_masks_are_regularized_in_the_code_than_in_the_papers():
   assert 2 * float(few['size']) < float(many['size']) < 6
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_similarity_can_be_taken_at_the_image_s_resolution():
   config = make_config(similarity_size=SIZE, similarity_reduction='mean')
@@ -231,7 +184,6 @@ def test_similarity_can_be_taken_at_the_image_s_resolution():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_terms_are_weighted_and_the_style_difference_is_maximised():
   config = make_config('iclr', weights={'similarity': 0.3, 'size': 0.2}, style_difference=0.7)
   loss, metrics, _ = loss_of('generator', config)
@@ -241,7 +193,6 @@ def test_terms_are_weighted_and_the_style_difference_is_maximised():
   assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_without_attributes_the_critic_tells_the_domains_apart():
   """There is one class, 0 for a and 1 for b; translations should be of the exemplar's domain."""
@@ -257,7 +208,6 @@ def test_without_attributes_the_critic_tells_the_domains_apart():
   assert float(metrics['classification']) == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_translations_are_asked_for_the_exemplar_s_labels():
   config = make_config(attributes=('x', 'y'))
@@ -316,7 +266,6 @@ def test_a_config_that_makes_no_sense_says_so(changes, words):
     methods.make(make_config(variant, **changes))
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize('remat', [False, True])
 def test_bfloat16_and_rematerialisation_stay_near(remat):
