@@ -28,7 +28,7 @@ COLORS = (
 
 
 def get_config(argument: str = ''):
-  chosen = run_config.parse_argument(argument, ('narrow', '128'))
+  chosen = run_config.parse_argument(argument, ('narrow', '128', 'tuned'))
   config = run_config.default('lomit')
   config.variant = 'ijcai'
   # Means over pixels, as in the authors' code, whose weights these are; scales stay positive.
@@ -58,4 +58,6 @@ def get_config(argument: str = ''):
     )
     recipe.narrow(config, schedule_start=2_500)
     config.model.critic_depth = 5
+  if 'tuned' in chosen:
+    recipe.tuned(config)
   return run_config.finish(config, chosen)

@@ -314,9 +314,14 @@ def compose(**translations):
 
 
 def without(**images):
-  """Returns streams of (mask, image): mid-grey inside the mask, the image outside it."""
+  """Returns streams of (mask, image): mid-grey where the mask is above one half.
+
+  Below it, twice the mask is taken away. A trace of what is under a soft edge would be enough for a
+  classifier, and masks would grow until not even that is left.
+  """
 
   def blank(mask, image):
-    return (1 - masks.upsample(mask, 4)) * image
+    covered = jnp.minimum(2 * masks.upsample(mask, 4), 1)
+    return (1 - covered) * image
 
   return streams.apply(blank, images)

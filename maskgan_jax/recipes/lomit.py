@@ -72,6 +72,15 @@ def narrow(config: ml_collections.ConfigDict, schedule_start: int) -> None:
     player.update(learning_rate=3e-4, schedule='linear', schedule_start=schedule_start)
 
 
+def tuned(config: ml_collections.ConfigDict) -> None:
+  """Sets the `tuned` variant and the weight of the mask's size that goes with it.
+
+  The weight holds against `erasing`, which alone makes masks ever larger (docs/tuned.md).
+  """
+  config.variant = 'tuned'
+  config.weights.size = 3.0
+
+
 def celeba(
   config: ml_collections.ConfigDict, labels: tuple[str, ...], faces: str = ''
 ) -> None:

@@ -72,7 +72,7 @@ def test_the_classifier_reads_pictures_whose_masks_are_cut_out():
 
   left = {}
   for name, mask in jax.jit(masks_of_both)(model_state['batch_stats']).items():
-    left[name] = batch[name] * (1 - np.asarray(masks.upsample(mask, 4)))
+    left[name] = batch[name] * np.maximum(1 - 2 * np.asarray(masks.upsample(mask, 4)), 0)
   critic = jax.jit(method.networks['critic'].apply)
   logits = {name: critic({'params': params['critic']}, x)[1] for name, x in left.items()}
 
