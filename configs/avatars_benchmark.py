@@ -1,7 +1,7 @@
 """The avatars benchmark (docs/avatars.md): every method on the same faces, where answers are known.
 
-Methods are `:content_transfer` (the default), `:lomit`, `:egsc_it`, `:additional_mask` and
-`:cyclegan` (its baseline, and like it without an exemplar). Tasks are
+Methods are `:content_transfer` (the default), its baseline `:press`, `:lomit`, `:egsc_it`,
+`:additional_mask` and `:cyclegan` (its baseline, and like it without an exemplar). Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
@@ -23,8 +23,16 @@ from maskgan_jax.methods import content_transfer
 from maskgan_jax.recipes import additional_mask as additional_mask_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
 from maskgan_jax.recipes import lomit as lomit_settings
+from maskgan_jax.recipes import press as press_settings
 
-METHODS = ('content_transfer', 'lomit', 'egsc_it', 'additional_mask', 'cyclegan')
+METHODS = (
+  'content_transfer',
+  'press',
+  'lomit',
+  'egsc_it',
+  'additional_mask',
+  'cyclegan',
+)
 TASKS = ('glasses', 'hair_color')
 COLORS = (
   'Black_Hair',
@@ -103,6 +111,13 @@ def _content_transfer(quick):
   return config
 
 
+def _press(quick):
+  """As in configs/press_avatars_glasses.py."""
+  config = run_config.default('press')
+  press_settings.drawn_faces(config, quick=quick)
+  return config
+
+
 def _lomit(quick):
   """The IJCAI paper's, as in configs/avatars_hair_color.py."""
   config = run_config.default('lomit')
@@ -157,6 +172,7 @@ def _cyclegan(quick):
 
 _SETTINGS = {
   'content_transfer': _content_transfer,
+  'press': _press,
   'lomit': _lomit,
   'egsc_it': _egsc_it,
   'additional_mask': _additional_mask,
