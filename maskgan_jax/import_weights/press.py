@@ -26,4 +26,7 @@ def convert(paths: Sequence[str], files: Sequence[Mapping[str, Any]]) -> Convert
   UserError as of `sequentials.convert`.
   """
   (path,), (checkpoint,) = paths, files
-  return sequentials.convert(path, checkpoint, 'press', _NETWORKS)
+  converted = sequentials.convert(path, checkpoint, 'press', _NETWORKS)
+  # The authors crop what they translate as they do what they train on.
+  converted.config.data.update(source='celeba', path='data/celeba', crop='center:178')
+  return converted

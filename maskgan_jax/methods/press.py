@@ -196,7 +196,7 @@ class Press(base.Method):
     """Computes the term by which E1 hides the domain from C."""
     logits = self._together('discriminator', params, b=common.b, a=common.a)
     if self.switches.confusion == 'minimax':
-      return -_told_apart(logits)
+      return -_domain_cross_entropy(logits)
     cross_entropy = adversarial.binary_cross_entropy
     return cross_entropy(logits.a, 0.0) + cross_entropy(logits.b, 0.0)
 
@@ -208,7 +208,7 @@ class Press(base.Method):
     right_b = (logits.b > 0).mean()
     right_a = (logits.a < 0).mean()
     accuracy = (right_b + right_a) / 2
-    return _told_apart(logits), ({'accuracy': accuracy}, model_state)
+    return _domain_cross_entropy(logits), ({'accuracy': accuracy}, model_state)
 
   # Inference.
 
@@ -287,7 +287,7 @@ def _code(common: jax.Array, separate: jax.Array) -> jax.Array:
   return jnp.concatenate([common, separate], axis=-1)
 
 
-def _told_apart(logits: streams.Streams) -> jax.Array:
+def _domain_cross_entropy(logits: streams.Streams) -> jax.Array:
   """Returns C's cross entropy: label 1 for codes of b, 0 for codes of a."""
   cross_entropy = adversarial.binary_cross_entropy
   return cross_entropy(logits.b, 1.0) + cross_entropy(logits.a, 0.0)
