@@ -47,6 +47,11 @@ def content_transfer(config) -> dict:
   return {name: config.model[name] for name in names}
 
 
+def press(config) -> dict:
+  """Returns the arguments of torch_press.py, whose sizes are content transfer's."""
+  return content_transfer(config)
+
+
 def lomit(config) -> dict:
   """Returns the arguments of torch_lomit.py, which is the authors' code and nothing else."""
   if config.variant != 'official':
@@ -123,6 +128,7 @@ TWINS = {
   'content_transfer': content_transfer,
   'egsc_it': egsc_it,
   'lomit': lomit,
+  'press': press,
 }
 
 

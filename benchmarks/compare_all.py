@@ -22,6 +22,7 @@ import compare
 
 CONFIGS = {
   'content_transfer': 'configs/celeba_glasses.py',
+  'press': 'configs/press_celeba_glasses.py',
   'lomit': 'configs/celeba_hair_smile.py',
   'egsc_it': 'configs/digits_single.py',
   'additional_mask': 'configs/additional_mask_horse2zebra.py',

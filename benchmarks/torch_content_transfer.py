@@ -26,16 +26,24 @@ GLASSES = {
 }
 
 
-class Encoder(nn.Module):
-  """Convolution 4x4 stride 2, batch norm, LeakyReLU 0.2; [B, 3, H, W] -> [B, C, h, w]."""
+def widths(width, depth, separate_channels):
+  """Channels, layer by layer, of a whole code, the common and the separate encoder, a decoder."""
+  full = [width * 2 ** min(i, 4) for i in range(depth)]
+  common = [w - separate_channels if w == full[-1] else w for w in full]
+  separate = [width * 2 ** min(i, 2) for i in range(depth - 1)] + [separate_channels]
+  return full, common, separate, [width * 2**i for i in reversed(range(depth - 1))]
 
-  def __init__(self, widths):
+
+class Encoder(nn.Module):
+  """Convolution 4x4 stride 2, a norm, LeakyReLU 0.2; [B, 3, H, W] -> [B, C, h, w]."""
+
+  def __init__(self, widths, norm=nn.BatchNorm2d):
     super().__init__()
     blocks = []
     for before, after in zip((3, *widths), widths, strict=False):
       blocks += [
         nn.Conv2d(before, after, 4, 2, 1),
-        nn.BatchNorm2d(after),
+        norm(after),
         nn.LeakyReLU(0.2),
       ]
     self.full = nn.Sequential(*blocks)
@@ -45,16 +53,16 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Transposed convolutions 4x4 stride 2, all but the last with batch norm and LeakyReLU 0.2."""
+  """Transposed convolutions 4x4 stride 2, all but the last with a norm and LeakyReLU."""
 
-  def __init__(self, channels, widths, out):
+  def __init__(self, channels, widths, out, norm=nn.BatchNorm2d, leak=0.2):
     super().__init__()
     blocks = []
     for before, after in zip((channels, *widths), widths, strict=False):
       blocks += [
         nn.ConvTranspose2d(before, after, 4, 2, 1),
-        nn.BatchNorm2d(after),
-        nn.LeakyReLU(0.2),
+        norm(after),
+        nn.LeakyReLU(leak),
       ]
     self.main = nn.Sequential(*blocks, nn.ConvTranspose2d(widths[-1], out, 4, 2, 1))
 
@@ -88,10 +96,7 @@ class ContentTransfer:
     discriminator_width=512,
     weights=None,
   ):
-    full = [width * 2 ** min(i, 4) for i in range(depth)]
-    common = [w - separate_channels if w == full[-1] else w for w in full]
-    separate = [width * 2 ** min(i, 2) for i in range(depth - 1)] + [separate_channels]
-    decoder = [width * 2**i for i in reversed(range(depth - 1))]
+    full, common, separate, decoder = widths(width, depth, separate_channels)
     pixels = (image_size // 2**depth) ** 2
     self.networks = nn.ModuleDict(
       {
@@ -215,6 +220,7 @@ def state_dicts(groups, pixels):
     'separate_encoder': 'e2.full',
     'decoder_a': 'd_a.main',
     'decoder_b': 'd_b.main',
+    'decoder': 'decoder.main',  # torch_press.py
     'discriminator': 'disc.classify',
   }
   layouts = {'DownConv': (3, 2, 0, 1), 'UpConv': (2, 3, 0, 1)}

@@ -1,8 +1,8 @@
 """The avatars benchmark (docs/avatars.md): every method on the same faces, where answers are known.
 
-Methods are `:content_transfer` (the default), `:lomit`, `:lomit_tuned` (with departures of ours,
-docs/tuned.md), `:egsc_it`, `:additional_mask` and `:cyclegan` (its baseline, and like it without an
-exemplar). Tasks are
+Methods are `:content_transfer` (the default), its baseline `:press`, `:lomit`, `:lomit_tuned` (with
+departures of ours, docs/tuned.md), `:egsc_it`, `:additional_mask` and `:cyclegan` (its baseline, and
+like it without an exemplar). Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
@@ -24,9 +24,11 @@ from maskgan_jax.methods import content_transfer
 from maskgan_jax.recipes import additional_mask as additional_mask_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
 from maskgan_jax.recipes import lomit as lomit_settings
+from maskgan_jax.recipes import press as press_settings
 
 METHODS = (
   'content_transfer',
+  'press',
   'lomit',
   'lomit_tuned',
   'egsc_it',
@@ -111,6 +113,13 @@ def _content_transfer(quick):
   return config
 
 
+def _press(quick):
+  """As in configs/press_avatars_glasses.py."""
+  config = run_config.default('press')
+  press_settings.drawn_faces(config, quick=quick)
+  return config
+
+
 def _lomit(quick):
   """The IJCAI paper's, as in configs/avatars_hair_color.py."""
   config = run_config.default('lomit')
@@ -172,6 +181,7 @@ def _cyclegan(quick):
 
 _SETTINGS = {
   'content_transfer': _content_transfer,
+  'press': _press,
   'lomit': _lomit,
   'lomit_tuned': _lomit_tuned,
   'egsc_it': _egsc_it,

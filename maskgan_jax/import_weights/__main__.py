@@ -13,6 +13,9 @@ generator (G_exemplar_*.pth), then the discriminator (D_exemplar_*.pth). They na
 no step; which attributes are transferred is asked for by exemplar, so translation needs neither. As
 in the authors' test, the mask network normalises with the statistics of the batch at hand.
 
+KIND press: FILE is one checkpoint of github.com/oripress/ContentDisentanglement, as its training
+script writes it; its authors have published none. The optimizers' state is left behind.
+
 KIND vgg19: FILE is torchvision's vgg19-dcbb9e9d.pth, or another state dict of its names, or Keras's
 vgg19_weights_tf_dim_ordering_tf_kernels.h5, its _notop.h5, or what a later Keras saved as .h5. It
 becomes one file that names its origin, for perceptual losses; nothing past relu5_1 is kept.
@@ -39,7 +42,14 @@ import numpy as np
 
 from maskgan_jax import cli, errors, files
 from maskgan_jax import config as run_config
-from maskgan_jax.import_weights import content_transfer, inception, lomit, lpips, vgg19
+from maskgan_jax.import_weights import (
+  content_transfer,
+  inception,
+  lomit,
+  lpips,
+  press,
+  vgg19,
+)
 from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.runs import checkpoints, resumption
 
@@ -48,6 +58,7 @@ KINDS = {
   'inception': inception,
   'lomit': lomit,
   'lpips': lpips,
+  'press': press,
   'vgg19': vgg19,
 }
 

@@ -1,6 +1,7 @@
 """Decoders."""
 
 from collections.abc import Callable, Sequence
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -11,29 +12,39 @@ from maskgan_jax.networks import layers, normalization
 
 
 class ConvDecoder(nn.Module):
-  """Blocks of transposed 4x4 stride-2 convolution, batch norm, activation, then a bare one.
+  """Blocks of transposed 4x4 stride-2 convolution, normalisation, activation, then a bare one.
 
   Content transfer, appendix A. [B, h, w, C] -> [B, h * 2**(n+1), w * 2**(n+1), features] for n
   widths, float32, before any output activation.
 
   Attributes:
     leak: negative slope of the activation; 0 is ReLU.
+    norm: see encoders.ConvEncoder.
   """
 
   widths: Sequence[int]
   features: int
   leak: float = 0.2
   dtype: Any = jnp.float32
+  norm: str = 'batch'
 
   @nn.compact
   def __call__(
-    self, x, *, train: bool, groups: int = 1, order: Sequence[int] | None = None
+    self,
+    x,
+    *,
+    train: bool = False,
+    groups: int = 1,
+    order: Sequence[int] | None = None,
   ):
+    leak = functools.partial(jax.nn.leaky_relu, negative_slope=self.leak)
     for width in self.widths:
       x = layers.UpConv(width, self.dtype)(x)
-      norm = normalization.BatchNorm(dtype=self.dtype)
-      x = norm(x, train=train, groups=groups, order=order)
-      x = jax.nn.leaky_relu(x, self.leak)
+      if self.norm == 'instance':
+        x = normalization.InstanceNorm(self.dtype, leak, affine=False)(x)
+      else:
+        norm = normalization.BatchNorm(dtype=self.dtype)
+        x = leak(norm(x, train=train, groups=groups, order=order))
     return layers.UpConv(self.features, self.dtype)(x).astype(jnp.float32)
 
 

@@ -1,6 +1,7 @@
 """Encoders."""
 
 from collections.abc import Callable, Sequence
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -11,24 +12,36 @@ from maskgan_jax.networks import layers, normalization, streams
 
 
 class ConvEncoder(nn.Module):
-  """Blocks of 4x4 stride-2 convolution, batch norm, LeakyReLU 0.2 (content transfer, appendix A).
+  """Blocks of 4x4 stride-2 convolution, normalisation, LeakyReLU 0.2.
 
+  Content transfer, appendix A, with batch normalisation; Press et al. with instance normalisation.
   [B, H, W, C] -> [B, H / 2**n, W / 2**n, widths[-1]] for n widths.
+
+  Attributes:
+    norm: 'batch', or 'instance': without scale and bias; the call's arguments then change nothing.
   """
 
   widths: Sequence[int]
   dtype: Any = jnp.float32
+  norm: str = 'batch'
 
   @nn.compact
   def __call__(
-    self, x, *, train: bool, groups: int = 1, order: Sequence[int] | None = None
+    self,
+    x,
+    *,
+    train: bool = False,
+    groups: int = 1,
+    order: Sequence[int] | None = None,
   ):
+    leak = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
     for width in self.widths:
       x = layers.DownConv(width, self.dtype)(x)
-      x = normalization.BatchNorm(dtype=self.dtype)(
-        x, train=train, groups=groups, order=order
-      )
-      x = jax.nn.leaky_relu(x, 0.2)
+      if self.norm == 'instance':
+        x = normalization.InstanceNorm(self.dtype, leak, affine=False)(x)
+      else:
+        norm = normalization.BatchNorm(dtype=self.dtype)
+        x = leak(norm(x, train=train, groups=groups, order=order))
     return x
 
 

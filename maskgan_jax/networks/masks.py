@@ -19,6 +19,15 @@ def composite(
   return mask * foreground + (1 - mask) * background
 
 
+def difference(image: jax.Array, other: jax.Array) -> jax.Array:
+  """Returns how far pixels differ: the mean over channels of |image - other|, from 0 to 1.
+
+  Images are [B, H, W, C] in [-1, 1], so that 1 is black for white; the result is [B, H, W, 1].
+  """
+  distance = jnp.abs(image.astype(jnp.float32) - other.astype(jnp.float32))
+  return distance.mean(-1, keepdims=True) / 2
+
+
 def statistics(mask: jax.Array) -> dict[str, jax.Array]:
   """Returns mean, share of pixels over 0.5 and mean entropy in bits (0: binary, 1: undecided)."""
   m = jnp.clip(mask.astype(jnp.float32), 1e-6, 1 - 1e-6)
