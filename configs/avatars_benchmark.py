@@ -1,8 +1,8 @@
 """The avatars benchmark (docs/avatars.md): every method on the same faces, where answers are known.
 
-Methods are `:content_transfer` (the default), its baseline `:press`, `:lomit`, `:lomit_tuned` (with
-
-
+Methods are `:content_transfer` (the default), its baseline `:press`, `:lomit`, `:lomit_tuned`
+(with departures of ours, docs/tuned.md), `:egsc_it`, `:additional_mask` and `:cyclegan` (its
+baseline, and like it without an exemplar). Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
