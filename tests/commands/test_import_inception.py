@@ -78,6 +78,7 @@ def test_every_number_is_used_once(arrays):
     np.testing.assert_array_equal(array, theirs)
 
 
+@pytest.mark.slow
 def test_a_published_file_is_known_by_its_checksum(state, tmp_path, monkeypatch, capsys):
   """Old PyTorch's format, half precision and missing counters are accepted too."""
   state = {name: x.half() for name, x in state.items() if not name.endswith('batches_tracked')}

@@ -173,10 +173,11 @@ def test_the_first_of_two_processes_is_told_in_the_last_step(tmp_path, data_dir)
 def test_what_only_the_first_of_two_processes_cannot_do_ends_both(tmp_path, data_dir):
   began = time.monotonic()
   first, second = start_together(script('failing', tmp_path, data_dir))
-  error = first.communicate(timeout=120)[1]
+  error = first.communicate(timeout=240)[1]
   assert first.returncode == 2 and 'error: it cannot be measured' in error
   second.communicate(timeout=60)
-  assert second.returncode != 0 and time.monotonic() - began < 150
+  # The second would wait for 300 seconds for one that does not come.
+  assert second.returncode != 0 and time.monotonic() - began < 290
   assert saved_step(tmp_path) == 4  # everything that was done
 
 
