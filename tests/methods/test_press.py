@@ -133,6 +133,7 @@ def test_a_layers_bias_before_instance_normalisation_changes_nothing():
 
 # Inference.
 
+@pytest.mark.slow
 def test_translation_removal_and_interpolation_are_the_decoders():
   source, one, two = images(1), images(2), images(3)
   method, params = official()
