@@ -3,8 +3,10 @@
   python benchmarks/own_size.py --faces=50
 
 Shows faces of the test split, drawn large, to a model of 64 pixels that puts glasses on and takes
-them off. Prints a table for each of the two: the mean absolute error to the exact answer, drawn as
+them off. Prints tables for each of the two: the mean absolute error to the exact answer, drawn as
 large (1 is half the range of the levels), inside the region that really changes and outside of it.
+One table starts from the model's small result, one from an exact small answer and mask, so that it
+shows the errors of enlarging alone.
 `--sheet=FILE.png` also writes the first faces, to look at.
 """
 
@@ -17,7 +19,8 @@ from PIL import Image
 
 from maskgan_jax.data import images
 from maskgan_jax.data.drawn import avatar_faces
-from maskgan_jax.translator import own_size, pasting, Translator
+from maskgan_jax.translator import mask_edges, own_size, pasting, Translator
+from maskgan_jax.translator.fitting import Fitted
 
 ATTRIBUTES = ('Eyeglasses',)
 _SEED = 1  # the faces of the data set `avatars`
@@ -52,13 +55,16 @@ def main() -> None:
   translator = Translator.from_pretrained(options.pretrained)
   rows = []
   for title, cases in (('put on', puttings_on), ('taken off', takings_off)):
-    errors = []
+    of_model, of_exact = [], []
     for number, case in enumerate(cases(options.faces, options.size)):
-      results = ways(translator, case)
-      errors.append([error(case, picture) for picture in results.values()])
+      fitted = translator.fit(case.before)
+      pictures = ways(case, fitted, *answer_of_model(translator, case, fitted))
+      of_model.append(errors(case, pictures))
+      of_exact.append(errors(case, ways(case, fitted, *exact_answer(translator, case))))
       if number < _SHOWN:
-        rows.append([case.before, *results.values(), case.after])
-    print_table(title, list(results), np.array(errors))
+        rows.append([case.before, *pictures.values(), case.after])
+    print_table(f'{title}, by the model', list(pictures), np.array(of_model))
+    print_table(f'{title}, exact small answer', list(pictures), np.array(of_exact))
   if options.sheet:
     images.save_png(options.sheet, sheet(rows))
 
@@ -97,29 +103,51 @@ def _drawn(before, after, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
   )
 
 
-def ways(translator: Translator, case: Case) -> dict[str, np.ndarray]:
-  """Returns the large result of each way to make one."""
-  fitted = translator.fit(case.before)
+def answer_of_model(
+  translator: Translator, case: Case, fitted: Fitted
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the model's result, uint8 [h, w, 3], and its mask, float32 [h, w, 1]."""
   if case.exemplar is None:
-    result = translator.remove(fitted)
-    mask = result.extras['binary_mask']
-  else:
-    result = translator(fitted, translator.fit(case.exemplar))
-    mask = result.source_mask
+    removal = translator.remove(fitted)
+    return removal.image, removal.extras['binary_mask']
+  result = translator(fitted, translator.fit(case.exemplar))
+  return result.image, result.source_mask
+
+
+def exact_answer(translator: Translator, case: Case) -> tuple[np.ndarray, np.ndarray]:
+  """Returns what a model without errors would return, in the same form."""
+  after = translator.fit(case.after)
+  return after.image, after.fit_mask(case.region, 'the region')
+
+
+def ways(
+  case: Case, fitted: Fitted, image: np.ndarray, mask: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Returns the large result of each way to make one of a small result and its mask."""
   box, size = fitted.box, fitted.size
-  plain = own_size.change_of(fitted.image, result.image, mask, box, size)
-  added = own_size.change_of(fitted.image, result.image, None, box, size)
-  refined = pasting.change_of(fitted, case.before, result.image, mask)
-  enlarged = Image.fromarray(result.image).resize(size[::-1], Image.Resampling.BICUBIC)
-  return {
-    'own size, mask with the edges of the picture': own_size.paste(
-      case.before, refined
-    )[0],
-    'own size, mask enlarged plainly': own_size.paste(case.before, plain)[0],
-    'own size, difference added': own_size.paste(case.before, added)[0],
-    'small result enlarged': np.asarray(enlarged),
-    'nothing done': case.before,
+  plain = own_size.change_of(fitted.image, image, mask, box, size)
+  added = own_size.change_of(fitted.image, image, None, box, size)
+  edges = mask_edges.edges_of(case.before, plain.mask, box, mixed=False)
+  changes = {
+    'own size, as `--size=own` does it': pasting.change_of(
+      fitted, case.before, image, mask
+    ),
+    'own size, mask by a guided filter alone': dataclasses.replace(plain, edges=edges),
+    'own size, mask enlarged plainly': plain,
+    'own size, difference added': added,
   }
+  results = {}
+  for name, change in changes.items():
+    results[name], _ = own_size.paste(case.before, change)
+  enlarged = Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC)
+  results['small result enlarged'] = np.asarray(enlarged)
+  results['nothing done'] = case.before
+  return results
+
+
+def errors(case: Case, pictures: dict[str, np.ndarray]) -> list[tuple[float, float]]:
+  """Returns the errors of each way."""
+  return [error(case, picture) for picture in pictures.values()]
 
 
 def error(case: Case, picture: np.ndarray) -> tuple[float, float]:

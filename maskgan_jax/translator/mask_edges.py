@@ -86,7 +86,9 @@ def guided_filter(
   return Guided(mean(slopes), mean(intercept), mean(explained))
 
 
-def edges_of(picture: np.ndarray, mask: np.ndarray, box: Box) -> Edges:
+def edges_of(
+  picture: np.ndarray, mask: np.ndarray, box: Box, *, mixed: bool = True
+) -> Edges:
   """Returns the refined mask of a part of a picture as a function of the picture.
 
   It is computed at a smaller size and enlarged later (He and Sun, Fast Guided Filter, 2015); as a
@@ -96,15 +98,20 @@ def edges_of(picture: np.ndarray, mask: np.ndarray, box: Box) -> Edges:
     picture: uint8 or uint16 [H, W, 3].
     mask: float32 [h, w].
     box: the part.
+    mixed: whether both masks are mixed; if not, it is a guided filter of the plain mask, to
+      compare with.
   """
   factor = _fineness(mask, box)
   shape = (mask.shape[0] * factor, mask.shape[1] * factor)
   level, low, high = _neighbourhood(mask, shape)
   seen = _reduced(picture, box, shape)
   radius = max(1, round(RADIUS * factor))
-  guided = guided_filter(seen, sharp(level, low, high), radius, EPSILON)
-
-  share = guided.explained
+  if mixed:
+    guided = guided_filter(seen, sharp(level, low, high), radius, EPSILON)
+    share = guided.explained
+  else:
+    guided = guided_filter(seen, level, radius, EPSILON)
+    share = np.ones_like(level)
   others = [share * guided.intercept, 1 - share, level, low, high]
   return Edges(share[..., None] * guided.slopes, np.stack(others, axis=-1))
 
