@@ -1,6 +1,6 @@
 """Pictures in and out: whatever a user's folder holds becomes uint8 RGB, or one clear error."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import io
 import os
 import stat
@@ -75,8 +75,13 @@ def is_image_name(name: str) -> bool:
   return not name.startswith('.') and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
-def png_stems(output: str, names: Sequence[str], several: bool) -> list[str]:
-  """Returns the paths of results without '.png': of `names` in a folder, or the one of a file.
+def result_stems(
+  output: str,
+  names: Sequence[str],
+  several: bool,
+  extensions: Sequence[str] = ('.png',),
+) -> list[str]:
+  """Returns the paths of results without extension: of `names` in a folder, or the one of a file.
 
   Raises:
     UserError: `output` cannot hold them: as `files.check_output`; it is a picture of another kind,
@@ -86,14 +91,16 @@ def png_stems(output: str, names: Sequence[str], several: bool) -> list[str]:
   extension = os.path.splitext(output)[1].lower()
   if os.path.isdir(output) or not is_image_name('x' + extension):
     return [os.path.join(output, name) for name in names]
-  if extension != '.png':
-    raise errors.UserError(f'--output={output}: pictures are written as .png')
+  if extension not in extensions:
+    raise errors.UserError(
+      f'--output={output}: pictures are written as {" or ".join(extensions)}'
+    )
   if several:
     raise errors.UserError(
       f'--output={output} is one picture, but a folder makes several; name a '
       'folder, or add --grid'
     )
-  return [output[: -len('.png')]]
+  return [output[: -len(extension)]]
 
 
 def is_unread(name: str) -> bool:
@@ -138,7 +145,7 @@ def load_image(
   Raises:
     UserError: names the picture that is absent, empty, unreadable, truncated or too large.
   """
-  return _decode(source, max_pixels, name, _to_rgb)
+  return decode(source, _to_rgb, max_pixels=max_pixels, name=name)
 
 
 def load_mask(
@@ -164,7 +171,7 @@ def load_mask(
     UserError: as `load_image`; for greys that are class ids with a void of 255; for colours without
       black, unless the palette begins with it; and for a drawing in greys that is transparent too.
   """
-  return _decode(source, max_pixels, name, _masks.to_mask)
+  return decode(source, _masks.to_mask, max_pixels=max_pixels, name=name)
 
 
 def load_labels(
@@ -174,13 +181,13 @@ def load_labels(
 
   UserError as `load_image`, and for colours, which are not ids.
   """
-  return _decode(source, max_pixels, name, _to_labels)
+  return decode(source, _to_labels, max_pixels=max_pixels, name=name)
 
 
 def from_pillow(image: Image.Image, *, name: str = 'the picture') -> np.ndarray:
   """Returns uint8 [H, W, 3] of a Pillow image, by the rules of `load_image`."""
   try:
-    return _to_rgb(_upright(image))
+    return _to_rgb(upright(image))
   except _masks.Refused as error:
     raise errors.UserError(f'{name} {error}') from error
 
@@ -239,8 +246,23 @@ def save_png(path: str | os.PathLike, array: Any, *, description: str = '') -> N
   files.write_atomically(path, encode_png(array, description=description))
 
 
-def _decode(source, max_pixels, name, convert):
-  """Opens, checks the header, decodes the first frame, turns it upright, converts."""
+def decode(
+  source: str | os.PathLike | bytes,
+  convert: Callable[[Image.Image], Any],
+  *,
+  max_pixels: int = MAX_PIXELS,
+  name: str = '',
+  keep_turned: bool = False,
+) -> Any:
+  """Opens, checks the header, decodes the first frame, turns it upright, converts.
+
+  Args:
+    source: see `load_image`.
+    convert: takes the Pillow image and returns the result.
+    max_pixels: see `load_image`.
+    name: see `load_image`.
+    keep_turned: whether `convert` gets the image as it is stored, not turned by its EXIF.
+  """
   if isinstance(source, bytes):
     name = name or 'the picture'
     data = source
@@ -260,7 +282,7 @@ def _decode(source, max_pixels, name, convert):
           'make it smaller or raise config.data.max_pixels'
         )
       image.load()
-      return convert(_upright(image))
+      return convert(image if keep_turned else upright(image))
   except errors.UserError:
     raise
   except _masks.Refused as error:
@@ -303,7 +325,7 @@ def read(path: str, name: str = '') -> bytes:
     raise errors.UserError(f'{name} cannot be read: {reason}') from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
   """Applies the EXIF orientation; damaged EXIF does not make a good picture unusable."""
   try:
     return ImageOps.exif_transpose(image)

@@ -129,20 +129,27 @@ class Transform:
     if not self.keep_aspect:
       return _resize(image, *self.stored_shape, self.resize)
 
+    kept, covering = self._covering(height, width)
+    image = _centre(image, kept)
+    return _centre(_resize(image, *covering, self.resize), self.stored_shape)
+
+  def _covering(
+    self, height: int, width: int
+  ) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Returns the middle of a picture that `keep_aspect` resizes, and the size that this gets."""
     # A thin strip would become huge; only its middle will be seen, so the ends can go before.
     tall, wide = self.stored_shape
     scale = _MOST_STRETCH * min(height / tall, width / wide)
     if max(height / tall, width / wide) > scale:
       height = max(1, min(height, round(scale * tall)))
       width = max(1, min(width, round(scale * wide)))
-      image = _centre(image, (height, width))
 
     # One side fits, and the other has something left over on both ends.
     if height * wide < width * tall:  # relatively wider
       wide = max(wide, round(width * tall / height))
     else:
       tall = max(tall, round(height * wide / width))
-    return _centre(_resize(image, tall, wide, self.resize), self.stored_shape)
+    return (height, width), (tall, wide)
 
   def augment(
     self, images: np.ndarray, uniforms: np.ndarray, zooms: np.ndarray | None = None
@@ -185,6 +192,27 @@ class Transform:
     if image.shape[:2] == self.shape:
       return image
     return self.unaugmented(image, name)
+
+  def seen(
+    self, height: int, width: int, name: str
+  ) -> tuple[float, float, float, float]:
+    """Returns top, left, bottom and right of the part of a picture that `fit` shows, in pixels."""
+    if (height, width) == self.shape:
+      return 0, 0, height, width
+    transform = dataclasses.replace(self, load_size=0) if self.test_whole else self
+    top, left, height, width = self._box(height, width, name)
+
+    # `_centre` cuts before and after the resize; a resized pixel is `down` x `across` large.
+    stored = tall, wide = transform.stored_shape
+    if self.keep_aspect:
+      kept, (tall, wide) = transform._covering(height, width)
+      top, left = top + (height - kept[0]) // 2, left + (width - kept[1]) // 2
+      height, width = kept
+    down, across = height / tall, width / wide
+    rows = (tall - stored[0]) // 2 + (stored[0] - self.shape[0]) // 2
+    columns = (wide - stored[1]) // 2 + (stored[1] - self.shape[1]) // 2
+    top, left = top + rows * down, left + columns * across
+    return top, left, top + self.shape[0] * down, left + self.shape[1] * across
 
   def remarks(self, image: np.ndarray, name: str) -> tuple[str, str]:
     """Returns warnings about a picture to translate: of the crop and of its levels; '' for none.

@@ -69,6 +69,7 @@ class AdditionalMask(base.Method):
       saved=False,
     ),
   )
+  mask_is_opacity = False
   mask_meanings = {
     'source': 'Coloured: how much each pixel may change at most. What is erased stays as it is.',
   }

@@ -132,6 +132,8 @@ class Method:
     provenance: name -> text that stands beside every result, e.g. which perceptual network the
       model was trained with.
     extras: entries of `Translation.extras` that people see, in the order of their columns.
+    mask_is_opacity: whether the source's mask is the opacity of what is painted over the source;
+      where it is the amount of a change, results at a picture's own size add the change.
     mask_meanings: role ('source', 'exemplar') -> what the mask means to a person who paints it on
       the page.
   """
@@ -143,6 +145,7 @@ class Method:
   groups_of_earlier_stages: tuple[str, ...] = ()
   provenance: Mapping[str, str] = types.MappingProxyType({})
   extras: tuple[Extra, ...] = ()
+  mask_is_opacity: bool = True
   mask_meanings: Mapping[str, str] = types.MappingProxyType(
     {
       'source': 'Coloured: where the source changes. Erase what is to stay as it is.',

@@ -9,6 +9,8 @@ r"""Translates pictures with a trained model: files or folders in, PNG pictures 
   python -m maskgan_jax.translate --workdir=RUN --source=glasses --output=out --remove
   python -m maskgan_jax.translate --workdir=RUN --source=colored --exemplar=plain --output=out \
       --reverse
+  python -m maskgan_jax.translate --workdir=RUN --source=holiday.jpg --exemplar=you.jpg \
+      --output=o.jpg --size=own --region=200,300,900,1000
   python -m maskgan_jax.translate --workdir=RUN --source=apples --output=out --save_masks
 
 The last is for methods without exemplars, such as the additional mask.
@@ -19,9 +21,10 @@ with --reverse <source>__<exemplar>__reverse.png. With --grid the folder gets gr
 grid__reverse.png or grid__removed.png.
 
 Pictures are cropped and resized as the run's own, unless they have the model's resolution already.
-Results have the model's resolution. A picture in a folder that cannot be read is reported and left
-out; the exit code is 2 if none can be read. A grid has numbers in place of names that its font
-cannot write, and the command says which is which.
+Results have the model's resolution. With --size=own they have that of the source, which stays as it
+is where its mask is 0, and --output may be a .jpg. A picture in a folder that cannot be read is
+reported and left out; the exit code is 2 if none can be read. A grid has numbers in place of names
+that its font cannot write, and the command says which is which.
 """
 
 import sys
@@ -49,8 +52,26 @@ def define_flags() -> None:
     'are guided by exemplars.',
   )
   flags.DEFINE_string('output', '', 'A .png file, or a folder (see above).')
+  _define_place_flags()
   _define_mask_flags()
   _define_result_flags()
+
+
+def _define_place_flags() -> None:
+  """Defines the flags that say what the model sees, and at which size results are."""
+  flags.DEFINE_string(
+    'size',
+    'model',
+    "model: results have the model's resolution. own: the result is put back into "
+    'the source at the size of that; masks are saved at it too.',
+  )
+  flags.DEFINE_string(
+    'region',
+    '',
+    'top,left,bottom,right: the part of each source that the model sees, in pixels or as '
+    "shares of height and width in [0, 1]; in place of the run's crop.",
+  )
+  flags.DEFINE_string('exemplar_region', '', 'The part of each exemplar, likewise.')
 
 
 def _define_mask_flags() -> None:
@@ -118,15 +139,23 @@ def main() -> None:
   values = flags.FLAGS
   cli.require('source', 'output')
   if values.remove:
-    for name in ('exemplar', 'exemplar_mask', 'erase_exemplar', 'reverse'):
+    others = ('exemplar_region', 'exemplar_mask', 'erase_exemplar', 'reverse')
+    for name in ('exemplar', *others):
       if values[name].value:
         raise errors.UserError(f'--remove takes no exemplar; leave out --{name}')
 
   # The model is opened only when the flags fit together.
   translator = cli.translator()
-  source_edits = Edits(values.source_mask, values.erase_source)
-  exemplar_edits = Edits(values.exemplar_mask, values.erase_exemplar)
-  options = {'save_masks': values.save_masks, 'grid': values.grid, 'note': _note}
+  source_edits = Edits(values.source_mask, values.erase_source, values.region)
+  exemplar_edits = Edits(
+    values.exemplar_mask, values.erase_exemplar, values.exemplar_region
+  )
+  options = {
+    'save_masks': values.save_masks,
+    'grid': values.grid,
+    'size': values.size,
+    'note': _note,
+  }
   if values.remove:
     written = remove(
       translator, values.source, values.output, edits=source_edits, **options

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import functools
 import os
 import pathlib
 
@@ -18,16 +19,19 @@ _DARK = 0.1  # a given mask with less than this everywhere is probably a label m
 
 @dataclasses.dataclass(frozen=True)
 class Edits:
-  """Says how a user changes the masks of the sources or of the exemplars.
+  """Says what a user changes about the sources or the exemplars: their region, their masks.
 
   Attributes:
     mask: a picture for all, or a folder with one of the same name for each; '' leaves the masks
       to the model.
     erase: rectangles 'y0,x0,y1,x1' that are cut out of the mask, in pixels of the given picture.
+    region: 'top,left,bottom,right' of what the model sees of each picture, in pixels or as shares
+      in [0, 1]; '' is all that the run's crop leaves.
   """
 
   mask: str = ''
   erase: Sequence[str] = ()
+  region: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Picture:
     fitted: the picture.
     mask: given mask, float32 [H, W, 1], or None.
     keep: 0 in erased rectangles, 1 elsewhere, float32 [H, W, 1]; None without rectangles.
+    mask_file: the file of the given mask, or ''.
+    rectangles: the erased ones, as given.
   """
 
   name: str
@@ -47,6 +53,8 @@ class Picture:
   fitted: Fitted
   mask: np.ndarray | None = None
   keep: np.ndarray | None = None
+  mask_file: str = ''
+  rectangles: Sequence[str] = ()
 
   @property
   def image(self) -> np.ndarray:
@@ -62,6 +70,8 @@ def load(
   flag: str,
   note: Callable[[str], None],
   apart: Sequence[str] = (),
+  max_pixels: int | None = None,
+  check: Callable[[Picture], None] | None = None,
 ) -> list[Picture]:
   """Loads a picture, or the pictures of a folder, with their masks.
 
@@ -72,12 +82,17 @@ def load(
     flag: the command's flag that gives the masks, for messages.
     note: gets lines about pictures that are left out or that look wrong to the model.
     apart: other paths of the command, which are not reported as unused files of the folder.
+    max_pixels: of a picture; None is `config.data.max_pixels`.
+    check: raises UserError for a picture that cannot be translated.
   Raises:
     UserError: no picture can be read, or a mask does not fit.
   """
   if os.path.isdir(path) and (remark := unused.describe(path, [''], apart)):
     note(f'{path}: {remark}')
-  loaded = _fitted(translator, path, note)
+  fit = functools.partial(
+    translator.fit, region=_region(edits.region, flag), max_pixels=max_pixels
+  )
+  loaded = _fitted(fit, path, check or _accept, note)
   _note_remarks(loaded, note)
 
   # The user's masks replace those of the model, then rectangles are cut out of either.
@@ -86,19 +101,45 @@ def load(
     _note_dark_masks(loaded, flag, note)
   if edits.erase:
     for number, picture in enumerate(loaded):
-      keep = _kept(picture, edits.erase)
-      loaded[number] = dataclasses.replace(picture, keep=keep)
+      whole = unerased(picture.fitted, edits.erase).astype(np.float32)
+      cut = picture.fitted.cut(whole)
+      keep = picture.fitted.transform.fit(cut, picture.path)[..., None]
+      loaded[number] = dataclasses.replace(picture, keep=keep, rectangles=edits.erase)
   return loaded
 
 
+def _accept(picture: Picture) -> None:
+  """Takes every picture."""
+
+
+def _region(text: str, mask_flag: str) -> tuple[float, ...] | None:
+  """Returns the four numbers of a region, or None where none is given."""
+  if not text:
+    return None
+  try:
+    top, left, bottom, right = map(float, text.split(','))
+  except ValueError as error:
+    flag = 'region' if mask_flag == 'source_mask' else 'exemplar_region'
+    raise errors.UserError(
+      f'--{flag}={text} is not top,left,bottom,right, in pixels or as shares of height '
+      'and width'
+    ) from error
+  return top, left, bottom, right
+
+
 def _fitted(
-  translator: Translator, path: str, note: Callable[[str], None]
+  fit: Callable[[str], Fitted],
+  path: str,
+  check: Callable[[Picture], None],
+  note: Callable[[str], None],
 ) -> list[Picture]:
   """Returns the pictures of a path as the model takes them; notes which cannot be read."""
   fitted = []
   for name, file in listed(path):
     try:
-      fitted.append(Picture(name, file, translator.fit(file)))
+      picture = Picture(name, file, fit(file))
+      check(picture)
+      fitted.append(picture)
     except errors.UserError as error:
       # Of a folder, the other pictures are translated all the same.
       if not os.path.isdir(path):
@@ -140,8 +181,18 @@ def _with_masks(
   for picture in pictures:
     file = _mask_file(picture, path, masks_by_stem, flag)
     mask = picture.fitted.fit_mask(images.load_mask(file, max_pixels=max_pixels), file)
-    masked.append(dataclasses.replace(picture, mask=mask))
+    masked.append(dataclasses.replace(picture, mask=mask, mask_file=file))
   return masked
+
+
+def own_mask(picture: Picture, max_pixels: int) -> np.ndarray | None:
+  """Returns the given mask at the picture's size, or None where it has only the model's."""
+  if not picture.mask_file:
+    return None
+  mask = images.load_mask(picture.mask_file, max_pixels=max_pixels)
+  if mask.shape == picture.fitted.transform.shape:
+    return None
+  return picture.fitted.enlarge_mask(mask, picture.mask_file)
 
 
 def _note_dark_masks(
@@ -175,11 +226,11 @@ def _mask_file(
   return candidates[0]
 
 
-def _kept(picture: Picture, rectangles: Sequence[str]) -> np.ndarray:
-  """Returns float32 [H, W, 1], 0 in rectangles 'y0,x0,y1,x1' of the given picture, 1 elsewhere."""
+def unerased(fitted: Fitted, rectangles: Sequence[str]) -> np.ndarray:
+  """Returns bool of the given picture's size, False in rectangles 'y0,x0,y1,x1'."""
   # Rectangles are of the user's picture, before it is fitted to the model.
-  height, width = picture.fitted.size
-  keep = np.ones((height, width), np.float32)
+  height, width = fitted.size
+  keep = np.ones((height, width), bool)
   for text in rectangles:
     try:
       top, left, bottom, right = map(int, text.split(','))
@@ -189,8 +240,8 @@ def _kept(picture: Picture, rectangles: Sequence[str]) -> np.ndarray:
       ) from error
     if not (0 <= top < bottom and 0 <= left < right and top < height and left < width):
       raise errors.UserError(
-        f'rectangle {text} (y0,x0,y1,x1) has nothing of {picture.path}, which '
+        f'rectangle {text} (y0,x0,y1,x1) has nothing of {fitted.name}, which '
         f'is {height} high and {width} wide'
       )
-    keep[top:bottom, left:right] = 0
-  return picture.fitted.transform.fit(keep, picture.path)[..., None]
+    keep[top:bottom, left:right] = False
+  return keep

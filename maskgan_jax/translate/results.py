@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import functools
 import itertools
 import os
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from maskgan_jax import errors, files
 from maskgan_jax.data import images
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import pictures
-from maskgan_jax.translate import inputs
+from maskgan_jax.translate import inputs, own_size
 from maskgan_jax.translate.inputs import Edits, Picture
 from maskgan_jax.translator import Translator
 
@@ -33,6 +34,7 @@ def translate(
   save_masks: bool = False,
   grid: bool = False,
   reverse: bool = False,
+  size: str = 'model',
   note: Callable[[str], None] = print,
 ) -> list[str]:
   """Translates every source after every exemplar's example, or alone; returns the files written.
@@ -40,24 +42,33 @@ def translate(
   Args:
     translator: the model.
     source, exemplar: pictures or folders of them; '' for a method without exemplars.
-    output: a .png file or a folder.
-    source_edits, exemplar_edits: masks: where to change sources, what to take from exemplars.
+    output: a .png file, with size 'own' also a .jpg, or a folder.
+    source_edits, exemplar_edits: regions, and masks: where to change sources, what to take.
     save_masks: whether to write the masks, and what else the method saves, as <result>_NAME.png.
     grid: whether to write one picture with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
+    size: 'model', the model's resolution; or 'own', that of each source, put back into it.
     note: gets lines about pictures that are left out, or that look wrong to the model.
   """
   sides = (source, source_edits), (exemplar, exemplar_edits)
-  sources, exemplars = _load_sides(translator, *sides, output=output, note=note)
+  of_sources = own_size.options(size, grid)
+  sources, exemplars = _load_sides(translator, *sides, output, of_sources, note)
   pairs = list(itertools.product(sources, exemplars))
 
   # Nothing is computed before all files are known to be free.
   several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
-  stems = images.png_stems(output, _result_names(pairs, grid, reverse), several)
+  names = _result_names(pairs, grid, reverse)
+  stems, extension = own_size.stems(output, names, several, size)
   masks = translator.method.saved_names() if save_masks else ()
   paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
-  _check_outputs(stems, ['', *map(_suffix, masks)], paths)
+  _check_outputs(stems, [extension, *map(_mask_ending, masks)], paths)
 
+  if size == 'own':
+    needed = dict.fromkeys(['source_mask', *masks])
+    results = _each(pairs, functools.partial(_translated, translator, needed, reverse))
+    writer = own_size.Writer(translator, masks, note)
+    files_of_results = [stem + extension for stem in stems]
+    return own_size.write_each(writer, pairs, files_of_results, results)
   results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
   if grid:
     return _write_grids(stems[0], sources, exemplars, list(results), note)
@@ -72,22 +83,36 @@ def remove(
   edits: Edits = _NO_EDITS,
   save_masks: bool = False,
   grid: bool = False,
+  size: str = 'model',
   note: Callable[[str], None] = print,
 ) -> list[str]:
   """Removes from every source what the method transfers; arguments are those of `translate`."""
   sources = inputs.load(
-    translator, source, edits, flag='source_mask', note=note, apart=[edits.mask, output]
+    translator,
+    source,
+    edits,
+    flag='source_mask',
+    note=note,
+    apart=[edits.mask, output],
+    **own_size.options(size, grid),
   )
   names = ['grid__removed']
   if not grid:
     names = [f'{picture.name}__removed' for picture in sources]
   several = os.path.isdir(source) and not grid
-  stems = images.png_stems(output, names, several)
+  stems, extension = own_size.stems(output, names, several, size)
   masks = ('source_mask',) if save_masks or grid else ()  # a grid has a column for it
-  suffixes = ['', *map(_suffix, masks)] if save_masks else ['']
-  _check_outputs(stems, suffixes, [source, edits.mask])
+  saved = masks if save_masks else ()
+  suffixes = ['', *map(_suffix, saved)]
+  _check_outputs(stems, [extension, *map(_mask_ending, saved)], [source, edits.mask])
 
   alone = [(picture, None) for picture in sources]
+  if size == 'own':
+    needed = ('source_mask', 'binary_mask')
+    results = _each(alone, functools.partial(_removed, translator, needed))
+    writer = own_size.Writer(translator, saved, note)
+    files_of_results = [stem + extension for stem in stems]
+    return own_size.write_each(writer, alone, files_of_results, results)
   results = _each(alone, functools.partial(_removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
@@ -105,16 +130,19 @@ def _load_sides(
   translator: Translator,
   source_side: tuple[str, Edits],
   exemplar_side: tuple[str, Edits],
-  *,
   output: str,
+  of_sources: Mapping[str, Any],
   note: Callable[[str], None],
 ) -> tuple[list[Picture], list[Picture | None]]:
-  """Returns the sources and the exemplars, [None] for a method without; a side is (path, edits)."""
+  """Returns the sources and the exemplars, [None] for a method without.
+
+  A side is (path, edits); `of_sources` are options of `inputs.load` for the sources.
+  """
   (source, source_edits), (exemplar, exemplar_edits) = source_side, exemplar_side
   _check_exemplar(translator, exemplar, exemplar_edits)
   apart = [source, exemplar, source_edits.mask, exemplar_edits.mask, output]
   load = functools.partial(inputs.load, translator, note=note, apart=apart)
-  sources = load(source, source_edits, flag='source_mask')
+  sources = load(source, source_edits, flag='source_mask', **of_sources)
   if not exemplar:
     return sources, [None]
   return sources, load(exemplar, exemplar_edits, flag='exemplar_mask')
@@ -132,6 +160,7 @@ def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None
     ('exemplar', exemplar),
     ('exemplar_mask', edits.mask),
     ('erase_exemplar', edits.erase),
+    ('exemplar_region', edits.region),
   ):
     if value:
       raise errors.UserError(
@@ -140,12 +169,12 @@ def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None
 
 
 def _check_outputs(
-  stems: Sequence[str], suffixes: Sequence[str], input_paths: Sequence[str]
+  stems: Sequence[str], endings: Sequence[str], input_paths: Sequence[str]
 ) -> None:
   """Raises UserError if a result cannot be made, or would replace another or one of the inputs."""
   outputs = []
-  for stem, suffix in itertools.product(stems, suffixes):
-    outputs.append(f'{stem}{suffix}.png')
+  for stem, ending in itertools.product(stems, endings):
+    outputs.append(stem + ending)
   counts = collections.Counter(outputs)
   for path in outputs:
     if counts[path] > 1:
@@ -169,6 +198,11 @@ def _check_outputs(
 def _suffix(mask: str) -> str:
   """Returns the end of the name of a mask's file, after the name of its result."""
   return f'_{mask}'
+
+
+def _mask_ending(mask: str) -> str:
+  """Returns the end of the name of a mask's file, with its extension."""
+  return f'{_suffix(mask)}.png'
 
 
 def _result_names(pairs: Sequence[_Pair], grid: bool, reverse: bool) -> list[str]:
@@ -223,8 +257,10 @@ def _removed(
   mask = _edited(sources, lambda: translator.segment(image))
   removal = translator.remove(image, mask)
   batches = {'': removal.image}
+  shown = {**removal.extras, **removal.masks}
   for name in masks:
-    batches[_suffix(name)] = removal.masks[name]
+    if shown.get(name) is not None:
+      batches[_suffix(name)] = shown[name]
   return batches
 
 

@@ -17,8 +17,9 @@ from maskgan_jax.data import transforms
 from maskgan_jax.methods import base
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints, scores
-from maskgan_jax.translator import arguments, calls, exporting, fitting, packaged
+from maskgan_jax.translator import arguments, calls, exporting, packaged, pasting
 from maskgan_jax.translator.calls import functions
+from maskgan_jax.translator.fitting import fit, Fitted
 from maskgan_jax.translator.sequence import in_sequence
 
 __all__ = ['Translation', 'Translator', 'functions', 'in_sequence']
@@ -192,8 +193,13 @@ class Translator:
     return transforms.Transform.of(self.config)
 
   def fit(
-    self, picture: Any, *, name: str = '', max_pixels: int | None = None
-  ) -> fitting.Fitted:
+    self,
+    picture: Any,
+    *,
+    name: str = '',
+    max_pixels: int | None = None,
+    region: Sequence[float] | None = None,
+  ) -> Fitted:
     """Returns a user's picture as the model takes it, cropped and resized as the run's own.
 
     A picture that has the model's resolution already stays as it is.
@@ -203,12 +209,13 @@ class Translator:
         [height, width, 3], or grey, or with opacity.
       name: what messages call the picture; by default its path.
       max_pixels: larger files are refused; None is `config.data.max_pixels`.
+      region: top, left, bottom, right of what the model is to see, in place of the run's crop: in
+        pixels, or as shares of height and width if none is above 1.
     Raises:
-      UserError: the picture cannot be read, or the run's crop does not fit into it.
+      UserError: the picture cannot be read, or the crop or region does not fit into it.
     """
-    if max_pixels is None:
-      max_pixels = self.config.data.max_pixels
-    return fitting.fit(picture, self.transform, name=name, max_pixels=max_pixels)
+    most = self.config.data.max_pixels if max_pixels is None else max_pixels
+    return fit(picture, self.transform, name=name, max_pixels=most, region=region)
 
   def __call__(
     self,
@@ -218,6 +225,7 @@ class Translator:
     exemplar_mask: Any = None,
     *,
     reverse: bool = False,
+    size: str = 'model',
   ) -> Translation:
     """Translates the source after the exemplar's example, or without an exemplar.
 
@@ -228,7 +236,10 @@ class Translator:
       exemplar_mask: what to take from the exemplar; replaces the predicted mask.
       reverse: the source is of domain b and the exemplar, if any, of a; for methods that tell the
         domains apart.
+      size: 'model', or 'own' for a source that `fit` made: image and source_mask then are those of
+        the whole picture, which stays as it is where source_mask is 0; docs/photographs.md.
     """
+    pasting.check(size, source)
     if reverse:
       self._require('reverse')
     images = {'source': source}
@@ -243,7 +254,12 @@ class Translator:
     for name, mask in masks.items():
       if mask is not None:
         self._require(name)
-    return self._run('translate_back' if reverse else 'translate', images, masks)
+    name = 'translate_back' if reverse else 'translate'
+    translation = self._run(name, images, masks)
+    if size == 'model':
+      return translation
+    is_opacity = self.method.mask_is_opacity
+    return pasting.at_own_size(source, translation, is_opacity=is_opacity)
 
   def remove(
     self, image: Any, mask: Any = None, threshold: float | None = None

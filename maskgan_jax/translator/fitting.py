@@ -1,5 +1,6 @@
 """A user's picture on its way into a model: decoded, cropped and resized as the run's own are."""
 
+from collections.abc import Sequence
 import dataclasses
 import os
 from typing import Any
@@ -10,6 +11,7 @@ from PIL import Image
 from maskgan_jax import errors
 from maskgan_jax.data import images
 from maskgan_jax.data.transforms import resize_mask, Transform
+from maskgan_jax.translator.enlarging import Box, region_box
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +24,10 @@ class Fitted:
     image: uint8 [H, W, 3] at the model's resolution.
     name: what messages call the picture.
     size: height and width of the picture as given, pixels.
-    transform: cropped and resized the picture; with `size` it says which part `image` shows.
+    transform: cropped and resized the region; with `region` it says which part `image` shows.
     remarks: what may surprise about the picture: of its crop, and of its levels; '' if nothing.
+    region: the part of the picture that was cut out for the model, in whole pixels; None is all.
+    picture: as it was given, for `translator(..., size='own')`.
   """
 
   image: np.ndarray
@@ -31,6 +35,22 @@ class Fitted:
   size: tuple[int, int]
   transform: Transform
   remarks: tuple[str, str] = ('', '')
+  region: Box | None = None
+  picture: Any = dataclasses.field(default=None, repr=False)
+
+  @property
+  def box(self) -> Box:
+    """The part of the picture that `image` shows: the region, or what a crop leaves of it."""
+    region = self.region or Box(0, 0, *self.size)
+    height, width = region.bottom - region.top, region.right - region.left
+    top, left, bottom, right = self.transform.seen(height, width, self.name)
+    return Box(
+      region.top + top, region.left + left, region.top + bottom, region.left + right
+    )
+
+  def cut(self, array: np.ndarray) -> np.ndarray:
+    """Returns the region of an array of the picture's size."""
+    return _cut(array, self.region)
 
   def __array__(self, dtype=None, copy=None) -> np.ndarray:
     return np.array(self.image, dtype=dtype, copy=copy)
@@ -49,6 +69,11 @@ class Fitted:
     """
     if mask.shape == self.transform.shape:
       return mask[..., None]
+    mask = self.enlarge_mask(mask, name)
+    return self.transform.fit(self.cut(mask), name)[..., None]
+
+  def enlarge_mask(self, mask: np.ndarray, name: str) -> np.ndarray:
+    """Returns a mask of the given picture's proportions at its size; UserError for others."""
     height, width = self.size
     tall, wide = mask.shape
     if abs(wide * height / tall - width) > 1:
@@ -56,9 +81,7 @@ class Fitted:
         f'{name} is {tall}x{wide} (height x width), which does not fit '
         f'{self.name}, {height}x{width}'
       )
-    if mask.shape != self.size:
-      mask = resize_mask(mask, height, width)
-    return self.transform.fit(mask, name)[..., None]
+    return mask if mask.shape == self.size else resize_mask(mask, height, width)
 
 
 def fit(
@@ -67,14 +90,27 @@ def fit(
   *,
   name: str = '',
   max_pixels: int = images.MAX_PIXELS,
+  region: Sequence[float] | None = None,
 ) -> Fitted:
   """Returns a picture as the model takes it; see `Translator.fit`."""
   name = name or _name_of(picture)
   image = _decoded(picture, name, max_pixels)
+  size, box = image.shape[:2], None
+  if region is not None:
+    # A region takes the place of the run's crop, which is in pixels of its own pictures.
+    box = region_box(region, size, name)
+    transform = dataclasses.replace(transform, crop='', test_whole=True)
+    image = _cut(image, box)
   fitted = transform.fit(image, name)
-  return Fitted(
-    fitted, name, image.shape[:2], transform, transform.remarks(image, name)
-  )
+  remarks = transform.remarks(image, name)
+  return Fitted(fitted, name, size, transform, remarks, box, picture)
+
+
+def _cut(array: np.ndarray, box: Box | None) -> np.ndarray:
+  """Returns a part of an array in whole pixels, or all of it."""
+  if box is None:
+    return array
+  return array[box.top : box.bottom, box.left : box.right]
 
 
 def _name_of(picture: Any) -> str:
