@@ -139,6 +139,6 @@ def test_every_row_of_a_card_is_a_figure_that_can_be_checked(name):
     assert measures.quantity(measures.Measure.parse(column)), f'{column} is of no evaluator'
 
 
-def test_the_methods_all_have_one():
+def test_the_papers_methods_all_have_one():
   made = {run_config.load(packaged.find(name)).method for name in packaged.names()}
-  assert made == set(methods.names())
+  assert made == set(methods.names()) - {'press'}  # a baseline
