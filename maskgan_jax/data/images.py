@@ -253,6 +253,7 @@ def decode(
   max_pixels: int = MAX_PIXELS,
   name: str = '',
   keep_turned: bool = False,
+  remedy: str = 'make it smaller or raise config.data.max_pixels',
 ) -> Any:
   """Opens, checks the header, decodes the first frame, turns it upright, converts.
 
@@ -262,6 +263,7 @@ def decode(
     max_pixels: see `load_image`.
     name: see `load_image`.
     keep_turned: whether `convert` gets the image as it is stored, not turned by its EXIF.
+    remedy: what to do about a picture that is too large.
   """
   if isinstance(source, bytes):
     name = name or 'the picture'
@@ -278,8 +280,7 @@ def decode(
       width, height = image.size
       if width * height > max_pixels:
         raise errors.UserError(
-          f'{name} has {width}x{height} pixels, more than max_pixels={max_pixels}; '
-          'make it smaller or raise config.data.max_pixels'
+          f'{name} has {width}x{height} pixels, more than max_pixels={max_pixels}; {remedy}'
         )
       image.load()
       return convert(image if keep_turned else upright(image))

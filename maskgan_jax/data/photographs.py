@@ -82,7 +82,12 @@ def load(
     return Photograph(pixels, opacity, exif, profile, _jpeg_settings(image))
 
   return images.decode(
-    data, convert, max_pixels=max_pixels, name=name, keep_turned=True
+    data,
+    convert,
+    max_pixels=max_pixels,
+    name=name,
+    keep_turned=True,
+    remedy='make it smaller',
   )
 
 
@@ -105,16 +110,22 @@ def encode(photograph: Photograph, extension: str, name: str = '') -> bytes:
   """Encodes as .png, which keeps every pixel, or as .jpg with the tables of the JPEG it came from.
 
   Raises:
-    UserError: transparency in a JPEG.
+    UserError: transparency in a JPEG, or more than a JPEG can hold.
   """
   pixels, opacity = photograph.pixels, photograph.opacity
+  name = name or 'the picture'
   if extension != '.png':
-    if opacity is not None:
+    if opacity is not None and (opacity < np.iinfo(opacity.dtype).max).any():
       raise errors.UserError(
-        f'{name or "the picture"} is partly transparent, which a {extension} cannot be; '
-        'write a .png'
+        f'{name} is partly transparent, which a {extension} cannot be; write a .png'
       )
-    return _jpeg(photograph)
+    try:
+      return _jpeg(photograph)
+    except (OSError, ValueError) as error:
+      # Sides of more than 65,500 pixels, or EXIF of more than 64 KB.
+      raise errors.UserError(
+        f'{name} cannot be a {extension} ({error}); write a .png'
+      ) from error
   if opacity is not None:
     pixels = np.concatenate([pixels, opacity[..., None]], axis=-1)
   if pixels.dtype == np.uint16:

@@ -32,13 +32,17 @@ def region_box(region: Sequence[float], size: tuple[int, int], name: str) -> Box
     size: height and width of the picture.
     name: what messages call the picture.
   Raises:
-    UserError: the region has no area, or leaves the picture.
+    UserError: the region has no area, leaves the picture, or mixes shares and pixels.
   """
   height, width = size
   text = ','.join(f'{number:g}' for number in region)
   if len(region) != 4 or not np.isfinite(region).all():
     raise errors.UserError(f'region {text} is not top,left,bottom,right')
   shares = min(region) >= 0 and max(region) <= 1
+  if not shares and any(number % 1 for number in region):
+    raise errors.UserError(
+      f'region {text} of {name}: numbers are all shares from 0 to 1, or all whole pixels'
+    )
   scale = (height, width, height, width) if shares else (1, 1, 1, 1)
   box = Box(*(round(number * unit) for number, unit in zip(region, scale, strict=True)))
   if box.top >= box.bottom or box.left >= box.right:

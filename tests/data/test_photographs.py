@@ -133,3 +133,17 @@ def test_bad_input_is_one_line():
   transparent = Photograph(noise(4, 4, 3), noise(4, 4))
   with pytest.raises(errors.UserError, match='me.png is partly transparent, which a .jpg cannot'):
     photographs.encode(transparent, '.jpg', 'me.png')
+
+
+@pytest.mark.parametrize('shape, exif, reason', [
+    ((1, 65_501), b'', 'broken data stream'), ((4, 4), b'Exif\0\0' + bytes(70_000), 'EXIF')])
+def test_what_a_jpeg_cannot_hold_is_said(shape, exif, reason):
+  photograph = photographs.Photograph(np.zeros((*shape, 3), np.uint8), exif=exif)
+  with pytest.raises(errors.UserError, match=f'me.png cannot be a .jpg .*{reason}.*write a .png'):
+    photographs.encode(photograph, '.jpg', 'me.png')
+
+
+def test_an_opacity_that_is_whole_is_no_transparency():
+  pixels = np.zeros((4, 4, 3), np.uint8)
+  whole = photographs.Photograph(pixels, np.full((4, 4), 255, np.uint8))
+  assert photographs.encode(whole, '.jpg')

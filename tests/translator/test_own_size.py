@@ -242,3 +242,11 @@ def test_thin_parts_are_refused():
   for box in (Box(0, 0, 1, 10_000), Box(0, 0, 10_000, 1)):
     with pytest.raises(errors.UserError, match='are too thin for a model of 16x16'):
       enlarging.check_proportions(box, (16, 16), 'x')
+
+
+@pytest.mark.parametrize('region, message', [
+    ((-0.1, 0, 1, 1), 'from 0 to 1'), ((0.1, 0.1, 1.2, 0.9), 'all shares'),
+    ((0.4, 0.4, 100, 200), 'all whole pixels')])
+def test_a_region_in_two_units_is_said(region, message):
+  with pytest.raises(errors.UserError, match=message):
+    enlarging.region_box(region, (300, 300), 'me.png')
