@@ -14,6 +14,18 @@ def binary_cross_entropy(logits: jax.Array, target: float) -> jax.Array:
   return (jax.nn.softplus(logits) - target * logits).mean()
 
 
+def tell_domains(of_a: jax.Array, of_b: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Returns a discriminator's loss on the logits of domains a (label 0) and b (label 1).
+
+  Returns:
+    The sum of both cross entropies; and the share of right answers, the mean over the domains.
+  """
+  loss = binary_cross_entropy(of_b, 1.0) + binary_cross_entropy(of_a, 0.0)
+  right_b = (of_b > 0).mean()
+  right_a = (of_a < 0).mean()
+  return loss, (right_b + right_a) / 2
+
+
 def multi_label_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """Computes binary cross entropy, summed over labels and averaged over examples.
 

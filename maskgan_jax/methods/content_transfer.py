@@ -167,8 +167,8 @@ class ContentTransfer(base.Method):
       params,
       stats,
       output=jnp.tanh,
-      b=_code(common.b, zeros),
-      a=_code(common.a, zeros),
+      b=join_codes(common.b, zeros),
+      a=join_codes(common.a, zeros),
     )
     # The authors decode (b, b) twice, for the two backgrounds: once is enough, but counts twice in
     # the running averages.
@@ -178,9 +178,9 @@ class ContentTransfer(base.Method):
       stats,
       output=split_mask,
       statistics=('bb', 'ab', 'aa', 'bb'),
-      bb=_code(common.b, separate.b),
-      ab=_code(common.a, separate.b),
-      aa=_code(common.a, separate.a),
+      bb=join_codes(common.b, separate.b),
+      ab=join_codes(common.a, separate.b),
+      aa=join_codes(common.a, separate.a),
     )
     return Parts(common, separate, without, mask, raw), stats
 
@@ -245,11 +245,7 @@ class ContentTransfer(base.Method):
       'common_encoder', params, model_state['batch_stats'], b=batch['b'], a=batch['a']
     )
     logits = self._discriminate(params, b=common.b, a=common.a)
-    cross_entropy = adversarial.binary_cross_entropy
-    loss = cross_entropy(logits.b, 1.0) + cross_entropy(logits.a, 0.0)
-    right_b = (logits.b > 0).mean()
-    right_a = (logits.a < 0).mean()
-    accuracy = (right_b + right_a) / 2
+    loss, accuracy = adversarial.tell_domains(logits.a, logits.b)
     return loss, ({'accuracy': accuracy}, {**model_state, 'batch_stats': stats})
 
   # Inference: running averages.
@@ -270,7 +266,7 @@ class ContentTransfer(base.Method):
 
   def decode(self, params, model_state, common, separate):
     """Returns the mask [B, H, W, 1] and the raw image [B, H, W, 3] of two codes (eq. 1)."""
-    code = _code(common, separate)
+    code = join_codes(common, separate)
     return split_mask(self._apply('decoder_b', params, model_state, code))
 
   def unmasked_removal(self, params, model_state, image):
@@ -281,7 +277,7 @@ class ContentTransfer(base.Method):
     else:
       separate = jnp.zeros((*common.shape[:-1], self.separate_channels), common.dtype)
     return jnp.tanh(
-      self._apply('decoder_a', params, model_state, _code(common, separate))
+      self._apply('decoder_a', params, model_state, join_codes(common, separate))
     )
 
   def segment(self, params, model_state, image):
@@ -390,6 +386,6 @@ def split_mask(output: jax.Array) -> tuple[jax.Array, jax.Array]:
   return jax.nn.sigmoid(output[..., :1]), jnp.tanh(output[..., 1:])
 
 
-def _code(common: jax.Array, separate: jax.Array) -> jax.Array:
+def join_codes(common: jax.Array, separate: jax.Array) -> jax.Array:
   """Returns what decoders take: the channels of both codes."""
   return jnp.concatenate([common, separate], axis=-1)

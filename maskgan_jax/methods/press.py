@@ -168,8 +168,8 @@ class Press(base.Method):
     outputs = self._together(
       'decoder',
       params,
-      b=_code(common.b, separate),
-      a=_code(common.a, jnp.zeros_like(separate)),
+      b=content_transfer.join_codes(common.b, separate),
+      a=content_transfer.join_codes(common.a, jnp.zeros_like(separate)),
     )
     decoded = streams.Streams(a=jnp.tanh(outputs.a), b=jnp.tanh(outputs.b))
     return Parts(common, separate, decoded)
@@ -196,7 +196,8 @@ class Press(base.Method):
     """Computes the term by which E1 hides the domain from C."""
     logits = self._together('discriminator', params, b=common.b, a=common.a)
     if self.switches.confusion == 'minimax':
-      return -_domain_cross_entropy(logits)
+      loss, _ = adversarial.tell_domains(logits.a, logits.b)
+      return -loss
     cross_entropy = adversarial.binary_cross_entropy
     return cross_entropy(logits.a, 0.0) + cross_entropy(logits.b, 0.0)
 
@@ -205,10 +206,8 @@ class Press(base.Method):
     del rng
     common = self._together('common_encoder', params, b=batch['b'], a=batch['a'])
     logits = self._together('discriminator', params, b=common.b, a=common.a)
-    right_b = (logits.b > 0).mean()
-    right_a = (logits.a < 0).mean()
-    accuracy = (right_b + right_a) / 2
-    return _domain_cross_entropy(logits), ({'accuracy': accuracy}, model_state)
+    loss, accuracy = adversarial.tell_domains(logits.a, logits.b)
+    return loss, ({'accuracy': accuracy}, model_state)
 
   # Inference.
 
@@ -219,7 +218,9 @@ class Press(base.Method):
 
   def decode(self, params, common, separate):
     """Returns D's image of two codes, [B, H, W, 3] in [-1, 1]."""
-    return jnp.tanh(self._apply('decoder', params, _code(common, separate)))
+    return jnp.tanh(
+      self._apply('decoder', params, content_transfer.join_codes(common, separate))
+    )
 
   def reconstruct_without(self, params, image):
     """Returns D(E1(image), 0): the whole image painted anew without the content."""
@@ -280,17 +281,6 @@ class Press(base.Method):
     separate_2 = self._apply('separate_encoder', params, exemplar_2)
     separate = (1 - weight) * separate_1 + weight * separate_2
     return base.Translation(self.decode(params, common, separate))
-
-
-def _code(common: jax.Array, separate: jax.Array) -> jax.Array:
-  """Returns what the decoder takes: the channels of both codes."""
-  return jnp.concatenate([common, separate], axis=-1)
-
-
-def _domain_cross_entropy(logits: streams.Streams) -> jax.Array:
-  """Returns C's cross entropy: label 1 for codes of b, 0 for codes of a."""
-  cross_entropy = adversarial.binary_cross_entropy
-  return cross_entropy(logits.b, 1.0) + cross_entropy(logits.a, 0.0)
 
 
 def _check(config: ml_collections.ConfigDict) -> None:
