@@ -246,6 +246,15 @@ def save_png(path: str | os.PathLike, array: Any, *, description: str = '') -> N
   files.write_atomically(path, encode_png(array, description=description))
 
 
+def content(source: str | os.PathLike | bytes, name: str = '') -> tuple[bytes, str]:
+  """Returns the bytes of a picture's file, and what messages call the picture."""
+  if isinstance(source, bytes):
+    return source, name or 'the picture'
+  path = os.fspath(source)
+  name = name or path
+  return read(path, name), name
+
+
 def decode(
   source: str | os.PathLike | bytes,
   convert: Callable[[Image.Image], Any],
@@ -265,13 +274,7 @@ def decode(
     keep_turned: whether `convert` gets the image as it is stored, not turned by its EXIF.
     remedy: what to do about a picture that is too large.
   """
-  if isinstance(source, bytes):
-    name = name or 'the picture'
-    data = source
-  else:
-    path = os.fspath(source)
-    name = name or path
-    data = read(path, name)
+  data, name = content(source, name)
   if not data:
     raise errors.UserError(f'{name} is empty (0 bytes)')
   try:
@@ -291,9 +294,9 @@ def decode(
   except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
     raise errors.UserError(f'{name} is too large to decode safely: {error}') from error
   except Image.UnidentifiedImageError as error:
-    remedy = '; convert it to PNG or JPEG' if is_unread(os.path.basename(name)) else ''
+    advice = '; convert it to PNG or JPEG' if is_unread(os.path.basename(name)) else ''
     raise errors.UserError(
-      f'{name} is not a picture that can be read{remedy}'
+      f'{name} is not a picture that can be read{advice}'
     ) from error
   except MemoryError:
     raise

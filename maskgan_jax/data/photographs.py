@@ -54,8 +54,7 @@ class Photograph:
 
 def check(source: str | os.PathLike | bytes, name: str = '') -> None:
   """Raises UserError for colours that cannot be edited, by the file's header alone."""
-  name = name or _name_of(source)
-  data = source if isinstance(source, bytes) else images.read(os.fspath(source), name)
+  data, name = images.content(source, name)
   mode = ''
   # What is wrong with a damaged file is said when it is decoded.
   with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
@@ -67,8 +66,7 @@ def load(
   source: str | os.PathLike | bytes, *, max_pixels: int = MAX_PIXELS, name: str = ''
 ) -> Photograph:
   """Decodes a photograph with all that is kept; UserError as `images.load_image`, and for CMYK."""
-  name = name or _name_of(source)
-  data = source if isinstance(source, bytes) else images.read(os.fspath(source), name)
+  data, name = images.content(source, name)
 
   def convert(image):
     _check_mode(image.mode, name)
@@ -135,10 +133,6 @@ def encode(photograph: Photograph, extension: str, name: str = '') -> bytes:
     buffer, 'PNG', compress_level=_PNG_COMPRESSION, **_notes(photograph)
   )
   return buffer.getvalue()
-
-
-def _name_of(source: str | os.PathLike | bytes) -> str:
-  return 'the picture' if isinstance(source, bytes) else os.fspath(source)
 
 
 def _check_mode(mode: str, name: str) -> None:
