@@ -272,18 +272,25 @@ class Networks:
     else:
       source_mask = jnp.broadcast_to(source_mask, (*source.shape[:3], 1))
       mask = masks.downsample(source_mask, 4)
-    small = self.predict_mask(params, model_state, exemplar_content, content)
-    predicted = masks.upsample(small, 4)
+
+    # What a given mask has less than the predicted one was erased.
+    refills = self.exemplar_mask and self.erased_style == 'source'
+    erased = None
+    if exemplar_mask is None or refills:
+      small = self.predict_mask(params, model_state, exemplar_content, content)
+      predicted = masks.upsample(small, 4)
     if exemplar_mask is None:
       exemplar_mask = predicted
-    exemplar_mask = jnp.broadcast_to(exemplar_mask, predicted.shape)
+    else:
+      exemplar_mask = jnp.broadcast_to(exemplar_mask, (*exemplar.shape[:3], 1))
+      if refills:
+        erased = jnp.maximum(predicted - exemplar_mask, 0)
 
     foreground, background = exemplar, source
     if self.exemplar_mask:
       foreground, background = exemplar_mask * exemplar, (1 - source_mask) * source
-      if self.erased_style == 'source':
-        erased = jnp.maximum(predicted - exemplar_mask, 0)
-        foreground += erased * source
+    if erased is not None:
+      foreground += erased * source
     (foreground,) = self.apply(
       'style_encoder', params, foreground, heads=self.heads[:1]
     )
