@@ -96,11 +96,12 @@ class Writer:
 def write_each(
   writer: Writer,
   pairs: Sequence[tuple[Picture, Picture | None]],
-  paths: Sequence[str],
+  outputs: tuple[Sequence[str], str],
   results: Iterable[Mapping[str, np.ndarray]],
 ) -> list[str]:
-  """Writes the results of pairs as they come; returns all paths."""
+  """Writes the results of pairs as they come, to what `stems` returned; returns all paths."""
   written = []
+  paths = [stem + outputs[1] for stem in outputs[0]]
   for (source, exemplar), path, result in zip(pairs, paths, results, strict=True):
     written += writer.write(path, source, exemplar, result)
   return written

@@ -67,8 +67,7 @@ def translate(
     needed = dict.fromkeys(['source_mask', *masks])
     results = _each(pairs, functools.partial(_translated, translator, needed, reverse))
     writer = own_size.Writer(translator, masks, note)
-    files_of_results = [stem + extension for stem in stems]
-    return own_size.write_each(writer, pairs, files_of_results, results)
+    return own_size.write_each(writer, pairs, (stems, extension), results)
   results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
   if grid:
     return _write_grids(stems[0], sources, exemplars, list(results), note)
@@ -103,7 +102,6 @@ def remove(
   stems, extension = own_size.stems(output, names, several, size)
   masks = ('source_mask',) if save_masks or grid else ()  # a grid has a column for it
   saved = masks if save_masks else ()
-  suffixes = ['', *map(_suffix, saved)]
   _check_outputs(stems, [extension, *map(_mask_ending, saved)], [source, edits.mask])
 
   alone = [(picture, None) for picture in sources]
@@ -111,17 +109,15 @@ def remove(
     needed = ('source_mask', 'binary_mask')
     results = _each(alone, functools.partial(_removed, translator, needed))
     writer = own_size.Writer(translator, saved, note)
-    files_of_results = [stem + extension for stem in stems]
-    return own_size.write_each(writer, alone, files_of_results, results)
+    return own_size.write_each(writer, alone, (stems, extension), results)
   results = _each(alone, functools.partial(_removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
   results = list(results)
   written = _write_removal_grid(stems[0], sources, results, note)
   if save_masks:
-    alone_masks = [
-      {suffix: result[suffix] for suffix in suffixes[1:]} for result in results
-    ]
+    suffix = _suffix('source_mask')
+    alone_masks = [{suffix: result[suffix]} for result in results]
     written += _write_grids(stems[0], sources, [None], alone_masks, note)
   return written
 
