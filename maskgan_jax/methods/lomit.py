@@ -120,9 +120,6 @@ class Lomit(base.Method):
       + self.weights.gradient_penalty * losses['gradient_penalty']
     )
 
-    def accuracy(logits, labels):
-      return ((logits > 0) == (labels > 0.5)).mean()
-
     if self.switches.erasing:
       _, logits_left = self._left(params, parts)
       losses['erased'] = both(
@@ -130,7 +127,7 @@ class Lomit(base.Method):
       )
       loss += self.switches.erasing * losses['erased']
 
-    right = both(accuracy, (logits.a, label.a), (logits.b, label.b)) / 2
+    right = both(_accuracy, (logits.a, label.a), (logits.b, label.b)) / 2
     metrics = dict(losses, accuracy=right)
     return loss, (metrics, {**model_state, 'batch_stats': stats})
 
@@ -293,6 +290,11 @@ class Lomit(base.Method):
     blended = blended._replace(content=parts_1.content)
     image = self._model.decode(params, blended, source)
     return base.Translation(image, blended.source_mask)
+
+
+def _accuracy(logits, labels):
+  """Returns the share of labels that logits are on the right side of."""
+  return ((logits > 0) == (labels > 0.5)).mean()
 
 
 def _code_losses(content, foreground, background):

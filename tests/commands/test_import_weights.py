@@ -91,7 +91,6 @@ def assert_same_outputs(model, translator, size):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_checkpoint_of_the_training_script_gives_the_same_outputs(small, checkpoint, tmp_path,
                                                                    capsys):
   path = save(tmp_path / 'glasses.pth', checkpoint)

@@ -180,7 +180,6 @@ def test_a_signal_that_the_last_step_did_not_hear_is_passed_on():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_runs_of_another_config_or_size_are_refused(whole, tmp_path, config):
   workdir, *_ = whole
   before = stamps(workdir)
@@ -281,7 +280,6 @@ def test_what_is_done_is_left_alone(whole, config):
   assert not any('training' in line or 'measuring' in line for line in said)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_an_interrupted_sweep_goes_on(whole, tmp_path, config, monkeypatch):
   workdir = str(tmp_path)

@@ -51,7 +51,6 @@ def opened(**model):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize('mask_range', [1.0, 2.0, 0.5])
 def test_a_translation_is_the_source_and_the_mask(mask_range):
   _, _, _, translate = opened(mask_range=mask_range)
@@ -65,7 +64,6 @@ def test_a_translation_is_the_source_and_the_mask(mask_range):
   assert result.exemplar_mask is None
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_directions_use_their_own_generators():
   method, params, state, translate = opened()
@@ -104,6 +102,7 @@ def test_a_given_mask_limits_the_change(model):
   np.testing.assert_allclose(np.cross(change.reshape(-1, 3), wanted.reshape(-1, 3)), 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_attention_takes_its_share_of_what_is_added():
   method, params, _, translate = opened(attention=True)
   output = method._apply('generator_ab', params, images(0))
@@ -152,7 +151,6 @@ def test_the_cycles_second_masks_are_not_measured():
   close(mask_loss, sum(np.abs(mask).mean() for mask in masks))
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', ['patch', 'dcgan'])
 def test_pools_fill_and_discriminators_see_them(kind):
@@ -298,7 +296,6 @@ def test_instance_norm_without_scale_and_bias(torch):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_score_sees_70_pixels():
   """Leaves out the normalisation, which sees everything, and counts the pixels behind a score."""
   network = discriminators.PatchGan(width=1)
@@ -312,7 +309,6 @@ def test_a_score_sees_70_pixels():
   assert len(seen) == 70 and seen[-1] - seen[0] == 69
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_sizes_and_parameters_of_the_networks():
   def shapes(network, size):

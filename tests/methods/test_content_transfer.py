@@ -119,7 +119,6 @@ def test_terms_equal_their_equations(variant, model, norms, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_term_of_weight_zero_is_reported_but_not_trained():
   method, params, model_state = official()
   off = methods.make(make_config(weights={**BALANCED, 'recon1_b': 0.0, 'domain_confusion': 0.0}))
@@ -143,7 +142,6 @@ def gradient_sizes(config, name):
           for group, tree in gradient.items()}
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_detached_background_trains_no_decoder_a():
   attached = gradient_sizes(make_config(), 'recon1_b')

@@ -371,6 +371,7 @@ def test_bfloat16_models_give_float32_masks_and_exact_backgrounds():
   assert t.segment(b).dtype == np.float32
 
 
+@pytest.mark.slow
 def test_export_runs_without_this_package(t, tmp_path):
   path = tmp_path / 'out' / 'model.bin'
   t.export(path)
