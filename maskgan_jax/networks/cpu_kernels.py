@@ -21,6 +21,7 @@ THIN = 4  # channels of an image or a map: too few for products of their own
 # Numbers in a kernel: with fewer, compiling takes longer than anything saves.
 _SMALL = 4_500
 _PORTABLE = contextvars.ContextVar('portable', default=False)
+_PLATFORM = contextvars.ContextVar('platform', default=None)
 
 
 @contextlib.contextmanager
@@ -33,6 +34,19 @@ def portable() -> Iterator[None]:
     _PORTABLE.reset(token)
 
 
+@contextlib.contextmanager
+def traced_for(platform: str) -> Iterator[None]:
+  """Makes what is traced inside for one platform ('cpu', 'gpu', 'tpu'), the only one it can run on.
+
+  Otherwise each form is traced for each platform, which doubles the time that tracing takes.
+  """
+  token = _PLATFORM.set(platform)
+  try:
+    yield
+  finally:
+    _PLATFORM.reset(token)
+
+
 def by_platform(
   *arguments: jax.Array,
   cpu: Callable[..., jax.Array],
@@ -41,6 +55,9 @@ def by_platform(
   """Computes `cpu` of the arguments where a program is compiled for CPUs, else `default`."""
   if _PORTABLE.get():
     return default(*arguments)
+  platform = _PLATFORM.get()
+  if platform is not None:
+    return cpu(*arguments) if platform == 'cpu' else default(*arguments)
   return lax.platform_dependent(*arguments, cpu=cpu, default=default)
 
 

@@ -19,6 +19,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import numpy as np
 
 from maskgan_jax import errors
+from maskgan_jax.networks import cpu_kernels
 from maskgan_jax.networks.replicas import DATA_AXIS
 from maskgan_jax.training import train_step
 from maskgan_jax.training.turns import Turn
@@ -85,6 +86,7 @@ class Parallel:
     devices: all devices of all processes.
     mesh: the devices along one data axis.
     replicated: sharding of everything in a train state.
+    platform: of the devices: 'cpu', 'gpu' or 'tpu'.
   """
 
   def __init__(self, mode: str = 'jit', devices: Any = None):
@@ -109,6 +111,7 @@ class Parallel:
       devices=self.devices,
     )
     self.replicated = NamedSharding(self.mesh, PartitionSpec())
+    self.platform = self.devices[0].platform
     self._any = jax.jit(jnp.any, out_shardings=self.replicated)
 
   def check_batch(self, batch_size: int, accumulate: int = 1) -> None:
@@ -156,13 +159,18 @@ class Parallel:
     The program runs once. On a CPU, optimizing it would take six times as long: 25 seconds
     more for the quickstart's networks.
     """
+
+    def traced():
+      with cpu_kernels.traced_for(self.platform):
+        return init()
+
     options = None
-    if self.devices[0].platform == 'cpu':
+    if self.platform == 'cpu':
       options = {
         'xla_backend_optimization_level': 0,
         'xla_llvm_disable_expensive_passes': True,
       }
-    return jax.jit(init, out_shardings=self.replicated, compiler_options=options)()
+    return jax.jit(traced, out_shardings=self.replicated, compiler_options=options)()
 
   def feed(
     self, batch: dict[str, np.ndarray], draws: int = 1, steps: int = 1
@@ -267,7 +275,8 @@ class Programs:
     if turn not in self._by_turn:
       # The turn is fixed while tracing: nothing is compiled for those who do not play.
       def step(state, batch, seed):
-        return self._step(state, batch, seed, turn)
+        with cpu_kernels.traced_for(self._parallel.platform):
+          return self._step(state, batch, seed, turn)
 
       function = step if self._steps == 1 else _scanned(step)
       self._by_turn[turn] = self._parallel.jit(function, self._draws, self._steps)

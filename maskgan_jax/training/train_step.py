@@ -15,6 +15,7 @@ import optax
 
 from maskgan_jax import errors, methods
 from maskgan_jax.methods import base
+from maskgan_jax.networks import cpu_kernels
 from maskgan_jax.training import gradients
 from maskgan_jax.training import optimizers as optimizers_lib
 from maskgan_jax.training.turns import Turn, Turns
@@ -201,11 +202,12 @@ def make_step(
   )
 
   # Shapes are enough to find out which metrics there are.
-  state = jax.eval_shape(lambda: init_state(method, optimizers, config))
   batch = jax.eval_shape(normalize, abstract_batch(config, turns.draws))
   names = {'skipped', 'skipped_in_a_row'}
-  for turn in turns.distinct:
-    names.update(step.trace(turn, state, batch))
+  with cpu_kernels.portable():  # the quickest to trace
+    state = jax.eval_shape(lambda: init_state(method, optimizers, config))
+    for turn in turns.distinct:
+      names.update(step.trace(turn, state, batch))
   return dataclasses.replace(step, metric_names=tuple(sorted(names)))
 
 

@@ -29,7 +29,7 @@ def test_eight_devices_compute_what_one_does(name, parallel, one_device):
 
 
 @pytest.mark.parametrize('name', methods.names())
-def test_a_run_resumed_at_any_step_is_bitwise_the_whole_one(name, tmp_path, data_dir):
+def test_a_resumed_run_is_bitwise_the_whole_one(name, tmp_path, data_dir):
   def train(folder, num_steps):
     config = small_config(name, num_steps=num_steps, evaluators=())
     config.data.update(data_dir=data_dir, attributes=LABELS)
@@ -38,6 +38,5 @@ def test_a_run_resumed_at_any_step_is_bitwise_the_whole_one(name, tmp_path, data
     loop.train(config, str(tmp_path / folder))
     return newest(str(tmp_path / folder))
   whole = train('whole', STEPS)
-  for num_steps in range(1, STEPS):
-    train('parts', num_steps)
+  train('parts', STEPS - 1)  # not at the end of a cycle of turns
   assert_same(train('parts', STEPS), whole)

@@ -121,7 +121,7 @@ def test_a_compiler_does_not_deafen(tmp_path, data_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('where, signalled', [('nothing', 0), ('nothing', 1), ('evaluating', 0),
+@pytest.mark.parametrize('where, signalled', [('nothing', 1), ('evaluating', 0),
                                               ('sampling', 0), ('compiling', 1), ('leaving', 0)])
 def test_two_processes_stop_together_whoever_is_told(where, signalled, tmp_path, data_dir):
   # Only one process gets the signal; where process 0 alone is busy, it listens for both.
@@ -139,7 +139,7 @@ def test_two_processes_stop_together_whoever_is_told(where, signalled, tmp_path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('signalled', [(0, 1), (1, 0), (0,)])
+@pytest.mark.parametrize('signalled', [(1, 0), (0,)])
 def test_two_processes_are_told_while_the_first_measures_the_end(signalled, tmp_path, data_dir):
   processes = start_together(script('measuring the end', tmp_path, data_dir,
                                     '--config.evaluate_every=0'))

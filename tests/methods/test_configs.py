@@ -16,7 +16,7 @@ from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.data import predicates
 from maskgan_jax.data.sources import table as table_source
-from maskgan_jax.training import optimizers
+from maskgan_jax.training import optimizers, train_step
 
 PATHS = sorted(glob.glob(os.path.join(ROOT, 'configs', '*.py')))
 QUICKSTART = os.path.join(ROOT, 'configs', 'quickstart.py')
@@ -99,7 +99,21 @@ def test_every_variant_has_a_config():
 
 @pytest.mark.slow
 @pytest.mark.parametrize('path, argument', FIRST.values(), ids=FIRST)
-def test_a_config_of_each_variant_takes_steps(path, argument):
+def test_a_config_of_each_variant_can_be_trained(path, argument):
+  """Traces the players' losses and updates; what they compute is the business of the twins."""
+  config = load(path, f'{argument},smoke')
+  method = methods.make(config)
+  step = train_step.make_step(method, train_step.make_optimizers(method, config), config)
+  assert {f'{player.name}/loss' for player in method.players} <= set(step.metric_names)
+
+
+# The variants that no twin computes.
+TUNED = {name: where for name, where in FIRST.items() if name.endswith('-tuned')}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path, argument', TUNED.values(), ids=TUNED)
+def test_a_tuned_config_takes_steps(path, argument):
   config = load(path, f'{argument},smoke')
   rng, batches = np.random.default_rng(0), []
   for step in range(2):
