@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import dataclasses
 import functools
 import itertools
 import os
@@ -19,14 +20,14 @@ from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pictures translated at once
 _NO_EDITS = Edits()
-# A source, and an exemplar if the method takes one.
+# A place of a source, and an exemplar if the method takes one.
 _Pair = tuple[Picture, Picture | None]
 
 
 def translate(
   translator: Translator,
   source: str,
-  exemplar: str,
+  exemplar: str | Sequence[str],
   output: str,
   *,
   source_edits: Edits = _NO_EDITS,
@@ -41,36 +42,42 @@ def translate(
 
   Args:
     translator: the model.
-    source, exemplar: pictures or folders of them; '' for a method without exemplars.
+    source, exemplar: pictures or folders of them; '' for a method without exemplars. Several
+      exemplars are pictures, one for each place of a source.
     output: a .png file, with size 'own' also a .jpg, or a folder.
-    source_edits, exemplar_edits: regions, and masks: where to change sources, what to take.
+    source_edits, exemplar_edits: places, and masks: where to change sources, what to take.
     save_masks: whether to write the masks, and what else the method saves, as <result>_NAME.png.
     grid: whether to write one picture with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
     size: 'model', the model's resolution; or 'own', that of each source, put back into it.
     note: gets lines about pictures that are left out, or that look wrong to the model.
   """
-  sides = (source, source_edits), (exemplar, exemplar_edits)
+  exemplar_paths = [exemplar] if isinstance(exemplar, str) else list(exemplar)
+  sides = (source, source_edits), (exemplar_paths, exemplar_edits)
   of_sources = own_size.options(size, grid)
   sources, exemplars = _load_sides(translator, *sides, output, of_sources, note)
-  pairs = list(itertools.product(sources, exemplars))
+  _check_places(sources, size)
+  tasks = list(itertools.starmap(_task, itertools.product(sources, exemplars)))
+  pairs = list(itertools.chain(*tasks))
 
   # Nothing is computed before all files are known to be free.
-  several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
-  names = _result_names(pairs, grid, reverse)
+  several = not grid and any(map(os.path.isdir, [source, *exemplar_paths]))
+  names = _result_names(tasks, grid, reverse)
   stems, extension = own_size.stems(output, names, several, size)
   masks = translator.method.saved_names() if save_masks else ()
-  paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
+  paths = [source, *exemplar_paths, source_edits.mask, exemplar_edits.mask]
   _check_outputs(stems, [extension, *map(_mask_ending, masks)], paths)
 
   if size == 'own':
+    own_size.note_places(sources, note)
     needed = dict.fromkeys(['source_mask', *masks])
     results = _each(pairs, functools.partial(_translated, translator, needed, reverse))
     writer = own_size.Writer(translator, masks, note)
-    return own_size.write_each(writer, pairs, (stems, extension), results)
+    return own_size.write_each(writer, tasks, (stems, extension), results)
   results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
   if grid:
-    return _write_grids(stems[0], sources, exemplars, list(results), note)
+    rows, columns = [places[0] for places in sources], [one[0] for one in exemplars]
+    return _write_grids(stems[0], rows, columns, list(results), note)
   return _write_each(stems, results)
 
 
@@ -86,7 +93,7 @@ def remove(
   note: Callable[[str], None] = print,
 ) -> list[str]:
   """Removes from every source what the method transfers; arguments are those of `translate`."""
-  sources = inputs.load(
+  places = inputs.load(
     translator,
     source,
     edits,
@@ -95,6 +102,9 @@ def remove(
     apart=[edits.mask, output],
     **own_size.options(size, grid),
   )
+  groups = inputs.by_file(places)
+  _check_places(groups, size)
+  sources = [group[0] for group in groups]
   names = ['grid__removed']
   if not grid:
     names = [f'{picture.name}__removed' for picture in sources]
@@ -104,12 +114,14 @@ def remove(
   saved = masks if save_masks else ()
   _check_outputs(stems, [extension, *map(_mask_ending, saved)], [source, edits.mask])
 
-  alone = [(picture, None) for picture in sources]
+  alone = [(place, None) for place in places]
   if size == 'own':
+    own_size.note_places(groups, note)
+    tasks = [[(place, None) for place in group] for group in groups]
     needed = ('source_mask', 'binary_mask')
     results = _each(alone, functools.partial(_removed, translator, needed))
     writer = own_size.Writer(translator, saved, note)
-    return own_size.write_each(writer, alone, (stems, extension), results)
+    return own_size.write_each(writer, tasks, (stems, extension), results)
   results = _each(alone, functools.partial(_removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
@@ -125,23 +137,80 @@ def remove(
 def _load_sides(
   translator: Translator,
   source_side: tuple[str, Edits],
-  exemplar_side: tuple[str, Edits],
+  exemplar_side: tuple[Sequence[str], Edits],
   output: str,
   of_sources: Mapping[str, Any],
   note: Callable[[str], None],
-) -> tuple[list[Picture], list[Picture | None]]:
-  """Returns the sources and the exemplars, [None] for a method without.
+) -> tuple[list[list[Picture]], list[tuple[Picture | None, ...]]]:
+  """Returns the places of each source, and choices of exemplars, [(None,)] for a method without.
 
-  A side is (path, edits); `of_sources` are options of `inputs.load` for the sources.
+  A side is (path, edits), with several paths of exemplars; `of_sources` are options of
+  `inputs.load` for the sources. A choice is an exemplar for all places of a source, or one for
+  each.
   """
-  (source, source_edits), (exemplar, exemplar_edits) = source_side, exemplar_side
-  _check_exemplar(translator, exemplar, exemplar_edits)
-  apart = [source, exemplar, source_edits.mask, exemplar_edits.mask, output]
+  (source, source_edits), (exemplars, exemplar_edits) = source_side, exemplar_side
+  _check_exemplar(translator, exemplars[0], exemplar_edits)
+  apart = [source, *exemplars, source_edits.mask, exemplar_edits.mask, output]
   load = functools.partial(inputs.load, translator, note=note, apart=apart)
   sources = load(source, source_edits, flag='source_mask', **of_sources)
-  if not exemplar:
-    return sources, [None]
-  return sources, load(exemplar, exemplar_edits, flag='exemplar_mask')
+  if not exemplars[0]:
+    return inputs.by_file(sources), [(None,)]
+  sides = _sides_of_exemplars(exemplars, exemplar_edits)
+  loaded = []
+  for path, edits in sides:
+    loaded += inputs.by_file(load(path, edits, flag='exemplar_mask'))
+  for places in loaded:
+    if len(places) > 1:
+      raise errors.UserError(
+        f'the exemplar {places[0].path} has {len(places)} faces in {exemplar_edits.points}; '
+        'leave one row of it'
+      )
+  alone = [places[0] for places in loaded]
+  choices = [tuple(alone)] if len(exemplars) > 1 else [(one,) for one in alone]
+  return inputs.by_file(sources), choices
+
+
+def _sides_of_exemplars(
+  exemplars: Sequence[str], edits: Edits
+) -> list[tuple[str, Edits]]:
+  """Returns each path of exemplars with its edits: regions are one for all, or one for each."""
+  folders = list(filter(os.path.isdir, exemplars))
+  if folders and len(exemplars) > 1:
+    raise errors.UserError(
+      f'--exemplar={folders[0]} is a folder; several exemplars are pictures, one for each place'
+    )
+  if len(edits.regions) not in (0, 1, len(exemplars)):
+    raise errors.UserError(
+      f'--exemplar_region is given {len(edits.regions)} times for {len(exemplars)} --exemplar; '
+      'give one, or one for each'
+    )
+  if len(edits.regions) < 2:
+    return [(path, edits) for path in exemplars]
+  sides = []
+  for path, region in zip(exemplars, edits.regions, strict=True):
+    sides.append((path, dataclasses.replace(edits, regions=(region,))))
+  return sides
+
+
+def _check_places(sources: Sequence[Sequence[Picture]], size: str) -> None:
+  """Raises UserError for several places of a picture without `--size=own`."""
+  for places in sources:
+    if len(places) > 1 and size != 'own':
+      raise errors.UserError(
+        f'{places[0].path} has {len(places)} places to change, which needs --size=own'
+      )
+
+
+def _task(places: Sequence[Picture], choice: tuple[Picture | None, ...]) -> list[_Pair]:
+  """Returns the places of a source, each with its exemplar."""
+  if len(choice) == 1:
+    choice = choice * len(places)
+  if len(choice) != len(places):
+    raise errors.UserError(
+      f'there are {len(choice)} --exemplar for {len(places)} places of {places[0].path}; give '
+      'one, or one for each --region or row of --points'
+    )
+  return list(zip(places, choice, strict=True))
 
 
 def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
@@ -156,7 +225,7 @@ def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None
     ('exemplar', exemplar),
     ('exemplar_mask', edits.mask),
     ('erase_exemplar', edits.erase),
-    ('exemplar_region', edits.region),
+    ('exemplar_region', edits.regions),
   ):
     if value:
       raise errors.UserError(
@@ -201,19 +270,19 @@ def _mask_ending(mask: str) -> str:
   return f'{_suffix(mask)}.png'
 
 
-def _result_names(pairs: Sequence[_Pair], grid: bool, reverse: bool) -> list[str]:
-  """Returns the name of the grid, or of each pair's result."""
-  if grid:
-    names = ['grid']
-  else:
-    names = list(itertools.starmap(_pair_name, pairs))
+def _result_names(
+  tasks: Sequence[Sequence[_Pair]], grid: bool, reverse: bool
+) -> list[str]:
+  """Returns the name of the grid, or of each task's result."""
+  names = ['grid'] if grid else list(map(_task_name, tasks))
   # Domains often number their pictures alike.
   return [f'{name}__reverse' for name in names] if reverse else names
 
 
-def _pair_name(source: Picture, exemplar: Picture | None) -> str:
-  """Returns the name of a pair's result."""
-  return f'{source.name}__{exemplar.name if exemplar else "translated"}'
+def _task_name(task: Sequence[_Pair]) -> str:
+  """Returns the name of a picture's result."""
+  exemplars = dict.fromkeys(one.name if one else 'translated' for _, one in task)
+  return f'{task[0][0].name}__{"+".join(exemplars)}'
 
 
 def _each(
