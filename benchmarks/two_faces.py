@@ -22,7 +22,7 @@ from maskgan_jax.translator import Translator
 HEIGHT, WIDTH = 1024, 1536
 ATTRIBUTES = ('Eyeglasses',)
 _SEED = 1  # the faces of the data set `avatars`
-_DRAWN = 1024  # pixels of a face before it is laid into the scene
+_DRAWN = 640  # pixels of a face before it is laid into the scene
 _CHANGED = 0.02  # of the range, that counts as changed
 _SHOWN = 3  # scenes on the sheet
 _ZOOM = 320  # pixels of a detail there

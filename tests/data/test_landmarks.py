@@ -34,9 +34,9 @@ def test_a_template_is_its_text():
   assert two.size == (80, 100) and two.points.tolist() == [[30, 40], [70.5, 40]]
 
 
-@pytest.mark.parametrize('text', ['faces', '178x218', '178x218: 1,2', '0x9: 1,2 3,4', '9x9: 1,2 x,4',
-                                  '9x9: 1,2 3,4 5,6', '9x9: 1,2  3,4', '9x9: 1,2 3,.', '9x9: 1,2 1,2',
-                                  ''])
+@pytest.mark.parametrize('text', [
+    '', 'faces', '178x218', '178x218: 1,2', '0x9: 1,2 3,4', '9x9: 1,2 x,4', '9x9: 1,2 3,4 5,6',
+    '9x9: 1,2  3,4', '9x9: 1,2 3,.', '9x9: 1,2 1,2'])
 def test_what_is_not_a_template_is_said(text):
   with pytest.raises(errors.UserError, match='config.data.template=.* is not avatars, celeba or'):
     Template.parse(text)

@@ -304,7 +304,8 @@ def test_a_turn_is_undone():
   mask[4:6, 2:14] = 1  # a bar from left to right
   source = np.full((SMALL, SMALL, 3), 50, np.uint8)
   image = np.where(mask[..., None] > 0, 250, source).astype(np.uint8)
-  pasted, _ = own_size.paste(picture, own_size.change_of(source, image, mask, TILTED, (LARGE, LARGE)))
+  done = own_size.change_of(source, image, mask, TILTED, (LARGE, LARGE))
+  pasted, _ = own_size.paste(picture, done)
   y, x = np.nonzero(pasted[..., 0] > 150)
   (along, across), axes = np.linalg.eigh(np.cov(x, y))[0][::-1], np.linalg.eigh(np.cov(x, y))[1]
   angle = np.degrees(np.arctan2(*axes[::-1, 1])) % 180
@@ -348,5 +349,6 @@ def test_several_changes_and_where_they_meet():
   assert abs(int(pasted[79, 79, 0]) - (0.5 * 100 + 0.5 * 100)) <= 3
   assert abs(int(levels[79, 79]) - 0.75 * 255) <= 3
   assert (levels[20, 130], levels[130, 20]) == (0, 0)
-  assert enlarging.overlap(Box(0, 0, 100, 100), Box(60, 60, 160, 160)) == pytest.approx(0.16, abs=0.02)
+  share = enlarging.overlap(Box(0, 0, 100, 100), Box(60, 60, 160, 160))
+  assert share == pytest.approx(0.16, abs=0.02)
   assert enlarging.overlap(Box(0, 0, 10, 10), TILTED) == 0

@@ -225,8 +225,8 @@ def test_a_model_that_sees_less_than_the_region_says_so(run):
   run(Translator(Copies(), {}, {}, config), source_edits=Edits(regions=['0,0,40,80']),
       note=notes.append)
   assert notes == [notes[0]] and notes[0].endswith(
-      'me.png: the model keeps proportions and sees the middle 40x40 pixels (height x width) of the '
-      'region, 40x80; nothing else changes')
+      'me.png: the model keeps proportions and sees the middle 40x40 pixels (height x width) '
+      'of the region, 40x80; nothing else changes')
 
 
 def test_small_exemplars_are_said(run, tmp_path):
