@@ -20,6 +20,7 @@ SUFFIX_OF_MASK = '_source_mask'
 SUFFIX_OF_BINARY = '_binary_mask'  # of a removal: what was really removed
 _SUFFIX_OF_EXEMPLARS = '_exemplar_mask'
 _GREY = 128  # an added mask's nothing
+_MANY_PIXELS = 30_000_000  # of a picture; more are announced
 _PATIENCE = 2.0  # seconds after which a bar shows how long the rest takes
 _MOST_NOTED = 5  # lines about places
 _LEAST_OVERLAP = 0.005  # of the smaller of two places; less is rounding
@@ -135,9 +136,14 @@ def write_each(
 
 
 def note_places(sources: Sequence[Task], note: Callable[[str], None]) -> None:
-  """Notes what of a place a model does not see, and places of a picture that overlap."""
+  """Notes what a model does not see, places that overlap, and pictures that take long."""
   remarks = []
   for places in sources:
+    height, width = places[0].fitted.size
+    if height * width > _MANY_PIXELS:
+      remarks.append(
+        f'{places[0].path} has {height * width / 1e6:.0f} megapixels, which take a while'
+      )
     remarks += filter(None, (place.fitted.seen_remark() for place in places))
     for (i, one), (j, other) in itertools.combinations(enumerate(places, 1), 2):
       share = enlarging.overlap(one.fitted.box, other.fitted.box)

@@ -1,16 +1,19 @@
 """Several places of a picture, and faces that are aligned by their points."""
 
 import os
+import struct
 
 import numpy as np
 from PIL import Image
 import pytest
 
+from helpers import commands
 from helpers.simple_method import Simple
 from helpers.tiny_model import make_config, make_translator
 from maskgan_jax import errors, translate
+from maskgan_jax.data import photographs
 from maskgan_jax.methods.base import Method, Translation
-from maskgan_jax.translate import Edits
+from maskgan_jax.translate import Edits, own_size
 from maskgan_jax.translator import Translator
 
 HEIGHT, WIDTH = 96, 120
@@ -234,6 +237,34 @@ def test_small_exemplars_are_said(run, tmp_path):
   run(exemplar=file(tmp_path / 'tiny.png', flat(1, 99, 3)[:7, :7]), note=notes.append)
   assert len(notes) == 1 and 'tiny.png: what the model sees has 7x7 pixels' in notes[0]
   assert 'less than half of the 16x16 of the model, and is enlarged' in notes[0]
+
+
+def test_large_pictures_are_announced(run, monkeypatch):
+  monkeypatch.setattr(own_size, '_MANY_PIXELS', 10_000)
+  notes = []
+  run(note=notes.append)
+  assert len(notes) == 1 and notes[0].endswith('me.png has 0 megapixels, which take a while')
+
+
+@pytest.mark.slow
+def test_the_command(me, red, blue, tmp_path):
+  config = make_config(data__load_size=0, data__template=TEMPLATE)
+  make_translator(config).save(tmp_path / 'model')
+  points = table(tmp_path / 'p.csv', [('me.png', EYES), ('me.png', [(90, 20), (98, 20)])])
+  flags = [f'--pretrained={tmp_path}/model', '--size=own', f'--exemplar={red}',
+           f'--exemplar={blue}', f'--points={points}', f'--output={tmp_path}/o.png']
+  done = commands.run('translate', f'--source={me}', *flags)
+  assert done.returncode == 0 and read(tmp_path / 'o.png').shape == (HEIGHT, WIDTH, 3)
+  assert done.stderr.splitlines() == [
+      f'{exemplar} has no row in {points}, and is not aligned' for exemplar in (red, blue)]
+
+  # Pillow would warn of this many pixels; of a picture only the header is read.
+  huge = tmp_path / 'huge.png'
+  header = photographs._chunk(b'IHDR', struct.pack('>IIBBBBB', 12_000, 12_000, 8, 2, 0, 0, 0))
+  huge.write_bytes(photographs._PNG + header + photographs._chunk(b'IDAT', b''))
+  table(tmp_path / 'p.csv', [('huge.png', EYES)])
+  commands.fails(commands.run('translate', f'--source={huge}', *flags[:3], *flags[4:]),
+                 'huge.png has 12000x12000 pixels, more than max_pixels=80000000; make it smaller')
 
 
 def bad_inputs(tmp_path, me, red, blue):
