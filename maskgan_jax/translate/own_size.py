@@ -13,6 +13,7 @@ from maskgan_jax import errors, files
 from maskgan_jax.data import images, photographs
 from maskgan_jax.translate import inputs
 from maskgan_jax.translate.inputs import Picture
+from maskgan_jax.translate.tasks import Pair
 from maskgan_jax.translator import enlarging, own_size, pasting, Translator
 
 # The results of a model that this needs, by suffix.
@@ -26,7 +27,7 @@ _MOST_NOTED = 5  # lines about places
 _LEAST_OVERLAP = 0.005  # of the smaller of two places; less is rounding
 
 # The places of a picture, each with its exemplar if there are any.
-Task = Sequence[tuple[Picture, Picture | None]]
+Task = Sequence[Pair]
 Results = Sequence[Mapping[str, np.ndarray]]
 
 
@@ -135,7 +136,9 @@ def write_each(
   return written
 
 
-def note_places(sources: Sequence[Task], note: Callable[[str], None]) -> None:
+def note_places(
+  sources: Sequence[Sequence[Picture]], note: Callable[[str], None]
+) -> None:
   """Notes what a model does not see, places that overlap, and pictures that take long."""
   remarks = []
   for places in sources:

@@ -2,11 +2,9 @@
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-import dataclasses
 import functools
 import itertools
 import os
-from typing import Any
 
 import numpy as np
 
@@ -14,14 +12,13 @@ from maskgan_jax import errors, files
 from maskgan_jax.data import images
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import pictures
-from maskgan_jax.translate import inputs, own_size
+from maskgan_jax.translate import inputs, own_size, tasks
 from maskgan_jax.translate.inputs import Edits, Picture
+from maskgan_jax.translate.tasks import Pair
 from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pictures translated at once
 _NO_EDITS = Edits()
-# A place of a source, and an exemplar if the method takes one.
-_Pair = tuple[Picture, Picture | None]
 
 
 def translate(
@@ -55,14 +52,16 @@ def translate(
   exemplar_paths = [exemplar] if isinstance(exemplar, str) else list(exemplar)
   sides = (source, source_edits), (exemplar_paths, exemplar_edits)
   of_sources = own_size.options(size, grid)
-  sources, exemplars = _load_sides(translator, *sides, output, of_sources, note)
-  _check_places(sources, size)
-  tasks = list(itertools.starmap(_task, itertools.product(sources, exemplars)))
-  pairs = list(itertools.chain(*tasks))
+  sources, exemplars = tasks.load(translator, *sides, output, of_sources, note)
+  tasks.check_places(sources, size)
+  of_pictures = list(
+    itertools.starmap(tasks.task, itertools.product(sources, exemplars))
+  )
+  pairs = list(itertools.chain(*of_pictures))
 
   # Nothing is computed before all files are known to be free.
   several = not grid and any(map(os.path.isdir, [source, *exemplar_paths]))
-  names = _result_names(tasks, grid, reverse)
+  names = _result_names(of_pictures, grid, reverse)
   stems, extension = own_size.stems(output, names, several, size)
   masks = translator.method.saved_names() if save_masks else ()
   paths = [source, *exemplar_paths, source_edits.mask, exemplar_edits.mask]
@@ -73,7 +72,7 @@ def translate(
     needed = dict.fromkeys(['source_mask', *masks])
     results = _each(pairs, functools.partial(_translated, translator, needed, reverse))
     writer = own_size.Writer(translator, masks, note)
-    return own_size.write_each(writer, tasks, (stems, extension), results)
+    return own_size.write_each(writer, of_pictures, (stems, extension), results)
   results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
   if grid:
     rows, columns = [places[0] for places in sources], [one[0] for one in exemplars]
@@ -103,7 +102,7 @@ def remove(
     **own_size.options(size, grid),
   )
   groups = inputs.by_file(places)
-  _check_places(groups, size)
+  tasks.check_places(groups, size)
   sources = [group[0] for group in groups]
   names = ['grid__removed']
   if not grid:
@@ -117,11 +116,11 @@ def remove(
   alone = [(place, None) for place in places]
   if size == 'own':
     own_size.note_places(groups, note)
-    tasks = [[(place, None) for place in group] for group in groups]
+    of_pictures = [[(place, None) for place in group] for group in groups]
     needed = ('source_mask', 'binary_mask')
     results = _each(alone, functools.partial(_removed, translator, needed))
     writer = own_size.Writer(translator, saved, note)
-    return own_size.write_each(writer, tasks, (stems, extension), results)
+    return own_size.write_each(writer, of_pictures, (stems, extension), results)
   results = _each(alone, functools.partial(_removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
@@ -132,105 +131,6 @@ def remove(
     alone_masks = [{suffix: result[suffix]} for result in results]
     written += _write_grids(stems[0], sources, [None], alone_masks, note)
   return written
-
-
-def _load_sides(
-  translator: Translator,
-  source_side: tuple[str, Edits],
-  exemplar_side: tuple[Sequence[str], Edits],
-  output: str,
-  of_sources: Mapping[str, Any],
-  note: Callable[[str], None],
-) -> tuple[list[list[Picture]], list[tuple[Picture | None, ...]]]:
-  """Returns the places of each source, and choices of exemplars, [(None,)] for a method without.
-
-  A side is (path, edits), with several paths of exemplars; `of_sources` are options of
-  `inputs.load` for the sources. A choice is an exemplar for all places of a source, or one for
-  each.
-  """
-  (source, source_edits), (exemplars, exemplar_edits) = source_side, exemplar_side
-  _check_exemplar(translator, exemplars[0], exemplar_edits)
-  apart = [source, *exemplars, source_edits.mask, exemplar_edits.mask, output]
-  load = functools.partial(inputs.load, translator, note=note, apart=apart)
-  sources = load(source, source_edits, flag='source_mask', **of_sources)
-  if not exemplars[0]:
-    return inputs.by_file(sources), [(None,)]
-  sides = _sides_of_exemplars(exemplars, exemplar_edits)
-  loaded = []
-  for path, edits in sides:
-    loaded += inputs.by_file(load(path, edits, flag='exemplar_mask'))
-  for places in loaded:
-    if len(places) > 1:
-      raise errors.UserError(
-        f'the exemplar {places[0].path} has {len(places)} faces in {exemplar_edits.points}; '
-        'leave one row of it'
-      )
-  alone = [places[0] for places in loaded]
-  choices = [tuple(alone)] if len(exemplars) > 1 else [(one,) for one in alone]
-  return inputs.by_file(sources), choices
-
-
-def _sides_of_exemplars(
-  exemplars: Sequence[str], edits: Edits
-) -> list[tuple[str, Edits]]:
-  """Returns each path of exemplars with its edits: regions are one for all, or one for each."""
-  folders = list(filter(os.path.isdir, exemplars))
-  if folders and len(exemplars) > 1:
-    raise errors.UserError(
-      f'--exemplar={folders[0]} is a folder; several exemplars are pictures, one for each place'
-    )
-  if len(edits.regions) not in (0, 1, len(exemplars)):
-    raise errors.UserError(
-      f'--exemplar_region is given {len(edits.regions)} times for {len(exemplars)} --exemplar; '
-      'give one, or one for each'
-    )
-  if len(edits.regions) < 2:
-    return [(path, edits) for path in exemplars]
-  sides = []
-  for path, region in zip(exemplars, edits.regions, strict=True):
-    sides.append((path, dataclasses.replace(edits, regions=(region,))))
-  return sides
-
-
-def _check_places(sources: Sequence[Sequence[Picture]], size: str) -> None:
-  """Raises UserError for several places of a picture without `--size=own`."""
-  for places in sources:
-    if len(places) > 1 and size != 'own':
-      raise errors.UserError(
-        f'{places[0].path} has {len(places)} places to change, which needs --size=own'
-      )
-
-
-def _task(places: Sequence[Picture], choice: tuple[Picture | None, ...]) -> list[_Pair]:
-  """Returns the places of a source, each with its exemplar."""
-  if len(choice) == 1:
-    choice = choice * len(places)
-  if len(choice) != len(places):
-    raise errors.UserError(
-      f'there are {len(choice)} --exemplar for {len(places)} places of {places[0].path}; give '
-      'one, or one for each --region or row of --points'
-    )
-  return list(zip(places, choice, strict=True))
-
-
-def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
-  """Raises UserError unless there is an exemplar exactly if the method takes one."""
-  if 'exemplar' in translator.abilities:
-    if not exemplar:
-      raise errors.UserError(
-        f'{translator.config.method} needs an exemplar; add --exemplar'
-      )
-    return
-  for flag, value in (
-    ('exemplar', exemplar),
-    ('exemplar_mask', edits.mask),
-    ('erase_exemplar', edits.erase),
-    ('exemplar_region', edits.regions),
-  ):
-    if value:
-      raise errors.UserError(
-        f'{translator.config.method} takes no exemplar; leave out --{flag}'
-      )
 
 
 def _check_outputs(
@@ -271,22 +171,22 @@ def _mask_ending(mask: str) -> str:
 
 
 def _result_names(
-  tasks: Sequence[Sequence[_Pair]], grid: bool, reverse: bool
+  of_pictures: Sequence[Sequence[Pair]], grid: bool, reverse: bool
 ) -> list[str]:
-  """Returns the name of the grid, or of each task's result."""
-  names = ['grid'] if grid else list(map(_task_name, tasks))
+  """Returns the name of the grid, or of each picture's result."""
+  names = ['grid'] if grid else list(map(_task_name, of_pictures))
   # Domains often number their pictures alike.
   return [f'{name}__reverse' for name in names] if reverse else names
 
 
-def _task_name(task: Sequence[_Pair]) -> str:
+def _task_name(task: Sequence[Pair]) -> str:
   """Returns the name of a picture's result."""
   exemplars = dict.fromkeys(one.name if one else 'translated' for _, one in task)
   return f'{task[0][0].name}__{"+".join(exemplars)}'
 
 
 def _each(
-  pairs: Sequence[_Pair], compute: Callable[[Sequence[_Pair]], Mapping[str, np.ndarray]]
+  pairs: Sequence[Pair], compute: Callable[[Sequence[Pair]], Mapping[str, np.ndarray]]
 ) -> Iterator[dict[str, np.ndarray]]:
   """Computes in chunks; yields the arrays of each pair by suffix."""
   for start in range(0, len(pairs), _CHUNK):
@@ -301,7 +201,7 @@ def _each(
 
 
 def _translated(
-  translator: Translator, masks: Sequence[str], reverse: bool, pairs: Sequence[_Pair]
+  translator: Translator, masks: Sequence[str], reverse: bool, pairs: Sequence[Pair]
 ) -> dict[str, np.ndarray]:
   """Translates pairs; returns the images and these masks by suffix."""
   translation = _translate_pairs(translator, pairs, reverse)
@@ -313,7 +213,7 @@ def _translated(
 
 
 def _removed(
-  translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair]
+  translator: Translator, masks: Sequence[str], pairs: Sequence[Pair]
 ) -> dict[str, np.ndarray]:
   """Removes from the pairs' sources; returns the images and these masks by suffix."""
   # A mask that is neither given nor erased is predicted by the removal itself.
@@ -330,7 +230,7 @@ def _removed(
 
 
 def _translate_pairs(
-  translator: Translator, pairs: Sequence[_Pair], reverse: bool
+  translator: Translator, pairs: Sequence[Pair], reverse: bool
 ) -> Translation:
   """Translates pairs with the user's edits of the masks."""
   sources, exemplars = zip(*pairs, strict=True)

@@ -13,7 +13,7 @@ from maskgan_jax import errors
 from maskgan_jax.data import images, landmarks, turned
 from maskgan_jax.data.transforms import RESIZE, resize_mask, Transform
 from maskgan_jax.data.turned import Turned
-from maskgan_jax.translator.enlarging import Box, Part, region_box
+from maskgan_jax.translator.enlarging import Box, Part, region_box, scales
 
 _LEAST_SHARE = 1 / 8  # of the sides of a model, which a part of a picture has at least
 _NEARLY_ALL = 0.9  # of a part: if a model sees less, it is said
@@ -64,17 +64,13 @@ class Fitted:
   @property
   def region_size(self) -> tuple[float, float]:
     """Height and width of the region, pixels."""
-    if isinstance(self.region, Turned):
-      return self.region.scales((1, 1))
-    top, left, bottom, right = self.region or (0, 0, *self.size)
-    return bottom - top, right - left
+    return scales(self.region or Box(0, 0, *self.size), (1, 1))
 
   def seen_remark(self) -> str:
     """Says that the model sees much less than the region, because it keeps proportions; or ''."""
     if not self.transform.keep_aspect or isinstance(self.region, Turned):
       return ''
-    box, (height, width) = self.box, self.region_size
-    tall, wide = box.bottom - box.top, box.right - box.left
+    (tall, wide), (height, width) = scales(self.box, (1, 1)), self.region_size
     if tall * wide > _NEARLY_ALL * height * width:
       return ''
     what = 'the region' if self.region else 'all'
@@ -145,9 +141,9 @@ def fit(
       _check_size(region, transform.shape, name)
     seen = _seen(image, region, its_transform, name)
     part = seen if isinstance(region, Turned) else _cut(image, region)
-    remarks = *its_transform.remarks(part, name), ''
-    one = Fitted(seen, name, size, its_transform, remarks, region, picture)
-    fitted.append(dataclasses.replace(one, remarks=(*remarks[:2], _size_remark(one))))
+    one = Fitted(seen, name, size, its_transform, region=region, picture=picture)
+    remarks = *its_transform.remarks(part, name), _size_remark(one)
+    fitted.append(dataclasses.replace(one, remarks=remarks))
   return fitted
 
 
@@ -205,10 +201,7 @@ def _cut(array: np.ndarray, box: Box | None) -> np.ndarray:
 
 def _check_size(region: Part, shape: tuple[int, int], name: str) -> None:
   """Raises UserError for a part of so few pixels that a model sees nothing in it."""
-  if isinstance(region, Turned):
-    height, width = region.scales((1, 1))
-  else:
-    height, width = region.bottom - region.top, region.right - region.left
+  height, width = scales(region, (1, 1))
   if height < _LEAST_SHARE * shape[0] or width < _LEAST_SHARE * shape[1]:
     raise errors.UserError(
       f'the region of {name} has {height:.0f}x{width:.0f} pixels (height x width), far too few '
@@ -218,11 +211,7 @@ def _check_size(region: Part, shape: tuple[int, int], name: str) -> None:
 
 def _size_remark(fitted: Fitted) -> str:
   """Says that the model sees an enlarged picture, or ''."""
-  box, shape = fitted.box, fitted.image.shape[:2]
-  if isinstance(box, Turned):
-    height, width = box.scales((1, 1))
-  else:
-    height, width = box.bottom - box.top, box.right - box.left
+  (height, width), shape = scales(fitted.box, (1, 1)), fitted.image.shape[:2]
   if 2 * height >= shape[0] and 2 * width >= shape[1]:
     return ''
   return (
