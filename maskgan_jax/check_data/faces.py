@@ -39,7 +39,7 @@ class Alignment:
 
   def problems(self) -> Iterator[str]:
     """Yields sentences about them, the worst first."""
-    faces = self.read - len(self.unnamed)
+    faces = self.read - len(self.unnamed) - len(self.wrong)
     for names, problem in (
       (
         self.off,
