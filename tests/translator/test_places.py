@@ -250,7 +250,7 @@ def test_large_pictures_are_announced(run, monkeypatch):
 def test_the_command(me, red, blue, tmp_path):
   config = make_config(data__load_size=0, data__template=TEMPLATE)
   make_translator(config).save(tmp_path / 'model')
-  points = table(tmp_path / 'p.csv', [('me.png', EYES), ('me.png', [(90, 20), (98, 20)])])
+  points = table(tmp_path / 'p.csv', [('me.png', EYES), ('me.png', [(96, 16), (101, 16)])])
   flags = [f'--pretrained={tmp_path}/model', '--size=own', f'--exemplar={red}',
            f'--exemplar={blue}', f'--points={points}', f'--output={tmp_path}/o.png']
   done = commands.run('translate', f'--source={me}', *flags)
