@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 
 from absl import app, flags, logging
 
@@ -104,6 +105,8 @@ def _folder_of_model(name: str) -> str:
 def _prepare_process() -> None:
   """Sets up signals, output, logging and the cache of compiled programs."""
   end_at_once_on(signal.SIGINT)
+  # Pillow's own warning of large pictures; what is too large gets a line of ours.
+  warnings.filterwarnings('ignore', 'Image size .* could be decompression bomb')
   # A stream in the place of stdout may lack this method.
   with contextlib.suppress(AttributeError):
     sys.stdout.reconfigure(errors='backslashreplace')  # file names may have any letters

@@ -22,7 +22,7 @@ from maskgan_jax.translator import packaged, Translator
 HERE = os.path.dirname(os.path.abspath(__file__))
 _DRAWN = (
   'Drawn by python-avatars (MIT) and resvg-py, with the parts that docs/avatars.md names; '
-  'no real person is shown.'
+  'no real person is shown. The eyes of all lie alike: template `avatars` (docs/photographs.md).'
 )
 _SHAPES = 'Circles and squares, drawn here; no two pictures show one scene.'
 

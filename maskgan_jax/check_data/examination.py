@@ -26,6 +26,7 @@ class Examined:
     pixels: a hash of the pixels, and the name, of each.
     shares: share of its area that the crop leaves of a picture, by name.
     sizes: how many there are of each, such as '178x218'.
+    size_by_name: height and width of each.
     smaller: how many are smaller than the input.
     masks: how many have a true mask; `empty_masks`, how many an empty one.
     highest: level, of 255.
@@ -44,6 +45,7 @@ class Examined:
   pixels: list[tuple[bytes, str]] = dataclasses.field(default_factory=list)
   shares: dict[str, float] = dataclasses.field(default_factory=dict)
   sizes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  size_by_name: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
   smaller: int = 0
   masks: int = 0
   empty_masks: int = 0
@@ -74,6 +76,7 @@ class Examined:
     height, width = image.shape[:2]
     self.highest = max(self.highest, int(image.max()))
     self.sizes[f'{width}x{height}'] += 1
+    self.size_by_name[name] = height, width
     self.smaller += height < input_shape[0] or width < input_shape[1]
     contents = str(image.shape).encode() + image.tobytes()
     self.pixels.append((hashlib.blake2b(contents, digest_size=16).digest(), name))

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import ml_collections
 import numpy as np
 
+from maskgan_jax.check_data import faces as of_faces
 from maskgan_jax.check_data import sheet
 from maskgan_jax.check_data.examination import examine_all, Examined
-from maskgan_jax.data import pipeline, predicates, transforms
+from maskgan_jax.data import landmarks, pipeline, predicates, transforms
 from maskgan_jax.data.records import SPLITS
 
 _SHOWN = 5  # names in a line of the report
@@ -24,7 +25,11 @@ _KINDS = {  # of the report's lists of pictures: what is wrong with them
 
 
 def check(
-  config: ml_collections.ConfigDict, output: str = '', *, max_images: int = 0
+  config: ml_collections.ConfigDict,
+  output: str = '',
+  *,
+  max_images: int = 0,
+  points: str = '',
 ) -> dict:
   """Reads the data of a config and writes a contact sheet to `output` ('' for none).
 
@@ -32,16 +37,20 @@ def check(
     config: as `pipeline.make` takes it.
     output: PNG path.
     max_images: at most this many, evenly spread, of each domain and split are read; 0 = all.
+    points: a table of the points of the training pictures' faces, which are to lie alike; see
+      `landmarks.Faces.read`. '' for none.
 
   Returns:
     'data' (`Data.describe`), 'splits' (by split and domain: counts, sizes, unreadable, constant,
     levels, masks), 'labels' (by attribute: share in a and in b in training), 'duplicates' (groups
     of names), 'problems' (sentences), 'usable' (whether both domains can be trained on), 'refused'
-    (the splits at which training or measuring would stop), 'output'.
+    (the splits at which training or measuring would stop), 'template' (where most faces lie, as
+    config.data.template; '' without points), 'output'.
 
   Raises:
     UserError: the data cannot be opened at all.
   """
+  faces = landmarks.Faces.read(points) if points else None
   data = pipeline.make(config)
   examined = examine_all(data, transforms.Transform.of(config), max_images)
   splits = _facts_by_split(examined)
@@ -61,6 +70,11 @@ def check(
     *_problems_of_splits(data, report),
     *_leaks(places_by_pixels),
   ]
+  report['template'] = ''
+  if faces:
+    alignment = of_faces.alignment_of(examined, faces)
+    report['problems'] += alignment.problems()
+    report['template'] = alignment.template.text() if alignment.template else ''
   report['output'] = sheet.save(output, sheet.rows_of(data, examined))
   return report
 
@@ -205,6 +219,8 @@ def lines(report: dict) -> list[str]:
     for name, shares in report['labels'].items():
       a, b = ('   -' if share is None else f'{share:4.0%}' for share in shares)
       text.append(f'  {name:{width}}  a {a}  b {b}')
+  if report['template']:
+    text.append(f"most faces lie at --config.data.template='{report['template']}'")
   text += [f'PROBLEM {problem}' for problem in report['problems']] or [
     'no problems found'
   ]

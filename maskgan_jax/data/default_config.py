@@ -93,6 +93,10 @@ FIELDS = dict(
   # True: evaluation and translation see all of a picture, resized to image_size; False: the
   # centre of what load_size made.
   test_whole=False,
+  # Where the points of faces lie in the stored pictures, if these are aligned: '178x218: x,y x,y'
+  # with two eyes or five points, 'celeba' or 'avatars'; '' = by the source. Translating faces by
+  # their points needs it, training does not.
+  template=free(''),
   # Pillow's, antialiased.
   resize=field('bilinear', one_of('bilinear', 'bicubic', 'lanczos', 'area')),
   # Chance of a training picture to become a random part of itself, resized.

@@ -80,8 +80,11 @@ def result_stems(
   names: Sequence[str],
   several: bool,
   extensions: Sequence[str] = ('.png',),
+  remedy: str = 'name a folder, or add --grid',
 ) -> list[str]:
   """Returns the paths of results without extension: of `names` in a folder, or the one of a file.
+
+  `remedy` says what to do where a folder is needed.
 
   Raises:
     UserError: `output` cannot hold them: as `files.check_output`; it is a picture of another kind,
@@ -97,8 +100,7 @@ def result_stems(
     )
   if several:
     raise errors.UserError(
-      f'--output={output} is one picture, but a folder makes several; name a '
-      'folder, or add --grid'
+      f'--output={output} is one picture, but a folder makes several; {remedy}'
     )
   return [output[: -len(extension)]]
 
@@ -292,7 +294,8 @@ def decode(
   except _masks.Refused as error:
     raise errors.UserError(f'{name} {error}') from error
   except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-    raise errors.UserError(f'{name} is too large to decode safely: {error}') from error
+    size = str(error).partition(', could')[0]
+    raise errors.UserError(f'{name} is too large to decode safely: {size}') from error
   except Image.UnidentifiedImageError as error:
     advice = '; convert it to PNG or JPEG' if is_unread(os.path.basename(name)) else ''
     raise errors.UserError(

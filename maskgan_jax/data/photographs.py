@@ -74,6 +74,8 @@ def load(
     pixels, opacity = _pixels(turned)
     if _has_deep_colours(data):
       pixels, opacity = _with_low_bytes(data, pixels, opacity)
+    if pixels.dtype == np.uint16 and 'transparency' in turned.info:
+      opacity = _opacity_of(pixels, turned.info['transparency'])
     exif, profile = turned.info.get('exif', b''), turned.info.get('icc_profile') or b''
     if profile[16:20] != b'RGB ':
       profile = b''  # a grey picture's does not fit the colours that it gets
@@ -178,11 +180,15 @@ def _with_low_bytes(
     image.load()
     low = np.array(images.upright(image))
   deep = (high.astype(np.uint16) << 8) | low[..., :3]
-  if opacity is None:
-    return deep, None
   # A PNG of colours may have one transparent colour in place of opacities.
-  low_opacity = low[..., 3] if low.shape[-1] == 4 else opacity
-  return deep, (opacity.astype(np.uint16) << 8) | low_opacity
+  if opacity is None or low.shape[-1] == 3:
+    return deep, None
+  return deep, (opacity.astype(np.uint16) << 8) | low[..., 3]
+
+
+def _opacity_of(pixels: np.ndarray, colour: int | tuple[int, ...]) -> np.ndarray:
+  """Returns the opacity of 16 bits of a picture in which one colour is transparent."""
+  return np.where((pixels == colour).all(axis=-1), 0, 65535).astype(np.uint16)
 
 
 def _jpeg_settings(image: Image.Image) -> dict[str, Any]:

@@ -13,7 +13,15 @@ import ml_collections
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.data import batches, order, pictures, predicates, sources, splits
+from maskgan_jax.data import (
+  batches,
+  landmarks,
+  order,
+  pictures,
+  predicates,
+  sources,
+  splits,
+)
 from maskgan_jax.data import evaluation as evaluation_lib
 from maskgan_jax.data.records import name_fraction, Records, Source, SPLITS
 from maskgan_jax.data.transforms import Transform
@@ -27,6 +35,7 @@ def make(config: ml_collections.ConfigDict) -> 'Data':
   Args:
     config: `data`, `image_size`, `image_width` and `seed` count.
   """
+  landmarks.template_of(config)  # a wrong one is said before training, not after
   source_name = config.data.source
   if source_name in _SQUARE and config.image_width not in (0, config.image_size):
     raise errors.UserError(

@@ -31,6 +31,7 @@ _WITHOUT_EFFECT = (
   'data.in_memory',
   'data.prefetch',
   'data.workers',
+  'data.template',
   'data.apart',
 )
 # What only some evaluators read. A run without it may get it later.

@@ -11,6 +11,10 @@ r"""Translates pictures with a trained model: files or folders in, PNG pictures 
       --reverse
   python -m maskgan_jax.translate --workdir=RUN --source=holiday.jpg --exemplar=you.jpg \
       --output=o.jpg --size=own --region=200,300,900,1000
+  python -m maskgan_jax.translate --workdir=RUN --source=two.jpg --output=o.jpg --size=own \
+      --exemplar=you.jpg --region=200,300,900,1000 --exemplar=her.jpg --region=250,1500,900,2150
+  python -m maskgan_jax.translate --workdir=RUN --source=two.jpg --exemplar=you.jpg \
+      --output=o.jpg --size=own --points=eyes.csv
   python -m maskgan_jax.translate --workdir=RUN --source=apples --output=out --save_masks
 
 The last is for methods without exemplars, such as the additional mask.
@@ -22,7 +26,9 @@ grid__reverse.png or grid__removed.png.
 
 Pictures are cropped and resized as the run's own, unless they have the model's resolution already.
 Results have the model's resolution. With --size=own they have that of the source, which stays as it
-is where its mask is 0, and --output may be a .jpg. A picture in a folder that cannot be read is
+is where its mask is 0, and --output may be a .jpg. A picture then may have several places to
+change, given by --region or by rows of --points, all after one exemplar or each after its own:
+docs/photographs.md. A picture in a folder that cannot be read is
 reported and left out; the exit code is 2 if none can be read. A grid has numbers in place of names
 that its font cannot write, and the command says which is which.
 """
@@ -45,11 +51,11 @@ def define_flags() -> None:
     'as content_transfer_avatars, or a folder that Translator.save wrote.',
   )
   flags.DEFINE_string('source', '', 'Picture to change, or a folder of them.')
-  flags.DEFINE_string(
+  flags.DEFINE_multi_string(
     'exemplar',
-    '',
-    'Picture to take from, or a folder of them; for methods that '
-    'are guided by exemplars.',
+    [],
+    'Picture to take from, or a folder of them; for methods that are guided by exemplars. '
+    'Given several times: a picture for each --region, or for each row of --points.',
   )
   flags.DEFINE_string('output', '', 'A .png file, or a folder (see above).')
   _define_place_flags()
@@ -65,13 +71,24 @@ def _define_place_flags() -> None:
     "model: results have the model's resolution. own: the result is put back into "
     'the source at the size of that; masks are saved at it too.',
   )
-  flags.DEFINE_string(
+  flags.DEFINE_multi_string(
     'region',
-    '',
+    [],
     'top,left,bottom,right: the part of each source that the model sees, in pixels or as '
-    "shares of height and width in [0, 1]; in place of the run's crop.",
+    "shares of height and width in [0, 1]; in place of the run's crop. May be given several "
+    'times with --size=own.',
   )
-  flags.DEFINE_string('exemplar_region', '', 'The part of each exemplar, likewise.')
+  flags.DEFINE_multi_string(
+    'exemplar_region', [], 'The part of each exemplar, likewise; one, or one for each.'
+  )
+  flags.DEFINE_string(
+    'points',
+    '',
+    'A table of faces, which are turned and scaled to where the training pictures have them: '
+    '.csv with a file name and then left_eye_x, left_eye_y, right_eye_x, right_eye_y, in '
+    'pixels, and with nose, left_mouth and right_mouth if known. A row for each face of a '
+    'source; exemplars may have one.',
+  )
 
 
 def _define_mask_flags() -> None:
@@ -146,10 +163,10 @@ def main() -> None:
 
   # The model is opened only when the flags fit together.
   translator = cli.translator()
-  source_edits = Edits(values.source_mask, values.erase_source, values.region)
-  exemplar_edits = Edits(
-    values.exemplar_mask, values.erase_exemplar, values.exemplar_region
+  source_edits = Edits(
+    values.source_mask, values.erase_source, values.region, values.points
   )
+  exemplar_edits = _exemplar_edits(values)
   options = {
     'save_masks': values.save_masks,
     'grid': values.grid,
@@ -164,7 +181,7 @@ def main() -> None:
     written = translate(
       translator,
       values.source,
-      values.exemplar,
+      values.exemplar or '',
       values.output,
       source_edits=source_edits,
       exemplar_edits=exemplar_edits,
@@ -173,6 +190,15 @@ def main() -> None:
     )
   others = f' and {len(written) - 1} more' if len(written) > 1 else ''
   print(f'wrote {written[0]}{others}')
+
+
+def _exemplar_edits(values: flags.FlagValues) -> Edits:
+  """Returns what the flags say about exemplars."""
+  # A table may name the sources alone, and then exemplars may have regions.
+  points = '' if values.exemplar_region or not values.exemplar else values.points
+  return Edits(
+    values.exemplar_mask, values.erase_exemplar, values.exemplar_region, points
+  )
 
 
 def _note(line: str) -> None:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
 
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.data import images, unused
+from maskgan_jax.data import images, landmarks, unused
 from maskgan_jax.data.sources import files as file_records
 from maskgan_jax.translator import Translator
 from maskgan_jax.translator.fitting import Fitted
@@ -19,29 +20,33 @@ _DARK = 0.1  # a given mask with less than this everywhere is probably a label m
 
 @dataclasses.dataclass(frozen=True)
 class Edits:
-  """Says what a user changes about the sources or the exemplars: their region, their masks.
+  """Says what a user changes about the sources or the exemplars: their places, their masks.
 
   Attributes:
     mask: a picture for all, or a folder with one of the same name for each; '' leaves the masks
       to the model.
     erase: rectangles 'y0,x0,y1,x1' that are cut out of the mask, in pixels of the given picture.
-    region: 'top,left,bottom,right' of what the model sees of each picture, in pixels or as shares
-      in [0, 1]; '' is all that the run's crop leaves.
+    regions: 'top,left,bottom,right' of what the model sees of each picture, in pixels or as shares
+      in [0, 1]; several are several places of each. Without any it is all that the run's crop
+      leaves.
+    points: a table of the points of faces, which are aligned; see `landmarks.Faces.read`. Several
+      rows of a picture are several places.
   """
 
   mask: str = ''
   erase: Sequence[str] = ()
-  region: str = ''
+  regions: Sequence[str] = ()
+  points: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """A picture at the model's resolution, with the user's edits of its mask.
+  """A place of a picture at the model's resolution, with the user's edits of its mask.
 
   Attributes:
     name: what its results are named after.
     path: the file.
-    fitted: the picture.
+    fitted: the place, or all of the picture.
     mask: given mask, float32 [H, W, 1], or None.
     keep: 0 in erased rectangles, 1 elsewhere, float32 [H, W, 1]; None without rectangles.
     mask_file: the file of the given mask, or ''.
@@ -73,7 +78,7 @@ def load(
   max_pixels: int | None = None,
   check: Callable[[Picture], None] | None = None,
 ) -> list[Picture]:
-  """Loads a picture, or the pictures of a folder, with their masks.
+  """Loads a picture, or the pictures of a folder, with their masks: each place of each picture.
 
   Args:
     translator: the model.
@@ -89,9 +94,7 @@ def load(
   """
   if os.path.isdir(path) and (remark := unused.describe(path, [''], apart)):
     note(f'{path}: {remark}')
-  fit = functools.partial(
-    translator.fit, region=_region(edits.region, flag), max_pixels=max_pixels
-  )
+  fit = _fitter(translator, edits, flag, max_pixels, note)
   loaded = _fitted(fit, path, check or _accept, note)
   _note_remarks(loaded, note)
 
@@ -102,24 +105,52 @@ def load(
   if edits.erase:
     for number, picture in enumerate(loaded):
       whole = unerased(picture.fitted, edits.erase).astype(np.float32)
-      cut = picture.fitted.cut(whole)
-      keep = picture.fitted.transform.fit(cut, picture.path)[..., None]
+      keep = picture.fitted.seen(whole, picture.path)[..., None]
       loaded[number] = dataclasses.replace(picture, keep=keep, rectangles=edits.erase)
   return loaded
+
+
+def by_file(pictures: Sequence[Picture]) -> list[list[Picture]]:
+  """Returns the places of each picture, in their order."""
+  places = itertools.groupby(pictures, key=lambda picture: picture.path)
+  return [list(group) for _, group in places]
 
 
 def _accept(picture: Picture) -> None:
   """Takes every picture."""
 
 
-def _region(text: str, mask_flag: str) -> tuple[float, ...] | None:
-  """Returns the four numbers of a region, or None where none is given."""
-  if not text:
-    return None
+def _fitter(
+  translator: Translator,
+  edits: Edits,
+  mask_flag: str,
+  max_pixels: int | None,
+  note: Callable[[str], None],
+) -> Callable[[str], list[Fitted]]:
+  """Returns a function that makes the places of a file ready for the model."""
+  is_source = mask_flag == 'source_mask'
+  flag = 'region' if is_source else 'exemplar_region'
+  regions = [_region(text, flag) for text in edits.regions]
+  if not edits.points:
+    return functools.partial(translator.fit_all, regions=regions, max_pixels=max_pixels)
+  if regions:
+    raise errors.UserError(f'--points and --{flag} both say where to look; give one')
+  faces = landmarks.Faces.read(edits.points)
+
+  def fit(file):
+    points = faces.named(file) if is_source else faces.of(file)
+    if not points:
+      note(f'{file} has no row in {edits.points}, and is not aligned')
+    return translator.fit_all(file, points=points, max_pixels=max_pixels)
+
+  return fit
+
+
+def _region(text: str, flag: str) -> tuple[float, ...]:
+  """Returns the four numbers of a region."""
   try:
     top, left, bottom, right = map(float, text.split(','))
   except ValueError as error:
-    flag = 'region' if mask_flag == 'source_mask' else 'exemplar_region'
     raise errors.UserError(
       f'--{flag}={text} is not top,left,bottom,right, in pixels or as shares of height '
       'and width'
@@ -128,7 +159,7 @@ def _region(text: str, mask_flag: str) -> tuple[float, ...] | None:
 
 
 def _fitted(
-  fit: Callable[[str], Fitted],
+  fit: Callable[[str], list[Fitted]],
   path: str,
   check: Callable[[Picture], None],
   note: Callable[[str], None],
@@ -137,9 +168,10 @@ def _fitted(
   fitted = []
   for name, file in listed(path):
     try:
-      picture = Picture(name, file, fit(file))
-      check(picture)
-      fitted.append(picture)
+      places = [Picture(name, file, place) for place in fit(file)]
+      for place in places:
+        check(place)
+      fitted += places
     except errors.UserError as error:
       # Of a folder, the other pictures are translated all the same.
       if not os.path.isdir(path):

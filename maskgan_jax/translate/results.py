@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import functools
 import itertools
 import os
-from typing import Any
 
 import numpy as np
 
@@ -13,20 +12,19 @@ from maskgan_jax import errors, files
 from maskgan_jax.data import images
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import pictures
-from maskgan_jax.translate import inputs, own_size
+from maskgan_jax.translate import inputs, own_size, tasks
 from maskgan_jax.translate.inputs import Edits, Picture
+from maskgan_jax.translate.tasks import Pair
 from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pictures translated at once
 _NO_EDITS = Edits()
-# A source, and an exemplar if the method takes one.
-_Pair = tuple[Picture, Picture | None]
 
 
 def translate(
   translator: Translator,
   source: str,
-  exemplar: str,
+  exemplar: str | Sequence[str],
   output: str,
   *,
   source_edits: Edits = _NO_EDITS,
@@ -41,36 +39,44 @@ def translate(
 
   Args:
     translator: the model.
-    source, exemplar: pictures or folders of them; '' for a method without exemplars.
+    source, exemplar: pictures or folders of them; '' for a method without exemplars. Several
+      exemplars are pictures, one for each place of a source.
     output: a .png file, with size 'own' also a .jpg, or a folder.
-    source_edits, exemplar_edits: regions, and masks: where to change sources, what to take.
+    source_edits, exemplar_edits: places, and masks: where to change sources, what to take.
     save_masks: whether to write the masks, and what else the method saves, as <result>_NAME.png.
     grid: whether to write one picture with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
     size: 'model', the model's resolution; or 'own', that of each source, put back into it.
     note: gets lines about pictures that are left out, or that look wrong to the model.
   """
-  sides = (source, source_edits), (exemplar, exemplar_edits)
+  exemplar_paths = [exemplar] if isinstance(exemplar, str) else list(exemplar)
+  sides = (source, source_edits), (exemplar_paths, exemplar_edits)
   of_sources = own_size.options(size, grid)
-  sources, exemplars = _load_sides(translator, *sides, output, of_sources, note)
-  pairs = list(itertools.product(sources, exemplars))
+  sources, exemplars = tasks.load(translator, *sides, output, of_sources, note)
+  tasks.check_places(sources, size)
+  of_pictures = list(
+    itertools.starmap(tasks.task, itertools.product(sources, exemplars))
+  )
+  pairs = list(itertools.chain(*of_pictures))
 
   # Nothing is computed before all files are known to be free.
-  several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
-  names = _result_names(pairs, grid, reverse)
+  several = not grid and any(map(os.path.isdir, [source, *exemplar_paths]))
+  names = _result_names(of_pictures, grid, reverse)
   stems, extension = own_size.stems(output, names, several, size)
   masks = translator.method.saved_names() if save_masks else ()
-  paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
+  paths = [source, *exemplar_paths, source_edits.mask, exemplar_edits.mask]
   _check_outputs(stems, [extension, *map(_mask_ending, masks)], paths)
 
   if size == 'own':
+    own_size.note_places(sources, note)
     needed = dict.fromkeys(['source_mask', *masks])
     results = _each(pairs, functools.partial(_translated, translator, needed, reverse))
     writer = own_size.Writer(translator, masks, note)
-    return own_size.write_each(writer, pairs, (stems, extension), results)
+    return own_size.write_each(writer, of_pictures, (stems, extension), results)
   results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
   if grid:
-    return _write_grids(stems[0], sources, exemplars, list(results), note)
+    rows, columns = [places[0] for places in sources], [one[0] for one in exemplars]
+    return _write_grids(stems[0], rows, columns, list(results), note)
   return _write_each(stems, results)
 
 
@@ -86,7 +92,7 @@ def remove(
   note: Callable[[str], None] = print,
 ) -> list[str]:
   """Removes from every source what the method transfers; arguments are those of `translate`."""
-  sources = inputs.load(
+  places = inputs.load(
     translator,
     source,
     edits,
@@ -95,6 +101,9 @@ def remove(
     apart=[edits.mask, output],
     **own_size.options(size, grid),
   )
+  groups = inputs.by_file(places)
+  tasks.check_places(groups, size)
+  sources = [group[0] for group in groups]
   names = ['grid__removed']
   if not grid:
     names = [f'{picture.name}__removed' for picture in sources]
@@ -104,12 +113,14 @@ def remove(
   saved = masks if save_masks else ()
   _check_outputs(stems, [extension, *map(_mask_ending, saved)], [source, edits.mask])
 
-  alone = [(picture, None) for picture in sources]
+  alone = [(place, None) for place in places]
   if size == 'own':
+    own_size.note_places(groups, note)
+    of_pictures = [[(place, None) for place in group] for group in groups]
     needed = ('source_mask', 'binary_mask')
     results = _each(alone, functools.partial(_removed, translator, needed))
     writer = own_size.Writer(translator, saved, note)
-    return own_size.write_each(writer, alone, (stems, extension), results)
+    return own_size.write_each(writer, of_pictures, (stems, extension), results)
   results = _each(alone, functools.partial(_removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
@@ -120,48 +131,6 @@ def remove(
     alone_masks = [{suffix: result[suffix]} for result in results]
     written += _write_grids(stems[0], sources, [None], alone_masks, note)
   return written
-
-
-def _load_sides(
-  translator: Translator,
-  source_side: tuple[str, Edits],
-  exemplar_side: tuple[str, Edits],
-  output: str,
-  of_sources: Mapping[str, Any],
-  note: Callable[[str], None],
-) -> tuple[list[Picture], list[Picture | None]]:
-  """Returns the sources and the exemplars, [None] for a method without.
-
-  A side is (path, edits); `of_sources` are options of `inputs.load` for the sources.
-  """
-  (source, source_edits), (exemplar, exemplar_edits) = source_side, exemplar_side
-  _check_exemplar(translator, exemplar, exemplar_edits)
-  apart = [source, exemplar, source_edits.mask, exemplar_edits.mask, output]
-  load = functools.partial(inputs.load, translator, note=note, apart=apart)
-  sources = load(source, source_edits, flag='source_mask', **of_sources)
-  if not exemplar:
-    return sources, [None]
-  return sources, load(exemplar, exemplar_edits, flag='exemplar_mask')
-
-
-def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
-  """Raises UserError unless there is an exemplar exactly if the method takes one."""
-  if 'exemplar' in translator.abilities:
-    if not exemplar:
-      raise errors.UserError(
-        f'{translator.config.method} needs an exemplar; add --exemplar'
-      )
-    return
-  for flag, value in (
-    ('exemplar', exemplar),
-    ('exemplar_mask', edits.mask),
-    ('erase_exemplar', edits.erase),
-    ('exemplar_region', edits.region),
-  ):
-    if value:
-      raise errors.UserError(
-        f'{translator.config.method} takes no exemplar; leave out --{flag}'
-      )
 
 
 def _check_outputs(
@@ -201,23 +170,23 @@ def _mask_ending(mask: str) -> str:
   return f'{_suffix(mask)}.png'
 
 
-def _result_names(pairs: Sequence[_Pair], grid: bool, reverse: bool) -> list[str]:
-  """Returns the name of the grid, or of each pair's result."""
-  if grid:
-    names = ['grid']
-  else:
-    names = list(itertools.starmap(_pair_name, pairs))
+def _result_names(
+  of_pictures: Sequence[Sequence[Pair]], grid: bool, reverse: bool
+) -> list[str]:
+  """Returns the name of the grid, or of each picture's result."""
+  names = ['grid'] if grid else list(map(_task_name, of_pictures))
   # Domains often number their pictures alike.
   return [f'{name}__reverse' for name in names] if reverse else names
 
 
-def _pair_name(source: Picture, exemplar: Picture | None) -> str:
-  """Returns the name of a pair's result."""
-  return f'{source.name}__{exemplar.name if exemplar else "translated"}'
+def _task_name(task: Sequence[Pair]) -> str:
+  """Returns the name of a picture's result."""
+  exemplars = dict.fromkeys(one.name if one else 'translated' for _, one in task)
+  return f'{task[0][0].name}__{"+".join(exemplars)}'
 
 
 def _each(
-  pairs: Sequence[_Pair], compute: Callable[[Sequence[_Pair]], Mapping[str, np.ndarray]]
+  pairs: Sequence[Pair], compute: Callable[[Sequence[Pair]], Mapping[str, np.ndarray]]
 ) -> Iterator[dict[str, np.ndarray]]:
   """Computes in chunks; yields the arrays of each pair by suffix."""
   for start in range(0, len(pairs), _CHUNK):
@@ -232,7 +201,7 @@ def _each(
 
 
 def _translated(
-  translator: Translator, masks: Sequence[str], reverse: bool, pairs: Sequence[_Pair]
+  translator: Translator, masks: Sequence[str], reverse: bool, pairs: Sequence[Pair]
 ) -> dict[str, np.ndarray]:
   """Translates pairs; returns the images and these masks by suffix."""
   translation = _translate_pairs(translator, pairs, reverse)
@@ -244,7 +213,7 @@ def _translated(
 
 
 def _removed(
-  translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair]
+  translator: Translator, masks: Sequence[str], pairs: Sequence[Pair]
 ) -> dict[str, np.ndarray]:
   """Removes from the pairs' sources; returns the images and these masks by suffix."""
   # A mask that is neither given nor erased is predicted by the removal itself.
@@ -261,7 +230,7 @@ def _removed(
 
 
 def _translate_pairs(
-  translator: Translator, pairs: Sequence[_Pair], reverse: bool
+  translator: Translator, pairs: Sequence[Pair], reverse: bool
 ) -> Translation:
   """Translates pairs with the user's edits of the masks."""
   sources, exemplars = zip(*pairs, strict=True)

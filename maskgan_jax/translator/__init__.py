@@ -13,13 +13,20 @@ import numpy as np
 
 from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
-from maskgan_jax.data import transforms
+from maskgan_jax.data import landmarks, transforms
 from maskgan_jax.methods import base
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import checkpoints, scores
-from maskgan_jax.translator import arguments, calls, exporting, packaged, pasting
+from maskgan_jax.translator import (
+  arguments,
+  calls,
+  exporting,
+  fitting,
+  packaged,
+  pasting,
+)
 from maskgan_jax.translator.calls import functions
-from maskgan_jax.translator.fitting import fit, Fitted
+from maskgan_jax.translator.fitting import Fitted
 from maskgan_jax.translator.sequence import in_sequence
 
 __all__ = ['Translation', 'Translator', 'functions', 'in_sequence']
@@ -199,6 +206,7 @@ class Translator:
     name: str = '',
     max_pixels: int | None = None,
     region: Sequence[float] | None = None,
+    points: Sequence | None = None,
   ) -> Fitted:
     """Returns a user's picture as the model takes it, cropped and resized as the run's own.
 
@@ -211,11 +219,50 @@ class Translator:
       max_pixels: larger files are refused; None is `config.data.max_pixels`.
       region: top, left, bottom, right of what the model is to see, in place of the run's crop: in
         pixels, or as shares of height and width if none is above 1.
+      points: of a face, which is turned and scaled to where the run's pictures have it: (x, y) in
+        pixels of its two eyes, or of left eye, right eye, nose, left and right corner of the mouth,
+        left and right as in the picture.
     Raises:
-      UserError: the picture cannot be read, or the crop or region does not fit into it.
+      UserError: the picture cannot be read; the crop, region or points do not fit into it; or the
+        run's pictures have no template (`config.data.template`).
+    """
+    regions = [] if region is None else [region]
+    faces = [] if points is None else [points]
+    fitted = self.fit_all(
+      picture, name=name, max_pixels=max_pixels, regions=regions, points=faces
+    )
+    if len(fitted) > 1:
+      raise errors.UserError('a place is a region or the points of a face, not both')
+    return fitted[0]
+
+  def fit_all(
+    self,
+    picture: Any,
+    *,
+    name: str = '',
+    max_pixels: int | None = None,
+    regions: Sequence[Sequence[float]] = (),
+    points: Sequence[Sequence] = (),
+  ) -> list[Fitted]:
+    """Returns several places of a picture, which is decoded once; arguments are those of `fit`.
+
+    `t([face, other_face], [you, her], size='own')` changes each after its exemplar.
+
+    Args:
+      picture: likewise.
+      name: likewise.
+      max_pixels: likewise.
+      regions: a place each; first in the result.
+      points: of several faces, a place each.
     """
     most = self.config.data.max_pixels if max_pixels is None else max_pixels
-    return fit(picture, self.transform, name=name, max_pixels=most, region=region)
+    places = [fitting.at_region(region) for region in regions]
+    template = landmarks.template_of(self.config) if len(points) else None
+    for face in points:
+      places.append(fitting.at_points(face, template, self.transform))
+    return fitting.fit(
+      picture, self.transform, name=name, max_pixels=most, places=places or (None,)
+    )
 
   def __call__(
     self,
@@ -236,8 +283,9 @@ class Translator:
       exemplar_mask: what to take from the exemplar; replaces the predicted mask.
       reverse: the source is of domain b and the exemplar, if any, of a; for methods that tell the
         domains apart.
-      size: 'model', or 'own' for a source that `fit` made: image and source_mask then are those of
-        the whole picture, which stays as it is where source_mask is 0; docs/photographs.md.
+      size: 'model', or 'own' for a source that `fit` made, or several of one picture: image and
+        source_mask then are those of the whole picture, which stays as it is where source_mask is
+        0; docs/photographs.md.
     """
     pasting.check(size, source)
     if reverse:

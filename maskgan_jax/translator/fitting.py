@@ -1,7 +1,8 @@
 """A user's picture on its way into a model: decoded, cropped and resized as the run's own are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import os
 from typing import Any
 
@@ -9,9 +10,17 @@ import numpy as np
 from PIL import Image
 
 from maskgan_jax import errors
-from maskgan_jax.data import images
-from maskgan_jax.data.transforms import resize_mask, Transform
-from maskgan_jax.translator.enlarging import Box, region_box
+from maskgan_jax.data import images, landmarks, turned
+from maskgan_jax.data.transforms import RESIZE, resize_mask, Transform
+from maskgan_jax.data.turned import Turned
+from maskgan_jax.translator.enlarging import Box, Part, region_box, scales
+
+_LEAST_SHARE = 1 / 8  # of the sides of a model, which a part of a picture has at least
+_NEARLY_ALL = 0.9  # of a part: if a model sees less, it is said
+
+
+# Says which part of a picture of some size and name a model is to see.
+Place = Callable[[tuple[int, int], str], Part] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +34,10 @@ class Fitted:
     name: what messages call the picture.
     size: height and width of the picture as given, pixels.
     transform: cropped and resized the region; with `region` it says which part `image` shows.
-    remarks: what may surprise about the picture: of its crop, and of its levels; '' if nothing.
-    region: the part of the picture that was cut out for the model, in whole pixels; None is all.
+    remarks: what may surprise about the picture: of its crop, of its levels, and of its size; ''
+      if nothing.
+    region: the part of the picture that was cut out for the model: in whole pixels, or turned;
+      None is all.
     picture: as it was given, for `translator(..., size='own')`.
   """
 
@@ -34,13 +45,15 @@ class Fitted:
   name: str
   size: tuple[int, int]
   transform: Transform
-  remarks: tuple[str, str] = ('', '')
-  region: Box | None = None
+  remarks: tuple[str, str, str] = ('', '', '')
+  region: Part | None = None
   picture: Any = dataclasses.field(default=None, repr=False)
 
   @property
-  def box(self) -> Box:
+  def box(self) -> Part:
     """The part of the picture that `image` shows: the region, or what a crop leaves of it."""
+    if isinstance(self.region, Turned):
+      return self.region
     region = self.region or Box(0, 0, *self.size)
     height, width = region.bottom - region.top, region.right - region.left
     top, left, bottom, right = self.transform.seen(height, width, self.name)
@@ -48,9 +61,32 @@ class Fitted:
       region.top + top, region.left + left, region.top + bottom, region.left + right
     )
 
-  def cut(self, array: np.ndarray) -> np.ndarray:
-    """Returns the region of an array of the picture's size."""
-    return _cut(array, self.region)
+  @property
+  def region_size(self) -> tuple[float, float]:
+    """Height and width of the region, pixels."""
+    return scales(self.region or Box(0, 0, *self.size), (1, 1))
+
+  def seen_remark(self) -> str:
+    """Says that the model sees much less than the region, because it keeps proportions; or ''."""
+    if not self.transform.keep_aspect or isinstance(self.region, Turned):
+      return ''
+    (tall, wide), (height, width) = scales(self.box, (1, 1)), self.region_size
+    if tall * wide > _NEARLY_ALL * height * width:
+      return ''
+    what = 'the region' if self.region else 'all'
+    return (
+      f'{self.name}: the model keeps proportions and sees the middle {tall:.0f}x{wide:.0f} '
+      f'pixels (height x width) of {what}, {height:.0f}x{width:.0f}; nothing else changes'
+    )
+
+  def seen(self, array: np.ndarray, name: str) -> np.ndarray:
+    """Returns what a model sees of a picture or mask of the picture's size.
+
+    Args:
+      array: uint8 [height, width, 3], or a mask, float32 [height, width] in [0, 1].
+      name: what messages call it.
+    """
+    return _seen(array, self.region, self.transform, name)
 
   def __array__(self, dtype=None, copy=None) -> np.ndarray:
     return np.array(self.image, dtype=dtype, copy=copy)
@@ -69,8 +105,7 @@ class Fitted:
     """
     if mask.shape == self.transform.shape:
       return mask[..., None]
-    mask = self.enlarge_mask(mask, name)
-    return self.transform.fit(self.cut(mask), name)[..., None]
+    return self.seen(self.enlarge_mask(mask, name), name)[..., None]
 
   def enlarge_mask(self, mask: np.ndarray, name: str) -> np.ndarray:
     """Returns a mask of the given picture's proportions at its size; UserError for others."""
@@ -90,20 +125,71 @@ def fit(
   *,
   name: str = '',
   max_pixels: int = images.MAX_PIXELS,
-  region: Sequence[float] | None = None,
-) -> Fitted:
-  """Returns a picture as the model takes it; see `Translator.fit`."""
+  places: Sequence[Place] = (None,),
+) -> list[Fitted]:
+  """Returns places of a picture as the model takes them; see `Translator.fit_all`."""
   name = name or _name_of(picture)
   image = _decoded(picture, name, max_pixels)
-  size, box = image.shape[:2], None
-  if region is not None:
-    # A region takes the place of the run's crop, which is in pixels of its own pictures.
-    box = region_box(region, size, name)
-    transform = dataclasses.replace(transform, crop='', test_whole=True)
-    image = _cut(image, box)
-  fitted = transform.fit(image, name)
-  remarks = transform.remarks(image, name)
-  return Fitted(fitted, name, size, transform, remarks, box, picture)
+  size = image.shape[:2]
+  fitted = []
+  for place in places:
+    # A place takes that of the run's crop, which is in pixels of its own pictures.
+    region, its_transform = None, transform
+    if place is not None:
+      region = place(size, name)
+      its_transform = dataclasses.replace(transform, crop='', test_whole=True)
+      _check_size(region, transform.shape, name)
+    seen = _seen(image, region, its_transform, name)
+    part = seen if isinstance(region, Turned) else _cut(image, region)
+    one = Fitted(seen, name, size, its_transform, region=region, picture=picture)
+    remarks = *its_transform.remarks(part, name), _size_remark(one)
+    fitted.append(dataclasses.replace(one, remarks=remarks))
+  return fitted
+
+
+def at_region(region: Sequence[float]) -> Place:
+  """Returns the place of a region; see `enlarging.region_box`."""
+  return functools.partial(region_box, region)
+
+
+def at_points(
+  points: Sequence, template: landmarks.Template | None, transform: Transform
+) -> Place:
+  """Returns the place of a face in which its points lie as the template's.
+
+  Raises:
+    UserError: there is no template.
+  """
+  if template is None:
+    raise errors.UserError(
+      'points of faces say nothing to this model: the pictures that it was trained with have no '
+      'template; set config.data.template if they are aligned (docs/photographs.md)'
+    )
+  seen = transform.seen(*template.size, 'the template')
+
+  def place(size, name):
+    return turned.of_points(points, template, seen, size, name)
+
+  return place
+
+
+def same_picture(one: Fitted, other: Fitted) -> bool:
+  """Returns whether two places are of one picture."""
+  if one.picture is other.picture:
+    return True
+  kinds = str | os.PathLike | bytes
+  are_files = isinstance(one.picture, kinds) and isinstance(other.picture, kinds)
+  return are_files and one.picture == other.picture
+
+
+def _seen(
+  array: np.ndarray, region: Part | None, transform: Transform, name: str
+) -> np.ndarray:
+  """Returns what a model sees of a picture or mask."""
+  if isinstance(region, Turned):
+    filter_ = RESIZE[transform.resize]
+    return turned.upright(array, region, transform.shape, filter_)
+  return transform.fit(_cut(array, region), name)
 
 
 def _cut(array: np.ndarray, box: Box | None) -> np.ndarray:
@@ -111,6 +197,27 @@ def _cut(array: np.ndarray, box: Box | None) -> np.ndarray:
   if box is None:
     return array
   return array[box.top : box.bottom, box.left : box.right]
+
+
+def _check_size(region: Part, shape: tuple[int, int], name: str) -> None:
+  """Raises UserError for a part of so few pixels that a model sees nothing in it."""
+  height, width = scales(region, (1, 1))
+  if height < _LEAST_SHARE * shape[0] or width < _LEAST_SHARE * shape[1]:
+    raise errors.UserError(
+      f'the region of {name} has {height:.0f}x{width:.0f} pixels (height x width), far too few '
+      f'for a model of {shape[0]}x{shape[1]}'
+    )
+
+
+def _size_remark(fitted: Fitted) -> str:
+  """Says that the model sees an enlarged picture, or ''."""
+  (height, width), shape = scales(fitted.box, (1, 1)), fitted.image.shape[:2]
+  if 2 * height >= shape[0] and 2 * width >= shape[1]:
+    return ''
+  return (
+    f'{fitted.name}: what the model sees has {height:.0f}x{width:.0f} pixels (height x width), '
+    f'less than half of the {shape[0]}x{shape[1]} of the model, and is enlarged'
+  )
 
 
 def _name_of(picture: Any) -> str:

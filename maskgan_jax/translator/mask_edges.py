@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from maskgan_jax.translator.enlarging import Box, enlarged, inside
+from maskgan_jax.data import turned
+from maskgan_jax.translator.enlarging import Box, enlarged, inside, Part, scales
 
 RADIUS = 1.0  # of the guided filter's windows, in pixels of the model
 EPSILON = 1e-4  # of the guided filter, for pictures in [0, 1]
@@ -87,7 +88,7 @@ def guided_filter(
 
 
 def edges_of(
-  picture: np.ndarray, mask: np.ndarray, box: Box, *, mixed: bool = True
+  picture: np.ndarray, mask: np.ndarray, box: Part, *, mixed: bool = True
 ) -> Edges:
   """Returns the refined mask of a part of a picture as a function of the picture.
 
@@ -117,7 +118,7 @@ def edges_of(
 
 
 def refined(
-  pixels: np.ndarray, edges: Edges, box: Box, rows: slice, columns: slice
+  pixels: np.ndarray, edges: Edges, box: Part, rows: slice, columns: slice
 ) -> np.ndarray:
   """Returns the mask float32 [n, m] of rows and columns, `pixels` float32 [n, m, 3] in [0, 1]."""
   slopes = enlarged(edges.slopes, box, rows, columns)
@@ -135,10 +136,9 @@ def sharp(level: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
   return np.where(high - low > _LEAST_SPAN, low + steep * span, level)
 
 
-def _fineness(mask: np.ndarray, box: Box) -> int:
+def _fineness(mask: np.ndarray, box: Part) -> int:
   """Returns the number of pixels along one of the mask's for which edges are computed."""
-  down = (box.bottom - box.top) / mask.shape[0]
-  across = (box.right - box.left) / mask.shape[1]
+  down, across = scales(box, mask.shape)
   most = min(_FINENESS, _MOST_SIDE // max(mask.shape), round(min(down, across)))
   return max(1, most)
 
@@ -155,8 +155,10 @@ def _neighbourhood(
   return np.clip(np.asarray(smooth), 0, 1), low, high
 
 
-def _reduced(picture: np.ndarray, box: Box, shape: tuple[int, int]) -> np.ndarray:
+def _reduced(picture: np.ndarray, box: Part, shape: tuple[int, int]) -> np.ndarray:
   """Returns a part of a picture at a smaller size, float32 [*shape, 3] in [0, 1]."""
+  if isinstance(box, turned.Turned):
+    return np.asarray(turned.upright(picture, box, shape), np.float32) / 255
   rows, columns = inside(box, picture.shape)
   part = picture[rows, columns]
   # Of a very large part some pixels are enough.

@@ -17,8 +17,17 @@ import dataclasses
 
 import numpy as np
 
+from maskgan_jax.data.turned import Turned
 from maskgan_jax.translator import mask_edges
-from maskgan_jax.translator.enlarging import Box, enlarged, inside, scales, strips
+from maskgan_jax.translator.enlarging import (
+  Box,
+  enlarged,
+  fade,
+  inside,
+  Part,
+  scales,
+  strips,
+)
 
 _FEATHER = 2  # pixels of the model over which a change fades out at the region's edge
 _LEAST = 0.5 / 255  # a weaker mask or change shows in no picture of 8 bits
@@ -41,7 +50,7 @@ class Change:
     edges: refine the mask; without them it is enlarged plainly.
   """
 
-  box: Box
+  box: Part
   size: tuple[int, int]
   mask: np.ndarray
   paint: np.ndarray | None = None
@@ -56,7 +65,7 @@ def change_of(
   source: np.ndarray,
   image: np.ndarray,
   mask: np.ndarray | None,
-  box: Box,
+  box: Part,
   size: Sequence[int],
   *,
   is_opacity: bool = True,
@@ -98,11 +107,24 @@ def paste(
   given: np.ndarray | None = None,
   keep: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the changed picture, and where and how much it changed.
+  """Returns the changed picture, and where and how much it changed; see `paste_all`."""
+  return paste_all(picture, [change], given=given, keep=keep)
+
+
+def paste_all(
+  picture: np.ndarray,
+  changes: Sequence[Change],
+  *,
+  given: np.ndarray | None = None,
+  keep: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns a picture with changes of several parts, and where and how much it changed.
+
+  Where two of them meet, the later one lies on top.
 
   Args:
     picture: uint8 or uint16 [H, W, 3].
-    change: what to do to it.
+    changes: what to do to it.
     given: a mask of the picture's size in place of the enlarged one, float32 [H, W] in [0, 1].
     keep: what may change, float32 [H, W] in [0, 1].
   Returns:
@@ -110,17 +132,27 @@ def paste(
   """
   pasted = picture.copy()
   opacity = np.zeros(picture.shape[:2], np.uint8)
-  for rows, columns in touched_strips(change, whole=given is not None):
-    part, levels = composed(
-      picture[rows, columns],
-      change,
-      rows,
-      columns,
-      given=None if given is None else given[rows, columns],
-      keep=None if keep is None else keep[rows, columns],
-    )
-    pasted[rows, columns], opacity[rows, columns] = part, levels
+  for change in changes:
+    for rows, columns in touched_strips(change, whole=given is not None):
+      part, levels = composed(
+        pasted[rows, columns],
+        change,
+        rows,
+        columns,
+        given=None if given is None else given[rows, columns],
+        keep=None if keep is None else keep[rows, columns],
+      )
+      pasted[rows, columns] = part
+      opacity[rows, columns] = _together(opacity[rows, columns], levels)
   return pasted, opacity
+
+
+def _together(below: np.ndarray, above: np.ndarray) -> np.ndarray:
+  """Returns the opacity of two layers, uint8; 0 exactly where both are 0."""
+  if not below.any():
+    return above
+  through = (255 - below.astype(np.float32)) * (255 - above.astype(np.float32)) / 255
+  return (255 - np.floor(through)).astype(np.uint8)
 
 
 def touched_strips(
@@ -138,7 +170,7 @@ def touched_strips(
   yield from strips(*inside(box, change.size))
 
 
-def _touched(change: Change) -> Box | None:
+def _touched(change: Change) -> Part | None:
   """Returns the part of a picture around the mask, or None where the mask is empty."""
   above = change.mask > _LEAST
   if not above.any():
@@ -150,6 +182,9 @@ def _touched(change: Change) -> Box | None:
     indices = np.flatnonzero(above.any(axis=axis))
     ends.append((max(0, indices[0] - reach), min(side, indices[-1] + 1 + reach)))
   (top, bottom), (left, right) = ends
+  if isinstance(change.box, Turned):
+    height, width = above.shape
+    return change.box.part(top / height, left / width, bottom / height, right / width)
   down, across = scales(change.box, above.shape)
   return Box(
     change.box.top + top * down,
@@ -205,21 +240,12 @@ def _paint(change: Change, rows: slice, columns: slice) -> np.ndarray:
   weight = (change.mask + np.float32(_LEAST))[..., None]
   weighted = np.concatenate([change.paint * weight, weight], axis=-1)
   large = enlarged(weighted, change.box, rows, columns)
-  return large[..., :-1] / large[..., -1:]
+  # Outside of a part that is turned there is no paint, and no weight.
+  return large[..., :-1] / np.maximum(large[..., -1:], np.float32(_LEAST / 4))
 
 
 def _fade(change: Change, rows: slice, columns: slice) -> np.ndarray:
   """Returns 1, and towards edges of the region that lie inside the picture less, down to 0."""
-  fades = []
-  for axis, (pixels, scale) in enumerate(
-    zip((rows, columns), scales(change.box, change.mask.shape), strict=True)
-  ):
-    centres = np.arange(pixels.start, pixels.stop, dtype=np.float32) + np.float32(0.5)
-    fade = np.ones_like(centres)
-    first, last = change.box[axis], change.box[axis + 2]
-    if first > 0:
-      fade = np.minimum(fade, (centres - first) / (_FEATHER * scale))
-    if last < change.size[axis]:
-      fade = np.minimum(fade, (last - centres) / (_FEATHER * scale))
-    fades.append(np.clip(fade, 0, 1).astype(np.float32))
-  return fades[0][:, None] * fades[1][None, :]
+  height, width = change.mask.shape
+  slope = height / _FEATHER, width / _FEATHER
+  return fade(change.box, rows, columns, change.size, slope)

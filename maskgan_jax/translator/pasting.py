@@ -1,5 +1,6 @@
 """Results at a picture's own size: the picture is read again and gets the model's change."""
 
+from collections.abc import Sequence
 import dataclasses
 import os
 from typing import Any
@@ -12,7 +13,7 @@ from maskgan_jax.data import photographs
 from maskgan_jax.data.photographs import Photograph
 from maskgan_jax.methods.base import Translation
 from maskgan_jax.translator import enlarging, mask_edges, own_size
-from maskgan_jax.translator.fitting import Fitted
+from maskgan_jax.translator.fitting import Fitted, same_picture
 from maskgan_jax.translator.own_size import Change
 
 SIZES = ('model', 'own')
@@ -24,11 +25,21 @@ def check(size: str, source: Any) -> None:
     raise errors.UserError(f"size is {size!r}; it is 'model' or 'own'")
   if size == 'model':
     return
-  if not isinstance(source, Fitted) or source.picture is None:
-    raise errors.UserError(
-      "size='own' needs the picture itself: call t(t.fit(picture), ..., size='own')"
-    )
-  enlarging.check_proportions(source.box, source.image.shape[:2], source.name)
+  for place in _places(source):
+    if not isinstance(place, Fitted) or place.picture is None:
+      raise errors.UserError(
+        "size='own' needs the picture itself: call t(t.fit(picture), ..., size='own')"
+      )
+    enlarging.check_proportions(place.region_size, place.image.shape[:2], place.name)
+    if not same_picture(place, _places(source)[0]):
+      raise errors.UserError(
+        "size='own' changes one picture at a time: these places are of several"
+      )
+
+
+def _places(source: Any) -> Sequence[Any]:
+  """Returns the places of a picture that are translated together."""
+  return source if isinstance(source, list | tuple) and source else [source]
 
 
 def photograph(fitted: Fitted) -> Photograph:
@@ -69,19 +80,33 @@ def change_of(
 
 
 def at_own_size(
-  fitted: Fitted, translation: Translation, *, is_opacity: bool
+  source: Fitted | Sequence[Fitted], translation: Translation, *, is_opacity: bool
 ) -> Translation:
   """Returns a translation with its image and source mask at the picture's own size.
 
   Args:
-    fitted: the source.
-    translation: of the source alone, without a batch axis.
+    source: a place of a picture, or several.
+    translation: of these alone; one place has no batch axis.
     is_opacity: see `Method.mask_is_opacity`.
+  Raises:
+    UserError: there are more exemplars than places.
   """
-  pixels = photograph(fitted).pixels
-  change = change_of(
-    fitted, pixels, translation.image, translation.source_mask, is_opacity=is_opacity
-  )
-  image, levels = own_size.paste(pixels, change)
+  places = _places(source)
+  images, masks = translation.image, translation.source_mask
+  if images.ndim == 3:
+    images, masks = images[None], None if masks is None else masks[None]
+  if len(images) != len(places):
+    raise errors.UserError(
+      f"size='own': {len(images)} exemplars for {len(places)} places of {places[0].name}; give "
+      'one, or one for each'
+    )
+  pixels = photograph(places[0]).pixels
+  changes = []
+  for number, place in enumerate(places):
+    mask = None if masks is None else masks[number]
+    changes.append(
+      change_of(place, pixels, images[number], mask, is_opacity=is_opacity)
+    )
+  image, levels = own_size.paste_all(pixels, changes)
   mask = levels[..., None] / np.float32(255)
   return dataclasses.replace(translation, image=image, source_mask=mask)

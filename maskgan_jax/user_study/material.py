@@ -31,6 +31,7 @@ _NOT_PICTURES = (
   'apart',
   'masks_path',
   'labels_path',
+  'template',
 )  # keys of config.data that change no picture
 
 

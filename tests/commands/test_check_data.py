@@ -14,10 +14,10 @@ from maskgan_jax.data import images
 _PLAIN, _FACES = data_samples.faces()
 
 
-def _check(root, output='', **fields):
+def _check(root, output='', points='', **fields):
   config = data_samples.make_config('folder', path=str(root), **{
       'validation_fraction': 0.0, 'masks_path': '', **fields})
-  return check_data.check(data_samples.with_data(config, image_size=16), str(output))
+  return check_data.check(data_samples.with_data(config, image_size=16), str(output), points=points)
 
 
 def test_good_data(tmp_path):
@@ -171,6 +171,32 @@ def test_pictures_of_which_a_crop_leaves_less_than_of_others(tmp_path):
   problems = '\n'.join(_check(tmp_path, crop='center:20')['problems'])
   assert 'train a: 1 pictures are so large that the crop' in problems and '900.png' in problems
   assert 'so large' not in '\n'.join(_check(tmp_path)['problems'])
+
+
+def test_faces_that_do_not_lie_alike_are_named(tmp_path):
+  root = data_samples.write_domains(tmp_path / 'p', num_train=(8, 10), num_test=(3, 4))
+  assert _check(root)['template'] == ''
+  rows = {f'train{domain}/{i:03d}.png': [8, 11, 16, 11]
+          for domain, count in (('A', 8), ('B', 10)) for i in range(count)}
+  rows['trainA/001.png'] = [8, 9, 16, 13]  # turned
+  rows['trainB/002.png'] = [5, 11, 19, 11]  # large
+  rows['trainB/003.png'] = [8, 3, 16, 3]  # higher
+  rows['trainA/004.png'] = [8.1, 11.2, 16.3, 11]
+  rows['trainB/005.png'] = [8, 11, 8, 11]  # coincide
+  del rows['trainB/007.png']
+  lines = [f'{name},{",".join(map(str, numbers))}' for name, numbers in rows.items()]
+  table = tmp_path / 'points.csv'
+  table.write_text('\n'.join(['file,left_eye_x,left_eye_y,right_eye_x,right_eye_y', *lines]))
+  report = _check(root, points=str(table))
+  [off] = [problem for problem in report['problems'] if 'face turned' in problem]
+  assert off.startswith('train: 3 pictures of 16 have a face turned by more than 10 degrees')
+  assert off.endswith('trainA/001.png, trainB/002.png, trainB/003.png')
+  [wrong] = [problem for problem in report['problems'] if 'wrong points' in problem]
+  assert '1 pictures have wrong points: the eyes of a face in trainB/005.png coincide' in wrong
+  assert 'train: 1 pictures of 18 have no points in the table: trainB/007.png' in report['problems']
+  assert report['template'] == '25x25: 8.0,11.0 16.0,11.0' and report['usable']
+  text = '\n'.join(check_data.lines(report))
+  assert "most faces lie at --config.data.template='25x25: 8.0,11.0 16.0,11.0'" in text
 
 
 def test_train_would_stop_at(tmp_path):

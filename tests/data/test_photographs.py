@@ -53,6 +53,39 @@ def test_pngs_keep_every_bit(dtype, top, transparent):
     np.testing.assert_array_equal(images.load_image(data), pixels >> shift)
 
 
+@pytest.mark.parametrize('shape, colour', [((6, 5, 3), (513, 2, 65535)), ((6, 5), 770)])
+def test_a_transparent_colour_of_16_bits_becomes_an_opacity(shape, colour):
+  """Pillow neither writes such files nor compares all 16 bits of the colour."""
+  pixels = noise(*shape, top=65536, dtype=np.uint16)
+  pixels[2, 3] = colour
+  pixels[4, 1] = np.add(colour, 1) % 65536  # alike in 8 bits
+  data = photographs.encode(Photograph(pixels), '.png') if len(shape) == 3 else saved(pixels)
+  values = np.array(colour, '>u2').tobytes()
+  start = data.index(b'IDAT') - 4
+  data = data[:start] + photographs._chunk(b'tRNS', values) + data[start:]
+  photograph = photographs.load(data)
+  expected = np.full((6, 5), 65535)
+  expected[2, 3] = 0
+  np.testing.assert_array_equal(photograph.opacity, expected)
+  np.testing.assert_array_equal(photograph.pixels[..., 0], pixels.reshape(6, 5, -1)[..., 0])
+  again = photographs.load(photographs.encode(photograph, '.png'))
+  np.testing.assert_array_equal(again.opacity, expected)
+
+
+@pytest.mark.parametrize('space', [b'CMYK', b'Lab ', b'GRAY'])
+def test_profiles_of_other_colours_do_not_stay_with_rgb(space):
+  profile = PROFILE[:16] + space + PROFILE[20:]
+  assert photographs.load(saved(noise(5, 5, 3), 'JPEG', icc_profile=profile)).profile == b''
+
+
+@pytest.mark.parametrize('mode, kind', [('CMYK', 'JPEG'), ('CMYK', 'TIFF'), ('LAB', 'TIFF')])
+def test_inks_and_lab_are_refused_with_and_without_a_profile(mode, kind):
+  for options in ({}, {'icc_profile': PROFILE}):
+    data = saved(Image.new(mode, (8, 8)), kind, **options)
+    with pytest.raises(errors.UserError, match=f'me is {mode} .*; convert it to RGB'):
+      photographs.load(data, name='me')
+
+
 def test_grey_of_16_bits():
   grey = noise(9, 7, top=65536, dtype=np.uint16)
   pixels = photographs.load(saved(grey)).pixels

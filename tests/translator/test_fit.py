@@ -60,7 +60,7 @@ def test_a_picture_of_the_models_resolution_stays(photo):
   t = Translator(Simple(), {}, {}, make_config(data__crop='center:8'))
   fitted = t.fit(photo[:SIZE, :SIZE])
   np.testing.assert_array_equal(fitted.image, photo[:SIZE, :SIZE])
-  assert fitted.remarks == ('', '')
+  assert fitted.remarks == ('', '', '')
   assert 'center:8' in t.fit(photo, name='me').remarks[0]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from maskgan_jax import errors
 from maskgan_jax.data.transforms import Transform
+from maskgan_jax.data.turned import Turned
 from maskgan_jax.translator import enlarging, mask_edges, own_size
 from maskgan_jax.translator.enlarging import Box
 
@@ -238,10 +239,10 @@ def test_regions():
 
 
 def test_thin_parts_are_refused():
-  enlarging.check_proportions(Box(0, 0, 100, 900), (16, 16), 'x')
-  for box in (Box(0, 0, 1, 10_000), Box(0, 0, 10_000, 1)):
+  enlarging.check_proportions((100, 900), (16, 16), 'x')
+  for size in ((1, 10_000), (10_000, 1)):
     with pytest.raises(errors.UserError, match='are too thin for a model of 16x16'):
-      enlarging.check_proportions(box, (16, 16), 'x')
+      enlarging.check_proportions(size, (16, 16), 'x')
 
 
 @pytest.mark.parametrize('region, message', [
@@ -250,3 +251,104 @@ def test_thin_parts_are_refused():
 def test_a_region_in_two_units_is_said(region, message):
   with pytest.raises(errors.UserError, match=message):
     enlarging.region_box(region, (300, 300), 'me.png')
+
+
+# Parts that are turned, and several parts.
+
+TURN = np.exp(1j * np.deg2rad(30))
+TILTED = Turned(60 + 20j, 80 * TURN, 80j * TURN)
+
+
+def tilted_levels():
+  """Returns 1 inside of TILTED, by its definition, bool [LARGE, LARGE]."""
+  y, x = np.mgrid[:LARGE, :LARGE] + 0.5
+  place = (x + 1j * y - TILTED.corner) / TURN
+  return (place.real > 0) & (place.real < 80) & (place.imag > 0) & (place.imag < 80)
+
+
+def test_without_a_turn_a_part_is_a_box():
+  picture, mask = noise(LARGE, LARGE, 3), reduced(slanted())
+  box, part = Box(30, 40, 110, 120), Turned(40 + 30j, 80 + 0j, 80j)
+  source = noise(SMALL, SMALL, 3, seed=1)
+  results = []
+  for place in (box, part):
+    done = own_size.change_of(source, 255 - source, mask, place, (LARGE, LARGE))
+    done = dataclasses.replace(done, edges=mask_edges.edges_of(picture, mask, place))
+    results.append(own_size.paste(picture, done))
+  (one, mask_one), (other, mask_other) = results
+  assert np.abs(mask_one.astype(int) - mask_other).max() <= 3
+  assert np.abs(one.astype(int) - other).mean() < 1
+
+
+@pytest.mark.parametrize('refine', [False, True])
+def test_a_turned_part_is_painted_and_nothing_else(refine):
+  picture = noise(LARGE, LARGE, 3)
+  mask = np.ones((SMALL, SMALL), np.float32)
+  source = np.zeros((SMALL, SMALL, 3), np.uint8)
+  done = own_size.change_of(source, source + 200, mask, TILTED, (LARGE, LARGE))
+  if refine:
+    done = dataclasses.replace(done, edges=mask_edges.edges_of(picture, mask, TILTED))
+  pasted, levels = own_size.paste(picture, done)
+  inside = tilted_levels()
+  assert not levels[~inside].any()
+  np.testing.assert_array_equal(pasted[levels == 0], picture[levels == 0])
+  middle = enlarging.fade(TILTED, slice(0, LARGE), slice(0, LARGE), (LARGE, LARGE), (8, 8)) == 1
+  assert middle.sum() > 3000 and (levels[middle] == 255).all()
+  np.testing.assert_array_equal(pasted[middle], 200)
+
+
+def test_a_turn_is_undone():
+  """What the model paints upright stands in the picture as the part is turned."""
+  picture = np.full((LARGE, LARGE, 3), 50, np.uint8)
+  mask = np.zeros((SMALL, SMALL), np.float32)
+  mask[4:6, 2:14] = 1  # a bar from left to right
+  source = np.full((SMALL, SMALL, 3), 50, np.uint8)
+  image = np.where(mask[..., None] > 0, 250, source).astype(np.uint8)
+  done = own_size.change_of(source, image, mask, TILTED, (LARGE, LARGE))
+  pasted, _ = own_size.paste(picture, done)
+  y, x = np.nonzero(pasted[..., 0] > 150)
+  (along, across), axes = np.linalg.eigh(np.cov(x, y))[0][::-1], np.linalg.eigh(np.cov(x, y))[1]
+  angle = np.degrees(np.arctan2(*axes[::-1, 1])) % 180
+  assert angle == pytest.approx(30, abs=2) and along > 10 * across
+  centre = TILTED.corner + 40 * TURN + 25j * TURN
+  assert x.mean() + 0.5 == pytest.approx(centre.real, abs=1)
+  assert y.mean() + 0.5 == pytest.approx(centre.imag, abs=1)
+
+
+def test_masks_are_spread_over_a_turned_part():
+  mask = np.ones((SMALL, SMALL, 1), np.float32)
+  large = enlarging.spread(mask, TILTED, (LARGE, LARGE))[..., 0]
+  inside = tilted_levels()
+  assert (large[~inside] == 0).all() and (large[inside] > 0).mean() > 0.99
+  grey = enlarging.spread(noise(SMALL, SMALL, 3), TILTED, (LARGE, LARGE), outside=128)
+  assert (grey[~inside] == 128).all()
+
+
+def test_strips_of_a_turned_part_give_the_same_picture(monkeypatch):
+  picture, mask = noise(LARGE, LARGE, 3), reduced(slanted())
+  source = reduced(picture)
+  done = own_size.change_of(source, 255 - source, mask, TILTED, (LARGE, LARGE))
+  done = dataclasses.replace(done, edges=mask_edges.edges_of(picture, mask, TILTED))
+  whole = own_size.paste(picture, done)
+  monkeypatch.setattr(enlarging, '_STRIP', 7 * LARGE)
+  for one, other in zip(own_size.paste(picture, done), whole, strict=True):
+    assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_several_changes_and_where_they_meet():
+  picture = np.zeros((LARGE, LARGE, 3), np.uint8)
+  source = np.zeros((SMALL, SMALL, 3), np.uint8)
+  half = np.full((SMALL, SMALL), 0.5, np.float32)
+  changes = []
+  for box, level in ((Box(0, 0, 100, 100), 200), (Box(60, 60, 160, 160), 100)):
+    image = np.rint(source + 0.5 * level).astype(np.uint8)
+    changes.append(own_size.change_of(source, image, half, box, (LARGE, LARGE)))
+  pasted, levels = own_size.paste_all(picture, changes)
+  assert abs(int(pasted[20, 20, 0]) - 100) <= 1 and abs(int(pasted[140, 140, 0]) - 50) <= 1
+  # In the middle of both the second lies on top of the first.
+  assert abs(int(pasted[79, 79, 0]) - (0.5 * 100 + 0.5 * 100)) <= 3
+  assert abs(int(levels[79, 79]) - 0.75 * 255) <= 3
+  assert (levels[20, 130], levels[130, 20]) == (0, 0)
+  share = enlarging.overlap(Box(0, 0, 100, 100), Box(60, 60, 160, 160))
+  assert share == pytest.approx(0.16, abs=0.02)
+  assert enlarging.overlap(Box(0, 0, 10, 10), TILTED) == 0

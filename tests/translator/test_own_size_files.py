@@ -73,14 +73,14 @@ def test_saved_masks_say_which_pixels_changed(run, a):
 
 
 def test_a_region(run, a):
-  image, mask = run(source_edits=Edits(region=REGION), save_masks=True)
+  image, mask = run(source_edits=Edits(regions=[REGION]), save_masks=True)
   outside = np.ones((HEIGHT, WIDTH), bool)
   outside[16:80, 20:84] = False
   np.testing.assert_array_equal(read(image)[outside], read(a)[outside])
   assert not read(mask)[outside].any()
   assert read(image)[40:56, 32:44].min() >= 176
   shares = ','.join(f'{number:.6f}' for number in (16 / 96, 20 / 120, 80 / 96, 84 / 120))
-  other = run(source_edits=Edits(region=shares), output='p.png')
+  other = run(source_edits=Edits(regions=[shares]), output='p.png')
   np.testing.assert_array_equal(read(other), read(image))
 
 
@@ -171,7 +171,7 @@ def test_jpegs_in_and_out(run, tmp_path):
 def test_exemplars_have_regions_and_masks_of_their_size(b, a, tmp_path):
   t = make_translator(make_config(data__load_size=0))
   written = translate.translate(t, a, b, str(tmp_path / 'o.png'), size='own', save_masks=True,
-                                exemplar_edits=Edits(region='0,0,60,60'))
+                                exemplar_edits=Edits(regions=['0,0,60,60']))
   assert [os.path.basename(path) for path in written] == [
       'o.png', 'o_source_mask.png', 'o_exemplar_mask.png']
   mask = read(written[2])
@@ -218,10 +218,10 @@ def test_in_python(a):
 
 def bad_inputs(tmp_path):
   """Yields options of `run` and the message that they get."""
-  yield {'source_edits': Edits(region='0,0,97,20')}, 'leaves .*a.png, which is 96 high and 120'
-  yield {'source_edits': Edits(region='5,5,5,9')}, 'has no area'
-  yield {'source_edits': Edits(region='1,2,3')}, '--region=1,2,3 is not top,left,bottom,right'
-  yield {'exemplar_edits': Edits(region='x')}, '--exemplar_region=x is not top'
+  yield {'source_edits': Edits(regions=['0,0,97,20'])}, 'leaves .*a.png, which is 96 high and 120'
+  yield {'source_edits': Edits(regions=['5,5,5,9'])}, 'has no area'
+  yield {'source_edits': Edits(regions=['1,2,3'])}, '--region=1,2,3 is not top,left,bottom,right'
+  yield {'exemplar_edits': Edits(regions=['x'])}, '--exemplar_region=x is not top'
   yield {'grid': True}, "--grid shows pictures at the model's size"
   yield {'output': 'o.gif'}, 'written as .png or .jpg or .jpeg'
   thin = file(tmp_path / 'thin.png', np.zeros((1, 10_000, 3), np.uint8))
