@@ -90,7 +90,7 @@ def load(
   if os.path.isdir(path) and (remark := unused.describe(path, [''], apart)):
     note(f'{path}: {remark}')
   fit = functools.partial(
-    translator.fit, region=_region(edits.region, flag), max_pixels=max_pixels
+    translator.fit, region=parse_region(edits.region, flag), max_pixels=max_pixels
   )
   loaded = _fitted(fit, path, check or _accept, note)
   _note_remarks(loaded, note)
@@ -100,19 +100,23 @@ def load(
     loaded = _with_masks(loaded, edits.mask, flag, translator.config.data.max_pixels)
     _note_dark_masks(loaded, flag, note)
   if edits.erase:
-    for number, picture in enumerate(loaded):
-      whole = unerased(picture.fitted, edits.erase).astype(np.float32)
-      cut = picture.fitted.cut(whole)
-      keep = picture.fitted.transform.fit(cut, picture.path)[..., None]
-      loaded[number] = dataclasses.replace(picture, keep=keep, rectangles=edits.erase)
+    loaded = [with_rectangles(picture, edits.erase) for picture in loaded]
   return loaded
+
+
+def with_rectangles(picture: Picture, rectangles: Sequence[str]) -> Picture:
+  """Returns a picture with these rectangles erased."""
+  whole = unerased(picture.fitted, rectangles).astype(np.float32)
+  cut = picture.fitted.cut(whole)
+  keep = picture.fitted.transform.fit(cut, picture.path)[..., None]
+  return dataclasses.replace(picture, keep=keep, rectangles=rectangles)
 
 
 def _accept(picture: Picture) -> None:
   """Takes every picture."""
 
 
-def _region(text: str, mask_flag: str) -> tuple[float, ...] | None:
+def parse_region(text: str, mask_flag: str) -> tuple[float, ...] | None:
   """Returns the four numbers of a region, or None where none is given."""
   if not text:
     return None
@@ -180,9 +184,14 @@ def _with_masks(
   masked = []
   for picture in pictures:
     file = _mask_file(picture, path, masks_by_stem, flag)
-    mask = picture.fitted.fit_mask(images.load_mask(file, max_pixels=max_pixels), file)
-    masked.append(dataclasses.replace(picture, mask=mask, mask_file=file))
+    masked.append(with_mask(picture, file, max_pixels))
   return masked
+
+
+def with_mask(picture: Picture, file: str, max_pixels: int) -> Picture:
+  """Returns a picture with the mask of a file."""
+  mask = picture.fitted.fit_mask(images.load_mask(file, max_pixels=max_pixels), file)
+  return dataclasses.replace(picture, mask=mask, mask_file=file)
 
 
 def own_mask(picture: Picture, max_pixels: int) -> np.ndarray | None:

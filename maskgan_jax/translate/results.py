@@ -65,10 +65,10 @@ def translate(
 
   if size == 'own':
     needed = dict.fromkeys(['source_mask', *masks])
-    results = _each(pairs, functools.partial(_translated, translator, needed, reverse))
+    results = _each(pairs, functools.partial(translated, translator, needed, reverse))
     writer = own_size.Writer(translator, masks, note)
     return own_size.write_each(writer, pairs, (stems, extension), results)
-  results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
+  results = _each(pairs, functools.partial(translated, translator, masks, reverse))
   if grid:
     return _write_grids(stems[0], sources, exemplars, list(results), note)
   return _write_each(stems, results)
@@ -107,10 +107,10 @@ def remove(
   alone = [(picture, None) for picture in sources]
   if size == 'own':
     needed = ('source_mask', 'binary_mask')
-    results = _each(alone, functools.partial(_removed, translator, needed))
+    results = _each(alone, functools.partial(removed, translator, needed))
     writer = own_size.Writer(translator, saved, note)
     return own_size.write_each(writer, alone, (stems, extension), results)
-  results = _each(alone, functools.partial(_removed, translator, masks))
+  results = _each(alone, functools.partial(removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
   results = list(results)
@@ -135,7 +135,7 @@ def _load_sides(
   A side is (path, edits); `of_sources` are options of `inputs.load` for the sources.
   """
   (source, source_edits), (exemplar, exemplar_edits) = source_side, exemplar_side
-  _check_exemplar(translator, exemplar, exemplar_edits)
+  check_exemplar(translator, exemplar, exemplar_edits)
   apart = [source, exemplar, source_edits.mask, exemplar_edits.mask, output]
   load = functools.partial(inputs.load, translator, note=note, apart=apart)
   sources = load(source, source_edits, flag='source_mask', **of_sources)
@@ -144,7 +144,7 @@ def _load_sides(
   return sources, load(exemplar, exemplar_edits, flag='exemplar_mask')
 
 
-def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
+def check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
   """Raises UserError unless there is an exemplar exactly if the method takes one."""
   if 'exemplar' in translator.abilities:
     if not exemplar:
@@ -231,7 +231,7 @@ def _each(
       yield {suffix: batch[number] for suffix, batch in batches.items()}
 
 
-def _translated(
+def translated(
   translator: Translator, masks: Sequence[str], reverse: bool, pairs: Sequence[_Pair]
 ) -> dict[str, np.ndarray]:
   """Translates pairs; returns the images and these masks by suffix."""
@@ -243,7 +243,7 @@ def _translated(
   return batches
 
 
-def _removed(
+def removed(
   translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair]
 ) -> dict[str, np.ndarray]:
   """Removes from the pairs' sources; returns the images and these masks by suffix."""

@@ -1,0 +1,324 @@
+"""Translates clips at their own size and rate: steadied over time, and resumable."""
+
+from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+import functools
+import hashlib
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from maskgan_jax import errors
+from maskgan_jax.data import clips, photographs
+from maskgan_jax.data.clips import writers
+from maskgan_jax.training.progress import Progress
+from maskgan_jax.translate import inputs, results
+from maskgan_jax.translate import own_size as own_size_files
+from maskgan_jax.translate.inputs import Edits, Picture
+from maskgan_jax.translate.unfinished import Unfinished
+from maskgan_jax.translator import (
+  enlarging,
+  mask_edges,
+  over_time,
+  own_size,
+  Translator,
+)
+from maskgan_jax.translator.over_time import Moment
+
+_BATCH = 16  # frames that a model sees at once
+_BATCH_BYTES = 2**28  # of the frames in memory for that
+_SECONDS = 10  # between two lines of progress
+_NO_EDITS = Edits()
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+  """How a clip is read and steadied.
+
+  Attributes:
+    deviation: of the mean of masks and paint over time, in frames; 0 leaves each frame alone.
+    rate: frames per second of a folder of pictures.
+  """
+
+  deviation: float = 2.0
+  rate: float = 25.0
+
+
+def is_clip(source: str, output: str, asked: bool) -> bool:
+  """Returns whether a source is translated as a clip.
+
+  Args:
+    source: a video always is.
+    output: a clip's name makes the source one too.
+    asked: whether the user says so, for a folder in or out.
+  """
+  return asked or clips.is_video_name(source) or clips.is_clip_name(output)
+
+
+def translate_clip(
+  translator: Translator,
+  source: str,
+  exemplar: str,
+  output: str,
+  *,
+  source_edits: Edits = _NO_EDITS,
+  exemplar_edits: Edits = _NO_EDITS,
+  reverse: bool = False,
+  removes: bool = False,
+  pace: Pace = Pace(),
+  note: Callable[[str], None] = print,
+  poll: Callable[[], None] = lambda: None,
+) -> list[str]:
+  """Translates a clip, or removes from it what the method transfers; returns the file written.
+
+  Args:
+    translator: the model.
+    source: a video, an animated picture, or a folder of numbered pictures.
+    exemplar: a picture to take from, for all frames; '' to remove, or for a method without.
+    output: a video, a .gif, a .webp, or a folder for numbered pictures.
+    source_edits: region and masks, the same for all frames.
+    exemplar_edits: region and masks of the exemplar.
+    reverse: the source is of domain b and the exemplar, if any, of a.
+    removes: whether to remove.
+    pace: how the clip is read and steadied.
+    note: gets lines about what is lost, or looks wrong to the model.
+    poll: called for each frame; what it raises ends the work, which the same call resumes.
+  """
+  clip = clips.open_clip(source, rate=pace.rate)
+  inputs_given = [source, exemplar, source_edits.mask, exemplar_edits.mask]
+  _check(output, inputs_given, pace)
+  if not removes:
+    results.check_exemplar(translator, exemplar, exemplar_edits)
+  writer = writers.writer(clip, output)
+  taken = None
+  if exemplar:
+    if os.path.isdir(exemplar):
+      raise errors.UserError(
+        f'--exemplar={exemplar} is a folder; a clip takes one picture for all frames'
+      )
+    [taken] = inputs.load(
+      translator, exemplar, exemplar_edits, flag='exemplar_mask', note=note
+    )
+  change = _change(translator, reverse, removes)
+  maker = _Maker(translator, change, clip, source_edits, taken, pace.deviation)
+  maker.poll = poll
+  for remark in (*clip.remarks, *writer.remarks, *maker.remarks):
+    note(remark)
+
+  # The parts of the same call are taken over.
+  unfinished = Unfinished(output, writer.extension)
+  settings = maker.settings(reverse=reverse, removes=removes, rate=pace.rate)
+  with unfinished.opened(settings, note):
+    _fill(unfinished, maker, writer, note)
+    unfinished.finish(
+      functools.partial(writer.join, unfinished.parts, maker.frames_seen)
+    )
+  return [output]
+
+
+def _check(output: str, paths: Sequence[str], pace: Pace) -> None:
+  """Raises UserError for an output that cannot be made, or an option that makes no sense."""
+  writers.check_name(output, paths)
+  if not 0 <= pace.deviation <= 50:
+    raise errors.UserError(
+      f'--smooth={pace.deviation:g} is the deviation of a mean over time, in frames from 0 to 50'
+    )
+
+
+def _change(translator: Translator, reverse: bool, removes: bool) -> Callable[..., Any]:
+  """Returns the function of pairs that translates or removes."""
+  if removes:
+    return functools.partial(
+      results.removed, translator, ('source_mask', 'binary_mask')
+    )
+  return functools.partial(results.translated, translator, ('source_mask',), reverse)
+
+
+class _Maker:
+  """Makes the frames of a result from any of them on.
+
+  Attributes:
+    frames_seen: times, durations and names of all frames so far.
+    count: number of frames, as far as the clip says it.
+    poll: called for each frame that is read; may raise.
+    cut_off: what to say where the clip ends early, or ''.
+    remarks: what may surprise about the clip as the model sees it.
+  """
+
+  def __init__(
+    self,
+    translator: Translator,
+    change: Callable[..., Any],
+    clip: clips.Clip,
+    edits: Edits,
+    exemplar: Picture | None,
+    deviation: float,
+  ):
+    """Takes what `translate_clip` does; `change` computes the results of pairs."""
+    self._translator, self._change, self._clip = translator, change, clip
+    self._edits, self._exemplar, self._deviation = edits, exemplar, deviation
+    self._reach = over_time.reach(deviation)
+    height, width = clip.size
+    self._batch = min(_BATCH, max(1, _BATCH_BYTES // (3 * height * width)))
+    self.frames_seen: list[clips.Frame] = []
+    self.cut_off, self.count = '', clip.count
+    self.poll: Callable[[], None] = lambda: None
+    self._look()
+
+  def _look(self) -> None:
+    """Looks at the first frame, and fits the user's masks to it."""
+    first = next(self._clip.checked_frames())
+    region = inputs.parse_region(self._edits.region, 'source_mask')
+    self._fit = functools.partial(self._translator.fit, region=region)
+    fitted = self._fit(first.pixels, name=self._clip.path)
+    shape = fitted.image.shape[:2]
+    enlarging.check_proportions(fitted.box, shape, self._clip.path)
+    self.remarks = tuple(filter(None, fitted.remarks))
+
+    # A clip has one mask, and one set of rectangles, for all frames.
+    picture = Picture(self._clip.path, self._clip.path, fitted)
+    if self._edits.mask:
+      if os.path.isdir(self._edits.mask):
+        raise errors.UserError(
+          f'--source_mask={self._edits.mask} is a folder; a clip takes one picture for all frames'
+        )
+      picture = inputs.with_mask(picture, self._edits.mask, photographs.MAX_PIXELS)
+    if self._edits.erase:
+      picture = inputs.with_rectangles(picture, self._edits.erase)
+    self._model = picture
+    self._given = inputs.own_mask(picture, photographs.MAX_PIXELS)
+    self._keep = None
+    if self._edits.erase:
+      self._keep = inputs.unerased(fitted, self._edits.erase).astype(np.float32)
+
+  def settings(self, **options: Any) -> dict[str, Any]:
+    """Returns all that the result depends on, for JSON."""
+    exemplar = self._exemplar
+    digest = hashlib.sha256()
+    pictures = [self._model.mask, self._given]
+    if exemplar:
+      pictures += [exemplar.image, exemplar.mask, exemplar.keep]
+    for array in pictures:
+      digest.update(b'-' if array is None else np.ascontiguousarray(array).tobytes())
+    return {
+      'clip': self._clip.signature(),
+      'path': os.path.abspath(self._clip.path),
+      'model': self._translator.digest(),
+      'threshold': self._translator.threshold,
+      'pictures': digest.hexdigest(),
+      'region': self._edits.region,
+      'erase': list(self._edits.erase),
+      'deviation': self._deviation,
+      **options,
+    }
+
+  def frames(self, start: int) -> Iterator[tuple[clips.Frame, clips.Frame]]:
+    """Yields the frames of the result from number `start` on, each with its source."""
+    # What a frame is made of is the same wherever the work begins: batches have fixed places.
+    first = max(0, start - self._reach) // self._batch * self._batch
+    seen = over_time.windows(self._seen(first), self._reach)
+    for number, (window, centre) in enumerate(seen, start=first):
+      if number < start:
+        continue
+      frame, moment = window[centre]
+      change = moment.change
+      if self._deviation:
+        moments = [moment for _, moment in window]
+        change = over_time.steadied(moments, centre, self._deviation)
+      yield self._composed(frame, change), frame
+
+  def _seen(self, first: int) -> Iterator[tuple[clips.Frame, Moment]]:
+    """Yields the clip's frames from number `first` on, with what the model does to them."""
+    self.frames_seen, batch = [], []
+    for number, frame in enumerate(self._readable_frames()):
+      self.poll()
+      nothing = frame.pixels[:0]
+      self.frames_seen.append(dataclasses.replace(frame, pixels=nothing, opacity=None))
+      if number >= first:
+        batch.append(frame)
+      if len(batch) == self._batch:
+        yield from zip(batch, self._moments(batch), strict=True)
+        batch = []
+    if batch:
+      yield from zip(batch, self._moments(batch), strict=True)
+
+  def _readable_frames(self) -> Iterator[clips.Frame]:
+    """Yields the frames up to where the clip is cut off, and notes that."""
+    try:
+      yield from self._clip.checked_frames()
+    except clips.CutOff as end:
+      self.cut_off = str(end)
+
+  def _moments(self, frames: Sequence[clips.Frame]) -> list[Moment]:
+    """Returns what the model does to frames."""
+    pairs = []
+    for frame in frames:
+      name = f'{frame.name} of {self._clip.path}'
+      fitted = self._fit(_over_white(frame), name=name)
+      pairs.append(
+        (dataclasses.replace(self._model, fitted=fitted, path=name), self._exemplar)
+      )
+    try:
+      arrays = self._change(pairs)
+    except errors.NotFiniteError as error:
+      raise error.naming([picture.path for picture, _ in pairs]) from error
+    masks = arrays.get(own_size_files.SUFFIX_OF_BINARY)
+    if masks is None:
+      masks = arrays.get(own_size_files.SUFFIX_OF_MASK, [None] * len(pairs))
+    moments = []
+    for (picture, _), image, mask in zip(pairs, arrays[''], masks, strict=True):
+      change = own_size.change_of(
+        picture.image,
+        image,
+        mask,
+        picture.fitted.box,
+        picture.fitted.size,
+        is_opacity=self._translator.method.mask_is_opacity,
+      )
+      moments.append(Moment(picture.image, change))
+    return moments
+
+  def _composed(self, frame: clips.Frame, change: own_size.Change) -> clips.Frame:
+    """Returns a frame at its own size after a change."""
+    if change.paint is not None and change.mask.any():
+      edges = mask_edges.edges_of(frame.pixels, change.mask, change.box)
+      change = dataclasses.replace(change, edges=edges)
+    pixels, _ = own_size.paste(frame.pixels, change, given=self._given, keep=self._keep)
+    return frame.with_pixels(pixels)
+
+
+def _over_white(frame: clips.Frame) -> np.ndarray:
+  """Returns a frame as the model takes it, uint8 [H, W, 3 or 4]."""
+  if frame.opacity is None:
+    return frame.pixels
+  return np.concatenate([frame.pixels, frame.opacity[..., None]], axis=-1)
+
+
+def _fill(
+  unfinished: Unfinished,
+  maker: _Maker,
+  writer: writers.Writer,
+  note: Callable[[str], None],
+) -> None:
+  """Makes the parts that are missing."""
+  start = len(unfinished.parts) * writer.frames_per_part
+  progress = Progress(maker.count, enabled=True, unit='frame', activity='translating')
+  progress.start(start)
+  said = time.monotonic()
+  waiting = []
+  for number, pair in enumerate(maker.frames(start), start=start + 1):
+    waiting.append(pair)
+    if len(waiting) == writer.frames_per_part:
+      unfinished.add(writer.encode(*zip(*waiting, strict=True)))
+      waiting = []
+    progress.update(number)
+    if time.monotonic() - said > _SECONDS:
+      progress.line(number, {})
+      said = time.monotonic()
+  if waiting:
+    unfinished.add(writer.encode(*zip(*waiting, strict=True)))
+  progress.close()
+  if maker.cut_off:
+    note(f'{maker.cut_off}; the result ends there')
