@@ -8,7 +8,15 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from helpers.animated import animated, drawn_frame, frames_of, HEIGHT, numbered, read_all, WIDTH
+from helpers.animated import (
+  animated,
+  drawn_frame,
+  frames_of,
+  HEIGHT,
+  numbered,
+  read_all,
+  WIDTH,
+)
 from maskgan_jax import errors
 from maskgan_jax.data import clips
 from maskgan_jax.data.clips import Drawn, Frame, writers

@@ -12,7 +12,15 @@ from PIL import Image
 import pytest
 
 from helpers import commands, processes
-from helpers.animated import animated, drawn_frame, frames_of, HEIGHT, numbered, read_all, WIDTH
+from helpers.animated import (
+  animated,
+  drawn_frame,
+  frames_of,
+  HEIGHT,
+  numbered,
+  read_all,
+  WIDTH,
+)
 from helpers.models import drawn
 from helpers.simple_method import Adds, simple
 from helpers.tiny_model import make_config, make_translator
