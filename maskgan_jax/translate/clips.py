@@ -87,20 +87,11 @@ def translate_clip(
     poll: called for each frame; what it raises ends the work, which the same call resumes.
   """
   clip = clips.open_clip(source, rate=pace.rate)
-  inputs_given = [source, exemplar, source_edits.mask, exemplar_edits.mask]
-  _check(output, inputs_given, pace)
-  if not removes:
-    results.check_exemplar(translator, exemplar, exemplar_edits)
+  _check(output, [source, exemplar, source_edits.mask, exemplar_edits.mask], pace)
   writer = writers.writer(clip, output)
   taken = None
-  if exemplar:
-    if os.path.isdir(exemplar):
-      raise errors.UserError(
-        f'--exemplar={exemplar} is a folder; a clip takes one picture for all frames'
-      )
-    [taken] = inputs.load(
-      translator, exemplar, exemplar_edits, flag='exemplar_mask', note=note
-    )
+  if not removes:
+    taken = _exemplar(translator, exemplar, exemplar_edits, note)
   change = _change(translator, reverse, removes)
   maker = _Maker(translator, change, clip, source_edits, taken, pace.deviation)
   maker.poll = poll
@@ -125,6 +116,21 @@ def _check(output: str, paths: Sequence[str], pace: Pace) -> None:
     raise errors.UserError(
       f'--smooth={pace.deviation:g} is the deviation of a mean over time, in frames from 0 to 50'
     )
+
+
+def _exemplar(
+  translator: Translator, path: str, edits: Edits, note: Callable[[str], None]
+) -> Picture | None:
+  """Returns the one exemplar of all frames, None for a method without."""
+  results.check_exemplar(translator, path, edits)
+  if os.path.isdir(path):
+    raise errors.UserError(
+      f'--exemplar={path} is a folder; a clip takes one picture for all frames'
+    )
+  if not path:
+    return None
+  [picture] = inputs.load(translator, path, edits, flag='exemplar_mask', note=note)
+  return picture
 
 
 def _change(translator: Translator, reverse: bool, removes: bool) -> Callable[..., Any]:

@@ -148,6 +148,8 @@ def bad_clips(folder):
   yield 'absent.gif', 'does not exist'
   (folder / 'text.webp').write_text('hello')
   yield 'text.webp', 'is not a picture'
+  Image.fromarray(drawn_frame(0)).save(folder / 'still.png')
+  yield 'still.png', 'is one picture and not a clip; write its result as .png'
   webp = pathlib.Path(animated(folder / 'whole.webp', frames_of(3))).read_bytes()
   (folder / 'cut.webp').write_bytes(webp[:len(webp) // 2])
   yield 'cut.webp', 'damaged or truncated|not a picture|cut off'

@@ -30,6 +30,10 @@ class Animation(Clip):
     images.decode(
       self._data, self._look, max_pixels=max_pixels, name=path, keep_turned=True
     )
+    if self.count == 1 and not path.lower().endswith(EXTENSIONS):
+      raise errors.UserError(
+        f'{path} is one picture and not a clip; write its result as .png or .jpg'
+      )
 
   def _look(self, image: Image.Image) -> None:
     """Notes what the file says of all frames."""
