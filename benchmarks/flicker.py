@@ -2,24 +2,24 @@
 
   python benchmarks/flicker.py --clips=6
 
-Each clip is a face of the test split, drawn frame by frame. It sways from side to side, tilts its
-head, turns away a little, and blinks; the same face with the glasses of another moves alike and is
-the exact answer. A second kind of clips has the noise of a camera, which the answer has too.
-
-`content_transfer_avatars` puts the glasses on. Prints a table with, for each deviation of the mean
-over time (0 is without):
+Each clip is a face of the test split, drawn frame by frame, with the noise of a camera. In half of
+the clips it sits still and blinks. In the others it also sways, tilts its head and turns away a
+little. The same face with the glasses of another, moved alike and with the same noise, is the exact
+answer. `content_transfer_avatars` puts the glasses on, and takes them off faces that wear some.
+Prints a table for each kind of clips and each of the two:
 
 - error: mean absolute distance to the answer, 1 is half of the range of the levels;
 - variation: mean absolute change from a frame to the next of the result, and of the answer;
 - flicker: the same of the result less the answer, which is 0 for a result that is wrong but steady.
 
 All are means over the glasses and the pixels near them. `--strip=FILE.png` writes frames of the
-first clip, a row each for source, results and answer.
+first clip of each kind, a row each for source, results and answer.
 """
 
 import argparse
 from collections.abc import Iterator
 import dataclasses
+import itertools
 
 import numpy as np
 from PIL import Image
@@ -27,16 +27,33 @@ from scipy import ndimage
 
 from maskgan_jax.data import images
 from maskgan_jax.data.drawn import avatar_faces
-from maskgan_jax.translator import mask_edges, over_time, own_size, Translator
+from maskgan_jax.translate import Pace
+from maskgan_jax.translator import (
+  following,
+  mask_edges,
+  over_time,
+  own_size,
+  Translator,
+)
+from maskgan_jax.translator.enlarging import Box
 from maskgan_jax.translator.over_time import Moment
 
 ATTRIBUTES = ('Eyeglasses',)
 _SEED = 1  # the faces of the data set `avatars`
-_SIDE = 256  # pixels of a frame
-_MARGIN = 64  # pixels around a face that is drawn, which movements bring in
+_FACE = 192  # pixels of a face
+_MARGIN = 48  # pixels around it in a frame
+_SIDE = _FACE + 2 * _MARGIN
+_REGION = Box(_MARGIN, _MARGIN, _MARGIN + _FACE, _MARGIN + _FACE)  # in the first frame
 _NOISE = 4.0  # levels
-_NEAR = 9  # pixels around the glasses that count too
+_NEAR = 7  # pixels around the glasses that count too
 _SHOWN = 8  # frames of a strip
+_WAYS = {
+  'fixed region, each frame alone': Pace(deviation=0),
+  'fixed region, `--smooth=2`': Pace(deviation=2),
+  '`--follow`, each frame alone': Pace(deviation=0, follows=True),
+  '`--follow --smooth=1`': Pace(deviation=1, follows=True),
+  '`--follow --smooth=2`': Pace(deviation=2, follows=True),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +64,13 @@ class Drawn:
     sources: uint8 [N, S, S, 3].
     answers: uint8 [N, S, S, 3].
     near: the pixels that count, bool [N, S, S].
-    exemplar: whose glasses are put on, uint8 [S, S, 3].
+    exemplar: whose glasses are put on, uint8 [T, T, 3]; None where they are taken off.
   """
 
   sources: np.ndarray
   answers: np.ndarray
   near: np.ndarray
-  exemplar: np.ndarray
+  exemplar: np.ndarray | None
 
 
 def main() -> None:
@@ -61,23 +78,34 @@ def main() -> None:
   parser.add_argument('--pretrained', default='content_transfer_avatars')
   parser.add_argument('--clips', type=int, default=6)
   parser.add_argument('--frames', type=int, default=48)
-  parser.add_argument('--deviations', default='0,1,2,3')
-  parser.add_argument('--strip', default='', help='a .png for frames of the first clip')
+  parser.add_argument(
+    '--strip', default='', help='a .png for frames of the first clips'
+  )
   options = parser.parse_args()
   translator = Translator.from_pretrained(options.pretrained)
-  deviations = [float(text) for text in options.deviations.split(',')]
-  for noise in (0.0, _NOISE):
-    figures = {deviation: [] for deviation in deviations}
-    for number, clip in enumerate(drawn_clips(options.clips, options.frames, noise)):
-      moments = seen(translator, clip)
-      rows = [clip.sources]
-      for deviation in deviations:
-        results = translated(clip, moments, deviation)
-        figures[deviation].append(measured(clip, results))
-        rows.append(results)
-      if options.strip and not number and not noise:
-        images.save_png(options.strip, strip([*rows, clip.answers]))
-    print_table(noise, figures)
+  rows = []
+  kinds = (('sits still', 0.0), ('moves', 1.0))
+  for (kind, size), removes in itertools.product(kinds, (False, True)):
+    figures = {name: [] for name in _WAYS}
+    clips = drawn_clips(options.clips, options.frames, size, removes)
+    for number, clip in enumerate(clips):
+      results = all_results(translator, clip)
+      for name, frames in results.items():
+        figures[name].append(measured(clip, frames))
+      if not number:
+        rows += [clip.sources, *results.values(), clip.answers]
+    print_table(f'{"taken off" if removes else "put on"}, the face {kind}', figures)
+  if options.strip:
+    images.save_png(options.strip, strip(rows))
+
+
+def all_results(translator: Translator, clip: Drawn) -> dict[str, np.ndarray]:
+  """Returns the frames of each way to translate a clip."""
+  moments = {follows: seen(translator, clip, follows) for follows in (False, True)}
+  results = {}
+  for name, pace in _WAYS.items():
+    results[name] = translated(clip, moments[pace.follows], pace.deviation)
+  return results
 
 
 def pairs(count: int) -> Iterator[tuple[avatar_faces.Recipe, avatar_faces.Recipe]]:
@@ -91,22 +119,33 @@ def pairs(count: int) -> Iterator[tuple[avatar_faces.Recipe, avatar_faces.Recipe
       yield face, other
 
 
-def drawn_clips(count: int, frames: int, noise: float) -> Iterator[Drawn]:
-  """Yields clips of faces that get the glasses of others."""
+def drawn_clips(count: int, frames: int, size: float, removes: bool) -> Iterator[Drawn]:
+  """Yields clips of faces that get the glasses of others, or lose their own.
+
+  Args:
+    count: number of clips.
+    frames: of each.
+    size: of the movement.
+    removes: whether glasses are taken off.
+  """
   for number, (face, other) in enumerate(pairs(count)):
     rng = np.random.default_rng(number)
     sources, answers, near = [], [], []
     for time in range(frames):
-      now = blinking(face, time)
-      wearing = avatar_faces.with_attributes_of(now, other, ATTRIBUTES)
-      changed = avatar_faces.changed(now, wearing, _SIDE)[..., None]
-      grain = noise * rng.normal(size=(_SIDE, _SIDE, 3))
-      for recipe, side in ((now, sources), (wearing, answers)):
-        picture = moved(avatar_faces.render(recipe, _SIDE), time, frames)
+      phase = 2 * np.pi * time / frames
+      before = blinking(other if removes else face, time)
+      if removes:
+        after = avatar_faces.without(before, ATTRIBUTES)
+      else:
+        after = avatar_faces.with_attributes_of(before, other, ATTRIBUTES)
+      grain = _NOISE * rng.normal(size=(_SIDE, _SIDE, 3))
+      for recipe, side in ((before, sources), (after, answers)):
+        picture = moved(avatar_faces.render(recipe, _FACE), phase, size)
         side.append(np.clip(np.rint(picture + grain), 0, 255).astype(np.uint8))
-      region = moved(np.repeat(np.uint8(255 * changed), 3, axis=-1), time, frames)
+      changed = avatar_faces.changed(before, after, _FACE)[..., None]
+      region = moved(np.repeat(np.uint8(255 * changed), 3, axis=-1), phase, size)
       near.append(ndimage.binary_dilation(region[..., 0] > 8, iterations=_NEAR))
-    exemplar = avatar_faces.render(other, _SIDE)
+    exemplar = None if removes else avatar_faces.render(other, _FACE)
     yield Drawn(np.stack(sources), np.stack(answers), np.stack(near), exemplar)
 
 
@@ -115,20 +154,18 @@ def blinking(face: avatar_faces.Recipe, time: int) -> avatar_faces.Recipe:
   return dataclasses.replace(face, eyes='CLOSED') if time % 20 in (9, 10, 11) else face
 
 
-def moved(picture: np.ndarray, time: int, frames: int) -> np.ndarray:
-  """Returns a drawn face at its place at a time, which begins and ends alike."""
-  phase = 2 * np.pi * time / frames
-  across, down = 14 * np.sin(phase), 5 * np.sin(2 * phase)
-  tilt = np.deg2rad(7 * np.sin(phase + 1))
-  narrow = 1 - 0.12 * np.sin(phase / 2) ** 2  # the head turns away, and back
+def moved(picture: np.ndarray, phase: float, size: float) -> np.ndarray:
+  """Returns a drawn face at its place in a frame, which begins and ends in the middle."""
+  across, down = 28 * size * np.sin(phase), 8 * size * np.sin(2 * phase)
+  tilt = np.deg2rad(4 * size * np.sin(phase))
+  narrow = 1 - 0.1 * size * np.sin(phase / 2) ** 2  # the head turns away, and back
 
   # Each pixel of the frame is taken from where it was before it moved.
-  padded = np.pad(picture, ((_MARGIN,) * 2, (_MARGIN,) * 2, (0, 0)), mode='edge')
-  centre = _SIDE / 2
-  cosine, sine = np.cos(tilt), np.sin(tilt)
-  rows = ((cosine / narrow, sine / narrow), (-sine, cosine))
+  wide = 2 * _MARGIN
+  padded = np.pad(picture, ((wide, wide), (wide, wide), (0, 0)), mode='edge')
+  centre, cosine, sine = _SIDE / 2, np.cos(tilt), np.sin(tilt)
   places = []
-  for x, y in rows:
+  for x, y in ((cosine / narrow, sine / narrow), (-sine, cosine)):
     offset = centre + _MARGIN - (x * (centre + across) + y * (centre + down))
     places += [x, y, offset]
   image = Image.fromarray(padded).transform(
@@ -137,15 +174,22 @@ def moved(picture: np.ndarray, time: int, frames: int) -> np.ndarray:
   return np.asarray(image)
 
 
-def seen(translator: Translator, clip: Drawn) -> list[Moment]:
+def seen(translator: Translator, clip: Drawn, follows: bool) -> list[Moment]:
   """Returns what the model does to each frame."""
-  fitted = [translator.fit(source) for source in clip.sources]
+  follow = following.Follower(clip.sources[0], _REGION)
+  fitted = []
+  for source in clip.sources:
+    region = follow(source) if follows else _REGION
+    fitted.append(translator.fit(source, region=region))
   small = np.stack([picture.image for picture in fitted])
-  result = translator(small, translator.fit(clip.exemplar).image)
+  if clip.exemplar is None:
+    result = translator.remove(small)
+    masks = result.extras['binary_mask']
+  else:
+    result = translator(small, translator.fit(clip.exemplar).image)
+    masks = result.source_mask
   moments = []
-  for picture, image, mask in zip(
-    fitted, result.image, result.source_mask, strict=True
-  ):
+  for picture, image, mask in zip(fitted, result.image, masks, strict=True):
     change = own_size.change_of(picture.image, image, mask, picture.box, picture.size)
     moments.append(Moment(picture.image, change))
   return moments
@@ -181,18 +225,16 @@ def measured(clip: Drawn, results: np.ndarray) -> tuple[float, ...]:
   )
 
 
-def print_table(noise: float, figures: dict[float, list[tuple[float, ...]]]) -> None:
+def print_table(kind: str, figures: dict[str, list[tuple[float, ...]]]) -> None:
   """Prints the means over clips as a Markdown table."""
   count = len(next(iter(figures.values())))
-  kind = f'noise of {noise:g} levels' if noise else 'no noise'
-  print(f'\n| {count} clips, {kind} | error | variation | of the answer | flicker |')
+  print(
+    f'\n| the face {kind}, {count} clips | error | variation | of the answer | flicker |'
+  )
   print('|---|---:|---:|---:|---:|')
-  for deviation, rows in figures.items():
-    name = (
-      f'mean over time, deviation {deviation:g}' if deviation else 'each frame alone'
-    )
+  for name, rows in figures.items():
     numbers = ' | '.join(f'{number:.4f}' for number in np.mean(rows, axis=0))
-    print(f'| {name} | {numbers} |')
+    print(f'| {name} | {numbers} |', flush=True)
 
 
 def strip(rows: list[np.ndarray]) -> np.ndarray:

@@ -100,6 +100,11 @@ def _define_clip_flags() -> None:
     'The source is a clip: a folder of numbered pictures, or an animated picture whose '
     'frames go into a folder. Videos are clips without this.',
   )
+  flags.DEFINE_bool(
+    'follow',
+    False,
+    'Of a clip: the region follows what it shows in the first frame. Needs --region.',
+  )
   flags.DEFINE_float(
     'smooth',
     Pace().deviation,
@@ -258,7 +263,7 @@ def _clip(
     exemplar_edits=exemplar_edits,
     reverse=values.reverse,
     removes=values.remove,
-    pace=Pace(values.smooth, values.rate),
+    pace=Pace(values.smooth, values.rate, values.follow),
     note=_note,
     poll=poll,
   )

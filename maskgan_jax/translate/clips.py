@@ -20,6 +20,7 @@ from maskgan_jax.translate.inputs import Edits, Picture
 from maskgan_jax.translate.unfinished import Unfinished
 from maskgan_jax.translator import (
   enlarging,
+  following,
   mask_edges,
   over_time,
   own_size,
@@ -40,10 +41,12 @@ class Pace:
   Attributes:
     deviation: of the mean of masks and paint over time, in frames; 0 leaves each frame alone.
     rate: frames per second of a folder of pictures.
+    follows: whether the region follows what it shows in the first frame.
   """
 
   deviation: float = 2.0
   rate: float = 25.0
+  follows: bool = False
 
 
 def is_clip(source: str, output: str, asked: bool) -> bool:
@@ -84,6 +87,7 @@ def translate_clip(
     removes: whether to remove.
     pace: how the clip is read and steadied.
     note: gets lines about what is lost, or looks wrong to the model.
+    lost: number of frames in which what the region followed was not seen.
     poll: called for each frame; what it raises ends the work, which the same call resumes.
   """
   clip = clips.open_clip(source, rate=pace.rate)
@@ -93,14 +97,14 @@ def translate_clip(
   if not removes:
     taken = _exemplar(translator, exemplar, exemplar_edits, note)
   change = _change(translator, reverse, removes)
-  maker = _Maker(translator, change, clip, source_edits, taken, pace.deviation)
+  maker = _Maker(translator, change, clip, source_edits, taken, pace)
   maker.poll = poll
   for remark in (*clip.remarks, *writer.remarks, *maker.remarks):
     note(remark)
 
   # The parts of the same call are taken over.
   unfinished = Unfinished(output, writer.extension)
-  settings = maker.settings(reverse=reverse, removes=removes, rate=pace.rate)
+  settings = maker.settings(reverse=reverse, removes=removes)
   with unfinished.opened(settings, note):
     _fill(unfinished, maker, writer, note)
     unfinished.finish(
@@ -148,6 +152,7 @@ class _Maker:
   Attributes:
     frames_seen: times, durations and names of all frames so far.
     count: number of frames, as far as the clip says it.
+    lost: number of frames in which what the region followed was not seen.
     poll: called for each frame that is read; may raise.
     cut_off: what to say where the clip ends early, or ''.
     remarks: what may surprise about the clip as the model sees it.
@@ -160,16 +165,16 @@ class _Maker:
     clip: clips.Clip,
     edits: Edits,
     exemplar: Picture | None,
-    deviation: float,
+    pace: Pace,
   ):
     """Takes what `translate_clip` does; `change` computes the results of pairs."""
     self._translator, self._change, self._clip = translator, change, clip
-    self._edits, self._exemplar, self._deviation = edits, exemplar, deviation
-    self._reach = over_time.reach(deviation)
+    self._edits, self._exemplar, self._pace = edits, exemplar, pace
+    self._reach = over_time.reach(pace.deviation)
     height, width = clip.size
     self._batch = min(_BATCH, max(1, _BATCH_BYTES // (3 * height * width)))
     self.frames_seen: list[clips.Frame] = []
-    self.cut_off, self.count = '', clip.count
+    self.cut_off, self.count, self.lost = '', clip.count, 0
     self.poll: Callable[[], None] = lambda: None
     self._look()
 
@@ -177,11 +182,18 @@ class _Maker:
     """Looks at the first frame, and fits the user's masks to it."""
     first = next(self._clip.checked_frames())
     region = inputs.parse_region(self._edits.region, 'source_mask')
-    self._fit = functools.partial(self._translator.fit, region=region)
-    fitted = self._fit(first.pixels, name=self._clip.path)
+    fitted = self._translator.fit(first.pixels, name=self._clip.path, region=region)
+    self._region, self._first = region, first
     shape = fitted.image.shape[:2]
     enlarging.check_proportions(fitted.box, shape, self._clip.path)
     self.remarks = tuple(filter(None, fitted.remarks))
+
+    if self._pace.follows:
+      if not region or self._edits.mask or self._edits.erase:
+        raise errors.UserError(
+          '--follow needs --region, and goes without --source_mask and --erase_source'
+        )
+      self._region = fitted.region
 
     # A clip has one mask, and one set of rectangles, for all frames.
     picture = Picture(self._clip.path, self._clip.path, fitted)
@@ -216,7 +228,7 @@ class _Maker:
       'pictures': digest.hexdigest(),
       'region': self._edits.region,
       'erase': list(self._edits.erase),
-      'deviation': self._deviation,
+      **dataclasses.asdict(self._pace),
       **options,
     }
 
@@ -230,25 +242,32 @@ class _Maker:
         continue
       frame, moment = window[centre]
       change = moment.change
-      if self._deviation:
+      if self._pace.deviation:
         moments = [moment for _, moment in window]
-        change = over_time.steadied(moments, centre, self._deviation)
+        change = over_time.steadied(moments, centre, self._pace.deviation)
       yield self._composed(frame, change), frame
 
   def _seen(self, first: int) -> Iterator[tuple[clips.Frame, Moment]]:
     """Yields the clip's frames from number `first` on, with what the model does to them."""
-    self.frames_seen, batch = [], []
+    self.frames_seen, batch, region = [], [], self._region
+    follow = None
+    if self._pace.follows:
+      follow = following.Follower(self._first.pixels, self._region)
     for number, frame in enumerate(self._readable_frames()):
       self.poll()
+      if follow:
+        region = follow(frame.pixels)
       nothing = frame.pixels[:0]
       self.frames_seen.append(dataclasses.replace(frame, pixels=nothing, opacity=None))
       if number >= first:
-        batch.append(frame)
+        batch.append((frame, region))
       if len(batch) == self._batch:
-        yield from zip(batch, self._moments(batch), strict=True)
+        yield from self._moments(batch)
         batch = []
     if batch:
-      yield from zip(batch, self._moments(batch), strict=True)
+      yield from self._moments(batch)
+    if follow:
+      self.lost = follow.lost
 
   def _readable_frames(self) -> Iterator[clips.Frame]:
     """Yields the frames up to where the clip is cut off, and notes that."""
@@ -257,15 +276,16 @@ class _Maker:
     except clips.CutOff as end:
       self.cut_off = str(end)
 
-  def _moments(self, frames: Sequence[clips.Frame]) -> list[Moment]:
-    """Returns what the model does to frames."""
+  def _moments(
+    self, batch: Sequence[tuple[clips.Frame, Sequence[float] | None]]
+  ) -> Iterator[tuple[clips.Frame, Moment]]:
+    """Yields frames, given with their regions, with what the model does to them."""
     pairs = []
-    for frame in frames:
+    for frame, region in batch:
       name = f'{frame.name} of {self._clip.path}'
-      fitted = self._fit(_over_white(frame), name=name)
-      pairs.append(
-        (dataclasses.replace(self._model, fitted=fitted, path=name), self._exemplar)
-      )
+      fitted = self._translator.fit(_layers(frame), name=name, region=region)
+      picture = dataclasses.replace(self._model, fitted=fitted, path=name)
+      pairs.append((picture, self._exemplar))
     try:
       arrays = self._change(pairs)
     except errors.NotFiniteError as error:
@@ -273,18 +293,16 @@ class _Maker:
     masks = arrays.get(own_size_files.SUFFIX_OF_BINARY)
     if masks is None:
       masks = arrays.get(own_size_files.SUFFIX_OF_MASK, [None] * len(pairs))
-    moments = []
-    for (picture, _), image, mask in zip(pairs, arrays[''], masks, strict=True):
+    for number, (picture, _) in enumerate(pairs):
       change = own_size.change_of(
         picture.image,
-        image,
-        mask,
+        arrays[''][number],
+        masks[number],
         picture.fitted.box,
         picture.fitted.size,
         is_opacity=self._translator.method.mask_is_opacity,
       )
-      moments.append(Moment(picture.image, change))
-    return moments
+      yield batch[number][0], Moment(picture.image, change)
 
   def _composed(self, frame: clips.Frame, change: own_size.Change) -> clips.Frame:
     """Returns a frame at its own size after a change."""
@@ -295,7 +313,7 @@ class _Maker:
     return frame.with_pixels(pixels)
 
 
-def _over_white(frame: clips.Frame) -> np.ndarray:
+def _layers(frame: clips.Frame) -> np.ndarray:
   """Returns a frame as the model takes it, uint8 [H, W, 3 or 4]."""
   if frame.opacity is None:
     return frame.pixels
@@ -328,3 +346,7 @@ def _fill(
   progress.close()
   if maker.cut_off:
     note(f'{maker.cut_off}; the result ends there')
+  if maker.lost:
+    note(
+      f'what the region shows at first was not found in {maker.lost} frames, where it stayed'
+    )

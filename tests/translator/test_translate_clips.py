@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import re
 import resource
 import signal
 
@@ -139,6 +140,14 @@ def test_every_method_takes_clips(run, tmp_path, name):
   path, _ = run(clip_of(tmp_path, 3), t=drawn(name), source_edits=Edits(region='.1,.1,.9,.9'))
   for number, picture in enumerate(read_all(path)[0]):
     np.testing.assert_array_equal(picture[:4], drawn_frame(number)[:4])
+
+
+def test_a_line_says_how_long_it_takes(run, tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(clips, '_SECONDS', 0)
+  run(clip_of(tmp_path))
+  lines = capsys.readouterr().out.splitlines()
+  assert len(lines) == 6
+  assert re.match(r'frame 3/6  [0-9.]+ frames/s  0:0\d left', lines[2])
 
 
 # Stopping and going on.
