@@ -45,26 +45,28 @@ class Follower:
       min(height, box.bottom + down),
       min(width, box.right + across),
     )
-    likeness = self._correlation(self._reduced(pixels, around))
+    searched = self._reduced(pixels, around)
+    likeness = self._correlation(searched)
     top, left = np.unravel_index(np.argmax(likeness), likeness.shape)
     if likeness[top, left] < _LEAST:
       self.lost += 1
       return box
 
     # The place lies between pixels of the template.
-    place = top + _peak(likeness[:, left], top), left + _peak(likeness[top], left)
-    self._box = self._placed(around, place, (height, width))
+    down = (around.bottom - around.top) / searched.shape[0]
+    across = (around.right - around.left) / searched.shape[1]
+    place = (
+      around.top + down * (top + _peak(likeness[:, left], top)),
+      around.left + across * (left + _peak(likeness[top], left)),
+    )
+    self._box = self._placed(place, (height, width))
     return self._box
 
-  def _placed(
-    self, around: Box, place: tuple[float, float], size: tuple[int, int]
-  ) -> Box:
-    """Returns the region at a place of what was searched, in a frame of this size."""
+  def _placed(self, place: tuple[float, float], size: tuple[int, int]) -> Box:
+    """Returns the region at a place, in whole pixels of a frame of this size."""
     corners = []
-    for start, offset, side, most in zip(
-      around[:2], place, self._sides, size, strict=True
-    ):
-      corners.append(min(max(0, round(start + offset * self._step)), most - side))
+    for start, side, most in zip(place, self._sides, size, strict=True):
+      corners.append(min(max(0, round(start)), most - side))
     return Box(*corners, corners[0] + self._sides[0], corners[1] + self._sides[1])
 
   def _reduced(self, pixels: np.ndarray, box: Box) -> np.ndarray:

@@ -184,7 +184,7 @@ def with_palette(frame: Frame, source: Frame) -> Image.Image:
   is_kept = (frame.pixels == source.pixels).all(axis=-1)
   kept = np.unique(colors[is_kept & ~is_clear])
   rest = frame.pixels[~is_kept & ~is_clear]
-  if len(kept) > most - _LEAST_NEW and rest.size:
+  if len(kept) > most - (_LEAST_NEW if rest.size else 0):
     kept, rest = kept[:0], frame.pixels[~is_clear]
     is_kept[:] = False
 
