@@ -94,7 +94,8 @@ def main() -> None:
         figures[name].append(measured(clip, frames))
       if not number:
         rows += [clip.sources, *results.values(), clip.answers]
-    print_table(f'{"taken off" if removes else "put on"}, the face {kind}', figures)
+    verb = 'taken off' if removes else 'put on'
+    print_table(f'glasses {verb}, the face {kind}', figures)
   if options.strip:
     images.save_png(options.strip, strip(rows))
 
@@ -228,9 +229,7 @@ def measured(clip: Drawn, results: np.ndarray) -> tuple[float, ...]:
 def print_table(kind: str, figures: dict[str, list[tuple[float, ...]]]) -> None:
   """Prints the means over clips as a Markdown table."""
   count = len(next(iter(figures.values())))
-  print(
-    f'\n| the face {kind}, {count} clips | error | variation | of the answer | flicker |'
-  )
+  print(f'\n| {kind}, {count} clips | error | variation | of the answer | flicker |')
   print('|---|---:|---:|---:|---:|')
   for name, rows in figures.items():
     numbers = ' | '.join(f'{number:.4f}' for number in np.mean(rows, axis=0))
