@@ -56,7 +56,7 @@ class Progress:
       line += f'  {rate:.1f} {self._unit}s/s'
       if self._total:
         line += f'  {_clock(max(0, self._total - step) / rate)} left'
-    self.say(f'{line}  {text}')
+    self.say(f'{line}  {text}' if text else line)
 
   def say(self, text: str) -> None:
     """Prints a line that does not break the bar."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import functools
 import hashlib
+import itertools
 import os
 import time
 from typing import Any
@@ -330,19 +331,11 @@ def _fill(
   start = len(unfinished.parts) * writer.frames_per_part
   progress = Progress(maker.count, enabled=True, unit='frame', activity='translating')
   progress.start(start)
-  said = time.monotonic()
-  waiting = []
-  for number, pair in enumerate(maker.frames(start), start=start + 1):
-    waiting.append(pair)
-    if len(waiting) == writer.frames_per_part:
-      unfinished.add(writer.encode(*zip(*waiting, strict=True)))
-      waiting = []
-    progress.update(number)
-    if time.monotonic() - said > _SECONDS:
-      progress.line(number, {})
-      said = time.monotonic()
-  if waiting:
-    unfinished.add(writer.encode(*zip(*waiting, strict=True)))
+  pairs = _counted(maker.frames(start), progress, start)
+  # Frames are encoded as they come: a part of large ones would fill the memory.
+  for pair in pairs:
+    rest = itertools.islice(pairs, writer.frames_per_part - 1)
+    unfinished.add(writer.encode(itertools.chain([pair], rest)))
   progress.close()
   if maker.cut_off:
     note(f'{maker.cut_off}; the result ends there')
@@ -350,3 +343,16 @@ def _fill(
     note(
       f'what the region shows at first was not found in {maker.lost} frames, where it stayed'
     )
+
+
+def _counted(
+  pairs: Iterator[tuple[clips.Frame, clips.Frame]], progress: Progress, start: int
+) -> Iterator[tuple[clips.Frame, clips.Frame]]:
+  """Yields the pairs and shows how far the work is."""
+  said = time.monotonic()
+  for number, pair in enumerate(pairs, start=start + 1):
+    yield pair
+    progress.update(number)
+    if time.monotonic() - said > _SECONDS:
+      progress.line(number, {})
+      said = time.monotonic()

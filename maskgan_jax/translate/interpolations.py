@@ -103,5 +103,5 @@ def _write(clip: clips.Clip, output: str, note: Callable[[str], None]) -> None:
     per_part = writer.frames_per_part
     for start in range(len(unfinished.parts) * per_part, len(frames), per_part):
       part = frames[start : start + per_part]
-      unfinished.add(writer.encode(part, part))
+      unfinished.add(writer.encode(zip(part, part, strict=True)))
     unfinished.finish(functools.partial(writer.join, unfinished.parts, frames))

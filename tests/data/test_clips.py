@@ -30,7 +30,7 @@ def written(clip, path, change=lambda picture: picture):
   for number, frame in enumerate(frames):
     parts.append(f'{path}.{number}.png')
     with open(parts[-1], 'wb') as file:
-      file.write(writer.encode([frame.with_pixels(change(frame.pixels))], [frame]))
+      file.write(writer.encode([(frame.with_pixels(change(frame.pixels)), frame)]))
   writer.join(parts, frames, path)
   return path
 

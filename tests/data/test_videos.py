@@ -70,7 +70,7 @@ def written(clip, path, tmp_path, per_part=4):
   for start in range(0, len(frames), per_part):
     part = frames[start:start + per_part]
     parts.append(tmp_path / f'part_{start}.mkv')
-    parts[-1].write_bytes(writer.encode(part, part))
+    parts[-1].write_bytes(writer.encode(zip(part, part, strict=True)))
   writer.join([str(part) for part in parts], frames, str(path))
   return str(path)
 
@@ -200,4 +200,5 @@ def test_transparent_frames_do_not_become_a_video(av):
   [frame] = clip.frames()
   clear = np.zeros((HEIGHT, WIDTH), np.uint8)
   with pytest.raises(errors.UserError, match='partly transparent, which a video cannot be'):
-    writers.writer(clip, 'o.mp4').encode([type(frame)(frame.pixels, 0, 1, 'f', clear)], [frame])
+    writers.writer(clip, 'o.mp4').encode(
+        [(type(frame)(frame.pixels, 0, 1, 'f', clear), frame)])

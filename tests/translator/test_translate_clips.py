@@ -210,7 +210,7 @@ def test_a_stopped_clip_goes_on_and_is_the_same(run, tmp_path, monkeypatch, devi
   made = []
   encode = writers.WebP.encode
   monkeypatch.setattr(writers.WebP, 'encode',
-                      lambda self, *frames: made.append(0) or encode(self, *frames))
+                      lambda self, pairs: made.append(0) or encode(self, pairs))
   with pytest.raises(Stopped):
     run(source, t=t, pace=pace, poll=stops_after(0))
   assert [path.stat().st_mtime_ns for path in present] == times

@@ -4,7 +4,7 @@ PyAV is taken for its access to packets: sound is copied as it is, frames keep t
 result is encoded in parts that are joined without encoding again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 from fractions import Fraction
@@ -267,7 +267,7 @@ class Encoder:
         f'a {extension} cannot hold the sound of {clip.path} ({lacking[0]}); write a .mkv'
       )
 
-  def encode(self, pixels: Sequence[np.ndarray]) -> bytes:
+  def encode(self, pixels: Iterable[np.ndarray]) -> bytes:
     """Returns a part of the result: frames uint8 [H, W, 3], as a file of its own."""
     av = library()
     buffer = io.BytesIO()

@@ -3,7 +3,7 @@
 A part that is there need not be computed again after a kill.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import io
 import os
 import shutil
@@ -41,12 +41,11 @@ class Writer:
     """Takes the source, and where the result will be."""
     self._clip, self._path = clip, path
 
-  def encode(self, frames: Sequence[Frame], sources: Sequence[Frame]) -> bytes:
+  def encode(self, pairs: Iterable[tuple[Frame, Frame]]) -> bytes:
     """Returns the file of a part.
 
     Args:
-      frames: of the result.
-      sources: the frames that they were made of.
+      pairs: frames of the result, each with the one that it was made of.
     """
     raise NotImplementedError
 
@@ -64,9 +63,9 @@ class Writer:
 class Pictures(Writer):
   """Writes a folder of PNG files, named after the source's frames."""
 
-  def encode(self, frames: Sequence[Frame], sources: Sequence[Frame]) -> bytes:
+  def encode(self, pairs: Iterable[tuple[Frame, Frame]]) -> bytes:
     """Returns a PNG."""
-    [frame] = frames
+    [(frame, _)] = pairs
     return photographs.encode(
       photographs.Photograph(frame.pixels, frame.opacity), '.png'
     )
@@ -102,9 +101,9 @@ class GIF(Writer):
     super().__init__(clip, path)
     self.remarks = ('a .gif has 256 colours a frame; a .webp keeps every pixel',)
 
-  def encode(self, frames: Sequence[Frame], sources: Sequence[Frame]) -> bytes:
+  def encode(self, pairs: Iterable[tuple[Frame, Frame]]) -> bytes:
     """Returns a PNG with the frame's palette."""
-    [frame], [source] = frames, sources
+    [(frame, source)] = pairs
     buffer = io.BytesIO()
     with_palette(frame, source).save(buffer, 'PNG')
     return buffer.getvalue()
@@ -125,15 +124,18 @@ class Video(Writer):
     super().__init__(clip, path)
     self._encoder = videos.Encoder(clip, path)
 
-  def encode(self, frames: Sequence[Frame], sources: Sequence[Frame]) -> bytes:
+  def encode(self, pairs: Iterable[tuple[Frame, Frame]]) -> bytes:
     """Returns a video of the part."""
-    for frame in frames:
-      if frame.opacity is not None:
-        raise errors.UserError(
-          f'{frame.name} of {self._clip.path} is partly transparent, which a video cannot be; '
-          'write a .webp'
-        )
-    return self._encoder.encode([frame.pixels for frame in frames])
+    return self._encoder.encode(self._opaque(frame) for frame, _ in pairs)
+
+  def _opaque(self, frame: Frame) -> np.ndarray:
+    """Returns the pixels of a frame; UserError for a transparent one."""
+    if frame.opacity is not None:
+      raise errors.UserError(
+        f'{frame.name} of {self._clip.path} is partly transparent, which a video cannot be; '
+        'write a .webp'
+      )
+    return frame.pixels
 
   def join(self, parts: Sequence[str], frames: Sequence[Frame], path: str) -> None:
     """Writes the file."""
