@@ -28,6 +28,7 @@ from helpers.models import drawn
 from helpers.simple_method import Adds, simple
 from helpers.tiny_model import make_config, make_translator
 from maskgan_jax import errors, files, translate
+from maskgan_jax.data import clips as data_clips
 from maskgan_jax.data.clips import writers
 from maskgan_jax.methods.base import Method, Translation
 from maskgan_jax.translate import clips, Edits, Pace
@@ -263,6 +264,22 @@ def test_a_full_disk_at_the_end_loses_nothing(run, tmp_path, output):
   assert not (tmp_path / output).exists()
   assert len(list((tmp_path / f'{output}.part').glob('*.png'))) == 6
   assert len(read_all(run(source, output)[0])[0]) == 6
+
+
+def test_a_full_disk_at_the_end_of_a_video(run, tmp_path):
+  pytest.importorskip('av')
+  source = animated(tmp_path / 'a.webp', np.random.default_rng(0).integers(
+      0, 256, (6, HEIGHT, WIDTH, 3), np.uint8))
+  with pytest.raises(Stopped), pytest.MonkeyPatch.context() as patch:
+    def stop(*args):
+      raise Stopped
+    patch.setattr(writers.Video, 'join', stop)
+    run(source, 'o.mp4')
+  with largest_file(3000), pytest.raises(
+      errors.UserError, match='cannot write .*o.mp4: File too large'):
+    run(source, 'o.mp4')
+  assert not (tmp_path / 'o.mp4').exists()
+  assert len(list(data_clips.open_clip(run(source, 'o.mp4')[0]).checked_frames())) == 6
 
 
 def made_parts(run, source, tmp_path, output):

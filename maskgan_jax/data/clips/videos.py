@@ -298,7 +298,7 @@ class Encoder:
   def join(
     self, parts: Sequence[str], times: Sequence[int], last: int, path: str
   ) -> None:
-    """Writes a video of parts, with sound.
+    """Writes a video of parts, with sound; OSError where the disk refuses.
 
     Args:
       parts: the files of parts, in order.
@@ -306,6 +306,13 @@ class Encoder:
       last: duration of the last frame.
       path: the file to write.
     """
+    try:
+      self._join(parts, [*times, times[-1] + last], path)
+    except library().error.FFmpegError as error:
+      raise OSError(error.errno, error.strerror) from error
+
+  def _join(self, parts: Sequence[str], ends: Sequence[int], path: str) -> None:
+    """Writes a video; `ends` are the times of all frames, and when the last ends."""
     av = library()
     with contextlib.ExitStack() as stack:
       format_name = _FORMATS[extension_of(self._path)]
@@ -313,7 +320,7 @@ class Encoder:
       first = stack.enter_context(av.open(parts[0]))
       pictures = result.add_stream_from_template(first.streams.video[0])
       pictures.time_base = self._clip.unit
-      queues = [self._pictures(parts, [*times, times[-1] + last], pictures)]
+      queues = [self._pictures(parts, ends, pictures)]
       if self._sound_path:
         source = stack.enter_context(av.open(self._sound_path))
         result.metadata.update(_kept(source.metadata))
