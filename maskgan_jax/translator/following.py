@@ -85,8 +85,8 @@ class Follower:
       shared += _slid(levels, self._weights * self._template[..., channel])
       mean = _slid(levels, self._weights) / total
       energy += _slid(levels**2, self._weights) - total * mean**2
-    own = (self._weights[..., None] * self._template**2).sum()
-    return shared / np.sqrt(np.maximum(energy * own, 1e-6))
+    energy *= (self._weights[..., None] * self._template**2).sum()
+    return shared / np.sqrt(np.maximum(energy, 1e-6))
 
 
 def _weights(shape: tuple[int, int]) -> np.ndarray:

@@ -323,7 +323,7 @@ class Encoder:
       queues = [self._pictures(parts, ends, pictures)]
       if self._sound_path:
         source = stack.enter_context(av.open(self._sound_path))
-        result.metadata.update(_kept(source.metadata))
+        result.metadata.update(_about_content(source.metadata))
         queues.append(_sounds(source, result))
       # A player needs what belongs together close together.
       for _, _, packet in heapq.merge(*queues, key=lambda entry: entry[:2]):
@@ -365,11 +365,11 @@ def _sounds(source: Any, result: Any) -> Iterator[tuple[float, int, Any]]:
   return packets()
 
 
-def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
+def _about_content(metadata: Mapping[str, str]) -> dict[str, str]:
   """Returns what a file says about its content, and not about itself."""
-  own = ('brand', 'encoder', 'minor_version', 'handler', 'duration')
+  of_the_file = ('brand', 'encoder', 'minor_version', 'handler', 'duration')
   return {
     key: text
     for key, text in metadata.items()
-    if not any(word in key.lower() for word in own)
+    if not any(word in key.lower() for word in of_the_file)
   }
