@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, plain lines elsewhere."""
+"""How far a training, or other long work, is: a bar on a terminal, plain lines elsewhere."""
 
 from collections.abc import Mapping
 import sys
@@ -8,11 +8,15 @@ import tqdm
 
 
 class Progress:
-  """Shows how far a training is; says nothing unless `enabled`."""
+  """Shows how far some work is; says nothing unless `enabled`."""
 
-  def __init__(self, total: int, *, enabled: bool):
+  def __init__(
+    self, total: int, *, enabled: bool, unit: str = 'step', activity: str = 'training'
+  ):
+    """Takes the number of steps, 0 if that is unknown, what a step is called, and the work."""
     self._enabled = enabled
     self._total = total
+    self._unit, self._activity = unit, activity
     self._bar = None
 
   def start(self, step: int) -> None:
@@ -21,10 +25,10 @@ class Progress:
     self._first = step
     if self._enabled and sys.stderr.isatty():
       self._bar = tqdm.tqdm(
-        total=self._total,
+        total=self._total or None,
         initial=step,
-        unit='step',
-        desc='training',
+        unit=self._unit,
+        desc=self._activity,
         dynamic_ncols=True,
       )
 
@@ -43,12 +47,16 @@ class Progress:
       return
 
     # Without a terminal, a line: step, pace, time that is left. The first step has no pace.
-    line = f'step {step}/{self._total}'
+    line = f'{self._unit} {step}'
+    if self._total:
+      line += f'/{self._total}'
     if step > self._first:
       elapsed = max(time.monotonic() - self._began, 1e-9)
       rate = (step - self._first) / elapsed
-      line += f'  {rate:.1f} steps/s  {_clock((self._total - step) / rate)} left'
-    self.say(f'{line}  {text}')
+      line += f'  {rate:.1f} {self._unit}s/s'
+      if self._total:
+        line += f'  {_clock(max(0, self._total - step) / rate)} left'
+    self.say(f'{line}  {text}' if text else line)
 
   def say(self, text: str) -> None:
     """Prints a line that does not break the bar."""

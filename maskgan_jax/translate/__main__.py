@@ -15,6 +15,10 @@ r"""Translates pictures with a trained model: files or folders in, PNG pictures 
       --exemplar=you.jpg --region=200,300,900,1000 --exemplar=her.jpg --region=250,1500,900,2150
   python -m maskgan_jax.translate --workdir=RUN --source=two.jpg --exemplar=you.jpg \
       --output=o.jpg --size=own --points=eyes.csv
+  python -m maskgan_jax.translate --workdir=RUN --source=clip.mp4 --exemplar=you.jpg \
+      --output=o.mp4 --region=200,300,900,1000
+  python -m maskgan_jax.translate --workdir=RUN --source=me.jpg --exemplar=you.jpg \
+      --interpolate=her.jpg --output=o.webp
   python -m maskgan_jax.translate --workdir=RUN --source=apples --output=out --save_masks
 
 The last is for methods without exemplars, such as the additional mask.
@@ -31,6 +35,10 @@ change, given by --region or by rows of --points, all after one exemplar or each
 docs/photographs.md. A picture in a folder that cannot be read is
 reported and left out; the exit code is 2 if none can be read. A grid has numbers in place of names
 that its font cannot write, and the command says which is which.
+
+Videos, animated .gif and .webp whose --output is one too, and with --clip folders of numbered
+pictures are translated frame by frame at their own size and rate (docs/video.md). A command that
+was stopped or killed goes on where it was.
 """
 
 import sys
@@ -38,7 +46,16 @@ import sys
 from absl import flags
 
 from maskgan_jax import cli, errors
-from maskgan_jax.translate import Edits, remove, translate
+from maskgan_jax.translate import (
+  Edits,
+  interpolate,
+  Pace,
+  remove,
+  translate,
+  translate_clip,
+)
+from maskgan_jax.translate.clips import is_clip
+from maskgan_jax.translator import Translator
 
 
 def define_flags() -> None:
@@ -59,6 +76,7 @@ def define_flags() -> None:
   )
   flags.DEFINE_string('output', '', 'A .png file, or a folder (see above).')
   _define_place_flags()
+  _define_clip_flags()
   _define_mask_flags()
   _define_result_flags()
 
@@ -88,6 +106,40 @@ def _define_place_flags() -> None:
     '.csv with a file name and then left_eye_x, left_eye_y, right_eye_x, right_eye_y, in '
     'pixels, and with nose, left_mouth and right_mouth if known. A row for each face of a '
     'source; exemplars may have one.',
+  )
+
+
+def _define_clip_flags() -> None:
+  """Defines the flags of clips and interpolations."""
+  flags.DEFINE_bool(
+    'clip',
+    False,
+    'The source is a clip: a folder of numbered pictures, or an animated picture whose '
+    'frames go into a folder. Videos are clips without this.',
+  )
+  flags.DEFINE_bool(
+    'follow',
+    False,
+    'Of a clip: the region follows what it shows in the first frame. Needs --region.',
+  )
+  flags.DEFINE_float(
+    'smooth',
+    Pace().deviation,
+    'Of a clip: masks and what they paint are averaged over time, where the picture stays '
+    'the same; the deviation of the weights in frames. 0 switches it off.',
+  )
+  flags.DEFINE_float(
+    'rate',
+    Pace().rate,
+    'Frames per second of numbered pictures and of interpolations.',
+  )
+  flags.DEFINE_string(
+    'interpolate',
+    '',
+    'A second exemplar: the output is a clip from the first to it and back.',
+  )
+  flags.DEFINE_integer(
+    'frames', 24, 'Of an interpolation, from one exemplar to the other.'
   )
 
 
@@ -167,6 +219,21 @@ def main() -> None:
     values.source_mask, values.erase_source, values.region, values.points
   )
   exemplar_edits = _exemplar_edits(values)
+  if values.interpolate:
+    written = _interpolated(translator, source_edits, exemplar_edits)
+  elif is_clip(values.source, values.output, values.clip):
+    written = _clip(translator, source_edits, exemplar_edits)
+  else:
+    written = _pictures(translator, source_edits, exemplar_edits)
+  others = f' and {len(written) - 1} more' if len(written) > 1 else ''
+  print(f'wrote {written[0]}{others}')
+
+
+def _pictures(
+  translator: Translator, source_edits: Edits, exemplar_edits: Edits
+) -> list[str]:
+  """Translates pictures; returns the files written."""
+  values = flags.FLAGS
   options = {
     'save_masks': values.save_masks,
     'grid': values.grid,
@@ -174,22 +241,85 @@ def main() -> None:
     'note': _note,
   }
   if values.remove:
-    written = remove(
+    return remove(
       translator, values.source, values.output, edits=source_edits, **options
     )
-  else:
-    written = translate(
-      translator,
-      values.source,
-      values.exemplar or '',
-      values.output,
-      source_edits=source_edits,
-      exemplar_edits=exemplar_edits,
-      reverse=values.reverse,
-      **options,
+  return translate(
+    translator,
+    values.source,
+    values.exemplar or '',
+    values.output,
+    source_edits=source_edits,
+    exemplar_edits=exemplar_edits,
+    reverse=values.reverse,
+    **options,
+  )
+
+
+def _clip(
+  translator: Translator, source_edits: Edits, exemplar_edits: Edits
+) -> list[str]:
+  """Translates a clip; returns the file written."""
+  values = flags.FLAGS
+  for name in ('grid', 'save_masks'):
+    if values[name].value:
+      raise errors.UserError(f'a clip has no --{name}; leave it out')
+  if values['size'].present and values.size != 'own':
+    raise errors.UserError(
+      f"a clip's result has its own size; leave out --size={values.size}"
     )
-  others = f' and {len(written) - 1} more' if len(written) > 1 else ''
-  print(f'wrote {written[0]}{others}')
+  exemplar = ''
+  if values.exemplar:
+    exemplar = _only_one(values.exemplar, 'exemplar', 'a clip')
+  _, poll = cli.watch(
+    f'stopped; the same command goes on from the parts in {values.output}.part'
+  )
+  return translate_clip(
+    translator,
+    values.source,
+    exemplar,
+    values.output,
+    source_edits=source_edits,
+    exemplar_edits=exemplar_edits,
+    reverse=values.reverse,
+    removes=values.remove,
+    pace=Pace(values.smooth, values.rate, values.follow),
+    note=_note,
+    poll=poll,
+  )
+
+
+def _interpolated(
+  translator: Translator, source_edits: Edits, exemplar_edits: Edits
+) -> list[str]:
+  """Writes an interpolation; returns the file written."""
+  values = flags.FLAGS
+  for name in ('remove', 'reverse', 'grid', 'save_masks'):
+    if values[name].value:
+      raise errors.UserError(f'--interpolate goes without --{name}')
+  cli.require('exemplar')
+  return interpolate(
+    translator,
+    values.source,
+    (
+      _only_one(values.exemplar, 'exemplar', 'an interpolation'),
+      values.interpolate,
+    ),
+    values.output,
+    count=values.frames,
+    rate=values.rate,
+    size=values.size,
+    source_edits=source_edits,
+    exemplar_edits=exemplar_edits,
+    note=_note,
+  )
+
+
+def _only_one(given: list[str], flag: str, what: str) -> str:
+  """Returns the one value of a flag that may be given several times."""
+  if len(given) > 1:
+    raise errors.UserError(f'{what} takes one --{flag}, not {len(given)}')
+  return given[0]
 
 
 def _exemplar_edits(values: flags.FlagValues) -> Edits:

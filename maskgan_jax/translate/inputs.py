@@ -103,10 +103,7 @@ def load(
     loaded = _with_masks(loaded, edits.mask, flag, translator.config.data.max_pixels)
     _note_dark_masks(loaded, flag, note)
   if edits.erase:
-    for number, picture in enumerate(loaded):
-      whole = unerased(picture.fitted, edits.erase).astype(np.float32)
-      keep = picture.fitted.seen(whole, picture.path)[..., None]
-      loaded[number] = dataclasses.replace(picture, keep=keep, rectangles=edits.erase)
+    loaded = [with_rectangles(picture, edits.erase) for picture in loaded]
   return loaded
 
 
@@ -114,6 +111,13 @@ def by_file(pictures: Sequence[Picture]) -> list[list[Picture]]:
   """Returns the places of each picture, in their order."""
   places = itertools.groupby(pictures, key=lambda picture: picture.path)
   return [list(group) for _, group in places]
+
+
+def with_rectangles(picture: Picture, rectangles: Sequence[str]) -> Picture:
+  """Returns a place with these rectangles erased."""
+  whole = unerased(picture.fitted, rectangles).astype(np.float32)
+  keep = picture.fitted.seen(whole, picture.path)[..., None]
+  return dataclasses.replace(picture, keep=keep, rectangles=rectangles)
 
 
 def _accept(picture: Picture) -> None:
@@ -130,7 +134,7 @@ def _fitter(
   """Returns a function that makes the places of a file ready for the model."""
   is_source = mask_flag == 'source_mask'
   flag = 'region' if is_source else 'exemplar_region'
-  regions = [_region(text, flag) for text in edits.regions]
+  regions = [parse_region(text, flag) for text in edits.regions]
   if not edits.points:
     return functools.partial(translator.fit_all, regions=regions, max_pixels=max_pixels)
   if regions:
@@ -146,7 +150,7 @@ def _fitter(
   return fit
 
 
-def _region(text: str, flag: str) -> tuple[float, ...]:
+def parse_region(text: str, flag: str) -> tuple[float, ...]:
   """Returns the four numbers of a region."""
   try:
     top, left, bottom, right = map(float, text.split(','))
@@ -212,9 +216,14 @@ def _with_masks(
   masked = []
   for picture in pictures:
     file = _mask_file(picture, path, masks_by_stem, flag)
-    mask = picture.fitted.fit_mask(images.load_mask(file, max_pixels=max_pixels), file)
-    masked.append(dataclasses.replace(picture, mask=mask, mask_file=file))
+    masked.append(with_mask(picture, file, max_pixels))
   return masked
+
+
+def with_mask(picture: Picture, file: str, max_pixels: int) -> Picture:
+  """Returns a picture with the mask of a file."""
+  mask = picture.fitted.fit_mask(images.load_mask(file, max_pixels=max_pixels), file)
+  return dataclasses.replace(picture, mask=mask, mask_file=file)
 
 
 def own_mask(picture: Picture, max_pixels: int) -> np.ndarray | None:

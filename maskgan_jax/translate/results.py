@@ -70,10 +70,10 @@ def translate(
   if size == 'own':
     own_size.note_places(sources, note)
     needed = dict.fromkeys(['source_mask', *masks])
-    results = _each(pairs, functools.partial(_translated, translator, needed, reverse))
+    results = _each(pairs, functools.partial(translated, translator, needed, reverse))
     writer = own_size.Writer(translator, masks, note)
     return own_size.write_each(writer, of_pictures, (stems, extension), results)
-  results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
+  results = _each(pairs, functools.partial(translated, translator, masks, reverse))
   if grid:
     rows, columns = [places[0] for places in sources], [one[0] for one in exemplars]
     return _write_grids(stems[0], rows, columns, list(results), note)
@@ -118,10 +118,10 @@ def remove(
     own_size.note_places(groups, note)
     of_pictures = [[(place, None) for place in group] for group in groups]
     needed = ('source_mask', 'binary_mask')
-    results = _each(alone, functools.partial(_removed, translator, needed))
+    results = _each(alone, functools.partial(removed, translator, needed))
     writer = own_size.Writer(translator, saved, note)
     return own_size.write_each(writer, of_pictures, (stems, extension), results)
-  results = _each(alone, functools.partial(_removed, translator, masks))
+  results = _each(alone, functools.partial(removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
   results = list(results)
@@ -200,7 +200,7 @@ def _each(
       yield {suffix: batch[number] for suffix, batch in batches.items()}
 
 
-def _translated(
+def translated(
   translator: Translator, masks: Sequence[str], reverse: bool, pairs: Sequence[Pair]
 ) -> dict[str, np.ndarray]:
   """Translates pairs; returns the images and these masks by suffix."""
@@ -212,7 +212,7 @@ def _translated(
   return batches
 
 
-def _removed(
+def removed(
   translator: Translator, masks: Sequence[str], pairs: Sequence[Pair]
 ) -> dict[str, np.ndarray]:
   """Removes from the pairs' sources; returns the images and these masks by suffix."""

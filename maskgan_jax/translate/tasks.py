@@ -30,7 +30,7 @@ def load(
   each.
   """
   (source, source_edits), (exemplars, exemplar_edits) = source_side, exemplar_side
-  _check_exemplar(translator, exemplars[0], exemplar_edits)
+  check_exemplar(translator, exemplars[0], exemplar_edits)
   apart = [source, *exemplars, source_edits.mask, exemplar_edits.mask, output]
   load = functools.partial(inputs.load, translator, note=note, apart=apart)
   sources = load(source, source_edits, flag='source_mask', **of_sources)
@@ -94,7 +94,7 @@ def task(places: Sequence[Picture], choice: tuple[Picture | None, ...]) -> list[
   return list(zip(places, choice, strict=True))
 
 
-def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
+def check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
   """Raises UserError unless there is an exemplar exactly if the method takes one."""
   if 'exemplar' in translator.abilities:
     if not exemplar:
