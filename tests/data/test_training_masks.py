@@ -168,7 +168,8 @@ def tabled(tmp_path, cells, **fields):
   path.write_text('\n'.join(['file,Glasses,outline,split', *rows]) + '\n', encoding='utf-8')
   return data_samples.make_config(
       'csv', path=str(tmp_path / 'p'), attributes_file=str(path), a='~Glasses', b='Glasses',
-      **{'mask_column': 'outline', 'masks_share': 1.0, 'flip': False, **fields})
+      **{'mask_column': 'outline', 'masks_share': 1.0, 'flip': False, 'validation_fraction': 0.0,
+         'test_fraction': 0.0, **fields})
 
 
 def test_masks_of_a_column(tmp_path):

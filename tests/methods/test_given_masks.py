@@ -48,12 +48,17 @@ def test_content_transfer_adds_the_losses_of_both_domains():
   params, state = small_content_transfer.variables_of(method)
   batch = masked(small_content_transfer.batch_of())
   _, (metrics, _) = jax.jit(method.autoencoder_loss)(params, state, batch, jax.random.key(0))
-  parts, _ = jax.jit(method._exchange)(params, state['batch_stats'], batch['a'], batch['b'])
   a, b = batch['a'], batch['b']
+
+  def exchange(params, state):
+    parts, _ = method._exchange(params, state['batch_stats'], a, b)
+    return parts.mask.ab, parts.raw.ab, parts.mask.bb, parts.without.b
+
+  mask_ab, raw_ab, mask_bb, without_b = jax.jit(exchange)(params, state)
   weight_a, weight_b = (weight_of(batch[f'{domain}_mask_given']) for domain in 'ab')
-  agreement = mask_supervision.agreement(parts.mask.bb, batch['b_mask'], weight_b)
-  z_ab = masks_lib.composite(parts.mask.ab, parts.raw.ab, a)
-  removed = masks_lib.composite(parts.mask.bb, parts.without.b, b)
+  agreement = mask_supervision.agreement(mask_bb, batch['b_mask'], weight_b)
+  z_ab = masks_lib.composite(mask_ab, raw_ab, a)
+  removed = masks_lib.composite(mask_bb, without_b, b)
   outside = (mask_supervision.outside(z_ab, a, batch['a_mask'], weight_a)
              + mask_supervision.outside(removed, b, batch['b_mask'], weight_b))
   np.testing.assert_allclose(metrics['mask_agreement'], agreement, rtol=1e-5)
