@@ -167,10 +167,9 @@ def normalize(batch: base.Batch) -> dict[str, jax.Array]:
   """Maps uint8 images to float32 in [-1, 1], uint8 masks to [0, 1], and keeps everything else."""
   normalized = {}
   for name, value in batch.items():
-    if value.dtype == jnp.uint8 and name.endswith('_mask'):
-      value = value.astype(jnp.float32) / 255
-    elif value.dtype == jnp.uint8:
-      value = value.astype(jnp.float32) / 127.5 - 1
+    if value.dtype == jnp.uint8:
+      value = value.astype(jnp.float32)
+      value = value / 255 if name.endswith('_mask') else value / 127.5 - 1
     normalized[name] = value
   return normalized
 
