@@ -257,12 +257,12 @@ class AdditionalMask(base.Method):
     """Returns L1 between a's translation and the true one, which b is (section III-A)."""
     del rng
     translated, mask, attention = self._generate('ab', params, batch['a'])
-    losses = {
-      'supervised': self._l1(translated, batch['b']),
-      **_given_masks.losses(self.weights, batch, 'a', translated, attention),
-    }
-    loss = sum(self.weights[name] * value for name, value in losses.items())
-    metrics = dict(losses)
+    distance = self._l1(translated, batch['b'])
+    of_masks = _given_masks.losses(self.weights, batch, 'a', translated, attention)
+    loss = self.weights.supervised * distance
+    for name, value in of_masks.items():
+      loss += self.weights[name] * value
+    metrics = {'supervised': distance, **of_masks}
     if mask is not None:
       metrics['mask'] = self._l1(mask, jnp.zeros_like(mask))
     return loss, (metrics, model_state)
