@@ -259,12 +259,12 @@ class AdditionalMask(base.Method):
     translated, mask, attention = self._generate('ab', params, batch['a'])
     distance = self._l1(translated, batch['b'])
     of_masks = _given_masks.losses(self.weights, batch, 'a', translated, attention)
-    loss = self.weights.supervised * distance
-    for name, value in of_masks.items():
-      loss += self.weights[name] * value
     metrics = {'supervised': distance, **of_masks}
     if mask is not None:
       metrics['mask'] = self._l1(mask, jnp.zeros_like(mask))
+    loss = self.weights.supervised * distance
+    for name, value in of_masks.items():
+      loss += self.weights[name] * value
     return loss, (metrics, model_state)
 
   # Inference.
