@@ -97,6 +97,13 @@ def one_of(*choices: str) -> Constraint:
   )
 
 
+def some_of(*choices: str) -> Constraint:
+  """Returns the constraint of a field that takes a tuple of some names, or ()."""
+  return Constraint(
+    f'some of {", ".join(choices)}', lambda value: set(value) <= set(choices), choices
+  )
+
+
 def defaults(fields: Fields) -> ml_collections.ConfigDict:
   """Returns a config with the defaults of all fields and groups."""
   config = ml_collections.ConfigDict()

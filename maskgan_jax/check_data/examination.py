@@ -136,7 +136,10 @@ def _examine(
       examined.unfit.append(str(error))
       continue
     try:
-      mask = pairs.true_mask(index)
+      if split == 'train' and data.training_masks:
+        mask = data.training_masks.mask(index)
+      else:
+        mask = pairs.true_mask(index)
     except errors.UserError as error:
       examined.bad_masks.append(str(error))
       continue

@@ -20,7 +20,7 @@ _KINDS = {  # of the report's lists of pictures: what is wrong with them
   'constant': 'are of one colour',
   'cut': 'are so large that the crop, which is in stored pixels, leaves less than half as much '
   'of them as of others',
-  'bad_masks': 'have a mask that does not fit',
+  'bad_masks': 'have a mask that does not fit or marks nothing',
 }
 
 
@@ -61,7 +61,13 @@ def check(
     'labels': _labels(data),
     'duplicates': _duplicates(places_by_pixels),
     'usable': _trainable(examined['train', 'a']) and _trainable(examined['train', 'b']),
-    'refused': [split for split in SPLITS if _refused(split, splits[split])],
+    'refused': [
+      split
+      for split in SPLITS
+      if _refused(
+        splits[split], reads_masks=split != 'train' or bool(data.training_masks)
+      )
+    ],
   }
 
   # Problems are sentences about these facts; the sheet shows what has none.
@@ -103,10 +109,10 @@ def _trainable(pictures_of_domain: Examined) -> bool:
   return bool(pictures_of_domain.usable or pictures_of_domain.bad_masks)
 
 
-def _refused(split: str, facts_by_domain: dict) -> bool:
+def _refused(facts_by_domain: dict, *, reads_masks: bool) -> bool:
   """Returns whether pictures stop training or measuring, at once or when they are read."""
   kinds = ['unreadable', 'unfit']
-  if split != 'train':  # training reads no masks
+  if reads_masks:
     kinds.append('bad_masks')
   for facts in facts_by_domain.values():
     if not facts['count'] or any(facts[kind] for kind in kinds):
@@ -211,6 +217,8 @@ def lines(report: dict) -> list[str]:
     text.append(f'{split} ({data["divided"][split]})')
     for domain, facts in facts_by_domain.items():
       text.append(f'  {domain}: {_counts(facts)}; {_sizes(facts["sizes"])}')
+  if given := data.get('training_masks'):
+    text.append(f'training sees the masks of {given["a"]} of a and {given["b"]} of b')
 
   # The labels as a table, then the problems one by one.
   if report['labels']:

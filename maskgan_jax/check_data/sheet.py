@@ -31,6 +31,9 @@ def rows_of(
 ) -> dict[str, list[np.ndarray]]:
   """Returns named rows of pictures: training pairs, then evaluation pairs with masks and truths."""
   rows = {}
+  training_rows = {'a', 'b'}
+  if data.training_masks:
+    training_rows |= {'a_mask', 'b_mask'}
   for split in SPLITS:
     a = np.array(examined[split, 'a'].usable, np.int64)
     b = np.array(examined[split, 'b'].usable, np.int64)
@@ -43,7 +46,7 @@ def rows_of(
     except errors.UserError:  # a mask that does not fit, which is among the problems
       continue
     for name, title in _ROWS.items():
-      if name in pairs[0] and (split != 'train' or name in 'ab'):
+      if name in pairs[0] and (split != 'train' or name in training_rows):
         rows[f'{split} {title}'] = [np.nan_to_num(pair[name]) for pair in pairs]
   return rows
 

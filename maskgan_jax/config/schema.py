@@ -17,7 +17,16 @@ import numpy as np
 from maskgan_jax import errors, fields, methods
 from maskgan_jax.config import evaluation
 from maskgan_jax.data import default_config as data_defaults
-from maskgan_jax.fields import at_least, between, field, free, less_than, one_of
+from maskgan_jax.fields import (
+  at_least,
+  between,
+  field,
+  free,
+  less_than,
+  one_of,
+  some_of,
+)
+from maskgan_jax.networks import augmentation
 
 _FIELDS = dict(
   # What the run is called. Both are filled in by the command.
@@ -39,6 +48,9 @@ _FIELDS = dict(
   compute_dtype='float32',  # or 'bfloat16'; parameters, statistics and losses stay float32
   # The moving average of translating parameters; 0 = off (papers).
   ema_decay=field(0.0, at_least(0), less_than(1)),
+  # Random changes of the pictures that critics see, real and generated, for small sets of
+  # pictures (networks/augmentation.py): 'color', 'translation', 'cutout'; () = off (papers).
+  critic_augmentation=field((), some_of(*augmentation.KINDS)),
   # What the run begins with.
   init_from='',  # a run whose parameters this one begins with, instead of fresh ones
   init_groups=(),  # the groups to take; () = those that the method takes from an earlier stage

@@ -15,7 +15,7 @@ import grain
 import numpy as np
 
 from maskgan_jax import errors
-from maskgan_jax.data import order, pictures, transforms
+from maskgan_jax.data import order, pictures, training_masks, transforms
 
 _ENDLESS = 2**48  # batches; Grain wants a length
 
@@ -30,6 +30,7 @@ class Batches:
     attributes: np.ndarray,
     transform: transforms.Transform,
     *,
+    masks: training_masks.MaskPictures | None = None,
     batch_size: int,
     rows: np.ndarray,
     draws: int,
@@ -41,6 +42,7 @@ class Batches:
       orders: those of a and b.
       attributes: float32 [N, K] of every record; K may be 0.
       transform: whose random part is applied.
+      masks: those of the same records, for batches that contain them.
       batch_size: pairs, over all processes.
       rows: of 0..batch_size-1.
       draws: more than one puts an axis of draws first.
@@ -49,6 +51,7 @@ class Batches:
     self._orders = orders
     self._attributes = attributes
     self._transform = transform
+    self._masks = masks
     self._batch_size = batch_size
     self._rows = rows
     self._draws = draws
@@ -70,7 +73,18 @@ class Batches:
       zooms = None
       if self._transform.zoom_probability:
         zooms = order_of_domain.zooms(numbers)
-      images = self._transform.augment(self._stack.get(records), uniforms, zooms)
+      images = self._stack.get(records)
+      if self._masks:
+        masks = self._masks.get(records)
+        given = masks.any(axis=(1, 2, 3)).astype(np.float32)
+        batch[f'{domain}_mask_given'] = given.reshape(shape)
+        images = np.concatenate([images, masks], axis=-1)
+
+      # A mask is a fourth channel here, so that it moves with its picture.
+      images = self._transform.augment(images, uniforms, zooms)
+      if self._masks:
+        images, masks = np.split(images, [3], axis=-1)
+        batch[f'{domain}_mask'] = masks.reshape(shape + masks.shape[1:])
       batch[domain] = images.reshape(shape + images.shape[1:])
       if self._attributes.shape[1]:
         batch[f'{domain}_attributes'] = self._attributes[records].reshape(*shape, -1)

@@ -41,8 +41,15 @@ FIELDS = dict(
   digits=field('embedded', one_of('embedded', 'idx', 'tfds')),
   # tfds: where it keeps data; '' = TFDS_DATA_DIR or ~/tensorflow_datasets.
   data_dir=free(''),
-  # A folder of true masks, named as the pictures; for evaluation only.
+  # A folder of true masks, named as the pictures; for evaluation, and with masks_share for
+  # training.
   masks_path=free(''),
+  # csv: a column with the masks' file names, below masks_path or else path; '' in a cell is none.
+  mask_column=free(''),
+  # The share of the training pictures with a mask whose masks training sees, chosen by hash of
+  # the name, for config.weights.mask_agreement and outside; 0 = none. Drawn avatars have exact
+  # masks of what they show.
+  masks_share=field(0.0, between(0, 1)),
   # folder, celeba, csv: a folder of PNGs of class ids, named as the pictures; for evaluation.
   labels_path=free(''),
   # A larger picture is an error; this one takes 120 MB once decoded.

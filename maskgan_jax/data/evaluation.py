@@ -102,12 +102,7 @@ class Pairs:
 
   def true_mask(self, index: int) -> np.ndarray | None:
     """Returns the mask of a record of the split, float32 [H, W] as stored, or None."""
-    if not self._records.knows_transfers:  # records with one mask
-      return self._records.mask(index, self._masks[0] if self._masks else '')
-    if not self._masks:  # records with a mask for each attribute
-      return None
-    masks = [self._records.mask(index, name) for name in self._masks]
-    return np.maximum.reduce(masks)
+    return self._records.mask_of(index, self._masks)
 
   def _decode(self, pair: int) -> Row:
     """Returns the two pictures and what labels say of them."""

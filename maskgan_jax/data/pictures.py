@@ -19,6 +19,8 @@ _THREADS = min(8, os.cpu_count() or 1)
 class Pictures:
   """The fixed part of the transform applied to records, as uint8 [N, H, W, 3]."""
 
+  channels = 3
+
   def __init__(
     self,
     records: Records,
@@ -37,7 +39,8 @@ class Pictures:
   def _allocate(self):
     count = len(self._used) if self._keep else 0
     # The system takes pages when they are written.
-    self._store = np.empty((count, *self._transform.stored_shape, 3), np.uint8)
+    shape = (count, *self._transform.stored_shape, self.channels)
+    self._store = np.empty(shape, np.uint8)
     self._filled = np.zeros(count, bool)
     self._full = False
 
@@ -50,7 +53,7 @@ class Pictures:
     self._allocate()
 
   def get(self, indices: np.ndarray) -> np.ndarray:
-    """Returns a new uint8 [N, H, W, 3] of these records; UserError names one that can't be read."""
+    """Returns a new uint8 [N, H, W, C] of these records; UserError names one that can't be read."""
     if not self._keep:
       return np.stack(parallel_map(self._prepare, indices))
     rows = np.searchsorted(self._used, indices)

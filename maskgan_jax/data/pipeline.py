@@ -1,12 +1,16 @@
 """The only door to data: training batches that are a pure function of (seed, step), and evaluation.
 
 Batches are dicts of NumPy arrays, NHWC. Training: `a`, `b` uint8 [B, H, W, 3], and `a_attributes`,
-`b_attributes` float32 [B, K] where `config.data.attributes` names any. The domains may be one set,
-if a method tells domains apart by labels: a_i and b_i are then two random records of it.
+`b_attributes` float32 [B, K] where `config.data.attributes` names any. With
+`config.data.masks_share` also `a_mask`, `b_mask` uint8 [B, H, W, 1] (255 is 1) and `a_mask_given`,
+`b_mask_given` float32 [B], 1 where a picture has a mask and 0 where the mask is to be ignored. The
+domains may be one set, if a method tells domains apart by labels: a_i and b_i are then two random
+records of it.
 """
 
 from collections.abc import Callable
 import dataclasses
+import functools
 import hashlib
 
 import ml_collections
@@ -21,9 +25,10 @@ from maskgan_jax.data import (
   predicates,
   sources,
   splits,
+  training_masks,
 )
 from maskgan_jax.data import evaluation as evaluation_lib
-from maskgan_jax.data.records import name_fraction, Records, Source, SPLITS
+from maskgan_jax.data.records import fewest_by_hash, Records, Source, SPLITS
 from maskgan_jax.data.transforms import Transform
 
 _SQUARE = ('avatars', 'circle_square')  # sources that draw square pictures only
@@ -53,6 +58,7 @@ class Data:
   Attributes:
     attribute_names: what the K columns of `a_attributes` and `b_attributes` mean.
     apart: what the G columns of `a_apart` and `b_apart` mean: predicates, as written.
+    training_masks: those that training sees; None if it sees none.
     image_shape: height and width of every picture.
     fingerprint: changes with whatever was read: pictures, labels, division, transform.
     identity: the same, but of files only names and labels count; what a run goes on with.
@@ -89,6 +95,12 @@ class Data:
       predicates.parse(text, labels, where='config.data.apart') for text in self.apart
     ]
     self._domains = {split: self._select(split) for split in SPLITS}
+
+    self.training_masks: training_masks.TrainingMasks | None = None
+    if config_data.masks_share:
+      self.training_masks = training_masks.TrainingMasks(
+        records, self._domains['train'], self._masks, config_data.masks_share
+      )
 
     # What was decoded stays, for whoever asks next.
     self._stack: pictures.Pictures | None = None
@@ -131,11 +143,11 @@ class Data:
     if self._config.aligned:
       splits.check_scenes(a, b, f'{split} pictures')
       if limit:
-        kept = np.isin(a, _fewer(records, a, limit))
+        kept = np.isin(a, fewest_by_hash(records, a, limit))
         a, b = a[kept], b[kept]
     elif limit and self._config.source != 'avatars':
       # Of avatars only that many were drawn.
-      a, b = _fewer(records, a, limit), _fewer(records, b, limit)
+      a, b = fewest_by_hash(records, a, limit), fewest_by_hash(records, b, limit)
     return a, b
 
   def _digest(self, of_records: Callable[[Records], str]) -> str:
@@ -147,6 +159,8 @@ class Data:
       fixed_pairs=self._config.fixed_pairs,
       aligned=self._config.aligned,
     )
+    if self.training_masks:
+      facts.update(self.training_masks.facts())
     digest = hashlib.sha256(repr(sorted(facts.items())).encode())
     for split in SPLITS:
       digest.update(of_records(self._source.records[split]).encode())
@@ -163,7 +177,7 @@ class Data:
       a, b = self._domains[split]
       pictures_of_split = len(self._source.records[split])
       counts[split] = {'a': len(a), 'b': len(b), 'pictures': pictures_of_split}
-    return {
+    described = {
       'source': self._config.source,
       'place': self._config.path or self._config.name,
       'a': domains.a.text,
@@ -177,6 +191,9 @@ class Data:
       'in_memory': self._keeps_train(),
       'fingerprint': self.fingerprint,
     }
+    if self.training_masks:
+      described['training_masks'] = self.training_masks.counts()
+    return described
 
   def records(self, split: str) -> Records:
     """Returns all the records of a split, whatever their domain."""
@@ -208,7 +225,8 @@ class Data:
       return False  # each worker would keep a copy
     used = len(np.union1d(*self._trained()))
     height, width = self._transform.stored_shape
-    return pictures.keeps(self._config.in_memory, used * height * width * 3)
+    channels = 4 if self.training_masks else 3
+    return pictures.keeps(self._config.in_memory, used * height * width * channels)
 
   def _trained(self) -> tuple[np.ndarray, np.ndarray]:
     """Returns the record numbers of a and b that training takes."""
@@ -265,6 +283,7 @@ class Data:
       [self._order(number, indices) for number, indices in enumerate(self._trained())],
       attributes,
       self._transform,
+      masks=self._train_masks,
       batch_size=batch_size,
       rows=rows,
       draws=draws,
@@ -284,6 +303,14 @@ class Data:
       keep = self._keeps_train()
       self._stack = pictures.Pictures(records, self._transform, used, keep=keep)
     return self._stack
+
+  @functools.cached_property
+  def _train_masks(self) -> training_masks.MaskPictures | None:
+    """The masks to train with; None where training sees none."""
+    if not self.training_masks:
+      return None
+    used = np.union1d(*self._trained())
+    return self.training_masks.stack(self._transform, used, keep=self._keeps_train())
 
   def _order(self, domain: int, indices: np.ndarray) -> order.Order:
     """Returns the order in which training takes the record numbers of domain 0 or 1."""
@@ -358,14 +385,6 @@ def _check_names(field: str, names: tuple[str, ...], choices: tuple[str, ...]) -
       raise errors.UserError(
         f'config.data.{field}: there is no attribute {name!r}{hint}'
       )
-
-
-def _fewer(records: Records, indices: np.ndarray, limit: int) -> np.ndarray:
-  """Returns `limit` of the record numbers, by hash of the name, in their order."""
-  if len(indices) <= limit:
-    return indices
-  fractions = [name_fraction(records.name(int(index))) for index in indices]
-  return indices[np.sort(np.argsort(fractions, kind='stable')[:limit])]
 
 
 def _totals(records: Records, predicate: predicates.Predicate) -> str:

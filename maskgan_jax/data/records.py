@@ -49,6 +49,18 @@ class Records:
   def mask(self, index: int, attribute: str) -> np.ndarray | None:
     """Returns the true mask, float32 [H, W] in [0, 1] of the picture's size, or None."""
 
+  def mask_of(self, index: int, names: Sequence[str]) -> np.ndarray | None:
+    """Returns the masks of some attributes laid over each other, or the only mask; or None."""
+    if not self.knows_transfers:  # records with one mask
+      return self.mask(index, names[0] if names else '')
+    if not names:  # records with a mask for each attribute
+      return None
+    return np.maximum.reduce([self.mask(index, name) for name in names])
+
+  def has_mask(self, index: int, names: Sequence[str]) -> bool:
+    """Returns whether `mask_of` has a mask; a source overrides this where that is cheaper."""
+    return self.mask_of(index, names) is not None
+
   def label(self, index: int) -> np.ndarray | None:
     """Returns class ids, int32 [H, W] of the picture's size, or None."""
 
@@ -123,6 +135,9 @@ class Subset(Records):
   def mask(self, index, attribute):
     return self._records.mask(int(self._indices[index]), attribute)
 
+  def has_mask(self, index, names):
+    return self._records.has_mask(int(self._indices[index]), names)
+
   def label(self, index):
     return self._records.label(int(self._indices[index]))
 
@@ -144,3 +159,11 @@ def name_fraction(name: str) -> float:
     name.encode('utf-8', 'surrogateescape'), digest_size=8
   ).digest()
   return int.from_bytes(digest, 'big') / 2**64
+
+
+def fewest_by_hash(records: Records, indices: np.ndarray, limit: int) -> np.ndarray:
+  """Returns `limit` of the record numbers, by hash of the name, in their order."""
+  if len(indices) <= limit:
+    return indices
+  fractions = [name_fraction(records.name(int(index))) for index in indices]
+  return indices[np.sort(np.argsort(fractions, kind='stable')[:limit])]

@@ -157,7 +157,7 @@ class Transform:
     """Makes the random part from uniforms in [0, 1); may write into the images.
 
     Args:
-      images: uint8 [N, *stored_shape, 3], as `fixed` returned them.
+      images: uint8 [N, *stored_shape, C], as `fixed` returned them; C is 3, or 4 with masks.
       uniforms: [N, 3], decide flip, top and left of each.
       zooms: [N, 4], decide whether each is zoomed, and scale, top and left; None zooms none.
     """
@@ -178,7 +178,7 @@ class Transform:
       mirrored = uniforms[:, 0] < 0.5
       before = images[mirrored]
       # This is three times as fast as moving whole pixels of three bytes.
-      for channel in range(3):
+      for channel in range(images.shape[-1]):
         images[mirrored, :, :, channel] = before[:, :, ::-1, channel]
     return images
 

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 
 from maskgan_jax import errors, fields
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _given_masks, base
 
 _COMPUTE_DTYPE = fields.field('float32', fields.one_of('float32', 'bfloat16'))
 
@@ -42,4 +42,11 @@ def make(config) -> base.Method:
         f'config file of {config.method}'
       )
   fields.check_value('config.compute_dtype', config.compute_dtype, _COMPUTE_DTYPE)
-  return chosen.make(config)
+  method = chosen.make(config)
+  _given_masks.check(config, method)
+  if config.critic_augmentation and not method.augments_critics:
+    raise errors.UserError(
+      f'config.critic_augmentation is {",".join(config.critic_augmentation)}, but '
+      f'{config.method} has no critic that sees pictures; leave it empty'
+    )
+  return method

@@ -6,7 +6,7 @@ import ml_collections
 
 from maskgan_jax import errors, fields
 from maskgan_jax.fields import at_least, field, less_than, more_than, one_of
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _given_masks, base
 
 # What the 'tuned' variant departs in, off in the others; docs/tuned.md has what was measured.
 _AS_PUBLISHED = dict(
@@ -87,6 +87,7 @@ _FIELDS = dict(
     # CycleGAN's, whose code has 5 (0.5 lambda_c); the paper drops it.
     identity=field(0.0, at_least(0)),
     supervised=field(1.0, at_least(0)),
+    **_given_masks.WEIGHTS,  # mask_agreement is of the attention
   ),
   optimizers=dict(discriminator=_ADAM, generator=_ADAM),
 )
@@ -120,6 +121,11 @@ def check(config: ml_collections.ConfigDict, addition: bool) -> None:
     raise errors.UserError(
       'config.model.attention multiplies an added mask, but '
       'config.model.addition is off; set one or the other'
+    )
+  if config.weights.mask_agreement and not config.model.attention:
+    raise errors.UserError(
+      'config.weights.mask_agreement compares masks with the attention, but '
+      'config.model.attention is off; set one or the other'
     )
   switches = base.switches(config, VARIANTS)
   if (

@@ -5,7 +5,7 @@ import ml_collections
 from maskgan_jax import errors, fields
 from maskgan_jax.fields import at_least, field, one_of
 from maskgan_jax.losses import reconstruction
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _given_masks, base
 
 VARIANTS = {
   'paper': dict(
@@ -81,6 +81,7 @@ _FIELDS = dict(
     # Table 7, 'L2 reg': mean squared mask of z(a, a) and z(b, b). There it stands in place of
     # recon2: set recon2_a and recon2_b to 0 as well.
     mask_l2=0.0,
+    **_given_masks.WEIGHTS,
   ),
   # Table 7, 'L2 recon': 'l2'.
   norms=dict(recon1=field('l1', _NORM), recon2=field('l1', _NORM)),
@@ -113,3 +114,33 @@ def check(config: ml_collections.ConfigDict) -> None:
       f'config.image_size is {config.image_size}, but {config.model.depth} stride-2 convolutions '
       f'(config.model.depth) need a multiple of {stride}'
     )
+
+
+def widths(
+  width: int, depth: int, separate: int, rule: str
+) -> tuple[tuple[int, ...], ...]:
+  """Returns the channels of Ec, Es and the decoders, layer by layer.
+
+  At width 32, depth 6, 25 separate channels: Ec 32-64-128-256-487-487, Es 32-64-128-128-128-25,
+  decoders 512-256-128-64-32 and the output layer.
+  """
+  full = [width * min(2**layer, 16) for layer in range(depth)]
+  code = full[-1]
+  if rule == 'minus_one_and_two_separate':
+    if depth < 2:
+      raise errors.UserError(
+        f'config.model.depth is {depth}, but common_widths={rule!r} needs 2'
+      )
+    common = [*full[:-2], full[-2] - separate, code - 2 * separate]
+  else:
+    common = [
+      channels - separate if channels == code else channels for channels in full
+    ]
+  if min(common) < 1:
+    raise errors.UserError(
+      f'config.model.separate_channels ({separate}) leaves Ec no channels: its widths would be '
+      f'{common}; raise config.model.width or lower separate_channels'
+    )
+  separate_widths = [width * min(2**layer, 4) for layer in range(depth - 1)]
+  decoder = [width * 2 ** max(depth - 2 - layer, 0) for layer in range(depth - 1)]
+  return tuple(common), (*separate_widths, separate), tuple(decoder)

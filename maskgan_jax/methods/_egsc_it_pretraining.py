@@ -6,6 +6,7 @@ second stage keeps F, frozen (section 3.3). Lengths and weights are those of the
 
 from collections.abc import Callable, Mapping
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -33,12 +34,14 @@ class FirstStage:
     weights: `config.weights`.
     kl: mean_kl or noisy_kl.
     gan: cross_entropy or least_squares.
+    augment: (key, images) -> what a discriminator sees of them.
   """
 
   apply: Callable[..., jax.Array]
   weights: Mapping[str, float]
   kl: Callable[..., jax.Array]
   gan: Callable[..., jax.Array]
+  augment: Callable[..., jax.Array]
 
   def players(
     self, until: int, *, labels: bool, features: bool
@@ -92,8 +95,9 @@ class FirstStage:
     fakes = {}
     for domain, key in _domains(rng):
       fakes[domain] = self._reconstruct(domain, params, batch[domain], key)[-1]
+    seen = functools.partial(self.augment, rng)
     losses = discriminate(
-      self.apply, self.gan, 'pretrain_discriminator', params, batch, fakes
+      self.apply, self.gan, 'pretrain_discriminator', params, batch, fakes, seen
     )
     return self.weights['adversarial'] * sum(losses.values()), (losses, model_state)
 
@@ -102,7 +106,8 @@ class FirstStage:
     losses = {'adversarial': 0.0, 'reconstruction': 0.0, 'kl': 0.0}
     for domain, key in _domains(rng):
       mean, noisy, image = self._reconstruct(domain, params, batch[domain], key)
-      scores = self.apply(f'pretrain_discriminator_{domain}', params, image)
+      seen = self.augment(key, image)
+      scores = self.apply(f'pretrain_discriminator_{domain}', params, seen)
       losses['adversarial'] += self.gan(scores, 1)
       losses['reconstruction'] += reconstruction.l1(image, batch[domain])
       losses['kl'] += self.kl(mean, noisy)
@@ -149,15 +154,18 @@ def discriminate(
   params: base.Params,
   batch: base.Batch,
   fakes: Mapping[str, jax.Array],
+  seen: Callable[..., jax.Array],
 ) -> dict[str, Any]:
   """Returns what D gets wrong about images (1) and fakes (0), summed over the domains.
 
-  Of least squares that is half the loss (UNIT's cross entropy is whole).
+  `seen` is (images, number) -> what D sees of them; the number tells its draws apart. Of least
+  squares that is half the loss (UNIT's cross entropy is whole).
   """
   half = 0.5 if gan is least_squares else 1.0
   losses = {'real': 0.0, 'fake': 0.0}
-  for domain in 'ab':
+  for number, domain in enumerate('ab'):
     both = interleave(batch[domain], jax.lax.stop_gradient(fakes[domain]))
+    both = seen(both, number=number)
     real, fake = deinterleave(apply(f'{name}_{domain}', params, both), 2)
     losses['real'] += half * gan(real, 1)
     losses['fake'] += half * gan(fake, 0)

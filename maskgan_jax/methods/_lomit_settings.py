@@ -4,7 +4,7 @@ import ml_collections
 
 from maskgan_jax import errors, fields
 from maskgan_jax.fields import at_least, field, one_of
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _given_masks, base
 
 # What the 'tuned' variant departs in, off in the others; docs/tuned.md has what was measured.
 _AS_PUBLISHED = dict(
@@ -117,6 +117,7 @@ _FIELDS = dict(
     similarity=0.1,
     size=1e-4,  # lambda_1, lambda_3; lambda_2 is model.style_difference
     total_variation=0.0,  # of the masks: in the code, off
+    **_given_masks.WEIGHTS,
   ),
   optimizers=dict(critic=_ADAM, generator=_ADAM),
 )

@@ -38,9 +38,9 @@ import ml_collections
 
 from maskgan_jax.losses import adversarial, reconstruction
 from maskgan_jax.methods import _additional_mask_settings as settings
+from maskgan_jax.methods import _given_masks, base
 from maskgan_jax.methods import _replay_pool as replay_pool
-from maskgan_jax.methods import base
-from maskgan_jax.networks import discriminators, resnet
+from maskgan_jax.networks import augmentation, discriminators, resnet
 
 VARIANTS = settings.VARIANTS
 get_default, shrink = settings.get_default, settings.shrink
@@ -70,6 +70,8 @@ class AdditionalMask(base.Method):
     ),
   )
   mask_is_opacity = False
+  learns_from_masks = True
+  augments_critics = True
   mask_meanings = {
     'source': 'Coloured: how much each pixel may change at most. What is erased stays as it is.',
   }
@@ -78,6 +80,7 @@ class AdditionalMask(base.Method):
     model = config.model
     self.model, self.weights, self.remat = model, config.weights, config.remat
     self.switches = base.switches(config, VARIANTS)
+    self.augment = augmentation.Augmentation(tuple(config.critic_augmentation))
 
     settings.check(config, self.switches.addition)
     supervised = model.scheme == 'supervised'
@@ -184,31 +187,36 @@ class AdditionalMask(base.Method):
   def discriminator_loss(self, params, model_state, batch, rng):
     """Returns eq. 1, lambda_g times, with earlier translations from the pools."""
     losses, pools = {}, {}
+    real = {}
     for domain, key in zip('ab', jax.random.split(rng), strict=True):
       other = _OTHER[domain]
       fake = self._generate(other + domain, params, batch[other])[0]
       if self.model.pool_size:
         fake, pools[domain] = replay_pool.query(model_state['pools'][domain], fake, key)
-      real_loss = self._score(domain, params, batch[domain], 1)
+
+      # The pool keeps translations as they are; what is seen of them changes each time.
+      fake = self.augment(key, fake)
+      real[domain] = self.augment(key, batch[domain], number=1)
+      real_loss = self._score(domain, params, real[domain], 1)
       losses[domain] = real_loss + self._score(domain, params, fake, 0)
     loss = self.weights.adversarial * sum(losses.values())
     if self.switches.slope_penalty:
-      losses['slope'] = self._slope(params, batch)
+      losses['slope'] = self._slope(params, real)
       loss += self.switches.slope_penalty * losses['slope']
     if pools:
       model_state = {**model_state, 'pools': pools}
     return loss, (losses, model_state)
 
-  def _slope(self, params, batch):
+  def _slope(self, params, real):
     """Returns R1 of both discriminators, on an eighth of the batch, but one image at least.
 
-    That costs as much as the whole batch at every eighth step would, without the jumps.
-    Penalties are never bfloat16.
+    That costs as much as the whole batch at every eighth step would, without the jumps. The
+    images are real ones by domain, as the discriminator sees them. Penalties are never bfloat16.
     """
     slope = 0.0
     network = self.networks['discriminator_a'].clone(dtype=jnp.float32)
     for domain in 'ab':
-      images = batch[domain]
+      images = real[domain]
       images = images[: -(-len(images) // 8)]
       variables = {'params': params[f'discriminator_{domain}']}
       slope += adversarial.zero_slope(
@@ -218,12 +226,9 @@ class AdditionalMask(base.Method):
 
   def generator_loss(self, params, model_state, batch, rng):
     """Returns eq. 5: adversarial, cycle (eq. 2), mask (eq. 4) and CycleGAN's identity."""
-    del rng
-    losses = {}
-    for domain in 'ab':
-      other = _OTHER[domain]
-      for name, value in self._losses_of(domain, other, params, batch[domain]).items():
-        losses[name] = losses.get(name, 0.0) + value
+    losses = _given_masks.summed(
+      self._losses_of(domain, params, batch, rng) for domain in 'ab'
+    )
 
     # CycleGAN's 0.5 is on the discriminators' loss alone, where theirs weighs twice as much.
     weights = dict(self.weights)
@@ -232,10 +237,12 @@ class AdditionalMask(base.Method):
     loss = sum(weights[name] * value for name, value in losses.items())
     return loss, (losses, model_state)
 
-  def _losses_of(self, domain, other, params, image):
-    """Returns the terms of eq. 5 that begin with one domain's images; those the model has."""
-    translated, mask, _ = self._generate(domain + other, params, image)
-    losses = {'adversarial': self._score(other, params, translated, 1)}
+  def _losses_of(self, domain, params, batch, rng):
+    """Returns the terms that begin with one domain's images; those the model has."""
+    image, other = batch[domain], _OTHER[domain]
+    translated, mask, attention = self._generate(domain + other, params, image)
+    seen = self.augment(rng, translated, number='ab'.index(domain))
+    losses = {'adversarial': self._score(other, params, seen, 1)}
     back = self._generate(other + domain, params, translated)[0]
     losses['cycle'] = self._l1(back, image)
     if mask is not None:
@@ -243,17 +250,22 @@ class AdditionalMask(base.Method):
     if self.weights.identity:
       same = self._generate(other + domain, params, image)[0]
       losses['identity'] = self._l1(same, image)
-    return losses
+    of_masks = _given_masks.losses(self.weights, batch, domain, translated, attention)
+    return {**losses, **of_masks}
 
   def supervised_loss(self, params, model_state, batch, rng):
     """Returns L1 between a's translation and the true one, which b is (section III-A)."""
     del rng
-    translated, mask, _ = self._generate('ab', params, batch['a'])
-    loss = self._l1(translated, batch['b'])
-    metrics = {'supervised': loss}
+    translated, mask, attention = self._generate('ab', params, batch['a'])
+    distance = self._l1(translated, batch['b'])
+    of_masks = _given_masks.losses(self.weights, batch, 'a', translated, attention)
+    metrics = {'supervised': distance, **of_masks}
     if mask is not None:
       metrics['mask'] = self._l1(mask, jnp.zeros_like(mask))
-    return self.weights.supervised * loss, (metrics, model_state)
+    loss = self.weights.supervised * distance
+    for name, value in of_masks.items():
+      loss += self.weights[name] * value
+    return loss, (metrics, model_state)
 
   # Inference.
 

@@ -134,6 +134,8 @@ class Method:
     extras: entries of `Translation.extras` that people see, in the order of their columns.
     mask_is_opacity: whether the source's mask is the opacity of what is painted over the source;
       where it is the amount of a change, results at a picture's own size add the change.
+    learns_from_masks: whether losses of `_given_masks.py` are among the method's.
+    augments_critics: whether critics see pictures through `config.critic_augmentation`.
     mask_meanings: role ('source', 'exemplar') -> what the mask means to a person who paints it on
       the page.
   """
@@ -146,6 +148,8 @@ class Method:
   provenance: Mapping[str, str] = types.MappingProxyType({})
   extras: tuple[Extra, ...] = ()
   mask_is_opacity: bool = True
+  learns_from_masks: bool = False
+  augments_critics: bool = False
   mask_meanings: Mapping[str, str] = types.MappingProxyType(
     {
       'source': 'Coloured: where the source changes. Erase what is to stay as it is.',

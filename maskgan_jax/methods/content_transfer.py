@@ -17,15 +17,14 @@ from jax import lax
 import jax.numpy as jnp
 import ml_collections
 
-from maskgan_jax import errors
 from maskgan_jax.losses import adversarial, reconstruction
 from maskgan_jax.methods import _content_transfer_settings as settings
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _given_masks, base
 from maskgan_jax.networks import decoders, discriminators, encoders, masks, streams
 
 VARIANTS, WEIGHTS = settings.VARIANTS, settings.WEIGHTS
 get_default, shrink = settings.get_default, settings.shrink
-weights = settings.weights
+weights, widths = settings.weights, settings.widths
 
 
 def make(config: ml_collections.ConfigDict) -> 'ContentTransfer':
@@ -57,6 +56,7 @@ class ContentTransfer(base.Method):
   abilities = frozenset(
     {'exemplar', 'source_mask', 'exemplar_mask', 'remove', 'segment', 'interpolate'}
   )
+  learns_from_masks = True
   mask_meanings = {
     'source': 'Coloured: where the source changes. What is erased stays as it is, pixel for '
     'pixel.',
@@ -206,12 +206,30 @@ class ContentTransfer(base.Method):
       'cycle': cycle_separate
       + (cycle_common if self.switches.cycle_common else 0.0),  # eq. 9
       'mask_l2': l2(mask.aa, 0 * mask.aa) + l2(mask.bb, 0 * mask.bb),
+      **self._given_mask_losses(batch, z_ab, parts),
     }
     loss = sum(
       self.weights[name] * value for name, value in losses.items() if self.weights[name]
     )
     metrics = dict(losses, cycle_common=cycle_common, **masks.statistics(mask.ab))
     return loss, (metrics, {**model_state, 'batch_stats': stats})
+
+  def _given_mask_losses(self, batch, z_ab, parts):
+    """Returns the losses of given masks: of z(a, b), and of b with its content removed.
+
+    The mask of b is that of its content, with which m(b, b) has to agree. What a's mask should
+    be depends on b, so that m(a, b) has to keep within a given one, and no more.
+    """
+    if not _given_masks.is_on(self.weights):
+      return {}
+    b = batch['b']
+    removed = masks.composite(parts.mask.bb, parts.without.b, b)
+    return _given_masks.summed(
+      (
+        _given_masks.losses(self.weights, batch, 'a', z_ab, None),
+        _given_masks.losses(self.weights, batch, 'b', removed, parts.mask.bb),
+      )
+    )
 
   def _cycle(self, params, stats, z_ab, common_a, separate_b):
     """Returns both terms of eq. 9, the common code's and the separate one's, and new statistics."""
@@ -349,36 +367,6 @@ class ContentTransfer(base.Method):
     return base.Translation(
       masks.composite(mask, raw, source), mask, None, {'raw': raw}
     )
-
-
-def widths(
-  width: int, depth: int, separate: int, rule: str
-) -> tuple[tuple[int, ...], ...]:
-  """Returns the channels of Ec, Es and the decoders, layer by layer.
-
-  At width 32, depth 6, 25 separate channels: Ec 32-64-128-256-487-487, Es 32-64-128-128-128-25,
-  decoders 512-256-128-64-32 and the output layer.
-  """
-  full = [width * min(2**layer, 16) for layer in range(depth)]
-  code = full[-1]
-  if rule == 'minus_one_and_two_separate':
-    if depth < 2:
-      raise errors.UserError(
-        f'config.model.depth is {depth}, but common_widths={rule!r} needs 2'
-      )
-    common = [*full[:-2], full[-2] - separate, code - 2 * separate]
-  else:
-    common = [
-      channels - separate if channels == code else channels for channels in full
-    ]
-  if min(common) < 1:
-    raise errors.UserError(
-      f'config.model.separate_channels ({separate}) leaves Ec no channels: its widths would be '
-      f'{common}; raise config.model.width or lower separate_channels'
-    )
-  separate_widths = [width * min(2**layer, 4) for layer in range(depth - 1)]
-  decoder = [width * 2 ** max(depth - 2 - layer, 0) for layer in range(depth - 1)]
-  return tuple(common), (*separate_widths, separate), tuple(decoder)
 
 
 def split_mask(output: jax.Array) -> tuple[jax.Array, jax.Array]:

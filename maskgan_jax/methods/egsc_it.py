@@ -18,6 +18,7 @@ VARIANTS lists where they differ, each a switch in `config.model`. What the pape
 eta, weights, rates, lengths, layers, is the code's.
 """
 
+import functools
 import os
 
 import jax
@@ -28,7 +29,7 @@ from maskgan_jax import errors
 from maskgan_jax.losses import reconstruction
 from maskgan_jax.methods import _egsc_it_networks, _egsc_it_pretraining, base
 from maskgan_jax.methods import _egsc_it_settings as settings
-from maskgan_jax.networks import masks
+from maskgan_jax.networks import augmentation, masks
 from maskgan_jax.networks import normalization as norms
 from maskgan_jax.networks.streams import deinterleave, interleave, swap
 from maskgan_jax.pretrained_networks import files as weights_lib
@@ -45,6 +46,7 @@ def make(config: ml_collections.ConfigDict) -> 'EgscIt':
 class EgscIt(base.Method):
   """The players of both stages and what they minimise; the networks are in _egsc_it_networks.py."""
 
+  augments_critics = True
   extras = (
     base.Extra(
       'feature_mask',
@@ -63,6 +65,7 @@ class EgscIt(base.Method):
     self.switches = base.switches(config, VARIANTS)
     self.factor = 2**model.downsamplings  # of an encoder's image and its features
     settings.check(config)
+    self.augment = augmentation.Augmentation(tuple(config.critic_augmentation))
     self.init_from = config.init_from
     self.attributes = tuple(config.data.attributes)
     self.abilities = frozenset(
@@ -86,7 +89,7 @@ class EgscIt(base.Method):
     if self._model.pretrains:
       start = self.model.pretrain_steps
       stage = _egsc_it_pretraining.FirstStage(
-        self._model.apply, self.weights, self.kl, self.gan
+        self._model.apply, self.weights, self.kl, self.gan, self.augment
       )
       first = stage.players(
         start, labels=self._model.trains_perceptual, features=self._model.uses_features
@@ -161,8 +164,9 @@ class EgscIt(base.Method):
     x_ba = model.generate('a', params, model.masked(c_b, f_b), model.style(f_a))
     x_ab = model.generate('b', params, model.masked(c_a, f_a), model.style(f_b))
     fakes = {'a': x_ba, 'b': x_ab}
+    seen = functools.partial(self.augment, rng)
     losses = _egsc_it_pretraining.discriminate(
-      model.apply, self.gan, 'discriminator', params, batch, fakes
+      model.apply, self.gan, 'discriminator', params, batch, fakes, seen
     )
     return self.weights.adversarial * sum(losses.values()), (losses, model_state)
 
@@ -187,8 +191,9 @@ class EgscIt(base.Method):
     x_bab = model.generate('b', params, model.masked(c_ba, f_b), style_b)
 
     l1 = reconstruction.l1
-    scores_ba = model.apply('discriminator_a', params, x_ba)
-    scores_ab = model.apply('discriminator_b', params, x_ab)
+    seen_ba, seen_ab = self.augment(rng, x_ba), self.augment(rng, x_ab, number=1)
+    scores_ba = model.apply('discriminator_a', params, seen_ba)
+    scores_ab = model.apply('discriminator_b', params, seen_ab)
     losses = {
       'adversarial': self.gan(scores_ba, 1) + self.gan(scores_ab, 1),
       'reconstruction': l1(x_aa, a) + l1(x_bb, b),

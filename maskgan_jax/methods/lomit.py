@@ -18,14 +18,16 @@ the truth (docs/tuned.md). Norms of images and codes, sums in the papers, are me
 variant, as in both uploads.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import ml_collections
 
 from maskgan_jax.losses import adversarial, mask_regularizers, reconstruction
-from maskgan_jax.methods import _lomit_networks, base
+from maskgan_jax.methods import _given_masks, _lomit_networks, base
 from maskgan_jax.methods import _lomit_settings as settings
-from maskgan_jax.networks import masks, replicas, streams
+from maskgan_jax.networks import augmentation, masks, replicas, streams
 
 VARIANTS = settings.VARIANTS
 get_default, shrink = settings.get_default, settings.shrink
@@ -39,6 +41,8 @@ def make(config: ml_collections.ConfigDict) -> 'Lomit':
 class Lomit(base.Method):
   """The two players and what they minimise; the networks are in _lomit_networks.py."""
 
+  learns_from_masks = True
+  augments_critics = True
   mask_meanings = {
     'source': "Coloured: what is drawn in the exemplar's style. What is erased keeps the "
     "source's own style; it is drawn anew all the same.",
@@ -51,6 +55,7 @@ class Lomit(base.Method):
     settings.check(config)
     model = config.model
     self.weights = config.weights
+    self.augment = augmentation.Augmentation(tuple(config.critic_augmentation))
     self.batch_size = config.batch_size
     self.attributes = len(config.data.attributes)
     self.mask_size = config.image_size // 4
@@ -102,9 +107,8 @@ class Lomit(base.Method):
       ('a', 'b', 'b', 'a'),
     )
     image, label = parts.image, self._labels(batch)
-    score, logits = self._model.together(
-      'critic', params, a=image.a, ab=image.ab, b=image.b, ba=image.ba
-    )
+    image = self._seen(rng, a=image.a, ab=image.ab, b=image.b, ba=image.ba)
+    score, logits = self._model.together('critic', params, **vars(image))
     both, classify = streams.summed, adversarial.multi_label_cross_entropy
     penalty = self._gradient_penalty(params, rng)
     losses = {
@@ -121,7 +125,7 @@ class Lomit(base.Method):
     )
 
     if self.switches.erasing:
-      _, logits_left = self._left(params, parts)
+      _, logits_left = self._left(params, parts, rng)
       losses['erased'] = both(
         classify, (logits_left.a, label.a), (logits_left.b, label.b)
       )
@@ -130,6 +134,12 @@ class Lomit(base.Method):
     right = both(_accuracy, (logits.a, label.a), (logits.b, label.b)) / 2
     metrics = dict(losses, accuracy=right)
     return loss, (metrics, {**model_state, 'batch_stats': stats})
+
+  def _seen(self, rng, number=0, **images):
+    """Returns images by name as the critic sees them, augmented if the config says so."""
+    if not self.augment.kinds:
+      return streams.Streams(**images)
+    return streams.apply(functools.partial(self.augment, rng, number=number), images)
 
   def _gradient_penalty(self, params, rng):
     """Returns the penalty of ICLR eq. 10 as a function of images and translations."""
@@ -147,12 +157,12 @@ class Lomit(base.Method):
 
   def generator_loss(self, params, model_state, batch, rng):
     """Returns L_G of ICLR eq. 16; every term is summed over both directions."""
-    del rng
     parts, stats = self._model.exchange(
       params, model_state['batch_stats'], batch, ('a', 'b')
     )
     image, label = parts.image, self._labels(batch)
-    score, logits = self._model.together('critic', params, ab=image.ab, ba=image.ba)
+    seen = self._seen(rng, ab=image.ab, ba=image.ba)
+    score, logits = self._model.together('critic', params, **vars(seen))
     parts, stats = self._model.second_stage(params, stats, parts)
     image, content, mask, foreground, background = parts
 
@@ -166,13 +176,14 @@ class Lomit(base.Method):
       'reconstruction': both(l1, (image.aa, image.a), (image.bb, image.b)),  # eq. 9
       **_code_losses(content, foreground, background),
       **self._mask_losses(mask, content, len(batch['a'])),
+      **self._given_mask_losses(batch, image, mask),
     }
     loss = sum(
       self.weights[name] * value for name, value in losses.items() if self.weights[name]
     )
 
     if self.switches.erasing:
-      losses['erased'] = self._erased(params, parts, label)
+      losses['erased'] = self._erased(params, parts, label, rng)
       loss += self.switches.erasing * losses['erased']
 
     # Eq. 14 is reported by every variant.
@@ -186,19 +197,33 @@ class Lomit(base.Method):
     )
     return loss, (metrics, {**model_state, 'batch_stats': stats})
 
-  def _left(self, params, parts):
+  def _given_mask_losses(self, batch, image, mask):
+    """Returns the losses of given masks, of both translations and both predicted masks."""
+    if not _given_masks.is_on(self.weights):
+      return {}
+    image, mask = streams.cut(image), streams.cut(mask)
+    upsample = functools.partial(masks.upsample, factor=4)
+    return _given_masks.summed(
+      (
+        _given_masks.losses(self.weights, batch, 'a', image.ab, upsample(mask.a)),
+        _given_masks.losses(self.weights, batch, 'b', image.ba, upsample(mask.b)),
+      )
+    )
+
+  def _left(self, params, parts, rng):
     """Returns scores and labels' logits of a and b with their masks cut out."""
     image, mask = parts.image, parts.mask
     left = _lomit_networks.without(a=(mask.a, image.a), b=(mask.b, image.b))
+    left = self._seen(rng, number=1, **vars(left))
     return self._model.together('critic', params, **vars(left))
 
-  def _erased(self, params, parts, label):
+  def _erased(self, params, parts, label, rng):
     """Returns how much of the labels is left outside the masks; least where nothing is.
 
     It is the cross entropy to the labels' means over the batch, which is what can be said of a
     picture without seeing it.
     """
-    _, logits = self._left(params, parts)
+    _, logits = self._left(params, parts, rng)
     labels = streams.interleave(label.a, label.b)
     unseen = jnp.broadcast_to(replicas.mean(labels.mean(0)), labels.shape)
     logits = streams.interleave(logits.a, logits.b)

@@ -23,6 +23,7 @@ PLACES = (
 _WITHOUT_EFFECT = (
   *PLACES,
   'data.num_train',
+  'data.masks_share',
   'data.fixed_pairs',
   'data.flip',
   'data.zoom_probability',
@@ -35,7 +36,7 @@ _WITHOUT_EFFECT = (
   'data.apart',
 )
 # What only some evaluators read. A run without it may get it later.
-_TRUTHS = ('data.masks_path', 'data.labels_path')
+_TRUTHS = ('data.masks_path', 'data.mask_column', 'data.labels_path')
 # What is measured besides, of the same pictures and with the same masks.
 _BESIDE = ('data.apart', 'data.erase')
 

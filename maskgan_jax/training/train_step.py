@@ -156,15 +156,20 @@ def abstract_batch(
     shape = (*leading, len(config.data.attributes))
     labels = jax.ShapeDtypeStruct(shape, jnp.float32)
     batch.update(a_attributes=labels, b_attributes=labels)
+  if config.data.masks_share:
+    mask = jax.ShapeDtypeStruct((*image.shape[:-1], 1), jnp.uint8)
+    given = jax.ShapeDtypeStruct(tuple(leading), jnp.float32)
+    batch.update(a_mask=mask, b_mask=mask, a_mask_given=given, b_mask_given=given)
   return batch
 
 
 def normalize(batch: base.Batch) -> dict[str, jax.Array]:
-  """Maps uint8 images to float32 in [-1, 1] and keeps everything else."""
+  """Maps uint8 images to float32 in [-1, 1], uint8 masks to [0, 1], and keeps everything else."""
   normalized = {}
   for name, value in batch.items():
     if value.dtype == jnp.uint8:
-      value = value.astype(jnp.float32) / 127.5 - 1
+      value = value.astype(jnp.float32)
+      value = value / 255 if name.endswith('_mask') else value / 127.5 - 1
     normalized[name] = value
   return normalized
 

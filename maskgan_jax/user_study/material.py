@@ -30,6 +30,8 @@ _NOT_PICTURES = (
   'erase',
   'apart',
   'masks_path',
+  'mask_column',
+  'masks_share',
   'labels_path',
   'template',
 )  # keys of config.data that change no picture

@@ -259,3 +259,27 @@ def test_the_command(tmp_path):
     done = run('check_data', *arguments, folder=tmp_path)
     assert done.returncode == 2 and problem in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and 'Traceback' not in done.stderr
+
+
+def test_masks_for_training_are_counted_drawn_and_refused(tmp_path):
+  root = data_samples.write_domains(tmp_path / 'p', num_train=(8, 10), num_test=(3, 4))
+  masks = tmp_path / 'm'
+  for i in range(6):
+    images.save_png(masks / 'trainB' / f'{i:03d}.png', _FACES[i, ..., 0])
+  fields = dict(masks_path=str(masks), validation_fraction=0.1)
+  report = _check(root, tmp_path / 'sheet.png', masks_share=0.5, **fields)
+  count = report['splits']['train']['b']['masks']
+  assert count >= 5 and 'train' not in report['refused']
+  line = f'training sees the masks of 0 of a and {round(0.5 * count)} of b'
+  assert line in check_data.lines(report)
+  assert 'training sees' not in '\n'.join(check_data.lines(_check(root, **fields)))
+
+  # A mask of nothing and one of another size stop training, if it reads masks.
+  for mask in (np.zeros((25, 25), np.uint8), np.full((25, 40), 255, np.uint8)):
+    for i in range(6):
+      images.save_png(masks / 'trainB' / f'{i:03d}.png', mask)
+    report = _check(root, masks_share=1.0, **fields)
+    assert any('train b' in problem and 'a mask that does not fit or marks nothing' in problem
+               for problem in report['problems'])
+    assert 'train' in report['refused'] and 'train' in check_data.refusal(report, measures=False)
+    assert 'train' not in _check(root, **fields)['refused']

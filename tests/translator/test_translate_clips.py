@@ -87,7 +87,7 @@ def test_a_region_that_follows(run, tmp_path):
     changed = (picture != drawn_frame(number)).any(axis=(0, 2)).nonzero()[0]
     assert abs(changed[0] - (4 + 2 * number)) <= 4 and changed[-1] < 22 + 2 * number
   assert not notes
-  for wrong in (Edits(), Edits(regions=['14,4,38,28', erase=['0,0,9,9']])):
+  for wrong in (Edits(), Edits(regions=['14,4,38,28'], erase=['0,0,9,9'])):
     with pytest.raises(errors.UserError, match='--follow needs --region, and goes without'):
       run(clip_of(tmp_path), source_edits=wrong, pace=pace)
 

@@ -4,7 +4,7 @@ Importing this file registers it: `tfds.builder('avatars/64', file_format='array
 pipeline reads it through `AvatarRecords`, which also knows the exact answer to every translation.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -185,6 +185,15 @@ class AvatarRecords(Records):
   def mask(self, index: int, attribute: str) -> np.ndarray:
     """Returns the share of each pixel that an attribute or feature has, from the recipe."""
     return avatar_faces.attribute_mask(self.recipe(index), attribute, self._size)
+
+  def has_mask(self, index: int, names: Sequence[str]) -> bool:
+    """Returns whether the face shows any of the attributes; every face shows a feature."""
+    for name in names:
+      if name in self.features:
+        return True
+      if self.attributes[index, self.attribute_names.index(name)]:
+        return True
+    return False
 
   def transfer_truth(
     self, a_index: int, b_index: int, attributes: Iterable[str]

@@ -1,7 +1,7 @@
 """Records that are picture files under one folder, with masks in another; and listing folders."""
 
 import collections
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import hashlib
 import os
 
@@ -25,6 +25,7 @@ class FileRecords(Records):
     attributes: np.ndarray,
     *,
     masks_path: str = '',
+    mask_files: Mapping[str, str] | None = None,
     labels_path: str = '',
     max_pixels: int = images.MAX_PIXELS,
   ):
@@ -36,6 +37,7 @@ class FileRecords(Records):
       attribute_names: K.
       attributes: bool [N, K].
       masks_path: a folder of masks with the same stems.
+      mask_files: paths of masks by the names of their pictures, in place of `masks_path`.
       labels_path: a folder of label maps with the same stems: PNGs of class ids.
       max_pixels: of a picture.
     """
@@ -46,7 +48,9 @@ class FileRecords(Records):
     self.attributes = np.asarray(attributes, bool).reshape(
       len(names), len(attribute_names)
     )
-    self._masks = _match('masks', masks_path, self._names) if masks_path else {}
+    self._masks = dict(mask_files or {})
+    if masks_path and mask_files is None:
+      self._masks = _match('masks', masks_path, self._names)
     self._labels = _match('labels', labels_path, self._names) if labels_path else {}
     self.identity, self.fingerprint = self._digests()
 
@@ -68,6 +72,10 @@ class FileRecords(Records):
       return None
     mask = images.load_mask(path, max_pixels=self._max_pixels)
     return transforms.resize_mask(mask, *self._size(index, 'mask', path, mask))
+
+  def has_mask(self, index, names):
+    """Returns whether there is a file of it, whatever the attributes."""
+    return self._names[index] in self._masks
 
   def label(self, index):
     """Returns the file's class ids at its picture's size, int32 [H, W]; None without them."""

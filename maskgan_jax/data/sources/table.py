@@ -40,12 +40,16 @@ _SPLIT_VALUES = {  # index into SPLITS
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """File names, attribute columns as bool [N, K], and splits as int8 [N] (-1: not said)."""
+  """File names, attribute columns as bool [N, K], and splits as int8 [N] (-1: not said).
+
+  `masks` has the file names of masks by those of their pictures, of the pictures that have one.
+  """
 
   names: list[str]
   attribute_names: tuple[str, ...]
   attributes: np.ndarray
   splits: np.ndarray
+  masks: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
@@ -56,7 +60,7 @@ def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
       'a file name first and then one column an attribute'
     )
   table_path = os.path.expanduser(config_data.attributes_file)
-  table = read_csv(table_path)
+  table = read_csv(table_path, mask_column=config_data.mask_column)
   if not table.names:
     raise errors.UserError(f'{config_data.attributes_file} has a header but no rows')
 
@@ -84,10 +88,33 @@ def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
     table.attribute_names,
     table.attributes,
     masks_path=config_data.masks_path,
+    mask_files=_mask_files(table, config_data, path),
     labels_path=config_data.labels_path,
     max_pixels=config_data.max_pixels,
   )
   return Listing(records, table.splits)
+
+
+def _mask_files(
+  table: Table, config_data: ml_collections.ConfigDict, path: str
+) -> dict[str, str] | None:
+  """Returns the paths of masks by picture; None without a column of them, UserError if absent."""
+  if not config_data.mask_column:
+    return None
+  folder = path
+  if config_data.masks_path:
+    folder = file_records.check_folder(config_data.masks_path, 'config.data.masks_path')
+
+  files = {name: os.path.join(folder, mask) for name, mask in table.masks.items()}
+  absent = [name for name in files if not os.path.isfile(files[name])]
+  if absent:
+    raise errors.UserError(
+      f'{len(absent)} of the {len(files)} masks in column {config_data.mask_column!r} of '
+      f'{config_data.attributes_file} are not there, first {files[absent[0]]!r} of '
+      f'{absent[0]!r}; name the folder that they start from in config.data.masks_path, or empty '
+      'these cells'
+    )
+  return files
 
 
 def read_text(path: str) -> str:
@@ -105,12 +132,13 @@ def read_text(path: str) -> str:
     raise errors.UserError(f'{path} cannot be read: {error.strerror}') from error
 
 
-def read_csv(path: str) -> Table:
+def read_csv(path: str, *, mask_column: str = '') -> Table:
   """Reads a table whose columns are separated by comma, semicolon or tab.
 
   A column called 'split' or 'partition' holds train, validation, test, or CelebA's 0, 1, 2. A label
   that is not known (empty, nan, 999, or -1 in a column that also has 0) is an error: a network that
-  learned it as a no would learn something wrong.
+  learned it as a no would learn something wrong. `mask_column` names a column of file names of
+  masks, in which a cell may be empty.
 
   Raises:
     UserError: names the line and column that cannot be used.
@@ -119,10 +147,12 @@ def read_csv(path: str) -> Table:
   rows = _rows(path, lines)
   header = _read_header(path, lines, rows)
   split_column = _split_column(header)
-  columns = [number for number in range(1, len(header)) if number != split_column]
+  masks_in = _mask_column(path, header, mask_column)
+  others = {0, split_column, masks_in}
+  columns = [number for number in range(len(header)) if number not in others]
 
   # A line a picture; empty lines are skipped.
-  line_of, values, splits = {}, [], []
+  line_of, values, splits, masks = {}, [], [], {}
   for line, row in rows:
     if not any(cell.strip() for cell in row):
       continue
@@ -137,11 +167,13 @@ def read_csv(path: str) -> Table:
       splits[-1] = _split(
         row[split_column], f'{place}, column {header[split_column]!r}'
       )
+    if masks_in is not None and row[masks_in].strip():
+      masks[name] = row[masks_in].strip()
 
   values = np.array(values, np.int8).reshape(len(values), len(columns))
   names = tuple(header[number] for number in columns)
   _check_known(path, values, names, list(line_of.values()))
-  return Table(list(line_of), names, values == 1, np.array(splits, np.int8))
+  return Table(list(line_of), names, values == 1, np.array(splits, np.int8), masks)
 
 
 def _read_name(row: Sequence[str], count: int, place: str) -> str:
@@ -189,6 +221,18 @@ def _split_column(header: Sequence[str]) -> int | None:
     if name.lower() in _SPLIT_COLUMNS:
       return number
   return None
+
+
+def _mask_column(path: str, header: Sequence[str], column: str) -> int | None:
+  """Returns the number of the column of masks, None if none is named; UserError if it is absent."""
+  if not column:
+    return None
+  if column not in header[1:]:
+    raise errors.UserError(
+      f'config.data.mask_column={column!r} is not a column of {path}'
+      f'{errors.nearest(column, header[1:])}; columns: {predicates.shortlist(header[1:])}'
+    )
+  return header.index(column, 1)
 
 
 def _rows(path: str, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
