@@ -71,7 +71,7 @@ def read_vgg19(path: str) -> tuple[dict[str, Any], str]:
   name = metadata.get('network', 'VGG-19')
   if published:
     name = f'{published} {name}'
-  doubt = '' if published else ', an unknown file'
+  doubt = '' if published or 'network' in metadata else ', an unknown file'
   return params, (
     f'{name} from {metadata.get("source")} ({metadata.get("layout")} layout{doubt}), '
     f'sha256 {metadata.get("sha256", "")[:8]}…'

@@ -19,6 +19,9 @@ from maskgan_jax.translator import packaged, Translator
 
 
 @pytest.mark.slow
+BASELINES = {'adain', 'gatys', 'press', 'wct'}  # which have no pretrained model
+
+
 @pytest.mark.parametrize('name', methods.names())
 def test_what_was_saved_does_the_same(name, tmp_path):
   before = drawn(name)
@@ -141,4 +144,4 @@ def test_every_row_of_a_card_is_a_figure_that_can_be_checked(name):
 
 def test_the_papers_methods_all_have_one():
   made = {run_config.load(packaged.find(name)).method for name in packaged.names()}
-  assert made == set(methods.names()) - {'press'}  # a baseline
+  assert made == set(methods.names()) - BASELINES
