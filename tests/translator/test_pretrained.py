@@ -17,11 +17,10 @@ from maskgan_jax.data import images
 from maskgan_jax.runs import measures
 from maskgan_jax.translator import packaged, Translator
 
-
-@pytest.mark.slow
 BASELINES = {'adain', 'gatys', 'press', 'wct'}  # which have no pretrained model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', methods.names())
 def test_what_was_saved_does_the_same(name, tmp_path):
   before = drawn(name)
