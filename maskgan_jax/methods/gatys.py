@@ -14,8 +14,6 @@ there is one player, who teaches the network the data's labels.
 github.com/leongatys/PytorchNeuralStyleTransfer) or 'paper'; VARIANTS lists where they differ.
 """
 
-import functools
-
 import jax
 from jax import lax
 import jax.numpy as jnp
@@ -119,30 +117,32 @@ class Gatys(_style_transfer.StyleTransfer):
   def objective(
     self,
     params: base.Params,
-    picture: jax.Array,
+    pictures: jax.Array,
     content: jax.Array,
     grams: dict[str, jax.Array],
   ) -> jax.Array:
-    """Returns the loss of one picture.
+    """Returns the loss of each picture, [B].
 
     Args:
       params: see base.
-      picture: [H, W, 3] in [-1, 1].
-      content: the source's map at the content layer, [h, w, C].
-      grams: Gram matrices by style layer, [C, C].
+      pictures: [B, H, W, 3] in [-1, 1].
+      content: the sources' maps at the content layer, [B, h, w, C].
+      grams: Gram matrices by style layer, [B, C, C].
     """
-    maps = self.features(params, picture[None])
-    difference = maps[self.content_layer][0] - content
-    squares = jnp.square(difference.astype(jnp.float32))
+    maps = self.features(params, pictures)
+    difference = (maps[self.content_layer] - content).astype(jnp.float32)
+    squares = jnp.square(difference)
     sums = self.switches.distances == 'sums'
-    content_loss = 1e-3 * squares.sum() / 2 if sums else squares.mean()
+    content_loss = squares.mean((1, 2, 3))
+    if sums:
+      content_loss = 1e-3 * squares.sum((1, 2, 3)) / 2
 
     # Each layer's distance is the mean square of the difference of its Gram matrices.
     style_loss = 0.0
     for name, target in grams.items():
-      gram = reconstruction.gram(maps[name])[0]
-      factor = 1 / (4 * len(grams)) if sums else 1e3 / len(gram) ** 2
-      style_loss += factor * reconstruction.l2(gram, target)
+      gram = reconstruction.gram(maps[name])
+      factor = 1 / (4 * len(grams)) if sums else 1e3 / gram.shape[-1] ** 2
+      style_loss += factor * jnp.square(gram - target).mean((1, 2))
     return self.weights.content * content_loss + self.weights.style * style_loss
 
   def stylize(self, params, source, styles, rng):
@@ -151,8 +151,7 @@ class Gatys(_style_transfer.StyleTransfer):
     grams = {}
     for name in self.style_layers:
       grams[name] = sum(weight * style[name] for weight, style in styles)
-    optimize = functools.partial(self._optimize, params)
-    return jax.vmap(optimize)(self._start(source, rng), content, grams)
+    return self._optimize(params, self._start(source, rng), content, grams)
 
   def _start(self, source, rng):
     """Returns the pictures that the optimisation begins with."""
@@ -167,30 +166,41 @@ class Gatys(_style_transfer.StyleTransfer):
     return jnp.broadcast_to(noise, source.shape)
 
   def _optimize(self, params, start, content, grams):
-    """Returns the picture of the least loss among those that the steps lead through."""
+    """Returns the pictures of the least loss among those that the steps lead through.
 
-    def loss(levels):
-      return self.objective(params, levels / _HALF - 1, content, grams)
+    A picture's loss depends on no other picture, so the gradient of the sum has the gradients of
+    all; each picture has an optimizer's state of its own.
+    """
+
+    def total(levels):
+      losses = self.objective(params, levels / _HALF - 1, content, grams)
+      return losses.sum(), losses
 
     def step(_, carry):
       levels, state, best = carry
-      value, gradient = jax.value_and_grad(loss)(levels)
-      best = _better(best, (value, levels))
-      update, state = self.optimizer.update(gradient, state, levels)
+      (_, losses), gradient = jax.value_and_grad(total, has_aux=True)(levels)
+      best = _better(best, (losses, levels))
+      update, state = jax.vmap(self.optimizer.update)(gradient, state, levels)
       return levels - self.model.rate * update, state, best
 
     # A step too far does no harm: the best picture is kept.
     levels = _HALF * (start + 1)
-    best = (jnp.full((), jnp.inf, levels.dtype), levels)
-    carry = (levels, self.optimizer.init(levels), best)
+    best = (jnp.full(len(levels), jnp.inf, levels.dtype), levels)
+    carry = (levels, jax.vmap(self.optimizer.init)(levels), best)
     levels, _, best = lax.fori_loop(0, self.model.steps, step, carry)
-    _, levels = _better(best, (loss(levels), levels))
+    _, losses = total(levels)
+    _, levels = _better(best, (losses, levels))
     return levels / _HALF - 1
 
 
 def _better(best, other):
-  """Returns the (loss, picture) of the smaller loss; one that is not a number is never better."""
-  return jax.tree.map(lambda x, y: jnp.where(other[0] < best[0], y, x), best, other)
+  """Returns losses [B] and pictures [B, ...], for each example those of the smaller loss.
+
+  A loss that is not a number is never the smaller one.
+  """
+  smaller = other[0] < best[0]
+  pictures = jnp.where(smaller[:, None, None, None], other[1], best[1])
+  return jnp.where(smaller, other[0], best[0]), pictures
 
 
 def _in_order(names):

@@ -28,7 +28,7 @@ def _files():
   """Returns parameters, and the two state dicts that the authors' files would hold."""
   _, params = comparing.make('adain')
   encoder = [params['perceptual'][f'conv{name}'] for name in
-             '1_1 1_2 2_1 2_2 3_1 3_2 3_3 3_4 4_1'.split()]
+             ('1_1', '1_2', '2_1', '2_2', '3_1', '3_2', '3_3', '3_4', '4_1')]
   encoder[0] = {**encoder[0], 'kernel': encoder[0]['kernel'][:, :, ::-1]}  # BGR
   wide = 8 * comparing.WIDTH
   encoder += [{'kernel': np.ones((3, 3, wide, wide), np.float32),
