@@ -144,7 +144,7 @@ def test_a_file_gives_the_layers_that_are_used(tmp_path):
   files.write(path, params['perceptual'], {'kind': 'vgg19', 'source': 'x.pth', 'layout': 'Keras'})
   for name in NAMES:
     config = comparing.make_config(name)
-    config.model.perceptual = path
+    config.image_size, config.model.perceptual = 32, path
     method = methods.make(config)
     network = method.pretrained()['perceptual']
     wanted = methods.base.abstract_model(method, config)['params']['perceptual']
