@@ -44,11 +44,11 @@ def gram(features: jax.Array, weight: jax.Array | None = None) -> jax.Array:
     weight: of the pixels, [B, H, W, 1] >= 0; where all are zero, so is the mean.
   """
   features = features.astype(jnp.float32)
-  flat = features.reshape(len(features), -1, features.shape[-1])
+  flat = features.reshape(features.shape[0], -1, features.shape[-1])
   if weight is None:
     return jnp.einsum('bnc,bnd->bcd', flat, flat) / flat.shape[1]
   total = jnp.maximum(weight.sum((1, 2)), 1e-6)
-  weighted = flat * weight.reshape(len(flat), -1, 1)
+  weighted = flat * weight.reshape(flat.shape[0], -1, 1)
   return jnp.einsum('bnc,bnd->bcd', weighted, flat) / total[:, :, None]
 
 

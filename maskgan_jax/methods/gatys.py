@@ -185,7 +185,7 @@ class Gatys(_style_transfer.StyleTransfer):
 
     # A step too far does no harm: the best picture is kept.
     levels = _HALF * (start + 1)
-    best = (jnp.full(len(levels), jnp.inf, levels.dtype), levels)
+    best = (jnp.full_like(levels[:, 0, 0, 0], jnp.inf), levels)
     carry = (levels, jax.vmap(self.optimizer.init)(levels), best)
     levels, _, best = lax.fori_loop(0, self.model.steps, step, carry)
     _, losses = total(levels)

@@ -209,8 +209,8 @@ def covariance(
     weight = jnp.ones((*code.shape[:3], 1), jnp.float32)
   mean, _ = norms.moments(code, weight)
   centred = code.astype(jnp.float32) - mean[:, None, None]
-  flat = centred.reshape(len(code), -1, code.shape[-1])
-  weighted = flat * weight.reshape(len(code), -1, 1)
+  flat = centred.reshape(code.shape[0], -1, code.shape[-1])
+  weighted = flat * weight.reshape(code.shape[0], -1, 1)
   products = jnp.einsum('bnc,bnd->bcd', weighted, flat, precision=_EXACT)
   total = jnp.maximum(weight.sum((1, 2)) - 1, 1.0)
   return mean, products / total[:, :, None]
