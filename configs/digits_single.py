@@ -37,10 +37,7 @@ def get_config(argument: str = ''):
   )
   config = recipe.default(recipe.DIGITS_SINGLE, chosen)
   recipe.digits(config, chosen, 'single', LABELS)
-  config.data.apart = (
-    'Digit_0 | Digit_1 | Digit_2 | Digit_3 | Digit_4',  # seen in every colour
-    'Digit_5 | Digit_6 | Digit_7 | Digit_8 | Digit_9',
-  )  # red on green only
+  config.data.apart = recipe.DIGITS_APART
   if 'quick' in chosen:
     recipe.quick(config)
   return recipe.finish(config, chosen, 'digits_single')

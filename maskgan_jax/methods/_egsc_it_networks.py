@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _perceptual, base
 from maskgan_jax.methods._egsc_it_pretraining import noise
 from maskgan_jax.networks import decoders, discriminators, encoders, layers
 from maskgan_jax.networks import normalization as norms
@@ -36,7 +36,9 @@ class Networks:
     # An ablation needs fewer networks, and maybe no first stage.
     self.uses_features = model.feature_mask or model.adain
     self.uses_perceptual = bool(weights.content or weights.style)
-    self.trains_perceptual = self.uses_perceptual and model.perceptual == 'labels'
+    self.trains_perceptual = (
+      self.uses_perceptual and model.perceptual == _perceptual.LABELS
+    )
     self.pretrains = model.pretrain_steps > 0 and self.learns_first
     self.by_name = self._networks(model, switches, len(config.data.attributes))
 
@@ -88,7 +90,7 @@ class Networks:
 
   def _perceptual(self, width, labels):
     """Returns the perceptual network; without labels it learns which domain an image is of."""
-    classes = max(labels, 1) if self.trains_perceptual else 0
+    classes = _perceptual.classes(labels) if self.trains_perceptual else 0
     return vgg19.VGG19(width, classes, dtype=self.dtype)
 
   def init(self, rng, batch):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from maskgan_jax.losses import adversarial, reconstruction
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _perceptual, base
 from maskgan_jax.networks import replicas
 from maskgan_jax.networks.streams import deinterleave, interleave
 
@@ -55,9 +55,8 @@ class FirstStage:
     """
     result = []
     if labels:
-      result.append(
-        base.Player('perceptual', ('perceptual',), self.perceptual_loss, end=until)
-      )
+      loss = functools.partial(_perceptual.label_loss, self.apply)
+      result.append(base.Player('perceptual', ('perceptual',), loss, end=until))
 
     # The VAE-GAN of both domains; the second stage keeps F alone.
     if features:
@@ -74,21 +73,6 @@ class FirstStage:
         ),
       ]
     return tuple(result)
-
-  def perceptual_loss(self, params, model_state, batch, rng):
-    """Returns the loss of labels, as independent yes-no questions; or of which domain it is."""
-    del rng
-    # Both domains at once; where the data has no labels, the question is which domain it is.
-    images = interleave(batch['a'], batch['b'])
-    logits = self.apply('perceptual', params, images, method='classify')
-    if 'a_attributes' in batch:
-      labels = interleave(batch['a_attributes'], batch['b_attributes'])
-    else:
-      ones = jnp.ones((len(batch['a']), 1))
-      labels = interleave(0 * ones, ones)
-    loss = adversarial.multi_label_cross_entropy(logits, labels)
-    accuracy = ((logits > 0) == (labels > 0.5)).mean()
-    return loss, ({'accuracy': accuracy}, model_state)
 
   def discriminator_loss(self, params, model_state, batch, rng):
     """Returns L_GAN of both domains: images against their reconstructions."""

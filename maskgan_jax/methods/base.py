@@ -316,9 +316,13 @@ def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, 
     eps=1e-8,
     # Global norm; 0 is off, None as the method says.
     clip_norm=config_dict.placeholder(float),
-    schedule='constant',  # 'halve', 'halve_linearly', 'linear', 'polynomial': optimizers.py
+    # This times each parameter is added to its gradient, before the moments; 0 is off.
+    weight_decay=0.0,
+    # Others: 'halve', 'halve_linearly', 'inverse_time', 'linear', 'polynomial': optimizers.py.
+    schedule='constant',
     schedule_start=0,  # step until which the learning rate is constant
-    schedule_every=0,  # 'halve', 'halve_linearly': steps between two halvings
+    # 'halve', 'halve_linearly', 'inverse_time': steps until the rate is half as large.
+    schedule_every=0,
     schedule_power=1.0,  # 'polynomial': lr * (1 - progress)**power
   )
 

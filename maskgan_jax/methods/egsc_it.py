@@ -19,7 +19,6 @@ eta, weights, rates, lengths, layers, is the code's.
 """
 
 import functools
-import os
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +26,16 @@ import ml_collections
 
 from maskgan_jax import errors
 from maskgan_jax.losses import reconstruction
-from maskgan_jax.methods import _egsc_it_networks, _egsc_it_pretraining, base
+from maskgan_jax.methods import (
+  _egsc_it_networks,
+  _egsc_it_pretraining,
+  _perceptual,
+  base,
+)
 from maskgan_jax.methods import _egsc_it_settings as settings
 from maskgan_jax.networks import augmentation, masks
 from maskgan_jax.networks import normalization as norms
 from maskgan_jax.networks.streams import deinterleave, interleave, swap
-from maskgan_jax.pretrained_networks import files as weights_lib
 
 VARIANTS = settings.VARIANTS
 get_default, shrink = settings.get_default, settings.shrink
@@ -120,21 +123,11 @@ class EgscIt(base.Method):
   def provenance(self) -> dict[str, str]:
     """Returns the name of the perceptual network that this was trained with."""
     name = 'none'
-    if self._model.trains_perceptual:
-      subject = 'which domain a picture is of'
-      if self.attributes:
-        subject = f"this data's {len(self.attributes)} labels"
-      name = (
-        f"of VGG-19's shape, width {self.model.perceptual_width}, trained on {subject} "
-        '(no ImageNet)'
+    if self._model.uses_perceptual:
+      model = self.model
+      name = _perceptual.describe(
+        model.perceptual, model.perceptual_width, len(self.attributes)
       )
-    elif self._model.uses_perceptual:
-      try:
-        name = weights_lib.read_vgg19(self.model.perceptual)[1]
-      except errors.UserError:
-        # Training had it; to translate and to measure it is not needed.
-        file = os.path.basename(self.model.perceptual)
-        name = f'VGG-19 from {file}, which is not here any more'
     return {'perceptual_network': name}
 
   def pretrained(self) -> base.Params:
@@ -150,7 +143,7 @@ class EgscIt(base.Method):
         'untrained; set it, or config.init_from to a run that trained them'
       )
     if self._model.uses_perceptual and not self._model.trains_perceptual:
-      return {'perceptual': weights_lib.read_vgg19(self.model.perceptual)[0]}
+      return {'perceptual': _perceptual.read(self.model.perceptual)}
     return {}
 
   # The second stage.

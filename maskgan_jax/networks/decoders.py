@@ -119,3 +119,33 @@ class UnitGenerator(nn.Module):
       x = jax.nn.leaky_relu(x, 0.2)
     x = layers.Conv(3, 1, self.dtype, kernel_init=init)(x)
     return jnp.tanh(x.astype(jnp.float32))
+
+
+class VggDecoder(nn.Module):
+  """Paints an image of a map of VGG-19: its convolutions backwards, as AdaIN and WCT have it.
+
+  3x3 convolutions with reflection padding, ReLU after all but the last, nearest-neighbour
+  upsampling where VGG-19 pools, no normalisation. [B, h, w, C] -> [B, h * 2**n, w * 2**n, 3],
+  float32, for n + 1 sizes. The levels of the image lie around [0, 1], and nothing bounds them.
+
+  Attributes:
+    channels: output channels of the convolutions, a tuple for each size of the maps, the smallest
+      first (`vgg19.mirrored`).
+  """
+
+  channels: Sequence[Sequence[int]]
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    count = sum(map(len, self.channels))
+    done = 0
+    for size, widths in enumerate(self.channels):
+      if size:
+        x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+      for width in widths:
+        x = layers.Conv(width, 3, self.dtype)(x)
+        done += 1
+        if done < count:
+          x = jax.nn.relu(x)
+    return x.astype(jnp.float32)

@@ -68,8 +68,10 @@ def read_vgg19(path: str) -> tuple[dict[str, Any], str]:
   if not (params['input_scale'] > 0).all():
     raise errors.UserError(f'{path}: input_scale is not positive; import VGG-19 again')
   published = metadata.get('published')
-  name = f'{published} VGG-19' if published else 'VGG-19'
-  doubt = '' if published else ', an unknown file'
+  name = metadata.get('network', 'VGG-19')
+  if published:
+    name = f'{published} {name}'
+  doubt = '' if published or 'network' in metadata else ', an unknown file'
   return params, (
     f'{name} from {metadata.get("source")} ({metadata.get("layout")} layout{doubt}), '
     f'sha256 {metadata.get("sha256", "")[:8]}…'

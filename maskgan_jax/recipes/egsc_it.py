@@ -35,6 +35,12 @@ STREET_CLASS_IDS = (
   33,
 )
 
+# Digits whose colours are measured apart.
+DIGITS_APART = (
+  'Digit_0 | Digit_1 | Digit_2 | Digit_3 | Digit_4',  # seen in every colour
+  'Digit_5 | Digit_6 | Digit_7 | Digit_8 | Digit_9',  # red on green only
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:

@@ -154,6 +154,59 @@ def test_keras_gives_the_same_maps(model, state, tmp_path, kind, capsys):
     assert equal(params, plain) == sorted(vgg19.channels())  # mean and scale differ
 
 
+def normalised(state):
+  """Returns a state dict in the layout of vgg_normalised.pth: a 1x1 convolution, and padding."""
+  names = [name for name in state if name.startswith('features.')]
+  places = iter((2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42, 45, 48, 51))
+  kernel = torch.zeros(3, 3, 1, 1)
+  for i in range(3):
+    kernel[i, 2 - i] = 255  # RGB in [0, 1] becomes BGR in [0, 255]
+  result = {'0.weight': kernel, '0.bias': -torch.tensor([103.939, 116.779, 123.68])}
+  for name in names[::2]:
+    place = next(places)
+    result[f'{place}.weight'] = state[name]
+    result[f'{place}.bias'] = state[name.replace('weight', 'bias')]
+  return result
+
+
+def test_the_normalised_network_gives_keras_maps(model, state, tmp_path):
+  params, text = imported(save(tmp_path / 'vgg_normalised.pth', normalised(state)), tmp_path)
+  assert text.startswith('normalised VGG-19 from vgg_normalised.pth (normalised layout), sha256')
+  for ours, theirs in zip(maps()(params, pictures()),
+                          taps_of(model, inputs_of('Keras', pictures())), strict=True):
+    close(ours, theirs)
+  other = {**normalised(state), '0.weight': torch.ones(3, 3, 1, 1)}
+  with pytest.raises(errors.UserError, match='first layer does not make BGR'):
+    convert.convert('x', {name: x.numpy() for name, x in other.items()})
+
+
+def test_hed_gives_the_maps_of_vgg16(tmp_path):
+  """Its layers are Keras's, and six more of one channel, for the edges."""
+  model = network('vgg16')
+  with h5py.File(tmp_path / 'hed.weights.h5', 'w') as file:
+    names = [name for name in model.state_dict() if name.startswith('features.')][::2]
+    layers = [f'block{block}_conv{i + 1}' for block, count in enumerate(PLANS['vgg16'], 1)
+              for i in range(count)]
+    sides = ['conv2d', *(f'conv2d_{i}' for i in range(1, 6))]
+    for number, layer in enumerate([*layers, *sides]):
+      group = file.create_group(f'layers/{number}/vars')
+      group.attrs['name'] = layer
+      kernel, bias = np.ones((1, 1, 4, 1), np.float32), np.ones(1, np.float32)
+      if layer in layers:
+        kernel = model.state_dict()[names[number]].numpy().transpose(2, 3, 1, 0)
+        bias = model.state_dict()[names[number].replace('weight', 'bias')].numpy()
+      group['0'], group['1'] = kernel, bias
+  params, text = imported(str(tmp_path / 'hed.weights.h5'), tmp_path)
+  assert text.startswith("VGG-16 tuned to edges (HED), in VGG-19's place, from hed.weights.h5")
+  x, theirs = torch.tensor(inputs_of('Keras', pictures())).permute(0, 3, 1, 2), []
+  for i, layer in enumerate(model['features']):
+    x = layer(x)
+    if i in (1, 6, 11, 18, 25):
+      theirs.append(x.permute(0, 2, 3, 1))
+  for ours, expected in zip(maps()(params, pictures()), theirs, strict=True):
+    close(ours, expected)
+
+
 @pytest.mark.parametrize('layout', ['torchvision', 'Keras'])
 def test_what_could_be_forgotten_shows(model, state, tmp_path, layout):
   """The comparisons above would fail without the mean, the scale, or the order of channels."""

@@ -186,6 +186,37 @@ def test_equal_maxima_share_their_gradient():
   close(gradient.sum((2, 4)), cotangent)
 
 
+@pytest.mark.parametrize('shape', [(2, 6, 4, 3), (2, 5, 7, 3), (1, 1, 1, 3)])
+@pytest.mark.parametrize('padding', ['SAME', 'VALID'])
+def test_average_pool(torch, shape, padding):
+  x = normal(0, *shape)
+  ours = vgg19.average_pool(jnp.asarray(x), padding)
+  if min(shape[1:3]) == 1 and padding == 'VALID':
+    assert ours.size == 0
+    return
+  theirs = torch.nn.AvgPool2d(2, ceil_mode=padding == 'SAME')(
+      torch.tensor(x.transpose(0, 3, 1, 2).copy()))
+  close(ours, theirs.numpy().transpose(0, 2, 3, 1), rtol=1e-6)
+
+
+def test_the_network_ends_with_the_last_map_that_is_asked_for():
+  names = ('relu1_1', 'relu3_2', 'relu4_1')
+  module = vgg19.VGG19(width=2, taps=names, padding='reflect', pooling='average')
+  variables = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3))))
+  layers = variables['params'].keys() - {'input_mean', 'input_scale'}
+  assert layers == set(vgg19.channels(2, 'relu4_1')) and 'conv4_1' in layers
+  assert 'conv4_2' not in layers
+  maps = jax.eval_shape(module.apply, variables, jnp.zeros((1, 16, 16, 3)))
+  assert [x.shape for x in maps] == [(1, 16, 16, 2), (1, 4, 4, 8), (1, 2, 2, 16)]
+  with pytest.raises(errors.UserError, match="no map 'relu6_1'.*relu5_1"):
+    vgg19.channels(last='relu6_1')
+
+
+def test_mirrored_convolutions_are_those_of_the_published_decoder():
+  assert vgg19.mirrored(64, 4) == ((256,), (256, 256, 256, 128), (128, 64), (64, 3))
+  assert [sum(map(len, vgg19.mirrored(64, level))) for level in range(1, 6)] == [1, 3, 5, 9, 13]
+
+
 def test_what_cannot_be_is_refused():
   images = jnp.zeros((1, 15, 40, 3))
   with pytest.raises(errors.UserError, match='16x16 pixels and more, not 15x40'):

@@ -23,9 +23,10 @@ from maskgan_jax.compile_for_tpu import programs as programs_lib
 from maskgan_jax.compile_for_tpu import tables
 from maskgan_jax.training import train_step
 
-CONFIGS = {'additional_mask': 'circle_square.py:smoke', 'content_transfer': 'quickstart.py:smoke',
-           'egsc_it': 'digits_single.py:embedded,smoke', 'lomit': 'avatars_hair_color.py:smoke',
-           'press': 'press_avatars_glasses.py:smoke'}
+CONFIGS = {'adain': 'adain_digits.py:embedded,smoke', 'additional_mask': 'circle_square.py:smoke',
+           'content_transfer': 'quickstart.py:smoke', 'egsc_it': 'digits_single.py:embedded,smoke',
+           'gatys': 'gatys_digits.py:embedded,smoke', 'lomit': 'avatars_hair_color.py:smoke',
+           'press': 'press_avatars_glasses.py:smoke', 'wct': 'wct_digits.py:embedded,smoke'}
 
 
 def smoke(method):
