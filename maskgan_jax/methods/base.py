@@ -122,6 +122,7 @@ class Method:
     abilities: what `translate` and the other functions offer:
       'exemplar': an exemplar guides the translation;
       'source_mask', 'exemplar_mask': callers may give these masks;
+      'random_style': without an exemplar `translate` draws a style from `rng`, one for all sources;
       'reverse': `translate` takes `reverse=True`, for a picture of domain b after one of a;
       'remove', 'segment', 'interpolate': the functions of these names.
     default_clip_norm: player -> global norm that its gradients are clipped to; 0 or absent is off.
@@ -177,10 +178,11 @@ class Method:
       params: parameters by group.
       model_state: as `init` returns it.
       source: [B, H, W, 3].
-      exemplar: [B, H, W, 3]; None for a method without the ability 'exemplar'.
+      exemplar: [B, H, W, 3]; None for a method without the ability 'exemplar', and where a method
+        with the ability 'random_style' is to draw a style.
       source_mask: replaces the predicted mask, or limits it.
       exemplar_mask: replaces the predicted mask, or limits it.
-      rng: key of methods that draw noise.
+      rng: key of methods that draw noise or styles.
     """
     raise NotImplementedError
 
@@ -309,9 +311,13 @@ def adam(learning_rate: float, b1: float = 0.9, b2: float = 0.999) -> dict[str, 
     eps=1e-8,
     # Global norm; 0 is off, None as the method says.
     clip_norm=config_dict.placeholder(float),
-    schedule='constant',  # 'halve', 'halve_linearly', 'linear', 'polynomial': optimizers.py
+    # This times each parameter is added to its gradient, before the moments; 0 is off.
+    weight_decay=0.0,
+    # Others: 'halve', 'halve_linearly', 'inverse_time', 'linear', 'polynomial': optimizers.py.
+    schedule='constant',
     schedule_start=0,  # step until which the learning rate is constant
-    schedule_every=0,  # 'halve', 'halve_linearly': steps between two halvings
+    # 'halve', 'halve_linearly', 'inverse_time': steps until the rate is half as large.
+    schedule_every=0,
     schedule_power=1.0,  # 'polynomial': lr * (1 - progress)**power
   )
 

@@ -1,6 +1,7 @@
 """Decoders."""
 
 from collections.abc import Callable, Sequence
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -78,6 +79,52 @@ class HighwayDecoder(nn.Module):
       x = layers.Conv(3, 7, self.dtype, kernel_init=layers.he_normal)(x)
     else:
       x = layers.UpsampledConv(3, self.dtype, layers.he_normal)(x)
+    return jnp.tanh(x.astype(jnp.float32))
+
+
+class MunitDecoder(nn.Module):
+  """MUNIT's decoder: residual blocks with AdaIN, convolutions after upsamplings, a 7x7 one, tanh.
+
+  [B, h, w, C] and codes [B, S] -> [B, h * 2**n, w * 2**n, 3] in [-1, 1], float32. An MLP turns the
+  code into all scales and shifts of the blocks. Without a code the blocks have plain instance
+  normalisation, as in the re-release of UNIT.
+
+  Attributes:
+    mlp: width of the MLP.
+    blocks: residual blocks.
+    upsamplings: n; each halves the channels.
+    norm: makes the normalisation after an upsampling from a dtype and an activation.
+  """
+
+  mlp: int = 256
+  blocks: int = 4
+  upsamplings: int = 2
+  norm: Callable[..., nn.Module] = normalization.LayerNorm
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, content, code=None):
+    init = layers.he_normal
+    x = content
+    if code is None:
+      norm = functools.partial(normalization.InstanceNorm, affine=False)
+      for _ in range(self.blocks):
+        x = layers.Residual(norm, self.dtype)(x)
+    else:
+      # The shift comes first, as in the authors' code.
+      channels = x.shape[-1]
+      count = self.blocks * 2 * 2 * channels
+      mlp = normalization.StyleMLP(self.mlp, count, init, leak=0.0, name='style')
+      parameters = mlp(code).reshape(-1, self.blocks, 2, 2, channels)
+      shifts, scales = parameters[..., 0, :], parameters[..., 1, :]
+      for i in range(self.blocks):
+        block = layers.StyledResidual(normalization.conditional, self.dtype)
+        x = block(x, scales[:, i], shifts[:, i])
+
+    for _ in range(self.upsamplings):
+      x = layers.UpsampledConv(x.shape[-1] // 2, self.dtype, init)(x)
+      x = self.norm(self.dtype, jax.nn.relu)(x)
+    x = layers.Conv(3, 7, self.dtype, kernel_init=init)(x)
     return jnp.tanh(x.astype(jnp.float32))
 
 

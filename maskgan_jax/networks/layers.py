@@ -183,6 +183,27 @@ class Residual(nn.Module):
     return x + (self.norm(self.dtype)(y) if self.norm else y)
 
 
+class StyledResidual(nn.Module):
+  """`Residual` whose two normalisations take their scale and shift from outside.
+
+  Attributes:
+    norm: (x, scale, shift) -> x normalised, with scale and shift [B, C] for each channel of each
+      example.
+  """
+
+  norm: Callable[..., jax.Array]
+  dtype: Any = jnp.float32
+  kernel_init: Any = he_normal
+
+  @nn.compact
+  def __call__(self, x, scales, shifts):
+    """Maps x [B, H, W, C] with scales and shifts [B, 2, C], the first norm's first."""
+    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(x)
+    y = jax.nn.relu(self.norm(y, scales[:, 0], shifts[:, 0]))
+    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(y)
+    return x + self.norm(y, scales[:, 1], shifts[:, 1]).astype(self.dtype)
+
+
 def _kernel_and_bias(module, shape):
   default = uniform_fan_in(math.prod(shape[:-1]))
   bias_init = nn.initializers.zeros if module.kernel_init else default

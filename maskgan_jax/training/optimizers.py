@@ -12,7 +12,14 @@ import optax
 from maskgan_jax import errors
 
 OPTIMIZERS = ('adam', 'sgd')
-SCHEDULES = ('constant', 'halve', 'halve_linearly', 'linear', 'polynomial')
+SCHEDULES = (
+  'constant',
+  'halve',
+  'halve_linearly',
+  'inverse_time',
+  'linear',
+  'polynomial',
+)
 
 Schedule = Callable[[jax.Array], jax.Array]
 
@@ -61,6 +68,9 @@ def make(
   if clip_norm > 0:
     clip = optax.clip_by_global_norm(clip_norm)
   links = [clip]
+  if config.weight_decay:
+    # Before Adam, whose moments see it: L2 regularisation, as in PyTorch's Adam, and not AdamW.
+    links.append(optax.add_decayed_weights(config.weight_decay))
   if config.name == 'adam':
     links.append(optax.scale_by_adam(config.b1, config.b2, config.eps))
   return Optimizer(optax.chain(*links), schedule(config, num_steps))
@@ -71,7 +81,8 @@ def schedule(config: ml_collections.ConfigDict, num_steps: int) -> Schedule:
 
   'halve': half as much at once and again every `schedule_every` steps (LOMIT's code).
   'halve_linearly': half as much only after `schedule_every` steps, a straight line until
-  then, and so on (LOMIT, ICLR appendix 7.2). 'linear': to 0 at `num_steps` (CycleGAN).
+  then, and so on (LOMIT, ICLR appendix 7.2). 'inverse_time': divided by
+  1 + steps / `schedule_every` (AdaIN). 'linear': to 0 at `num_steps` (CycleGAN).
   'polynomial': lr * (1 - progress)**schedule_power (EGSC-IT).
   """
   # Rates are functions of the step alone, so that a resumed run continues them.
@@ -86,6 +97,8 @@ def schedule(config: ml_collections.ConfigDict, num_steps: int) -> Schedule:
     return lambda step: jnp.float32(rate)
   if kind in ('halve', 'halve_linearly'):
     return _halving(config)
+  if kind == 'inverse_time':
+    return _inverse_time(config)
 
   # A straight line to 0 is a polynomial of power 1.
   power = config.schedule_power if kind == 'polynomial' else 1.0
@@ -102,11 +115,7 @@ def _halving(config: ml_collections.ConfigDict) -> Schedule:
   """Returns the schedule 'halve' or 'halve_linearly'."""
   rate = config.learning_rate
   start = config.schedule_start
-  every = config.schedule_every
-  if every < 1:
-    raise errors.UserError(
-      f'schedule {config.schedule!r} needs schedule_every: the steps between halvings'
-    )
+  every = _every(config, 'the steps between halvings')
 
   def linearly(step):
     since = jnp.maximum(step - start, 0)
@@ -119,3 +128,25 @@ def _halving(config: ml_collections.ConfigDict) -> Schedule:
     return rate * 0.5 ** halvings.astype(jnp.float32)
 
   return linearly if config.schedule == 'halve_linearly' else at_once
+
+
+def _inverse_time(config: ml_collections.ConfigDict) -> Schedule:
+  """Returns the schedule 'inverse_time'."""
+  rate = config.learning_rate
+  start = config.schedule_start
+  every = _every(config, 'the steps after which the rate is half as large')
+
+  def falling(step):
+    since = jnp.maximum(step - start, 0)
+    return rate / (1 + since / every)
+
+  return falling
+
+
+def _every(config: ml_collections.ConfigDict, meaning: str) -> int:
+  """Returns `schedule_every`; UserError, which says what it means, where it is not set."""
+  if config.schedule_every < 1:
+    raise errors.UserError(
+      f'schedule {config.schedule!r} needs schedule_every: {meaning}'
+    )
+  return config.schedule_every

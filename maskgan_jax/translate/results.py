@@ -10,16 +10,14 @@ import numpy as np
 
 from maskgan_jax import errors, files
 from maskgan_jax.data import images
-from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import pictures
-from maskgan_jax.translate import inputs
+from maskgan_jax.translate import computing, inputs
+from maskgan_jax.translate.computing import Pair, Style
 from maskgan_jax.translate.inputs import Edits, Picture
 from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pictures translated at once
 _NO_EDITS = Edits()
-# A source, and an exemplar if the method takes one.
-_Pair = tuple[Picture, Picture | None]
 
 
 def translate(
@@ -33,32 +31,41 @@ def translate(
   save_masks: bool = False,
   grid: bool = False,
   reverse: bool = False,
+  styles: int = 1,
   note: Callable[[str], None] = print,
 ) -> list[str]:
   """Translates every source after every exemplar's example, or alone; returns the files written.
 
   Args:
     translator: the model.
-    source, exemplar: pictures or folders of them; '' for a method without exemplars.
+    source, exemplar: pictures or folders of them; '' for a method without exemplars, and for random
+      styles.
     output: a .png file or a folder.
     source_edits, exemplar_edits: masks: where to change sources, what to take from exemplars.
     save_masks: whether to write the masks, and what else the method saves, as <result>_NAME.png.
     grid: whether to write one picture with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
+    styles: how many random styles each source gets where there is no exemplar, for methods with the
+      ability 'random_style'.
     note: gets lines about pictures that are left out, or that look wrong to the model.
   """
   sides = (source, source_edits), (exemplar, exemplar_edits)
-  sources, exemplars = _load_sides(translator, *sides, output=output, note=note)
+  sources, exemplars = _load_sides(
+    translator, *sides, styles=styles, output=output, note=note
+  )
   pairs = list(itertools.product(sources, exemplars))
 
   # Nothing is computed before all files are known to be free.
-  several = not grid and (os.path.isdir(source) or os.path.isdir(exemplar))
+  has_several = os.path.isdir(source) or os.path.isdir(exemplar) or styles > 1
+  several = has_several and not grid
   stems = images.png_stems(output, _result_names(pairs, grid, reverse), several)
   masks = translator.method.saved_names() if save_masks else ()
   paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
-  _check_outputs(stems, ['', *map(_suffix, masks)], paths)
+  _check_outputs(stems, ['', *map(computing.suffix, masks)], paths)
 
-  results = _each(pairs, functools.partial(_translated, translator, masks, reverse))
+  results = _each(
+    pairs, functools.partial(computing.translated, translator, masks, reverse)
+  )
   if grid:
     return _write_grids(stems[0], sources, exemplars, list(results), note)
   return _write_each(stems, results)
@@ -84,11 +91,11 @@ def remove(
   several = os.path.isdir(source) and not grid
   stems = images.png_stems(output, names, several)
   masks = ('source_mask',) if save_masks or grid else ()  # a grid has a column for it
-  suffixes = ['', *map(_suffix, masks)] if save_masks else ['']
+  suffixes = ['', *map(computing.suffix, masks)] if save_masks else ['']
   _check_outputs(stems, suffixes, [source, edits.mask])
 
   alone = [(picture, None) for picture in sources]
-  results = _each(alone, functools.partial(_removed, translator, masks))
+  results = _each(alone, functools.partial(computing.removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
   results = list(results)
@@ -106,37 +113,48 @@ def _load_sides(
   source_side: tuple[str, Edits],
   exemplar_side: tuple[str, Edits],
   *,
+  styles: int,
   output: str,
   note: Callable[[str], None],
-) -> tuple[list[Picture], list[Picture | None]]:
-  """Returns the sources and the exemplars, [None] for a method without; a side is (path, edits)."""
+) -> tuple[list[Picture], list[Picture | Style | None]]:
+  """Returns the sources, and the exemplars, the random styles, or [None] for a method without.
+
+  A side is (path, edits).
+  """
   (source, source_edits), (exemplar, exemplar_edits) = source_side, exemplar_side
-  _check_exemplar(translator, exemplar, exemplar_edits)
+  _check_exemplar(translator, exemplar, exemplar_edits, styles)
   apart = [source, exemplar, source_edits.mask, exemplar_edits.mask, output]
   load = functools.partial(inputs.load, translator, note=note, apart=apart)
   sources = load(source, source_edits, flag='source_mask')
+  if not exemplar and 'random_style' in translator.abilities:
+    return sources, list(map(Style, range(styles)))
   if not exemplar:
     return sources, [None]
   return sources, load(exemplar, exemplar_edits, flag='exemplar_mask')
 
 
-def _check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
-  """Raises UserError unless there is an exemplar exactly if the method takes one."""
-  if 'exemplar' in translator.abilities:
-    if not exemplar:
-      raise errors.UserError(
-        f'{translator.config.method} needs an exemplar; add --exemplar'
-      )
+def _check_exemplar(
+  translator: Translator, exemplar: str, edits: Edits, styles: int
+) -> None:
+  """Raises UserError unless there is an exemplar, or a random style, if the method takes one."""
+  method, abilities = translator.config.method, translator.abilities
+  if styles > 1 and 'random_style' not in abilities:
+    raise errors.UserError(f'{method} draws no styles; leave out --styles')
+  if exemplar and styles > 1:
+    raise errors.UserError('an exemplar has a style already; leave out --styles')
+  if exemplar and 'exemplar' in abilities:
     return
+  if 'exemplar' in abilities and 'random_style' not in abilities:
+    raise errors.UserError(f'{method} needs an exemplar; add --exemplar')
   for flag, value in (
     ('exemplar', exemplar),
     ('exemplar_mask', edits.mask),
     ('erase_exemplar', edits.erase),
   ):
+    if value and 'exemplar' in abilities:
+      raise errors.UserError(f'--{flag} needs an exemplar; add --exemplar')
     if value:
-      raise errors.UserError(
-        f'{translator.config.method} takes no exemplar; leave out --{flag}'
-      )
+      raise errors.UserError(f'{method} takes no exemplar; leave out --{flag}')
 
 
 def _check_outputs(
@@ -166,12 +184,7 @@ def _check_outputs(
       raise errors.UserError(f'{path} is one of the inputs; choose another --output')
 
 
-def _suffix(mask: str) -> str:
-  """Returns the end of the name of a mask's file, after the name of its result."""
-  return f'_{mask}'
-
-
-def _result_names(pairs: Sequence[_Pair], grid: bool, reverse: bool) -> list[str]:
+def _result_names(pairs: Sequence[Pair], grid: bool, reverse: bool) -> list[str]:
   """Returns the name of the grid, or of each pair's result."""
   if grid:
     names = ['grid']
@@ -181,13 +194,13 @@ def _result_names(pairs: Sequence[_Pair], grid: bool, reverse: bool) -> list[str
   return [f'{name}__reverse' for name in names] if reverse else names
 
 
-def _pair_name(source: Picture, exemplar: Picture | None) -> str:
+def _pair_name(source: Picture, exemplar: Picture | Style | None) -> str:
   """Returns the name of a pair's result."""
   return f'{source.name}__{exemplar.name if exemplar else "translated"}'
 
 
 def _each(
-  pairs: Sequence[_Pair], compute: Callable[[Sequence[_Pair]], Mapping[str, np.ndarray]]
+  pairs: Sequence[Pair], compute: Callable[[Sequence[Pair]], Mapping[str, np.ndarray]]
 ) -> Iterator[dict[str, np.ndarray]]:
   """Computes in chunks; yields the arrays of each pair by suffix."""
   for start in range(0, len(pairs), _CHUNK):
@@ -199,83 +212,6 @@ def _each(
       raise error.naming([source.path for source, _ in chunk]) from error
     for number in range(len(chunk)):
       yield {suffix: batch[number] for suffix, batch in batches.items()}
-
-
-def _translated(
-  translator: Translator, masks: Sequence[str], reverse: bool, pairs: Sequence[_Pair]
-) -> dict[str, np.ndarray]:
-  """Translates pairs; returns the images and these masks by suffix."""
-  translation = _translate_pairs(translator, pairs, reverse)
-  batches = {'': translation.image}
-  for name, mask in translator.method.saved_masks(translation).items():
-    if name in masks:
-      batches[_suffix(name)] = mask
-  return batches
-
-
-def _removed(
-  translator: Translator, masks: Sequence[str], pairs: Sequence[_Pair]
-) -> dict[str, np.ndarray]:
-  """Removes from the pairs' sources; returns the images and these masks by suffix."""
-  # A mask that is neither given nor erased is predicted by the removal itself.
-  sources = [source for source, _ in pairs]
-  image = np.stack([source.image for source in sources])
-  mask = _edited(sources, lambda: translator.segment(image))
-  removal = translator.remove(image, mask)
-  batches = {'': removal.image}
-  for name in masks:
-    batches[_suffix(name)] = removal.masks[name]
-  return batches
-
-
-def _translate_pairs(
-  translator: Translator, pairs: Sequence[_Pair], reverse: bool
-) -> Translation:
-  """Translates pairs with the user's edits of the masks."""
-  sources, exemplars = zip(*pairs, strict=True)
-  source = np.stack([picture.image for picture in sources])
-  call = functools.partial(translator, reverse=reverse)
-  exemplar = exemplar_mask = None
-  if exemplars[0]:
-    exemplar = np.stack([picture.image for picture in exemplars])
-    exemplar_mask = _edited(
-      exemplars, lambda: _predicted(translator, call(source, exemplar), 'exemplar_mask')
-    )
-  # The source's mask is predicted from what is taken of the exemplar.
-  source_mask = _edited(
-    sources,
-    lambda: _predicted(
-      translator, call(source, exemplar, exemplar_mask=exemplar_mask), 'source_mask'
-    ),
-  )
-  return call(source, exemplar, source_mask, exemplar_mask)
-
-
-def _edited(
-  side: Sequence[Picture], predict: Callable[[], np.ndarray]
-) -> np.ndarray | None:
-  """Returns given or predicted masks without the erased parts; None leaves them to the model."""
-  # All pictures of a side have a mask, or none has.
-  is_given = side[0].mask is not None
-  is_erased = side[0].keep is not None
-  if not is_given and not is_erased:
-    return None
-  mask = np.stack([picture.mask for picture in side]) if is_given else predict()
-  if not is_erased:
-    return mask
-  return mask * np.stack([picture.keep for picture in side])
-
-
-def _predicted(
-  translator: Translator, translation: Translation, name: str
-) -> np.ndarray:
-  """Returns the predicted mask; where a method predicts none, all of the picture."""
-  if name not in translator.abilities:
-    raise errors.UserError(f'{translator.config.method} has no {name} to erase from')
-  mask = translation.masks[name]
-  if mask is None:
-    return np.ones((*translation.image.shape[:3], 1), np.float32)
-  return mask
 
 
 def _write_each(
@@ -293,7 +229,7 @@ def _write_each(
 def _write_grids(
   stem: str,
   sources: Sequence[Picture],
-  exemplars: Sequence[Picture | None],
+  exemplars: Sequence[Picture | Style | None],
   results: Sequence[Mapping[str, np.ndarray]],
   note: Callable[[str], None],
 ) -> list[str]:
@@ -318,7 +254,7 @@ def _write_removal_grid(
   """Writes the grid of a removal, a row for each source with its mask; returns its path."""
   rows = []
   for picture, result in zip(sources, results, strict=True):
-    rows.append([picture.image, result[_suffix('source_mask')], result['']])
+    rows.append([picture.image, result[computing.suffix('source_mask')], result['']])
   drawn = pictures.grid(
     rows,
     column_names=['source', 'mask', 'removed'],
@@ -334,7 +270,7 @@ def _ignore(line: str) -> None:
 
 def _drawn(
   sources: Sequence[Picture],
-  exemplars: Sequence[Picture | None],
+  exemplars: Sequence[Picture | Style | None],
   results: Sequence[np.ndarray],
   title: str,
   note: Callable[[str], None],
@@ -348,14 +284,15 @@ def _drawn(
   names = _labels(sources, 'row', note)
   if exemplars == [None]:
     return pictures.grid(rows, column_names=['source', title], row_names=names)
+  columns = _labels(exemplars, 'column', note)
+  if isinstance(exemplars[0], Style):
+    return pictures.grid(rows, column_names=['source', *columns], row_names=names)
   rows.insert(0, [None, *(exemplar.image for exemplar in exemplars)])
-  return pictures.grid(
-    rows, row_names=['', *names], column_names=['', *_labels(exemplars, 'column', note)]
-  )
+  return pictures.grid(rows, row_names=['', *names], column_names=['', *columns])
 
 
 def _labels(
-  side: Sequence[Picture], kind: str, note: Callable[[str], None]
+  side: Sequence[Picture | Style], kind: str, note: Callable[[str], None]
 ) -> list[str]:
   """Returns names that a grid can write, and notes what replaced ones stand for."""
   labels, legend = pictures.labels([picture.name for picture in side], kind)

@@ -218,23 +218,32 @@ class Translator:
     exemplar_mask: Any = None,
     *,
     reverse: bool = False,
+    seed: int | None = None,
   ) -> Translation:
     """Translates the source after the exemplar's example, or without an exemplar.
 
     Args:
       source: image or images to change.
-      exemplar: image or images to take from; None for a method without exemplars.
+      exemplar: image or images to take from; None for a method without exemplars, or for a random
+        style.
       source_mask: where to change the source; replaces the predicted mask.
       exemplar_mask: what to take from the exemplar; replaces the predicted mask.
       reverse: the source is of domain b and the exemplar, if any, of a; for methods that tell the
         domains apart.
+      seed: chooses the random style, one for all sources, where there is no exemplar; None is 0.
+        For methods with the ability 'random_style'.
     """
     if reverse:
       self._require('reverse')
-    images = {'source': source}
+    images, numbers = {'source': source}, {}
     if exemplar is not None:
       self._require('exemplar')
       images['exemplar'] = exemplar
+      if seed is not None:
+        raise errors.UserError('an exemplar has a style already: leave out seed')
+    elif seed is not None or 'random_style' in self.abilities:
+      self._require('random_style')
+      numbers['seed'] = arguments.check_seed(seed or 0)
     elif 'exemplar' in self.abilities:
       raise errors.UserError(
         f'{self.config.method} needs an exemplar: call t(source, exemplar)'
@@ -243,7 +252,8 @@ class Translator:
     for name, mask in masks.items():
       if mask is not None:
         self._require(name)
-    return self._run('translate_back' if reverse else 'translate', images, masks)
+    function = 'translate_back' if reverse else 'translate'
+    return self._run(function, images, masks, **numbers)
 
   def remove(
     self, image: Any, mask: Any = None, threshold: float | None = None
