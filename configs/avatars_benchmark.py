@@ -1,7 +1,7 @@
 """The avatars benchmark (docs/avatars.md): every method on the same faces, where answers are known.
 
-Methods are `:content_transfer` (the default), `:lomit`, `:egsc_it`, `:additional_mask` and
-`:cyclegan` (its baseline, and like it without an exemplar). Tasks are
+Methods are `:content_transfer` (the default), `:lomit`, `:egsc_it`, `:additional_mask`, `:cyclegan`
+(its baseline, and like it without an exemplar) and `:munit`. Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
@@ -23,8 +23,16 @@ from maskgan_jax.methods import content_transfer
 from maskgan_jax.recipes import additional_mask as additional_mask_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
 from maskgan_jax.recipes import lomit as lomit_settings
+from maskgan_jax.recipes import munit as munit_settings
 
-METHODS = ('content_transfer', 'lomit', 'egsc_it', 'additional_mask', 'cyclegan')
+METHODS = (
+  'content_transfer',
+  'lomit',
+  'egsc_it',
+  'additional_mask',
+  'cyclegan',
+  'munit',
+)
 TASKS = ('glasses', 'hair_color')
 COLORS = (
   'Black_Hair',
@@ -155,10 +163,22 @@ def _cyclegan(quick):
   return _additional_mask(quick, 'cyclegan')
 
 
+def _munit(quick):
+  """The authors', with larger batches and the cycle's weight that keeps pixels in place."""
+  config = run_config.default('munit')
+  config.weights.cycle = munit_settings.CYCLE_IN_PLACE
+  config.update(batch_size=8, num_steps=100_000)
+  if quick:
+    munit_settings.small(config)
+    munit_settings.quick(config, blocks=3)
+  return config
+
+
 _SETTINGS = {
   'content_transfer': _content_transfer,
   'lomit': _lomit,
   'egsc_it': _egsc_it,
   'additional_mask': _additional_mask,
   'cyclegan': _cyclegan,
+  'munit': _munit,
 }

@@ -13,6 +13,9 @@ generator (G_exemplar_*.pth), then the discriminator (D_exemplar_*.pth). They na
 no step; which attributes are transferred is asked for by exemplar, so translation needs neither. As
 in the authors' test, the mask network normalises with the statistics of the batch at hand.
 
+KIND munit: one or two FILEs of github.com/NVlabs/MUNIT, the generators (gen_*.pt, or a published
+one), then the discriminators (dis_*.pt), which translation does not need.
+
 KIND vgg19: FILE is torchvision's vgg19-dcbb9e9d.pth, or another state dict of its names, or Keras's
 vgg19_weights_tf_dim_ordering_tf_kernels.h5, its _notop.h5, or what a later Keras saved as .h5. It
 becomes one file that names its origin, for perceptual losses; nothing past relu5_1 is kept.
@@ -39,7 +42,14 @@ import numpy as np
 
 from maskgan_jax import cli, errors, files
 from maskgan_jax import config as run_config
-from maskgan_jax.import_weights import content_transfer, inception, lomit, lpips, vgg19
+from maskgan_jax.import_weights import (
+  content_transfer,
+  inception,
+  lomit,
+  lpips,
+  munit,
+  vgg19,
+)
 from maskgan_jax.pretrained_networks import files as weights
 from maskgan_jax.runs import checkpoints, resumption
 
@@ -48,6 +58,7 @@ KINDS = {
   'inception': inception,
   'lomit': lomit,
   'lpips': lpips,
+  'munit': munit,
   'vgg19': vgg19,
 }
 
@@ -81,10 +92,13 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
       f'{", ".join(sorted(KINDS))}'
     )
   converter = KINDS[kind]
-  if len(paths) != len(converter.FILES):
-    plural = 's' if len(converter.FILES) > 1 else ''
+  most = len(converter.FILES)
+  least = most - getattr(converter, 'OPTIONAL', 0)
+  if not least <= len(paths) <= most:
+    number = f'{most}' if least == most else f'{least} to {most}'
+    plural = 's' if most > 1 else ''
     raise errors.UserError(
-      f'{kind} is imported from {len(converter.FILES)} FILE{plural} '
+      f'{kind} is imported from {number} FILE{plural} '
       f'({", ".join(converter.FILES)}), {len(paths)} given'
     )
   if kind in _NETWORKS:
