@@ -90,6 +90,31 @@ def egsc_it(config) -> dict:
   return {**{name: model[name] for name in names}, 'image_width': config.image_width}
 
 
+def munit(config) -> dict:
+  """Returns the arguments of torch_munit.py, which is the authors' code and nothing else."""
+  model = config.model
+  if config.variant != 'official' or model.adversarial != 'least_squares':
+    sys.exit(
+      "error: the PyTorch twin of munit is of variant 'official' with least squares"
+    )
+  names = (
+    'width',
+    'downsamplings',
+    'blocks',
+    'style_size',
+    'style_downsamplings',
+    'mlp',
+    'discriminator_width',
+    'discriminator_depth',
+    'discriminator_scales',
+  )
+  return {
+    **{name: model[name] for name in names},
+    'image_width': config.image_width,
+    'cycle': int(config.weights.cycle),
+  }
+
+
 def read(path: str):
   """Returns the config that 'configs/NAME.py:ARGUMENT' names."""
   sys.path.insert(0, ROOT)
@@ -123,6 +148,7 @@ TWINS = {
   'content_transfer': content_transfer,
   'egsc_it': egsc_it,
   'lomit': lomit,
+  'munit': munit,
 }
 
 

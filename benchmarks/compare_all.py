@@ -25,6 +25,7 @@ CONFIGS = {
   'lomit': 'configs/celeba_hair_smile.py',
   'egsc_it': 'configs/digits_single.py',
   'additional_mask': 'configs/additional_mask_horse2zebra.py',
+  'munit': 'configs/edges2handbags.py',
 }
 PRECISIONS = ('float32', 'bfloat16')
 _MISSING = '—'
