@@ -1,7 +1,8 @@
 """The avatars benchmark (docs/avatars.md): every method on the same faces, where answers are known.
 
 Methods are `:content_transfer` (the default), `:lomit`, `:egsc_it`, `:additional_mask`, `:cyclegan`
-(its baseline, and like it without an exemplar) and `:munit`. Tasks are
+(its baseline, and like it without an exemplar), `:munit` and `:unit` (without an exemplar). Tasks
+are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
@@ -24,6 +25,7 @@ from maskgan_jax.recipes import additional_mask as additional_mask_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
 from maskgan_jax.recipes import lomit as lomit_settings
 from maskgan_jax.recipes import munit as munit_settings
+from maskgan_jax.recipes import unit as unit_settings
 
 METHODS = (
   'content_transfer',
@@ -32,6 +34,7 @@ METHODS = (
   'additional_mask',
   'cyclegan',
   'munit',
+  'unit',
 )
 TASKS = ('glasses', 'hair_color')
 COLORS = (
@@ -174,6 +177,16 @@ def _munit(quick):
   return config
 
 
+def _unit(quick):
+  """The first code's, with larger batches."""
+  config = unit_settings.default('paper')
+  config.update(batch_size=8, num_steps=100_000)
+  if quick:
+    unit_settings.small(config)
+    unit_settings.quick(config)
+  return config
+
+
 _SETTINGS = {
   'content_transfer': _content_transfer,
   'lomit': _lomit,
@@ -181,4 +194,5 @@ _SETTINGS = {
   'additional_mask': _additional_mask,
   'cyclegan': _cyclegan,
   'munit': _munit,
+  'unit': _unit,
 }

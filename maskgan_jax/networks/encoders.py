@@ -142,15 +142,20 @@ class StyleHead(nn.Module):
 
 
 class UnitEncoder(nn.Module):
-  """One domain's part of UNIT's encoder (Liu et al. 2017), as EGSC-IT's code has it.
+  """One domain's part of UNIT's encoder (Liu et al. 2017).
 
-  A 7x7 convolution, 3x3 stride-2 convolutions that double the channels, residual blocks; reflection
-  padding, LeakyReLU 0.2. [B, H, W, 3] -> [B, H / 2**n, W / 2**n, width * 2**n].
+  A 7x7 convolution, 3x3 stride-2 convolutions that double the channels, residual blocks; LeakyReLU.
+  The defaults are what EGSC-IT's code makes of it. [B, H, W, 3] -> [B, H / 2**n, W / 2**n,
+  width * 2**n].
 
   Attributes:
     downsamplings: n, of the stride-2 convolutions.
     blocks: residual blocks.
     norm: see layers.Residual.
+    leak: negative slope of LeakyReLU.
+    strided_norm: of the strided convolutions, with ReLU in LeakyReLU's place; None is without.
+    padding: mode of jnp.pad.
+    kernel_init: of the kernels; biases are zero.
   """
 
   width: int = 64
@@ -158,15 +163,22 @@ class UnitEncoder(nn.Module):
   blocks: int = 3
   norm: Callable[..., nn.Module] | None = None
   dtype: Any = jnp.float32
+  leak: float = 0.2
+  strided_norm: Callable[..., nn.Module] | None = None
+  padding: str = 'reflect'
+  kernel_init: Any = layers.truncated_normal
 
   @nn.compact
   def __call__(self, x):
-    init = layers.truncated_normal
-    x = layers.Conv(self.width, 7, self.dtype, kernel_init=init)(x)
-    x = jax.nn.leaky_relu(x, 0.2)
+    padding, init = self.padding, self.kernel_init
+    x = layers.Conv(self.width, 7, self.dtype, padding, init)(x)
+    x = jax.nn.leaky_relu(x, self.leak)
     for i in range(self.downsamplings):
-      x = layers.DownConv(self.width * 2 ** (i + 1), self.dtype, 'reflect', init, 3)(x)
-      x = jax.nn.leaky_relu(x, 0.2)
+      x = layers.DownConv(self.width * 2 ** (i + 1), self.dtype, padding, init, 3)(x)
+      if self.strided_norm:
+        x = self.strided_norm(self.dtype, jax.nn.relu)(x)
+      else:
+        x = jax.nn.leaky_relu(x, self.leak)
     for _ in range(self.blocks):
-      x = layers.Residual(self.norm, self.dtype, init)(x)
+      x = layers.Residual(self.norm, self.dtype, init, padding)(x)
     return x

@@ -164,22 +164,24 @@ class Linear(nn.Module):
 
 
 class Residual(nn.Module):
-  """x + norm(conv(relu(norm(conv(x))))), two 3x3 convolutions with reflection padding.
+  """x + norm(conv(relu(norm(conv(x))))), two 3x3 convolutions.
 
   Attributes:
     norm: makes a normalisation layer from a dtype and an activation; None is without.
     kernel_init: of the kernels; biases are zero.
+    padding: mode of jnp.pad.
   """
 
   norm: Callable[..., nn.Module] | None
   dtype: Any = jnp.float32
   kernel_init: Any = he_normal
+  padding: str = 'reflect'
 
   @nn.compact
   def __call__(self, x):
-    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(x)
+    y = Conv(x.shape[-1], 3, self.dtype, self.padding, self.kernel_init)(x)
     y = self.norm(self.dtype, jax.nn.relu)(y) if self.norm else jax.nn.relu(y)
-    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(y)
+    y = Conv(x.shape[-1], 3, self.dtype, self.padding, self.kernel_init)(y)
     return x + (self.norm(self.dtype)(y) if self.norm else y)
 
 

@@ -25,7 +25,7 @@ from maskgan_jax.training import train_step
 
 CONFIGS = {'additional_mask': 'circle_square.py:smoke', 'content_transfer': 'quickstart.py:smoke',
            'egsc_it': 'digits_single.py:embedded,smoke', 'lomit': 'avatars_hair_color.py:smoke',
-           'munit': 'munit_digits.py:embedded,smoke'}
+           'munit': 'munit_digits.py:embedded,smoke', 'unit': 'unit_digits.py:embedded,smoke'}
 
 
 def smoke(method):
