@@ -115,6 +115,25 @@ def munit(config) -> dict:
   }
 
 
+def unit(config) -> dict:
+  """Returns the arguments of torch_unit.py, for a release as it is."""
+  model = config.model
+  names = (
+    'width',
+    'downsamplings',
+    'blocks',
+    'discriminator_width',
+    'discriminator_depth',
+    'discriminator_scales',
+  )
+  return {
+    **{name: model[name] for name in names},
+    'strided_norm': int(model.strided_norm),
+    'image_width': config.image_width,
+    'rerelease': int(config.variant == 'rerelease'),
+  }
+
+
 def read(path: str):
   """Returns the config that 'configs/NAME.py:ARGUMENT' names."""
   sys.path.insert(0, ROOT)
@@ -149,6 +168,7 @@ TWINS = {
   'egsc_it': egsc_it,
   'lomit': lomit,
   'munit': munit,
+  'unit': unit,
 }
 
 

@@ -16,6 +16,9 @@ in the authors' test, the mask network normalises with the statistics of the bat
 KIND munit: one or two FILEs of github.com/NVlabs/MUNIT, the generators (gen_*.pt, or a published
 one), then the discriminators (dis_*.pt), which translation does not need.
 
+KIND unit: two FILEs of github.com/mingyuliutw/UNIT, the generators (NAME_gen_*.pkl of the first
+code, gen_*.pt of the re-release), then the discriminators.
+
 KIND vgg19: FILE is torchvision's vgg19-dcbb9e9d.pth, or another state dict of its names, or Keras's
 vgg19_weights_tf_dim_ordering_tf_kernels.h5, its _notop.h5, or what a later Keras saved as .h5. It
 becomes one file that names its origin, for perceptual losses; nothing past relu5_1 is kept.
@@ -48,6 +51,7 @@ from maskgan_jax.import_weights import (
   lomit,
   lpips,
   munit,
+  unit,
   vgg19,
 )
 from maskgan_jax.pretrained_networks import files as weights
@@ -59,6 +63,7 @@ KINDS = {
   'lomit': lomit,
   'lpips': lpips,
   'munit': munit,
+  'unit': unit,
   'vgg19': vgg19,
 }
 
