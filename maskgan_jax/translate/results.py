@@ -38,15 +38,13 @@ def translate(
 
   Args:
     translator: the model.
-    source, exemplar: pictures or folders of them; '' for a method without exemplars, and for random
-      styles.
+    source, exemplar: pictures or folders of them; '' is none, or a random style.
     output: a .png file or a folder.
     source_edits, exemplar_edits: masks: where to change sources, what to take from exemplars.
     save_masks: whether to write the masks, and what else the method saves, as <result>_NAME.png.
     grid: whether to write one picture with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
-    styles: how many random styles each source gets where there is no exemplar, for methods with the
-      ability 'random_style'.
+    styles: random styles for each source, where there is no exemplar.
     note: gets lines about pictures that are left out, or that look wrong to the model.
   """
   sides = (source, source_edits), (exemplar, exemplar_edits)
@@ -56,16 +54,14 @@ def translate(
   pairs = list(itertools.product(sources, exemplars))
 
   # Nothing is computed before all files are known to be free.
-  has_several = os.path.isdir(source) or os.path.isdir(exemplar) or styles > 1
-  several = has_several and not grid
+  several = not grid and (styles > 1 or any(map(os.path.isdir, (source, exemplar))))
   stems = images.png_stems(output, _result_names(pairs, grid, reverse), several)
   masks = translator.method.saved_names() if save_masks else ()
   paths = [source, exemplar, source_edits.mask, exemplar_edits.mask]
   _check_outputs(stems, ['', *map(computing.suffix, masks)], paths)
 
-  results = _each(
-    pairs, functools.partial(computing.translated, translator, masks, reverse)
-  )
+  compute = functools.partial(computing.translated, translator, masks, reverse)
+  results = _each(pairs, compute)
   if grid:
     return _write_grids(stems[0], sources, exemplars, list(results), note)
   return _write_each(stems, results)

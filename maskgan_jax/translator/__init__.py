@@ -236,18 +236,13 @@ class Translator:
     if reverse:
       self._require('reverse')
     images, numbers = {'source': source}, {}
-    if exemplar is not None:
+    if exemplar is None:
+      numbers = self._style_numbers(seed)
+    else:
       self._require('exemplar')
       images['exemplar'] = exemplar
       if seed is not None:
         raise errors.UserError('an exemplar has a style already: leave out seed')
-    elif seed is not None or 'random_style' in self.abilities:
-      self._require('random_style')
-      numbers['seed'] = arguments.check_seed(seed or 0)
-    elif 'exemplar' in self.abilities:
-      raise errors.UserError(
-        f'{self.config.method} needs an exemplar: call t(source, exemplar)'
-      )
     masks = {'source_mask': source_mask, 'exemplar_mask': exemplar_mask}
     for name, mask in masks.items():
       if mask is not None:
@@ -366,6 +361,21 @@ class Translator:
         f'{self.config.method} cannot do {ability!r}; it can do '
         f'{", ".join(sorted(self.abilities)) or "nothing but translate"}'
       )
+
+  def _style_numbers(self, seed: int | None) -> dict[str, np.uint32]:
+    """Returns the seed of a random style by name, or nothing for a method without styles.
+
+    UserError where the method needs an exemplar, or draws no styles though a seed is given.
+    """
+    if seed is not None:
+      self._require('random_style')
+    if 'random_style' in self.abilities:
+      return {'seed': arguments.check_seed(seed or 0)}
+    if 'exemplar' in self.abilities:
+      raise errors.UserError(
+        f'{self.config.method} needs an exemplar: call t(source, exemplar)'
+      )
+    return {}
 
   def _missing_weight(self, variables: Any) -> str:
     """Returns the error of a weight that some function of the method misses, or ''."""
