@@ -26,12 +26,12 @@ import ml_collections
 
 from maskgan_jax.losses import adversarial, reconstruction
 from maskgan_jax.methods import _munit_settings as settings
+from maskgan_jax.methods import _styled as styled
 from maskgan_jax.methods import base
 from maskgan_jax.networks import (
   decoders,
   discriminators,
   encoders,
-  masks,
   normalization,
   replicas,
 )
@@ -51,15 +51,8 @@ def make(config: ml_collections.ConfigDict) -> 'Munit':
   return Munit(config)
 
 
-class Munit(base.Method):
+class Munit(styled.Styled):
   """Both domains' networks and the two players."""
-
-  abilities = frozenset(
-    {'exemplar', 'random_style', 'source_mask', 'interpolate', 'reverse'}
-  )
-  mask_meanings = {
-    'source': 'Coloured: which pixels may change. The others stay as they are.',
-  }
 
   def __init__(self, config: ml_collections.ConfigDict):
     self.switches = base.switches(config, VARIANTS)
@@ -127,34 +120,20 @@ class Munit(base.Method):
       init(f'discriminator_{domain}', image)
     return params, {}
 
-  def _apply(self, name, params, *inputs):
-    """Returns a network's output, recomputed for its gradient if the config says so."""
+  def content(self, domain, params, image):
+    """Returns what an image shows, a map that both domains' decoders take."""
+    return self.apply(f'content_encoder_{domain}', params, image)
 
-    def apply(params, *inputs):
-      return self.networks[name].apply({'params': params}, *inputs)
-
-    if self.remat:
-      apply = jax.checkpoint(apply)
-    return apply(params[name], *inputs)
-
-  def _content(self, domain, params, image):
-    return self._apply(f'content_encoder_{domain}', params, image)
-
-  def _style(self, domain, params, image):
+  def style(self, domain, params, image):
     """Returns the code of an image's style, [B, S]."""
-    name = f'style_encoder_{domain}'
+    (style,) = self.apply(f'style_encoder_{domain}', params, image, heads=('head',))
+    return style
 
-    def apply(params, image):
-      return self.networks[name].apply({'params': params}, image, ('head',))[0]
+  def decode(self, domain, params, content, style):
+    """Returns a domain's images of contents and codes."""
+    return self.apply(f'decoder_{domain}', params, content, style)
 
-    if self.remat:
-      apply = jax.checkpoint(apply)
-    return apply(params[name], image)
-
-  def _decode(self, domain, params, content, style):
-    return self._apply(f'decoder_{domain}', params, content, style)
-
-  def _codes(self, rng, count):
+  def codes(self, rng, count):
     """Returns codes from N(0, I), [count, S]."""
     return jax.random.normal(rng, (count, self.model.style_size))
 
@@ -162,13 +141,13 @@ class Munit(base.Method):
     """Returns codes from N(0, I) by domain, [count, S] each."""
     styles = {}
     for domain, key in zip('ab', jax.random.split(rng), strict=True):
-      draw = functools.partial(self._codes, key)
+      draw = functools.partial(self.codes, key)
       styles[domain] = replicas.draw(draw, count)
     return styles
 
   def _score(self, domain, params, image, target):
     """Returns the loss of a discriminator's scores against 1, real, or 0: a sum over scales."""
-    maps = self._apply(f'discriminator_{domain}', params, image)
+    maps = self.apply(f'discriminator_{domain}', params, image)
     return sum(self.gan(scores, target) for scores in maps)
 
   # Training.
@@ -179,8 +158,8 @@ class Munit(base.Method):
     losses = {}
     for domain in 'ab':
       other = _OTHER[domain]
-      content = self._content(other, params, batch[other])
-      fake = self._decode(domain, params, content, styles[domain])
+      content = self.content(other, params, batch[other])
+      fake = self.decode(domain, params, content, styles[domain])
       real_loss = self._score(domain, params, batch[domain], 1)
       losses[domain] = real_loss + self._score(domain, params, fake, 0)
     return self.weights.adversarial * sum(losses.values()), (losses, model_state)
@@ -190,22 +169,22 @@ class Munit(base.Method):
     drawn = self._drawn(rng, len(batch['a']))
     contents, styles = {}, {}
     for domain in 'ab':
-      contents[domain] = self._content(domain, params, batch[domain])
-      styles[domain] = self._style(domain, params, batch[domain])
+      contents[domain] = self.content(domain, params, batch[domain])
+      styles[domain] = self.style(domain, params, batch[domain])
 
     # A decoder makes its domain's images again, and translations of the other's: x_aa and x_ba.
     same, translated = {}, {}
     for domain in 'ab':
       content = interleave(contents[domain], contents[_OTHER[domain]])
       style = interleave(styles[domain], drawn[domain])
-      images = self._decode(domain, params, content, style)
+      images = self.decode(domain, params, content, style)
       same[domain], translated[domain] = deinterleave(images, 2)
 
     # Of translations come back the other domain's content and the style that was drawn.
     contents_again, losses = {}, {}
     for domain in 'ab':
-      contents_again[domain] = self._content(domain, params, translated[domain])
-      style_again = self._style(domain, params, translated[domain])
+      contents_again[domain] = self.content(domain, params, translated[domain])
+      style_again = self.style(domain, params, translated[domain])
       terms = {
         'adversarial': self._score(domain, params, translated[domain], 1),
         'reconstruction': reconstruction.l1(same[domain], batch[domain]),
@@ -224,50 +203,6 @@ class Munit(base.Method):
     loss = 0.0
     for domain in 'ab':
       content = contents_again[_OTHER[domain]]
-      back = self._decode(domain, params, content, styles[domain])
+      back = self.decode(domain, params, content, styles[domain])
       loss += reconstruction.l1(back, batch[domain])
     return loss
-
-  # Inference.
-
-  def translate(
-    self,
-    params,
-    model_state,
-    source,
-    exemplar=None,
-    *,
-    source_mask=None,
-    exemplar_mask=None,
-    rng=None,
-    reverse=False,
-  ):
-    """Returns x_ab of source and exemplar, or x_ba of a source of b and an exemplar of a.
-
-    Without an exemplar all sources get one style, drawn from `rng`. A given source_mask says which
-    pixels may change; the others are the source's own.
-    """
-    domains = 'ba' if reverse else 'ab'
-    if exemplar is not None:
-      style = self._style(domains[1], params, exemplar)
-    else:
-      # One draw for every image, so that none depends on where in a batch it stands.
-      key = jax.random.key(0) if rng is None else rng
-      style = jnp.repeat(self._codes(key, 1), len(source), axis=0)
-    return self._translate(domains, params, source, style, source_mask)
-
-  def interpolate(self, params, model_state, source, exemplar_1, exemplar_2, weight):
-    """Returns x_ab with (1 - weight) of exemplar_1's code + weight of exemplar_2's."""
-    style_1 = self._style('b', params, exemplar_1)
-    style_2 = self._style('b', params, exemplar_2)
-    style = (1 - weight) * style_1 + weight * style_2
-    return self._translate('ab', params, source, style)
-
-  def _translate(self, domains, params, source, style, source_mask=None):
-    """Returns the translation of a source from the first of `domains` to the second."""
-    content = self._content(domains[0], params, source)
-    image = self._decode(domains[1], params, content, style)
-    if source_mask is not None:
-      source_mask = jnp.broadcast_to(source_mask, (*source.shape[:3], 1))
-      image = masks.composite(source_mask, image, source)
-    return base.Translation(image, source_mask)

@@ -168,6 +168,7 @@ class MultiScale(nn.Module):
     leak: negative slope of LeakyReLU.
     size: of the strided convolutions' kernels, 4 or 3.
     padding: mode of jnp.pad.
+    odd: see layers.DownConv.
   """
 
   width: int = 64
@@ -177,6 +178,7 @@ class MultiScale(nn.Module):
   size: int = 4
   padding: str = 'reflect'
   dtype: Any = jnp.float32
+  odd: str = 'up'
 
   @nn.compact
   def __call__(self, x):
@@ -191,6 +193,7 @@ class MultiScale(nn.Module):
         self.size,
         self.padding,
         self.dtype,
+        self.odd,
         name=f'scale_{scale}',
       )
       maps.append(patches(x))
@@ -206,13 +209,14 @@ class _Patches(nn.Module):
   size: int
   padding: str
   dtype: Any
+  odd: str
 
   @nn.compact
   def __call__(self, x):
     init = nn.initializers.normal(0.02)
+    options = self.dtype, self.padding, init, self.size, self.odd
     for i in range(self.depth):
-      features = self.width * 2**i
-      x = layers.DownConv(features, self.dtype, self.padding, init, self.size)(x)
+      x = layers.DownConv(self.width * 2**i, *options)(x)
       x = jax.nn.leaky_relu(x, self.leak)
     scores = layers.Conv(1, 1, self.dtype, kernel_init=init, name='scores')(x)
     return scores.astype(jnp.float32)

@@ -83,6 +83,8 @@ class StyleEncoder(nn.Module):
     heads: names of the heads that share the stem and the first two strided convolutions.
     leak: negative slope of LeakyReLU; 0 is ReLU.
     head_depth: strided convolutions of a head.
+    kernel_init: of the kernels; biases are zero.
+    odd: see layers.DownConv.
   """
 
   width: int = 64
@@ -92,6 +94,8 @@ class StyleEncoder(nn.Module):
   dtype: Any = jnp.float32
   leak: float = 0.01
   head_depth: int = 2
+  kernel_init: Any = layers.he_normal
+  odd: str = 'up'
 
   @nn.compact
   def __call__(self, images, heads: Sequence[str]):
@@ -100,12 +104,13 @@ class StyleEncoder(nn.Module):
     Returns:
       A float32 array [B, code] for each group.
     """
-    options = {'dtype': self.dtype, 'kernel_init': layers.he_normal}
+    options = {'dtype': self.dtype, 'kernel_init': self.kernel_init}
     x = images
     if self.stem:
       x = jax.nn.leaky_relu(layers.Conv(self.width, 7, **options)(x), self.leak)
     for factor in (2, 4):
-      x = layers.DownConv(factor * self.width, padding='reflect', **options)(x)
+      features = factor * self.width
+      x = layers.DownConv(features, padding='reflect', odd=self.odd, **options)(x)
       x = jax.nn.leaky_relu(x, self.leak)
 
     # Each head sees its groups at once.
@@ -116,7 +121,14 @@ class StyleEncoder(nn.Module):
       if members:
         x = streams.interleave(*(groups[group] for group in members))
         head = StyleHead(
-          4 * self.width, self.code, self.dtype, self.leak, self.head_depth, name=name
+          4 * self.width,
+          self.code,
+          self.dtype,
+          self.leak,
+          self.head_depth,
+          self.kernel_init,
+          self.odd,
+          name=name,
         )
         x = head(x)
         codes.update(zip(members, streams.deinterleave(x, len(members)), strict=True))
@@ -131,14 +143,17 @@ class StyleHead(nn.Module):
   dtype: Any = jnp.float32
   leak: float = 0.01
   depth: int = 2
+  kernel_init: Any = layers.he_normal
+  odd: str = 'up'
 
   @nn.compact
   def __call__(self, x):
+    init = self.kernel_init
     for _ in range(self.depth):
-      x = layers.DownConv(self.width, self.dtype, 'reflect', layers.he_normal)(x)
+      x = layers.DownConv(self.width, self.dtype, 'reflect', init, odd=self.odd)(x)
       x = jax.nn.leaky_relu(x, self.leak)
     x = x.mean((1, 2), dtype=jnp.float32)
-    return layers.Linear(self.code, kernel_init=layers.he_normal)(x)
+    return layers.Linear(self.code, kernel_init=init)(x)
 
 
 class UnitEncoder(nn.Module):

@@ -32,13 +32,12 @@ def uniform_fan_in(fan_in: int):
 class DownConv(nn.Module):
   """4x4 convolution, stride 2, padding 1, with bias; computes in `dtype`, parameters are float32.
 
-  An odd height or width gets one more row or column of zeros at its end, as TensorFlow's 'SAME'
-  has it.
-
   Attributes:
     padding: mode of jnp.pad.
     kernel_init: of the kernel, with biases zero; None is PyTorch's default for both.
     size: of the kernel, 4 or 3.
+    odd: how the half of an odd height or width is rounded. 'up' adds one more row or column of
+      zeros at its end, as TensorFlow's 'SAME' has it; 'down' is PyTorch's 4x4 convolution.
   """
 
   features: int
@@ -46,16 +45,15 @@ class DownConv(nn.Module):
   padding: str = 'constant'
   kernel_init: Any = None
   size: int = 4
+  odd: str = 'up'
 
   @nn.compact
   def __call__(self, x):
     kernel, bias = _kernel_and_bias(
       self, (self.size, self.size, x.shape[-1], self.features)
     )
-
-    # An odd side is padded by one row or column of zeros.
     row, column = x.shape[1] % 2, x.shape[2] % 2
-    if row or column:
+    if self.odd == 'up' and (row or column):
       x = jnp.pad(x, ((0, 0), (0, row), (0, column), (0, 0)))
     if self.size == 4:
       convolve = strided_kernels.conv4x4_stride2
