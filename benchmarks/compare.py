@@ -115,6 +115,33 @@ def munit(config) -> dict:
   }
 
 
+def drit(config) -> dict:
+  """Returns the arguments of torch_drit.py, which is the authors' code and nothing else."""
+  model = config.model
+  if config.variant != 'official':
+    sys.exit("error: the PyTorch twin of drit is of variant 'official'")
+  names = (
+    'width',
+    'downsamplings',
+    'blocks',
+    'attribute_size',
+    'attribute_downsamplings',
+    'mlp',
+    'discriminator_width',
+    'discriminator_depth',
+    'discriminator_scales',
+    'content_depth',
+    'others_every',
+  )
+  return {
+    **{name: model[name] for name in names},
+    'feature_wise': int(model.generator == 'feature_wise'),
+    'mode_seeking': int(model.mode_seeking),
+    'content_4x4': int(model.content_kernel == '4x4'),
+    'image_width': config.image_width,
+  }
+
+
 def unit(config) -> dict:
   """Returns the arguments of torch_unit.py, for a release as it is."""
   model = config.model
@@ -165,6 +192,7 @@ def run_twin(method: str, arguments: dict, steps: int, *more: str) -> tuple[str,
 TWINS = {
   'additional_mask': additional_mask,
   'content_transfer': content_transfer,
+  'drit': drit,
   'egsc_it': egsc_it,
   'lomit': lomit,
   'munit': munit,

@@ -1,8 +1,8 @@
 """The avatars benchmark (docs/avatars.md): every method on the same faces, where answers are known.
 
 Methods are `:content_transfer` (the default), `:lomit`, `:egsc_it`, `:additional_mask`, `:cyclegan`
-(its baseline, and like it without an exemplar), `:munit` and `:unit` (without an exemplar). Tasks
-are
+(its baseline, and like it without an exemplar), `:munit`, `:drit` and `:unit` (without an
+exemplar). Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
@@ -22,6 +22,7 @@ pairs of glasses.
 from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.recipes import additional_mask as additional_mask_settings
+from maskgan_jax.recipes import drit as drit_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
 from maskgan_jax.recipes import lomit as lomit_settings
 from maskgan_jax.recipes import munit as munit_settings
@@ -34,6 +35,7 @@ METHODS = (
   'additional_mask',
   'cyclegan',
   'munit',
+  'drit',
   'unit',
 )
 TASKS = ('glasses', 'hair_color')
@@ -177,6 +179,17 @@ def _munit(quick):
   return config
 
 
+def _drit(quick):
+  """The authors', with larger batches, all players at every step and contents' D for small maps."""
+  config = run_config.default('drit')
+  config.model.update(content_kernel='4x4', content_depth=2, others_every=1)
+  config.update(batch_size=8, num_steps=100_000)
+  if quick:
+    drit_settings.small(config)
+    drit_settings.quick(config, blocks=3)
+  return config
+
+
 def _unit(quick):
   """The first code's, with larger batches."""
   config = unit_settings.default('paper')
@@ -194,5 +207,6 @@ _SETTINGS = {
   'additional_mask': _additional_mask,
   'cyclegan': _cyclegan,
   'munit': _munit,
+  'drit': _drit,
   'unit': _unit,
 }

@@ -13,6 +13,9 @@ generator (G_exemplar_*.pth), then the discriminator (D_exemplar_*.pth). They na
 no step; which attributes are transferred is asked for by exemplar, so translation needs neither. As
 in the authors' test, the mask network normalises with the statistics of the batch at hand.
 
+KIND drit: FILE is one checkpoint of github.com/HsinYingLee/DRIT, or of the DRIT of
+github.com/HelenMao/MSGAN. The optimizers' state is left behind.
+
 KIND munit: one or two FILEs of github.com/NVlabs/MUNIT, the generators (gen_*.pt, or a published
 one), then the discriminators (dis_*.pt), which translation does not need.
 
@@ -47,6 +50,7 @@ from maskgan_jax import cli, errors, files
 from maskgan_jax import config as run_config
 from maskgan_jax.import_weights import (
   content_transfer,
+  drit,
   inception,
   lomit,
   lpips,
@@ -59,6 +63,7 @@ from maskgan_jax.runs import checkpoints, resumption
 
 KINDS = {
   'content_transfer': content_transfer,
+  'drit': drit,
   'inception': inception,
   'lomit': lomit,
   'lpips': lpips,

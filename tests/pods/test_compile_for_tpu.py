@@ -24,6 +24,7 @@ from maskgan_jax.compile_for_tpu import tables
 from maskgan_jax.training import train_step
 
 CONFIGS = {'additional_mask': 'circle_square.py:smoke', 'content_transfer': 'quickstart.py:smoke',
+           'drit': 'drit_digits.py:embedded,smoke',
            'egsc_it': 'digits_single.py:embedded,smoke', 'lomit': 'avatars_hair_color.py:smoke',
            'munit': 'munit_digits.py:embedded,smoke', 'unit': 'unit_digits.py:embedded,smoke'}
 
