@@ -180,9 +180,9 @@ def _munit(quick):
 
 
 def _drit(quick):
-  """The authors', with larger batches, all players at every step and contents' D for small maps."""
+  """The authors', with larger batches, all players at every step, a content D for small maps."""
   config = run_config.default('drit')
-  config.model.update(content_kernel='4x4', content_depth=2, others_every=1)
+  config.model.update(content_depth=2, others_every=1)
   config.update(batch_size=8, num_steps=100_000)
   if quick:
     drit_settings.small(config)

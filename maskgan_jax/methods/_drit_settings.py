@@ -46,8 +46,9 @@ _FIELDS = dict(
     discriminator_width=field(64, at_least(1)),
     discriminator_depth=field(4, at_least(1)),
     discriminator_scales=field(3, at_least(1)),
-    # The content discriminator's stride-2 convolutions: their kernel and their number.
-    content_kernel=field('7x7', one_of('7x7', '4x4')),
+    # The content discriminator's stride-2 convolutions: their kernel and their number. The
+    # authors' 7x7 needs images of 212 pixels.
+    content_kernel=field('4x4', one_of('4x4', '7x7')),
     content_depth=field(3, at_least(0)),
     # All others play at every n-th step of the content discriminator's.
     others_every=field(3, at_least(1)),
@@ -77,7 +78,7 @@ _FIELDS = dict(
 
 
 def get_default() -> ml_collections.ConfigDict:
-  """Returns this method's part of a config: the authors' for crops of 216x216 pixels."""
+  """Returns this method's part of a config: the authors', for images of 128 pixels or more."""
   return base.default_config(_FIELDS, VARIANTS)
 
 

@@ -28,7 +28,7 @@ def photographs(variant: str, *, generator: str) -> ml_collections.ConfigDict:
     evaluators=('similarity',),
     evaluation_batch_size=8,
   )
-  config.model.generator = generator
+  config.model.update(generator=generator, content_kernel='7x7')
   config.data.update(a='~B', b='B', load_size=256, resize='bicubic', flip=True)
   _fall(config, config.num_steps // 2)
   return config
@@ -37,15 +37,13 @@ def photographs(variant: str, *, generator: str) -> ml_collections.ConfigDict:
 def small(config: ml_collections.ConfigDict) -> None:
   """Makes contents and discriminators of the authors' widths fit pictures of 28 to 64 pixels.
 
-  Contents are half as wide and high as the picture, and the content discriminator has smaller
-  kernels. All players play at every step.
+  Contents are half as wide and high as the picture. All players play at every step.
   """
   config.model.update(
     downsamplings=1,
     attribute_downsamplings=3,
     discriminator_depth=2,
     discriminator_scales=2,
-    content_kernel='4x4',
     content_depth=2,
     others_every=1,
   )

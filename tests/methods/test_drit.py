@@ -14,11 +14,13 @@ from maskgan_jax.training import turns
 
 @pytest.mark.parametrize('changes, message', [
     ({'image_size': 218}, 'multiples of 4'),
-    ({'image_size': 208}, 'contents 52x52: too small for 3 convolutions of 7x7'),
+    ({'image_size': 208, 'model.content_kernel': '7x7'},
+     'contents 52x52: too small for 3 convolutions of 7x7'),
+    ({'image_size': 64}, "contents 16x16: .* lower config.model.content_depth"),
     ({'image_size': 32}, '64 pixels or more: lower config.model.discriminator_depth'),
     ({'image_size': 64, 'model.attribute_downsamplings': 7}, '128 pixels or more'),
     ({'model.generator': 'adain'}, 'one of concat, feature_wise'),
-    ({'model.content_kernel': '5x5'}, 'one of 7x7, 4x4'),
+    ({'model.content_kernel': '5x5'}, 'one of 4x4, 7x7'),
     ({'model.random_step': 'both'}, 'one of joint, own'),
 ])
 def test_what_makes_no_sense_is_refused(changes, message):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from helpers import comparing_drit as comparing
-from maskgan_jax import config as run_config
 from maskgan_jax import errors, methods
 from maskgan_jax.import_weights import __main__ as import_weights
 from maskgan_jax.import_weights import drit as converter
+from maskgan_jax.recipes import drit as recipe
 from maskgan_jax.training import parallel as parallel_lib
 from maskgan_jax.training import train_step
 
@@ -43,9 +43,7 @@ def count(tree):
 def test_networks_have_the_sizes_of_the_authors(generator, sizes, total):
   sizes |= {'content_encoder': 3_918_976, 'shared_encoder': 1_180_160, 'discriminator': 8_271_171,
             'random_discriminator': 8_271_171, 'content_discriminator': 10_683_649}
-  config = run_config.default('drit')
-  config.image_size = 216
-  config.model.generator = generator
+  config = recipe.photographs('official', generator=generator)
   method = methods.make(config)
   image = jax.ShapeDtypeStruct((2, 216, 216, 3), jnp.float32)
   params, _ = jax.eval_shape(method.init, jax.random.key(0), {'a': image, 'b': image})
