@@ -60,7 +60,9 @@ class _HalvingBlock(nn.Module):
 
 def _halved(x):
   """Returns means of 2x2 pixels; an odd last row or column is left out, as PyTorch does."""
-  return nn.avg_pool(x, (2, 2), (2, 2))
+  height, width = x.shape[1] // 2, x.shape[2] // 2
+  x = x[:, : 2 * height, : 2 * width]
+  return x.reshape(-1, height, 2, width, 2, x.shape[-1]).mean((2, 4))
 
 
 class ConcatGenerator(nn.Module):
