@@ -98,6 +98,7 @@ class Drit(styled.Styled):
   def _networks(self, dtype):
     """Returns the networks of a domain by name."""
     model = self.model
+    attribute_encoder, generator = self._attribute_networks(dtype)
     discriminator = discriminators.MultiScale(
       model.discriminator_width,
       model.discriminator_depth,
@@ -106,26 +107,6 @@ class Drit(styled.Styled):
       dtype=dtype,
       odd='down',
     )
-    if model.generator == 'concat':
-      attribute_encoder = drit_networks.AttributeEncoder(
-        model.width, model.attribute_downsamplings, model.attribute_size, dtype
-      )
-      generator = drit_networks.ConcatGenerator(
-        model.blocks, model.downsamplings, dtype
-      )
-    else:
-      attribute_encoder = encoders.StyleEncoder(
-        model.width,
-        model.attribute_size,
-        dtype=dtype,
-        leak=0.0,
-        head_depth=model.attribute_downsamplings - 2,
-        kernel_init=drit_networks.INIT,
-        odd='down',
-      )
-      generator = drit_networks.FeatureWiseGenerator(
-        model.blocks + 1, model.downsamplings, model.mlp, dtype
-      )
     return {
       'content_encoder': encoders.UnitEncoder(
         model.width,
@@ -142,6 +123,31 @@ class Drit(styled.Styled):
       'discriminator': discriminator,
       'random_discriminator': discriminator,
     }
+
+  def _attribute_networks(self, dtype):
+    """Returns a domain's attribute encoder and its generator, of the kind that the config asks."""
+    model = self.model
+    if model.generator == 'concat':
+      encoder = drit_networks.AttributeEncoder(
+        model.width, model.attribute_downsamplings, model.attribute_size, dtype
+      )
+      generator = drit_networks.ConcatGenerator(
+        model.blocks, model.downsamplings, dtype
+      )
+      return encoder, generator
+    encoder = encoders.StyleEncoder(
+      model.width,
+      model.attribute_size,
+      dtype=dtype,
+      leak=0.0,
+      head_depth=model.attribute_downsamplings - 2,
+      kernel_init=drit_networks.INIT,
+      odd='down',
+    )
+    generator = drit_networks.FeatureWiseGenerator(
+      model.blocks + 1, model.downsamplings, model.mlp, dtype
+    )
+    return encoder, generator
 
   def _players(self):
     """Returns the players: the content discriminator at every step, the others less often."""
