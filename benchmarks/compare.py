@@ -95,6 +95,77 @@ def egsc_it(config) -> dict:
   return {**{name: model[name] for name in names}, 'image_width': config.image_width}
 
 
+def munit(config) -> dict:
+  """Returns the arguments of torch_munit.py, which is the authors' code and nothing else."""
+  model = config.model
+  if config.variant != 'official' or model.adversarial != 'least_squares':
+    sys.exit(
+      "error: the PyTorch twin of munit is of variant 'official' with least squares"
+    )
+  names = (
+    'width',
+    'downsamplings',
+    'blocks',
+    'style_size',
+    'style_downsamplings',
+    'mlp',
+    'discriminator_width',
+    'discriminator_depth',
+    'discriminator_scales',
+  )
+  return {
+    **{name: model[name] for name in names},
+    'image_width': config.image_width,
+    'cycle': int(config.weights.cycle),
+  }
+
+
+def drit(config) -> dict:
+  """Returns the arguments of torch_drit.py, which is the authors' code and nothing else."""
+  model = config.model
+  if config.variant != 'official':
+    sys.exit("error: the PyTorch twin of drit is of variant 'official'")
+  names = (
+    'width',
+    'downsamplings',
+    'blocks',
+    'attribute_size',
+    'attribute_downsamplings',
+    'mlp',
+    'discriminator_width',
+    'discriminator_depth',
+    'discriminator_scales',
+    'content_depth',
+    'others_every',
+  )
+  return {
+    **{name: model[name] for name in names},
+    'feature_wise': int(model.generator == 'feature_wise'),
+    'mode_seeking': int(model.mode_seeking),
+    'content_4x4': int(model.content_kernel == '4x4'),
+    'image_width': config.image_width,
+  }
+
+
+def unit(config) -> dict:
+  """Returns the arguments of torch_unit.py, for a release as it is."""
+  model = config.model
+  names = (
+    'width',
+    'downsamplings',
+    'blocks',
+    'discriminator_width',
+    'discriminator_depth',
+    'discriminator_scales',
+  )
+  return {
+    **{name: model[name] for name in names},
+    'strided_norm': int(model.strided_norm),
+    'image_width': config.image_width,
+    'rerelease': int(config.variant == 'rerelease'),
+  }
+
+
 def read(path: str):
   """Returns the config that 'configs/NAME.py:ARGUMENT' names."""
   sys.path.insert(0, ROOT)
@@ -126,9 +197,12 @@ def run_twin(method: str, arguments: dict, steps: int, *more: str) -> tuple[str,
 TWINS = {
   'additional_mask': additional_mask,
   'content_transfer': content_transfer,
+  'drit': drit,
   'egsc_it': egsc_it,
   'lomit': lomit,
+  'munit': munit,
   'press': press,
+  'unit': unit,
 }
 
 

@@ -26,6 +26,9 @@ CONFIGS = {
   'lomit': 'configs/celeba_hair_smile.py',
   'egsc_it': 'configs/digits_single.py',
   'additional_mask': 'configs/additional_mask_horse2zebra.py',
+  'munit': 'configs/edges2handbags.py',
+  'drit': 'configs/drit_summer2winter.py',
+  'unit': 'configs/unit_summer2winter.py',
 }
 PRECISIONS = ('float32', 'bfloat16')
 _MISSING = '—'

@@ -1,8 +1,9 @@
 """The avatars benchmark (docs/avatars.md): every method on the same faces, where answers are known.
 
 Methods are `:content_transfer` (the default), its baseline `:press`, `:lomit`, `:lomit_tuned`
-(with departures of ours, docs/tuned.md), `:egsc_it`, `:additional_mask` and `:cyclegan` (its
-baseline, and like it without an exemplar). Tasks are
+(with departures of ours, docs/tuned.md), `:egsc_it`, its baselines `:munit`, `:drit` and `:unit`
+(without an exemplar), `:additional_mask` and `:cyclegan` (its baseline, and like it without an
+exemplar). Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
@@ -22,9 +23,12 @@ pairs of glasses.
 from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.recipes import additional_mask as additional_mask_settings
+from maskgan_jax.recipes import drit as drit_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
 from maskgan_jax.recipes import lomit as lomit_settings
+from maskgan_jax.recipes import munit as munit_settings
 from maskgan_jax.recipes import press as press_settings
+from maskgan_jax.recipes import unit as unit_settings
 
 METHODS = (
   'content_transfer',
@@ -32,6 +36,9 @@ METHODS = (
   'lomit',
   'lomit_tuned',
   'egsc_it',
+  'munit',
+  'drit',
+  'unit',
   'additional_mask',
   'cyclegan',
 )
@@ -179,6 +186,38 @@ def _cyclegan(quick):
   return _additional_mask(quick, 'cyclegan')
 
 
+def _munit(quick):
+  """The authors', with larger batches and the cycle's weight that keeps pixels in place."""
+  config = run_config.default('munit')
+  config.weights.cycle = munit_settings.CYCLE_IN_PLACE
+  config.update(batch_size=8, num_steps=100_000)
+  if quick:
+    munit_settings.small(config)
+    munit_settings.quick(config, blocks=3)
+  return config
+
+
+def _drit(quick):
+  """The authors', with larger batches, all players at every step, a content D for small maps."""
+  config = run_config.default('drit')
+  config.model.update(content_depth=2, others_every=1)
+  config.update(batch_size=8, num_steps=100_000)
+  if quick:
+    drit_settings.small(config)
+    drit_settings.quick(config, blocks=3)
+  return config
+
+
+def _unit(quick):
+  """The first code's, with larger batches."""
+  config = unit_settings.default('paper')
+  config.update(batch_size=8, num_steps=100_000)
+  if quick:
+    unit_settings.small(config)
+    unit_settings.quick(config)
+  return config
+
+
 _SETTINGS = {
   'content_transfer': _content_transfer,
   'press': _press,
@@ -187,4 +226,7 @@ _SETTINGS = {
   'egsc_it': _egsc_it,
   'additional_mask': _additional_mask,
   'cyclegan': _cyclegan,
+  'munit': _munit,
+  'drit': _drit,
+  'unit': _unit,
 }

@@ -180,6 +180,7 @@ class Layout:
     """Makes a tab for each further thing that a model may be able to do."""
     contents = {
       'Several exemplars': self._several,
+      'Random styles': self._random,
       'Interpolate': self._between,
       'Remove and swap': self._removal,
       'Segment': self._segmentation,
@@ -207,6 +208,19 @@ class Layout:
       label='The source after each exemplar',
       elem_id='grid',
       alt_text='The source after each exemplar',
+    )
+
+  def _random(self):
+    """Makes the tab that translates one source in styles that are drawn."""
+    with gr.Row():
+      self.first_style = gr.Number(
+        0, label='First style', precision=0, minimum=0, elem_id='first-style'
+      )
+      self.make_styles = gr.Button('Draw styles', elem_id='make-styles')
+    self.styles = _image(
+      label='The source in random styles',
+      elem_id='styles',
+      alt_text='The source in random styles',
     )
 
   def _between(self):

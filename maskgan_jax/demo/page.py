@@ -180,6 +180,12 @@ class _Page(views.Views):
     self._on_painted(
       self.make_grid.click, self._grid, [*self._state, *self._painted], [self.grid]
     )
+    self._on_painted(
+      self.make_styles.click,
+      self._random_styles,
+      [*self._state, *self._painted, self.first_style],
+      [self.styles],
+    )
     self._on(self.others.select, self._pick_other, [session], [session, self.other])
     self._on(
       self.other_upload.upload,
@@ -357,6 +363,11 @@ class _Page(views.Views):
   def _grid(self, session, webgl, source, exemplar):
     """Shows the source after each exemplar."""
     return self.demo.grid(self._edited(session, webgl, source, exemplar))
+
+  def _random_styles(self, session, webgl, source, exemplar, first):
+    """Shows the source in random styles."""
+    session = self._edited(session, webgl, source, exemplar)
+    return self.demo.random_styles(session, int(first or 0))
 
   def _pick_other(self, session, event: gr.SelectData):
     """Takes an example as the second exemplar."""

@@ -16,6 +16,7 @@ from maskgan_jax.translator import Translation
 
 MOST_EXEMPLARS = 8
 FRAMES = 9
+STYLES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,6 +284,22 @@ class Demo:
       column_names=['', *pictures.numbered('exemplar', len(exemplars))],
       row_names=['', 'source'],
     )
+
+  def random_styles(self, session: Session, first: int = 0) -> np.ndarray:
+    """Returns a picture of the source in random styles, of the seeds from `first` on."""
+    source = session.pictures['source']
+    translate = self.model(session).translator
+    results = []
+    for seed in range(first, first + STYLES):
+      result = translate(
+        source,
+        source_mask=session.edited.get('source'),
+        reverse=session.reverse,
+        seed=seed,
+      )
+      results.append(result.image)
+    names = [f'style {seed}' for seed in range(first, first + STYLES)]
+    return pictures.grid([[source, *results]], column_names=['source', *names])
 
   def with_other(self, session: Session, picture: np.ndarray) -> Session:
     """Returns the session with a second exemplar, to interpolate to."""

@@ -113,6 +113,7 @@ class Views(layout.Layout):
     # The first tab with something to do is open.
     usable = {
       'Several exemplars': model.can('exemplar'),
+      'Random styles': model.can('random_style'),
       'Interpolate': model.can('interpolate'),
       'Remove and swap': model.can('remove'),
       'Segment': model.can('segment'),

@@ -19,6 +19,15 @@ in the authors' test, the mask network normalises with the statistics of the bat
 KIND press: FILE is one checkpoint of github.com/oripress/ContentDisentanglement, as its training
 script writes it; its authors have published none. The optimizers' state is left behind.
 
+KIND drit: FILE is one checkpoint of github.com/HsinYingLee/DRIT, or of the DRIT of
+github.com/HelenMao/MSGAN. The optimizers' state is left behind.
+
+KIND munit: one or two FILEs of github.com/NVlabs/MUNIT, the generators (gen_*.pt, or a published
+one), then the discriminators (dis_*.pt), which translation does not need.
+
+KIND unit: two FILEs of github.com/mingyuliutw/UNIT, the generators (NAME_gen_*.pkl of the first
+code, gen_*.pt of the re-release), then the discriminators.
+
 KIND vgg19: FILE is torchvision's vgg19-dcbb9e9d.pth, or another state dict of its names, or Keras's
 vgg19_weights_tf_dim_ordering_tf_kernels.h5, its _notop.h5, or what a later Keras saved as .h5. It
 becomes one file that names its origin, for perceptual losses and style transfer; nothing past
@@ -50,10 +59,13 @@ from maskgan_jax import config as run_config
 from maskgan_jax.import_weights import (
   adain,
   content_transfer,
+  drit,
   inception,
   lomit,
   lpips,
+  munit,
   press,
+  unit,
   vgg19,
 )
 from maskgan_jax.pretrained_networks import files as weights
@@ -62,10 +74,13 @@ from maskgan_jax.runs import checkpoints, resumption
 KINDS = {
   'adain': adain,
   'content_transfer': content_transfer,
+  'drit': drit,
   'inception': inception,
   'lomit': lomit,
   'lpips': lpips,
+  'munit': munit,
   'press': press,
+  'unit': unit,
   'vgg19': vgg19,
 }
 
@@ -99,10 +114,13 @@ def import_files(kind: str, paths: list[str], output: str) -> None:
       f'{", ".join(sorted(KINDS))}'
     )
   converter = KINDS[kind]
-  if len(paths) != len(converter.FILES):
-    plural = 's' if len(converter.FILES) > 1 else ''
+  most = len(converter.FILES)
+  least = most - getattr(converter, 'OPTIONAL', 0)
+  if not least <= len(paths) <= most:
+    number = f'{most}' if least == most else f'{least} to {most}'
+    plural = 's' if most > 1 else ''
     raise errors.UserError(
-      f'{kind} is imported from {len(converter.FILES)} FILE{plural} '
+      f'{kind} is imported from {number} FILE{plural} '
       f'({", ".join(converter.FILES)}), {len(paths)} given'
     )
   if kind in _NETWORKS:

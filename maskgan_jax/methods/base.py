@@ -122,6 +122,7 @@ class Method:
     abilities: what `translate` and the other functions offer:
       'exemplar': an exemplar guides the translation;
       'source_mask', 'exemplar_mask': callers may give these masks;
+      'random_style': without an exemplar `translate` draws a style from `rng`, one for all sources;
       'reverse': `translate` takes `reverse=True`, for a picture of domain b after one of a;
       'remove', 'segment', 'interpolate': the functions of these names.
     default_clip_norm: player -> global norm that its gradients are clipped to; 0 or absent is off.
@@ -184,10 +185,11 @@ class Method:
       params: parameters by group.
       model_state: as `init` returns it.
       source: [B, H, W, 3].
-      exemplar: [B, H, W, 3]; None for a method without the ability 'exemplar'.
+      exemplar: [B, H, W, 3]; None for a method without the ability 'exemplar', and where a method
+        with the ability 'random_style' is to draw a style.
       source_mask: replaces the predicted mask, or limits it.
       exemplar_mask: replaces the predicted mask, or limits it.
-      rng: key of methods that draw noise.
+      rng: key of methods that draw noise or styles.
     """
     raise NotImplementedError
 

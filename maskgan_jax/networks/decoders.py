@@ -92,31 +92,92 @@ class HighwayDecoder(nn.Module):
     return jnp.tanh(x.astype(jnp.float32))
 
 
-class UnitGenerator(nn.Module):
-  """One domain's part of UNIT's generator, as EGSC-IT's code has it: UnitEncoder backwards.
+class MunitDecoder(nn.Module):
+  """MUNIT's decoder: residual blocks with AdaIN, convolutions after upsamplings, a 7x7 one, tanh.
 
-  Residual blocks, transposed 3x3 stride-2 convolutions that halve the channels, LeakyReLU 0.2, a
-  1x1 convolution and tanh. [B, h, w, C] -> [B, h * 2**n, w * 2**n, 3] in [-1, 1], float32.
+  [B, h, w, C] and codes [B, S] -> [B, h * 2**n, w * 2**n, 3] in [-1, 1], float32. An MLP turns the
+  code into all scales and shifts of the blocks. Without a code the blocks have plain instance
+  normalisation, as in the re-release of UNIT.
+
+  Attributes:
+    mlp: width of the MLP.
+    blocks: residual blocks.
+    upsamplings: n; each halves the channels.
+    norm: makes the normalisation after an upsampling from a dtype and an activation.
+  """
+
+  mlp: int = 256
+  blocks: int = 4
+  upsamplings: int = 2
+  norm: Callable[..., nn.Module] = normalization.LayerNorm
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, content, code=None):
+    init = layers.he_normal
+    x = content
+    if code is None:
+      norm = functools.partial(normalization.InstanceNorm, affine=False)
+      for _ in range(self.blocks):
+        x = layers.Residual(norm, self.dtype)(x)
+    else:
+      # The shift comes first, as in the authors' code.
+      channels = x.shape[-1]
+      count = self.blocks * 2 * 2 * channels
+      mlp = normalization.StyleMLP(self.mlp, count, init, leak=0.0, name='style')
+      parameters = mlp(code).reshape(-1, self.blocks, 2, 2, channels)
+      shifts, scales = parameters[..., 0, :], parameters[..., 1, :]
+      for i in range(self.blocks):
+        block = layers.StyledResidual(normalization.conditional, self.dtype)
+        x = block(x, scales[:, i], shifts[:, i])
+
+    for _ in range(self.upsamplings):
+      x = layers.UpsampledConv(x.shape[-1] // 2, self.dtype, init)(x)
+      x = self.norm(self.dtype, jax.nn.relu)(x)
+    x = layers.Conv(3, 7, self.dtype, kernel_init=init)(x)
+    return jnp.tanh(x.astype(jnp.float32))
+
+
+class UnitGenerator(nn.Module):
+  """One domain's part of UNIT's generator: UnitEncoder backwards.
+
+  Residual blocks, transposed 3x3 stride-2 convolutions that halve the channels, LeakyReLU, a 1x1
+  convolution and tanh. The defaults are what EGSC-IT's code makes of it. [B, h, w, C] ->
+  [B, h * 2**n, w * 2**n, 3] in [-1, 1], float32.
 
   Attributes:
     upsamplings: n.
     blocks: residual blocks.
     norm: see layers.Residual.
+    leak: negative slope of LeakyReLU.
+    strided_norm: of the transposed convolutions, with ReLU in LeakyReLU's place; None is without.
+    padding: mode of jnp.pad, in residual blocks.
+    transposed_padding: of the transposed convolutions, see layers.UpConv3x3.
+    kernel_init: of the kernels; biases are zero.
   """
 
   upsamplings: int = 2
   blocks: int = 3
   norm: Callable[..., nn.Module] | None = None
   dtype: Any = jnp.float32
+  leak: float = 0.2
+  strided_norm: Callable[..., nn.Module] | None = None
+  padding: str = 'reflect'
+  transposed_padding: int = 0
+  kernel_init: Any = layers.truncated_normal
 
   @nn.compact
   def __call__(self, x):
-    init = layers.truncated_normal
+    init = self.kernel_init
     for _ in range(self.blocks):
-      x = layers.Residual(self.norm, self.dtype, init)(x)
+      x = layers.Residual(self.norm, self.dtype, init, self.padding)(x)
     for _ in range(self.upsamplings):
-      x = layers.UpConv3x3(x.shape[-1] // 2, self.dtype, init)(x)
-      x = jax.nn.leaky_relu(x, 0.2)
+      features, padding = x.shape[-1] // 2, self.transposed_padding
+      x = layers.UpConv3x3(features, self.dtype, init, padding)(x)
+      if self.strided_norm:
+        x = self.strided_norm(self.dtype, jax.nn.relu)(x)
+      else:
+        x = jax.nn.leaky_relu(x, self.leak)
     x = layers.Conv(3, 1, self.dtype, kernel_init=init)(x)
     return jnp.tanh(x.astype(jnp.float32))
 

@@ -153,3 +153,70 @@ class Dcgan(nn.Module):
     x = x.reshape(x.shape[0], -1)
     scores = layers.Linear(1, self.dtype, init, name='scores')(x)
     return scores.astype(jnp.float32)
+
+
+class MultiScale(nn.Module):
+  """Patch discriminators of an image and of smaller ones: MUNIT's, UNIT's, DRIT's.
+
+  [B, H, W, 3] -> a tuple of float32 maps of scores, [B, h, w, 1] each, the image's own first. The
+  next scale is an average over 3x3 pixels, two apart, of those that lie in the image.
+
+  Attributes:
+    width: channels after the first convolution of a scale; each further one doubles them.
+    depth: stride-2 convolutions of a scale.
+    scales: number of scales, each with a network of its own.
+    leak: negative slope of LeakyReLU.
+    size: of the strided convolutions' kernels, 4 or 3.
+    padding: mode of jnp.pad.
+    odd: see layers.DownConv.
+  """
+
+  width: int = 64
+  depth: int = 4
+  scales: int = 3
+  leak: float = 0.2
+  size: int = 4
+  padding: str = 'reflect'
+  dtype: Any = jnp.float32
+  odd: str = 'up'
+
+  @nn.compact
+  def __call__(self, x):
+    maps = []
+    for scale in range(self.scales):
+      if scale:
+        x = nn.avg_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)), count_include_pad=False)
+      patches = _Patches(
+        self.width,
+        self.depth,
+        self.leak,
+        self.size,
+        self.padding,
+        self.dtype,
+        self.odd,
+        name=f'scale_{scale}',
+      )
+      maps.append(patches(x))
+    return tuple(maps)
+
+
+class _Patches(nn.Module):
+  """One scale: stride-2 convolutions with LeakyReLU, no normalisation, a 1x1 convolution."""
+
+  width: int
+  depth: int
+  leak: float
+  size: int
+  padding: str
+  dtype: Any
+  odd: str
+
+  @nn.compact
+  def __call__(self, x):
+    init = nn.initializers.normal(0.02)
+    options = self.dtype, self.padding, init, self.size, self.odd
+    for i in range(self.depth):
+      x = layers.DownConv(self.width * 2**i, *options)(x)
+      x = jax.nn.leaky_relu(x, self.leak)
+    scores = layers.Conv(1, 1, self.dtype, kernel_init=init, name='scores')(x)
+    return scores.astype(jnp.float32)

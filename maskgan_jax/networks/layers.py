@@ -32,13 +32,12 @@ def uniform_fan_in(fan_in: int):
 class DownConv(nn.Module):
   """4x4 convolution, stride 2, padding 1, with bias; computes in `dtype`, parameters are float32.
 
-  An odd height or width gets one more row or column of zeros at its end, as TensorFlow's 'SAME'
-  has it.
-
   Attributes:
     padding: mode of jnp.pad.
     kernel_init: of the kernel, with biases zero; None is PyTorch's default for both.
     size: of the kernel, 4 or 3.
+    odd: how the half of an odd height or width is rounded. 'up' adds one more row or column of
+      zeros at its end, as TensorFlow's 'SAME' has it; 'down' is PyTorch's 4x4 convolution.
   """
 
   features: int
@@ -46,16 +45,15 @@ class DownConv(nn.Module):
   padding: str = 'constant'
   kernel_init: Any = None
   size: int = 4
+  odd: str = 'up'
 
   @nn.compact
   def __call__(self, x):
     kernel, bias = _kernel_and_bias(
       self, (self.size, self.size, x.shape[-1], self.features)
     )
-
-    # An odd side is padded by one row or column of zeros.
     row, column = x.shape[1] % 2, x.shape[2] % 2
-    if row or column:
+    if self.odd == 'up' and (row or column):
       x = jnp.pad(x, ((0, 0), (0, row), (0, column), (0, 0)))
     if self.size == 4:
       convolve = strided_kernels.conv4x4_stride2
@@ -164,23 +162,46 @@ class Linear(nn.Module):
 
 
 class Residual(nn.Module):
-  """x + norm(conv(relu(norm(conv(x))))), two 3x3 convolutions with reflection padding.
+  """x + norm(conv(relu(norm(conv(x))))), two 3x3 convolutions.
 
   Attributes:
     norm: makes a normalisation layer from a dtype and an activation; None is without.
     kernel_init: of the kernels; biases are zero.
+    padding: mode of jnp.pad.
   """
 
   norm: Callable[..., nn.Module] | None
   dtype: Any = jnp.float32
   kernel_init: Any = he_normal
+  padding: str = 'reflect'
 
   @nn.compact
   def __call__(self, x):
-    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(x)
+    y = Conv(x.shape[-1], 3, self.dtype, self.padding, self.kernel_init)(x)
     y = self.norm(self.dtype, jax.nn.relu)(y) if self.norm else jax.nn.relu(y)
-    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(y)
+    y = Conv(x.shape[-1], 3, self.dtype, self.padding, self.kernel_init)(y)
     return x + (self.norm(self.dtype)(y) if self.norm else y)
+
+
+class StyledResidual(nn.Module):
+  """`Residual` whose two normalisations take their scale and shift from outside.
+
+  Attributes:
+    norm: (x, scale, shift) -> x normalised, with scale and shift [B, C] for each channel of each
+      example.
+  """
+
+  norm: Callable[..., jax.Array]
+  dtype: Any = jnp.float32
+  kernel_init: Any = he_normal
+
+  @nn.compact
+  def __call__(self, x, scales, shifts):
+    """Maps x [B, H, W, C] with scales and shifts [B, 2, C], the first norm's first."""
+    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(x)
+    y = jax.nn.relu(self.norm(y, scales[:, 0], shifts[:, 0]))
+    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(y)
+    return x + self.norm(y, scales[:, 1], shifts[:, 1]).astype(self.dtype)
 
 
 def _kernel_and_bias(module, shape):

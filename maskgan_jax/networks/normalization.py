@@ -1,6 +1,7 @@
 """Normalisation layers whose statistics mean the same on one device and on many."""
 
 from collections.abc import Callable, Sequence
+import math
 from typing import Any
 
 from flax import linen as nn
@@ -103,27 +104,36 @@ class InstanceNorm(nn.Module):
 class LayerNorm(nn.Module):
   """Normalisation over all pixels and channels of an image, with one scale and bias a channel.
 
-  Attributes as of InstanceNorm.
+  Attributes:
+    dtype: of the result; statistics are float32.
+    activation: of the result, or None.
+    scale_init: of the scale.
+    unbiased: whether it divides as `standardized_unbiased` does.
   """
 
   dtype: Any = jnp.float32
   activation: Callable[[jax.Array], jax.Array] | None = None
+  scale_init: Callable[..., jax.Array] = nn.initializers.ones
+  unbiased: bool = False
 
   @nn.compact
   def __call__(self, x):
-    return _normalize(self, x, (1, 2, 3), affine=True)
+    return _normalize(self, x, (1, 2, 3), True, self.scale_init, self.unbiased)
 
 
-def _normalize(module, x, axes, affine):
+def _normalize(
+  module, x, axes, affine, scale_init=nn.initializers.ones, unbiased=False
+):
   parameters = ()
   if affine:
     parameters = (
-      module.param('scale', nn.initializers.ones, x.shape[-1:]),
+      module.param('scale', scale_init, x.shape[-1:]),
       module.param('bias', nn.initializers.zeros, x.shape[-1:]),
     )
+  standardize = standardized_unbiased if unbiased else standardized
 
   def compute(x, *parameters):
-    y = standardized(x, axes)
+    y = standardize(x, axes)
     if parameters:
       scale, bias = (p.reshape(1, 1, 1, -1) for p in parameters)
       y = y * scale + bias
@@ -145,6 +155,39 @@ def standardized(x: jax.Array, axes: Sequence[int], epsilon: float = 1e-5) -> ja
   centred = x - jnp.expand_dims(x.mean(axes), axes)
   factor = lax.rsqrt(jnp.square(centred).mean(axes) + epsilon)
   return centred * jnp.expand_dims(factor, axes)
+
+
+def standardized_unbiased(
+  x: jax.Array, axes: Sequence[int], epsilon: float = 1e-5
+) -> jax.Array:
+  """Computes (x - mean) / (deviation + epsilon) with the deviation of n - 1, as MUNIT's code does.
+
+  Like `standardized` it is float32, and constants become 0, with finite gradients.
+  """
+  x = x.astype(jnp.float32)
+  count = math.prod(x.shape[axis] for axis in axes)
+  centred = x - jnp.expand_dims(x.mean(axes), axes)
+  variance = jnp.square(centred).sum(axes) / max(count - 1, 1)
+  return centred * jnp.expand_dims(1 / (_root(variance) + epsilon), axes)
+
+
+def conditional(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+  """Computes scale (x - mu(x)) / sigma(x) + shift: AdaIN with parameters from elsewhere.
+
+  In MUNIT (Huang et al. 2018) both are an MLP's output.
+
+  Args:
+    x: [B, H, W, C].
+    scale: gamma, [B, C], as it is.
+    shift: beta, [B, C].
+  Returns:
+    float32 [B, H, W, C].
+  """
+
+  def compute(x, scale, shift):
+    return standardized(x, (1, 2)) * scale[:, None, None] + shift[:, None, None]
+
+  return cpu_kernels.recomputed(compute)(x, scale, shift)
 
 
 class HighwayAdaIN(nn.Module):
@@ -194,18 +237,23 @@ class HighwayAdaIN(nn.Module):
 
 
 class StyleMLP(nn.Module):
-  """Three fully connected layers with LeakyReLU 0.01 between them: [B, S] -> [B, features]."""
+  """Three fully connected layers, LeakyReLU between them: [B, S] -> float32 [B, features].
+
+  Attributes:
+    leak: negative slope of LeakyReLU; 0 is ReLU.
+  """
 
   width: int
   features: int
   kernel_init: Any = None
+  leak: float = 0.01
 
   @nn.compact
   def __call__(self, code):
     x = code.astype(jnp.float32)
     for _ in range(2):
       x = layers.Linear(self.width, kernel_init=self.kernel_init)(x)
-      x = jax.nn.leaky_relu(x, 0.01)
+      x = jax.nn.leaky_relu(x, self.leak)
     return layers.Linear(self.features, kernel_init=self.kernel_init)(x)
 
 
@@ -233,9 +281,13 @@ def _unbiased_deviation(x, axis):
   """Returns the standard deviation with n - 1 along an axis; its gradient at 0 is 0."""
   count = x.shape[axis]
   centred = x - jnp.expand_dims(x.mean(axis), axis)
-  var = jnp.square(centred).sum(axis) / max(count - 1, 1)
-  positive = var > 0
-  return jnp.where(positive, jnp.sqrt(jnp.where(positive, var, 1.0)), 0.0)
+  return _root(jnp.square(centred).sum(axis) / max(count - 1, 1))
+
+
+def _root(variance):
+  """Returns the root of a variance; its gradient at 0 is 0."""
+  positive = variance > 0
+  return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
 
 
 def moments(

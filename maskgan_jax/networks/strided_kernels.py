@@ -26,15 +26,16 @@ _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of 2x2 pixels or taps
 def conv4x4_stride2(
   x: jax.Array, kernel: jax.Array, padding: str = 'constant'
 ) -> jax.Array:
-  """Convolves with 4x4 taps, stride 2, padding 1: [B, H, W, C] -> [B, H/2, W/2, O]; H, W even.
+  """Convolves with 4x4 taps, stride 2, padding 1: [B, H, W, C] -> [B, H//2, W//2, O].
 
   `padding` is a mode of jnp.pad: 'constant' (zeros) or 'reflect'.
   """
 
   def compute(x, kernel):
-    return by_platform(
-      pad(x, 1, padding), kernel, cpu=_conv4x4_as_products, default=_stride2_plain
-    )
+    # Of an odd side the last padded row or column is not used.
+    x = pad(x, 1, padding)
+    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+    return by_platform(x, kernel, cpu=_conv4x4_as_products, default=_stride2_plain)
 
   return recomputed(compute)(x, kernel)
 

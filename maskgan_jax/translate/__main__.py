@@ -20,13 +20,16 @@ r"""Translates pictures with a trained model: files or folders in, PNG pictures 
   python -m maskgan_jax.translate --workdir=RUN --source=me.jpg --exemplar=you.jpg \
       --interpolate=her.jpg --output=o.webp
   python -m maskgan_jax.translate --workdir=RUN --source=apples --output=out --save_masks
+  python -m maskgan_jax.translate --workdir=RUN --source=edges --output=o.png --grid --styles=5
 
-The last is for methods without exemplars, such as the additional mask.
+The last but one is for methods without exemplars, such as the additional mask, the last for methods
+that draw styles, such as MUNIT.
 
---output is a .png file for one source file and one exemplar file, or with --grid. Otherwise it is a
-folder, which gets <source>__<exemplar>.png, <source>__translated.png or <source>__removed.png, and
-with --reverse <source>__<exemplar>__reverse.png. With --grid the folder gets grid.png,
-grid__reverse.png or grid__removed.png.
+--output is a .png file for one source file and one exemplar file or style, or with --grid.
+Otherwise it is a folder, which gets <source>__<exemplar>.png, <source>__style_0.png,
+<source>__translated.png or <source>__removed.png, and with --reverse
+<source>__<exemplar>__reverse.png. With --grid the folder gets grid.png, grid__reverse.png or
+grid__removed.png.
 
 Pictures are cropped and resized as the run's own, unless they have the model's resolution already.
 Results have the model's resolution. With --size=own they have that of the source, which stays as it
@@ -73,6 +76,12 @@ def define_flags() -> None:
     [],
     'Picture to take from, or a folder of them; for methods that are guided by exemplars. '
     'Given several times: a picture for each --region, or for each row of --points.',
+  )
+  flags.DEFINE_integer(
+    'styles',
+    1,
+    'Random styles for each source, where there is no --exemplar; for methods that draw styles.',
+    lower_bound=1,
   )
   flags.DEFINE_string('output', '', 'A .png file, or a folder (see above).')
   _define_place_flags()
@@ -252,6 +261,7 @@ def _pictures(
     source_edits=source_edits,
     exemplar_edits=exemplar_edits,
     reverse=values.reverse,
+    styles=values.styles,
     **options,
   )
 

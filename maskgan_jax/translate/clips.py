@@ -15,7 +15,7 @@ from maskgan_jax import errors
 from maskgan_jax.data import clips, photographs
 from maskgan_jax.data.clips import writers
 from maskgan_jax.training.progress import Progress
-from maskgan_jax.translate import inputs, results, tasks
+from maskgan_jax.translate import computing, inputs, tasks
 from maskgan_jax.translate import own_size as own_size_files
 from maskgan_jax.translate.inputs import Edits, Picture
 from maskgan_jax.translate.unfinished import Unfinished
@@ -142,9 +142,9 @@ def _change(translator: Translator, reverse: bool, removes: bool) -> Callable[..
   """Returns the function of pairs that translates or removes."""
   if removes:
     return functools.partial(
-      results.removed, translator, ('source_mask', 'binary_mask')
+      computing.removed, translator, ('source_mask', 'binary_mask')
     )
-  return functools.partial(results.translated, translator, ('source_mask',), reverse)
+  return functools.partial(computing.translated, translator, ('source_mask',), reverse)
 
 
 def _region(edits: Edits) -> tuple[float, ...] | None:

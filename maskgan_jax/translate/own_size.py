@@ -12,8 +12,8 @@ import tqdm
 from maskgan_jax import errors, files
 from maskgan_jax.data import images, photographs
 from maskgan_jax.translate import inputs
+from maskgan_jax.translate.computing import Pair
 from maskgan_jax.translate.inputs import Picture
-from maskgan_jax.translate.tasks import Pair
 from maskgan_jax.translator import enlarging, own_size, pasting, Translator
 
 # The results of a model that this needs, by suffix.

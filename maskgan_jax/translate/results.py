@@ -10,11 +10,10 @@ import numpy as np
 
 from maskgan_jax import errors, files
 from maskgan_jax.data import images
-from maskgan_jax.methods.base import Translation
 from maskgan_jax.runs import pictures
-from maskgan_jax.translate import inputs, own_size, tasks
+from maskgan_jax.translate import computing, inputs, own_size, tasks
+from maskgan_jax.translate.computing import Pair, Style
 from maskgan_jax.translate.inputs import Edits, Picture
-from maskgan_jax.translate.tasks import Pair
 from maskgan_jax.translator import Translator
 
 _CHUNK = 64  # pictures translated at once
@@ -33,13 +32,14 @@ def translate(
   grid: bool = False,
   reverse: bool = False,
   size: str = 'model',
+  styles: int = 1,
   note: Callable[[str], None] = print,
 ) -> list[str]:
   """Translates every source after every exemplar's example, or alone; returns the files written.
 
   Args:
     translator: the model.
-    source, exemplar: pictures or folders of them; '' for a method without exemplars. Several
+    source, exemplar: pictures or folders of them; '' is none, or a random style. Several
       exemplars are pictures, one for each place of a source.
     output: a .png file, with size 'own' also a .jpg, or a folder.
     source_edits, exemplar_edits: places, and masks: where to change sources, what to take.
@@ -47,12 +47,15 @@ def translate(
     grid: whether to write one picture with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
     size: 'model', the model's resolution; or 'own', that of each source, put back into it.
+    styles: random styles for each source, where there is no exemplar.
     note: gets lines about pictures that are left out, or that look wrong to the model.
   """
   exemplar_paths = [exemplar] if isinstance(exemplar, str) else list(exemplar)
   sides = (source, source_edits), (exemplar_paths, exemplar_edits)
   of_sources = own_size.options(size, grid)
-  sources, exemplars = tasks.load(translator, *sides, output, of_sources, note)
+  sources, exemplars = tasks.load(
+    translator, *sides, output, of_sources, styles=styles, note=note
+  )
   tasks.check_places(sources, size)
   of_pictures = list(
     itertools.starmap(tasks.task, itertools.product(sources, exemplars))
@@ -60,7 +63,8 @@ def translate(
   pairs = list(itertools.chain(*of_pictures))
 
   # Nothing is computed before all files are known to be free.
-  several = not grid and any(map(os.path.isdir, [source, *exemplar_paths]))
+  is_folder = any(map(os.path.isdir, [source, *exemplar_paths]))
+  several = not grid and (is_folder or styles > 1)
   names = _result_names(of_pictures, grid, reverse)
   stems, extension = own_size.stems(output, names, several, size)
   masks = translator.method.saved_names() if save_masks else ()
@@ -70,10 +74,14 @@ def translate(
   if size == 'own':
     own_size.note_places(sources, note)
     needed = dict.fromkeys(['source_mask', *masks])
-    results = _each(pairs, functools.partial(translated, translator, needed, reverse))
+    results = _each(
+      pairs, functools.partial(computing.translated, translator, needed, reverse)
+    )
     writer = own_size.Writer(translator, masks, note)
     return own_size.write_each(writer, of_pictures, (stems, extension), results)
-  results = _each(pairs, functools.partial(translated, translator, masks, reverse))
+  results = _each(
+    pairs, functools.partial(computing.translated, translator, masks, reverse)
+  )
   if grid:
     rows, columns = [places[0] for places in sources], [one[0] for one in exemplars]
     return _write_grids(stems[0], rows, columns, list(results), note)
@@ -118,16 +126,16 @@ def remove(
     own_size.note_places(groups, note)
     of_pictures = [[(place, None) for place in group] for group in groups]
     needed = ('source_mask', 'binary_mask')
-    results = _each(alone, functools.partial(removed, translator, needed))
+    results = _each(alone, functools.partial(computing.removed, translator, needed))
     writer = own_size.Writer(translator, saved, note)
     return own_size.write_each(writer, of_pictures, (stems, extension), results)
-  results = _each(alone, functools.partial(removed, translator, masks))
+  results = _each(alone, functools.partial(computing.removed, translator, masks))
   if not grid:
     return _write_each(stems, results)
   results = list(results)
   written = _write_removal_grid(stems[0], sources, results, note)
   if save_masks:
-    suffix = _suffix('source_mask')
+    suffix = computing.suffix('source_mask')
     alone_masks = [{suffix: result[suffix]} for result in results]
     written += _write_grids(stems[0], sources, [None], alone_masks, note)
   return written
@@ -160,14 +168,9 @@ def _check_outputs(
       raise errors.UserError(f'{path} is one of the inputs; choose another --output')
 
 
-def _suffix(mask: str) -> str:
-  """Returns the end of the name of a mask's file, after the name of its result."""
-  return f'_{mask}'
-
-
 def _mask_ending(mask: str) -> str:
   """Returns the end of the name of a mask's file, with its extension."""
-  return f'{_suffix(mask)}.png'
+  return f'{computing.suffix(mask)}.png'
 
 
 def _result_names(
@@ -200,85 +203,6 @@ def _each(
       yield {suffix: batch[number] for suffix, batch in batches.items()}
 
 
-def translated(
-  translator: Translator, masks: Sequence[str], reverse: bool, pairs: Sequence[Pair]
-) -> dict[str, np.ndarray]:
-  """Translates pairs; returns the images and these masks by suffix."""
-  translation = _translate_pairs(translator, pairs, reverse)
-  batches = {'': translation.image}
-  for name, mask in translator.method.saved_masks(translation).items():
-    if name in masks:
-      batches[_suffix(name)] = mask
-  return batches
-
-
-def removed(
-  translator: Translator, masks: Sequence[str], pairs: Sequence[Pair]
-) -> dict[str, np.ndarray]:
-  """Removes from the pairs' sources; returns the images and these masks by suffix."""
-  # A mask that is neither given nor erased is predicted by the removal itself.
-  sources = [source for source, _ in pairs]
-  image = np.stack([source.image for source in sources])
-  mask = _edited(sources, lambda: translator.segment(image))
-  removal = translator.remove(image, mask)
-  batches = {'': removal.image}
-  shown = {**removal.extras, **removal.masks}
-  for name in masks:
-    if shown.get(name) is not None:
-      batches[_suffix(name)] = shown[name]
-  return batches
-
-
-def _translate_pairs(
-  translator: Translator, pairs: Sequence[Pair], reverse: bool
-) -> Translation:
-  """Translates pairs with the user's edits of the masks."""
-  sources, exemplars = zip(*pairs, strict=True)
-  source = np.stack([picture.image for picture in sources])
-  call = functools.partial(translator, reverse=reverse)
-  exemplar = exemplar_mask = None
-  if exemplars[0]:
-    exemplar = np.stack([picture.image for picture in exemplars])
-    exemplar_mask = _edited(
-      exemplars, lambda: _predicted(translator, call(source, exemplar), 'exemplar_mask')
-    )
-  # The source's mask is predicted from what is taken of the exemplar.
-  source_mask = _edited(
-    sources,
-    lambda: _predicted(
-      translator, call(source, exemplar, exemplar_mask=exemplar_mask), 'source_mask'
-    ),
-  )
-  return call(source, exemplar, source_mask, exemplar_mask)
-
-
-def _edited(
-  side: Sequence[Picture], predict: Callable[[], np.ndarray]
-) -> np.ndarray | None:
-  """Returns given or predicted masks without the erased parts; None leaves them to the model."""
-  # All pictures of a side have a mask, or none has.
-  is_given = side[0].mask is not None
-  is_erased = side[0].keep is not None
-  if not is_given and not is_erased:
-    return None
-  mask = np.stack([picture.mask for picture in side]) if is_given else predict()
-  if not is_erased:
-    return mask
-  return mask * np.stack([picture.keep for picture in side])
-
-
-def _predicted(
-  translator: Translator, translation: Translation, name: str
-) -> np.ndarray:
-  """Returns the predicted mask; where a method predicts none, all of the picture."""
-  if name not in translator.abilities:
-    raise errors.UserError(f'{translator.config.method} has no {name} to erase from')
-  mask = translation.masks[name]
-  if mask is None:
-    return np.ones((*translation.image.shape[:3], 1), np.float32)
-  return mask
-
-
 def _write_each(
   stems: Sequence[str], results: Iterable[Mapping[str, np.ndarray]]
 ) -> list[str]:
@@ -294,7 +218,7 @@ def _write_each(
 def _write_grids(
   stem: str,
   sources: Sequence[Picture],
-  exemplars: Sequence[Picture | None],
+  exemplars: Sequence[Picture | Style | None],
   results: Sequence[Mapping[str, np.ndarray]],
   note: Callable[[str], None],
 ) -> list[str]:
@@ -319,7 +243,7 @@ def _write_removal_grid(
   """Writes the grid of a removal, a row for each source with its mask; returns its path."""
   rows = []
   for picture, result in zip(sources, results, strict=True):
-    rows.append([picture.image, result[_suffix('source_mask')], result['']])
+    rows.append([picture.image, result[computing.suffix('source_mask')], result['']])
   drawn = pictures.grid(
     rows,
     column_names=['source', 'mask', 'removed'],
@@ -335,7 +259,7 @@ def _ignore(line: str) -> None:
 
 def _drawn(
   sources: Sequence[Picture],
-  exemplars: Sequence[Picture | None],
+  exemplars: Sequence[Picture | Style | None],
   results: Sequence[np.ndarray],
   title: str,
   note: Callable[[str], None],
@@ -349,14 +273,15 @@ def _drawn(
   names = _labels(sources, 'row', note)
   if exemplars == [None]:
     return pictures.grid(rows, column_names=['source', title], row_names=names)
+  columns = _labels(exemplars, 'column', note)
+  if isinstance(exemplars[0], Style):
+    return pictures.grid(rows, column_names=['source', *columns], row_names=names)
   rows.insert(0, [None, *(exemplar.image for exemplar in exemplars)])
-  return pictures.grid(
-    rows, row_names=['', *names], column_names=['', *_labels(exemplars, 'column', note)]
-  )
+  return pictures.grid(rows, row_names=['', *names], column_names=['', *columns])
 
 
 def _labels(
-  side: Sequence[Picture], kind: str, note: Callable[[str], None]
+  side: Sequence[Picture | Style], kind: str, note: Callable[[str], None]
 ) -> list[str]:
   """Returns names that a grid can write, and notes what replaced ones stand for."""
   labels, legend = pictures.labels([picture.name for picture in side], kind)

@@ -8,11 +8,9 @@ from typing import Any
 
 from maskgan_jax import errors
 from maskgan_jax.translate import inputs
+from maskgan_jax.translate.computing import Pair, Style
 from maskgan_jax.translate.inputs import Edits, Picture
 from maskgan_jax.translator import Translator
-
-# A place of a source, and an exemplar if the method takes one.
-Pair = tuple[Picture, Picture | None]
 
 
 def load(
@@ -21,19 +19,23 @@ def load(
   exemplar_side: tuple[Sequence[str], Edits],
   output: str,
   of_sources: Mapping[str, Any],
+  *,
+  styles: int,
   note: Callable[[str], None],
-) -> tuple[list[list[Picture]], list[tuple[Picture | None, ...]]]:
-  """Returns the places of each source, and choices of exemplars, [(None,)] for a method without.
+) -> tuple[list[list[Picture]], list[tuple[Picture | Style | None, ...]]]:
+  """Returns the places of each source, and choices of exemplars or styles; (None,) is neither.
 
   A side is (path, edits), with several paths of exemplars; `of_sources` are options of
   `inputs.load` for the sources. A choice is an exemplar for all places of a source, or one for
   each.
   """
   (source, source_edits), (exemplars, exemplar_edits) = source_side, exemplar_side
-  check_exemplar(translator, exemplars[0], exemplar_edits)
+  check_exemplar(translator, exemplars[0], exemplar_edits, styles)
   apart = [source, *exemplars, source_edits.mask, exemplar_edits.mask, output]
   load = functools.partial(inputs.load, translator, note=note, apart=apart)
   sources = load(source, source_edits, flag='source_mask', **of_sources)
+  if not exemplars[0] and 'random_style' in translator.abilities:
+    return inputs.by_file(sources), [(Style(seed),) for seed in range(styles)]
   if not exemplars[0]:
     return inputs.by_file(sources), [(None,)]
   sides = _sides_of_exemplars(exemplars, exemplar_edits)
@@ -82,7 +84,9 @@ def check_places(sources: Sequence[Sequence[Picture]], size: str) -> None:
       )
 
 
-def task(places: Sequence[Picture], choice: tuple[Picture | None, ...]) -> list[Pair]:
+def task(
+  places: Sequence[Picture], choice: tuple[Picture | Style | None, ...]
+) -> list[Pair]:
   """Returns the places of a source, each with its exemplar."""
   if len(choice) == 1:
     choice = choice * len(places)
@@ -94,21 +98,26 @@ def task(places: Sequence[Picture], choice: tuple[Picture | None, ...]) -> list[
   return list(zip(places, choice, strict=True))
 
 
-def check_exemplar(translator: Translator, exemplar: str, edits: Edits) -> None:
-  """Raises UserError unless there is an exemplar exactly if the method takes one."""
-  if 'exemplar' in translator.abilities:
-    if not exemplar:
-      raise errors.UserError(
-        f'{translator.config.method} needs an exemplar; add --exemplar'
-      )
+def check_exemplar(
+  translator: Translator, exemplar: str, edits: Edits, styles: int = 1
+) -> None:
+  """Raises UserError unless there is an exemplar, or a random style, if the method takes one."""
+  method, abilities = translator.config.method, translator.abilities
+  if styles > 1 and 'random_style' not in abilities:
+    raise errors.UserError(f'{method} draws no styles; leave out --styles')
+  if exemplar and styles > 1:
+    raise errors.UserError('an exemplar has a style already; leave out --styles')
+  if exemplar and 'exemplar' in abilities:
     return
+  if 'exemplar' in abilities and 'random_style' not in abilities:
+    raise errors.UserError(f'{method} needs an exemplar; add --exemplar')
   for flag, value in (
     ('exemplar', exemplar),
     ('exemplar_mask', edits.mask),
     ('erase_exemplar', edits.erase),
     ('exemplar_region', edits.regions),
   ):
+    if value and 'exemplar' in abilities:
+      raise errors.UserError(f'--{flag} needs an exemplar; add --exemplar')
     if value:
-      raise errors.UserError(
-        f'{translator.config.method} takes no exemplar; leave out --{flag}'
-      )
+      raise errors.UserError(f'{method} takes no exemplar; leave out --{flag}')

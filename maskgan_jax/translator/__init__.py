@@ -272,13 +272,15 @@ class Translator:
     exemplar_mask: Any = None,
     *,
     reverse: bool = False,
+    seed: int | None = None,
     size: str = 'model',
   ) -> Translation:
     """Translates the source after the exemplar's example, or without an exemplar.
 
     Args:
       source: image or images to change.
-      exemplar: image or images to take from; None for a method without exemplars.
+      exemplar: image or images to take from; None for a method without exemplars, or for a random
+        style.
       source_mask: where to change the source; replaces the predicted mask.
       exemplar_mask: what to take from the exemplar; replaces the predicted mask.
       reverse: the source is of domain b and the exemplar, if any, of a; for methods that tell the
@@ -286,24 +288,26 @@ class Translator:
       size: 'model', or 'own' for a source that `fit` made, or several of one picture: image and
         source_mask then are those of the whole picture, which stays as it is where source_mask is
         0; docs/photographs.md.
+      seed: chooses the random style, one for all sources, where there is no exemplar; None is 0.
+        For methods with the ability 'random_style'.
     """
     pasting.check(size, source)
     if reverse:
       self._require('reverse')
-    images = {'source': source}
-    if exemplar is not None:
+    images, numbers = {'source': source}, {}
+    if exemplar is None:
+      numbers = self._style_numbers(seed)
+    else:
       self._require('exemplar')
       images['exemplar'] = exemplar
-    elif 'exemplar' in self.abilities:
-      raise errors.UserError(
-        f'{self.config.method} needs an exemplar: call t(source, exemplar)'
-      )
+      if seed is not None:
+        raise errors.UserError('an exemplar has a style already: leave out seed')
     masks = {'source_mask': source_mask, 'exemplar_mask': exemplar_mask}
     for name, mask in masks.items():
       if mask is not None:
         self._require(name)
     name = 'translate_back' if reverse else 'translate'
-    translation = self._run(name, images, masks)
+    translation = self._run(name, images, masks, **numbers)
     if size == 'model':
       return translation
     is_opacity = self.method.mask_is_opacity
@@ -420,6 +424,21 @@ class Translator:
         f'{self.config.method} cannot do {ability!r}; it can do '
         f'{", ".join(sorted(self.abilities)) or "nothing but translate"}'
       )
+
+  def _style_numbers(self, seed: int | None) -> dict[str, np.uint32]:
+    """Returns the seed of a random style by name, or nothing for a method without styles.
+
+    UserError where the method needs an exemplar, or draws no styles though a seed is given.
+    """
+    if seed is not None:
+      self._require('random_style')
+    if 'random_style' in self.abilities:
+      return {'seed': arguments.check_seed(seed or 0)}
+    if 'exemplar' in self.abilities:
+      raise errors.UserError(
+        f'{self.config.method} needs an exemplar: call t(source, exemplar)'
+      )
+    return {}
 
   def _missing_weight(self, variables: Any) -> str:
     """Returns the error of a weight that some function of the method misses, or ''."""

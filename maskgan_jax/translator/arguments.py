@@ -119,6 +119,16 @@ def check_threshold(value: float | None) -> np.float32 | None:
   return np.float32(value)
 
 
+def check_seed(value: int) -> np.uint32:
+  """Returns the seed; raises UserError unless it is a whole number from 0 to 2**32 - 1."""
+  is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+  if not is_whole or not 0 <= value < 2**32:
+    raise errors.UserError(
+      f'seed is {value!r}; it is a whole number from 0 to 2**32 - 1'
+    )
+  return np.uint32(value)
+
+
 def check_all(
   images: Mapping[str, Any], masks: Mapping[str, Any], shape: tuple[int, int]
 ) -> tuple[dict[str, np.ndarray], bool]:

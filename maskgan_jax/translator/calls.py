@@ -44,12 +44,16 @@ class _Functions:
     exemplar=None,
     source_mask=None,
     exemplar_mask=None,
+    seed=None,
     **options,
   ):
-    """Translates; see `Method.translate`."""
-    # One key for ever: a method that draws noise gives the same translation each time.
-    with jax.ensure_compile_time_eval():
-      key = jax.random.key(0)
+    """Translates; see `Method.translate`. The seed chooses a style where there is no exemplar."""
+    if seed is None:
+      # One key for ever: a method that draws noise gives the same translation each time.
+      with jax.ensure_compile_time_eval():
+        key = jax.random.key(0)
+    else:
+      key = jax.random.key(seed)
     result = self._method.translate(
       *variables,
       _to_float(source),
@@ -61,12 +65,9 @@ class _Functions:
     )
     return self._finish(source, result)
 
-  def translate_back(
-    self, variables, source, exemplar=None, source_mask=None, exemplar_mask=None
-  ):
+  def translate_back(self, variables, source, exemplar=None, **options):
     """Translates from domain b to a."""
-    masks = {'source_mask': source_mask, 'exemplar_mask': exemplar_mask}
-    return self.translate(variables, source, exemplar, **masks, reverse=True)
+    return self.translate(variables, source, exemplar, **options, reverse=True)
 
   def remove(self, variables, image, mask=None, *, threshold):
     """Removes what the method transfers."""

@@ -1,0 +1,44 @@
+r"""One digit, its colours after another's, by DRIT++, beside MUNIT on the digits of EGSC-IT.
+
+The data are those of configs/digits_single.py: a are black or white digits, b digits of two of
+three colours, of which training shows red on green only where the digit is above 4, 28x28. EGSC-IT
+compares with DRIT in words only: batches, pictures and iterations are its own ones. The authors'
+networks do not fit 28 pixels: contents are halved once and not twice, attribute encoders halve
+three times and not four, discriminators have two strided convolutions at two scales and not four at
+three, the content discriminator two of 4x4 and not three of 7x7; all players play at every step.
+`:official` (the default) is the authors' code, `:paper` the paper's text where it differs.
+
+MNIST's four files are those in config.data.path; `:embedded` takes scikit-learn's digits, `:tfds`
+TFDS's mnist. `:quick` is for minutes on a CPU: a quarter of the channels (half in the
+discriminators), two thirds of the blocks, four times the learning rates, 3,000 steps.
+
+  paper: none
+  ours: not run
+  hours and hardware: not run
+  command: python -m maskgan_jax.train --config=configs/drit_digits.py:quick \\
+      --workdir=runs/drit_digits --config.data.path=DIRECTORY_WITH_MNIST
+"""
+
+from maskgan_jax import config as run_config
+from maskgan_jax.recipes import drit as recipe
+from maskgan_jax.recipes import egsc_it as digits_recipe
+
+
+def get_config(argument: str = ''):
+  chosen = run_config.parse_argument(
+    argument, ('official', 'paper', 'quick', 'embedded', 'tfds')
+  )
+  experiment = digits_recipe.DIGITS_SINGLE
+  config = run_config.default('drit')
+  config.update(
+    variant=run_config.variant(chosen, 'official'),
+    image_size=experiment.height,
+    batch_size=experiment.batch_size,
+    num_steps=5 * experiment.iterations,
+  )
+  digits_recipe.digits(config, chosen, 'single', ())
+  config.data.update(flip=True, zoom_probability=0.5, zoom_least=0.8, fixed_pairs=True)
+  recipe.small(config)
+  if 'quick' in chosen:
+    recipe.quick(config)
+  return run_config.finish(config, chosen)
