@@ -73,8 +73,8 @@ def test_a_file_does_what_the_translator_does(name, kind, tmp_path):
   if kind == 'onnx':
     pytest.importorskip('jax2onnx')
     pytest.importorskip('onnxruntime')
-    if name == 'wct':
-      pytest.skip('ONNX has no eigendecomposition')
+    if name in ('gatys', 'wct'):
+      pytest.skip('ONNX has no eigendecomposition, and jax2onnx no nested loops')
   # With batch statistics, an example's result would depend on its batch.
   switches = {'inference_statistics': 'running'} if name == 'lomit' else {}
   t = models.drawn(name, **switches)
