@@ -31,16 +31,13 @@ _FIELDS = dict(
     # Channels at full resolution; each downsampling doubles them.
     width=field(64, at_least(1)),
     downsamplings=field(2, at_least(0)),  # of the content encoder
-    blocks=field(
-      4, at_least(0)
-    ),  # residual blocks in the content encoder, and in the decoder
+    # Residual blocks in the content encoder, and in the decoder.
+    blocks=field(4, at_least(0)),
     style_size=field(8, at_least(1)),  # numbers in a style code
-    style_downsamplings=field(
-      4, at_least(2)
-    ),  # of the style encoder; two double its channels
-    mlp=field(
-      256, at_least(1)
-    ),  # width of the MLP from a code to AdaIN's scales and shifts
+    # Of the style encoder; two double its channels.
+    style_downsamplings=field(4, at_least(2)),
+    # Width of the MLP from a code to AdaIN's scales and shifts.
+    mlp=field(256, at_least(1)),
     # Channels after the first of a discriminator's stride-2 convolutions, how many of these a
     # scale has, and how many scales there are, each half as large as the one before.
     discriminator_width=field(64, at_least(1)),
