@@ -11,6 +11,7 @@ _RESUMABLE_VERBS = (
   'tables',
   'train',
   'train_classifier',
+  'translate',
 )
 
 

@@ -240,7 +240,7 @@ def test_the_mask_loss_reaches_pixels_below_the_floor(monkeypatch):
   close(method._generate('ab', output, source)[0], source)
 
   def mask_loss(output):
-    return method._losses_of('a', 'b', output, source)['mask']
+    return method._losses_of('a', output, {'a': source, 'b': source}, None)['mask']
   close(jax.grad(mask_loss)(output) * output.size, np.sign(output), rtol=1e-2)
 
 

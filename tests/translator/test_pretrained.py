@@ -17,7 +17,7 @@ from maskgan_jax.data import images
 from maskgan_jax.runs import measures
 from maskgan_jax.translator import packaged, Translator
 
-BASELINES = {'adain', 'gatys', 'press', 'wct'}  # which have no pretrained model
+BASELINES = {'adain', 'drit', 'gatys', 'munit', 'press', 'unit', 'wct'}  # without pretrained models
 
 
 @pytest.mark.slow
