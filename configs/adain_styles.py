@@ -1,12 +1,14 @@
-"""Photographs after paintings by AdaIN, as its authors trained it (ICCV 2017).
+"""Photographs after paintings by AdaIN, nearly as its authors trained it (ICCV 2017).
 
 Contents are the pictures of data/styles/trainA (MS-COCO's, in the paper), styles those of trainB
 (WikiArt's); testA and testB are measured. The square in the middle is resized to 512 pixels and
-random crops of 256 are trained on. Features are the normalised VGG-19's, from
+random crops of 256 are trained on; the authors' crops come from all of a picture, whose shorter
+side is 512. Features are the normalised VGG-19's, from
 weights/vgg_normalised.safetensors; `:edges` takes VGG-16 tuned to edges (see import_weights).
 `:official` (the default) is the authors' loss, `:paper` the paper's norms.
 
-  paper: no measure of quality; 56 pictures of 256x256 a second on a Titan X
+  paper: losses over 10 styles and 50 contents (its Fig. 3); 56 pictures of 256x256 a second on a
+    Titan X, without encoding the style
   ours: not run (needs pictures and the network's weights)
   hours and hardware: not stated by the authors; 160,000 steps at batch 8
   command: python -m maskgan_jax.train --config=configs/adain_styles.py --workdir=runs/adain

@@ -1,9 +1,10 @@
 """Photographs after paintings by Gatys et al. (CVPR 2016): an optimisation for each picture.
 
 Contents are those of data/styles/testA, styles those of testB. Nothing is trained: `train` writes
-the run that `translate` opens. Features are VGG-19's, from weights/vgg19.safetensors; `:edges`
-takes VGG-16 tuned to edges (see import_weights). `:official` (the default) is the authors'
-notebook: 500 steps of L-BFGS from the content, maxima. `:paper` starts from noise, and pools means.
+the run that `translate` opens. `:official` (the default) is the authors' notebook: 500 steps of
+L-BFGS from the content, maxima, VGG-19 from weights/vgg19.safetensors. `:paper` starts from noise,
+pools means, and takes the normalised VGG-19 from weights/vgg_normalised.safetensors. `:edges` takes
+VGG-16 tuned to edges (see import_weights).
 
   paper: no measures
   ours: not run (needs pictures and the network's weights)

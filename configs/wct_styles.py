@@ -4,8 +4,9 @@ Decoders of five levels learn to paint the pictures of data/styles/trainA (MS-CO
 from features; styles are those of testB. The square in the middle is resized to 512 pixels and
 random crops of 256 are trained on. Features are the normalised VGG-19's, from
 weights/vgg_normalised.safetensors; `:edges` takes VGG-16 tuned to edges (see import_weights).
-The authors' code of training is not published: rate, batch and steps are those of another
-implementation (github.com/eridgd/WCT-TF), and the decoders learn at the same time.
+The authors' code of training is not published: rate and its decay, batch, steps and means for
+squares are those of another implementation (github.com/eridgd/WCT-TF), and the decoders learn at
+the same time.
 
   paper: no measure of quality that has an answer
   ours: not run (needs pictures and the network's weights)

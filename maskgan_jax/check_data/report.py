@@ -61,13 +61,7 @@ def check(
     'labels': _labels(data),
     'duplicates': _duplicates(places_by_pixels),
     'usable': _trainable(examined['train', 'a']) and _trainable(examined['train', 'b']),
-    'refused': [
-      split
-      for split in SPLITS
-      if _refused(
-        splits[split], reads_masks=split != 'train' or bool(data.training_masks)
-      )
-    ],
+    'refused': _refused_splits(splits, trains_on_masks=bool(data.training_masks)),
   }
 
   # Problems are sentences about these facts; the sheet shows what has none.
@@ -83,6 +77,16 @@ def check(
     report['template'] = alignment.template.text() if alignment.template else ''
   report['output'] = sheet.save(output, sheet.rows_of(data, examined))
   return report
+
+
+def _refused_splits(splits: dict[str, dict], *, trains_on_masks: bool) -> list[str]:
+  """Returns the splits at which training or measuring would stop."""
+  refused = []
+  for split in SPLITS:
+    reads_masks = split != 'train' or trains_on_masks
+    if _refused(splits[split], reads_masks=reads_masks):
+      refused.append(split)
+  return refused
 
 
 def _facts_by_split(examined: dict[tuple[str, str], Examined]) -> dict[str, dict]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import dataclasses
 import functools
 import hashlib
+import itertools
 
 import ml_collections
 import numpy as np
@@ -96,17 +97,22 @@ class Data:
     ]
     self._domains = {split: self._select(split) for split in SPLITS}
 
-    self.training_masks: training_masks.TrainingMasks | None = None
-    if config_data.masks_share:
-      self.training_masks = training_masks.TrainingMasks(
-        records, self._domains['train'], self._masks, config_data.masks_share
-      )
+    self.training_masks = self._given_masks()
 
     # What was decoded stays, for whoever asks next.
     self._stack: pictures.Pictures | None = None
     self._evaluations: dict[str, evaluation_lib.Pairs] = {}
     self.fingerprint = self._digest(lambda records: records.fingerprint)
     self.identity = self._digest(lambda records: records.identity)
+
+  def _given_masks(self) -> training_masks.TrainingMasks | None:
+    """Returns the masks that training sees, or None."""
+    share = self._config.masks_share
+    if not share:
+      return None
+    return training_masks.TrainingMasks(
+      self._source.records['train'], self._domains['train'], self._masks, share
+    )
 
   def _check_config(self) -> None:
     """Raises a UserError for names that these records do not have, and fields at odds."""
@@ -278,9 +284,10 @@ class Data:
     self._require('train')
     records = self._source.records['train']
     attributes = records.attributes[:, self._columns].astype(np.float32)
+    orders = itertools.starmap(self._order, enumerate(self._trained()))
     source = batches.Batches(
       self._train_pictures(),
-      [self._order(number, indices) for number, indices in enumerate(self._trained())],
+      list(orders),
       attributes,
       self._transform,
       masks=self._train_masks,

@@ -18,7 +18,7 @@ class AttributeEncoder(nn.Module):
   """Encodes an image into the mean and the log-variance of its attribute, float32 [B, S] each.
 
   A 4x4 convolution with stride 2, blocks that halve the map again, a mean, a linear layer for each
-  result. Channels are width, 2 width, 3 width, 4 width, and no more. There is no normalisation.
+  result. Channels are width, 2 width, 3 width, 4 width, and no more. Nothing is normalised.
 
   Attributes:
     width: channels after the first convolution.

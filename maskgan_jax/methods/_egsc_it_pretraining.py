@@ -81,7 +81,7 @@ class FirstStage:
       fakes[domain] = self._reconstruct(domain, params, batch[domain], key)[-1]
     seen = functools.partial(self.augment, rng)
     losses = discriminate(
-      self.apply, self.gan, 'pretrain_discriminator', params, batch, fakes, seen
+      self.apply, self.gan, 'pretrain_discriminator', params, batch, fakes, seen=seen
     )
     return self.weights['adversarial'] * sum(losses.values()), (losses, model_state)
 
@@ -138,6 +138,7 @@ def discriminate(
   params: base.Params,
   batch: base.Batch,
   fakes: Mapping[str, jax.Array],
+  *,
   seen: Callable[..., jax.Array],
 ) -> dict[str, Any]:
   """Returns what D gets wrong about images (1) and fakes (0), summed over the domains.

@@ -1,8 +1,8 @@
 """What AdaIN, WCT and Gatys et al. have in common: fixed features, styles, masks, sizes.
 
-All take features of a network that has seen photographs and leave it as it is. It is read from a
-file, or, where there is none, learns the data's labels first (_perceptual.py). A style is what a
-method takes from an exemplar's features: moments, covariances, Gram matrices.
+All take features of a network and leave it as it is. It has seen photographs and is read from a
+file; without one, a small network learns the data's labels first (_perceptual.py). A style is what
+a method takes from an exemplar's features: moments, covariances, Gram matrices.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ FIELDS = dict(
   perceptual=_perceptual.LABELS,
   # Channels of its first layer; of VGG-19: 64.
   perceptual_width=field(64, at_least(1)),
-  # Pictures are enlarged so many times before they enter it, and results made as small again.
+  # Pictures are enlarged by this before they enter it, and results made as small again.
   enlarge=field(1, at_least(1)),
 )
 # In `config.model` of those that train a decoder.

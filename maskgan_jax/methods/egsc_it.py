@@ -159,7 +159,7 @@ class EgscIt(base.Method):
     fakes = {'a': x_ba, 'b': x_ab}
     seen = functools.partial(self.augment, rng)
     losses = _egsc_it_pretraining.discriminate(
-      model.apply, self.gan, 'discriminator', params, batch, fakes, seen
+      model.apply, self.gan, 'discriminator', params, batch, fakes, seen=seen
     )
     return self.weights.adversarial * sum(losses.values()), (losses, model_state)
 

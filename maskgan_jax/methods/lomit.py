@@ -190,11 +190,8 @@ class Lomit(base.Method):
     style_difference = both(l1, (foreground.a, foreground.b))
     if self.switches.style_difference:
       loss -= self.switches.style_difference * style_difference
-    metrics = dict(
-      losses,
-      style_difference=style_difference,
-      **masks.statistics(streams.interleave(mask.a, mask.b)),
-    )
+    of_masks = masks.statistics(streams.interleave(mask.a, mask.b))
+    metrics = dict(losses, style_difference=style_difference, **of_masks)
     return loss, (metrics, {**model_state, 'batch_stats': stats})
 
   def _given_mask_losses(self, batch, image, mask):

@@ -55,7 +55,9 @@ _FIELDS = dict(
   ),
   optimizers=dict(
     perceptual=base.adam(learning_rate=3e-4),
-    decoders=base.adam(learning_rate=1e-4),
+    decoders=dict(
+      base.adam(learning_rate=1e-4), schedule='inverse_time', schedule_every=20_000
+    ),
   ),
 )
 _EXACT = lax.Precision.HIGHEST  # TPUs and recent GPUs would round products of float32

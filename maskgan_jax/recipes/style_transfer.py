@@ -17,9 +17,12 @@ _LABELS = tuple(f'Digit_{digit}' for digit in range(10))
 _EDGES = 'weights/hed_vgg16.safetensors'
 
 
-def file_of(method: str) -> str:
+def file_of(config: ml_collections.ConfigDict) -> str:
   """Returns the file with the network that a method's authors take the features of."""
-  return f'weights/{"vgg19" if method == "gatys" else "vgg_normalised"}.safetensors'
+  # Gatys et al.'s paper has the normalised network too; their notebook's is probably Keras's.
+  if (config.method, config.variant) == ('gatys', 'official'):
+    return 'weights/vgg19.safetensors'
+  return 'weights/vgg_normalised.safetensors'
 
 
 def features(config: ml_collections.ConfigDict, chosen: Collection[str]) -> None:
@@ -27,7 +30,7 @@ def features(config: ml_collections.ConfigDict, chosen: Collection[str]) -> None
   source = run_config.exclusive(chosen, FEATURES)
   if not source:
     return
-  config.model.update(perceptual=file_of(config.method), perceptual_width=64)
+  config.model.update(perceptual=file_of(config), perceptual_width=64)
   config.data.attributes = ()
   if source == 'edges':
     config.model.perceptual = _EDGES
@@ -73,5 +76,6 @@ def photographs(
   config.data.update(
     source='folder', path='data/styles', a='~B', b='B', flip=False, keep_aspect=True
   )
-  config.data.update(load_size=512, in_memory='never', workers=8)
+  # What is translated is seen whole; the authors' networks see larger pictures.
+  config.data.update(load_size=512, test_whole=True, in_memory='never', workers=8)
   features(config, {'imagenet', *chosen} if 'edges' not in chosen else chosen)

@@ -88,7 +88,6 @@ def translate_clip(
     removes: whether to remove.
     pace: how the clip is read and steadied.
     note: gets lines about what is lost, or looks wrong to the model.
-    lost: number of frames in which what the region followed was not seen.
     poll: called for each frame; what it raises ends the work, which the same call resumes.
   """
   clip = clips.open_clip(source, rate=pace.rate)

@@ -47,7 +47,7 @@ def translate(
     grid: whether to write one picture with a row for each source and a column for each exemplar.
     reverse: sources are of domain b and exemplars of a.
     size: 'model', the model's resolution; or 'own', that of each source, put back into it.
-    styles: random styles for each source, where there is no exemplar.
+    styles: random styles for each source, without an exemplar.
     note: gets lines about pictures that are left out, or that look wrong to the model.
   """
   exemplar_paths = [exemplar] if isinstance(exemplar, str) else list(exemplar)

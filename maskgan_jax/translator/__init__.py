@@ -288,7 +288,7 @@ class Translator:
       size: 'model', or 'own' for a source that `fit` made, or several of one picture: image and
         source_mask then are those of the whole picture, which stays as it is where source_mask is
         0; docs/photographs.md.
-      seed: chooses the random style, one for all sources, where there is no exemplar; None is 0.
+      seed: chooses the random style, one for all sources, without an exemplar; None is 0.
         For methods with the ability 'random_style'.
     """
     pasting.check(size, source)

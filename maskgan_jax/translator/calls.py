@@ -47,7 +47,7 @@ class _Functions:
     seed=None,
     **options,
   ):
-    """Translates; see `Method.translate`. The seed chooses a style where there is no exemplar."""
+    """Translates; see `Method.translate`. Without an exemplar the seed chooses a style."""
     if seed is None:
       # One key for ever: a method that draws noise gives the same translation each time.
       with jax.ensure_compile_time_eval():

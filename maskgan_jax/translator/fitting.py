@@ -158,7 +158,7 @@ def at_points(
   """Returns the place of a face in which its points lie as the template's.
 
   Raises:
-    UserError: there is no template.
+    UserError: the model has no template.
   """
   if template is None:
     raise errors.UserError(

@@ -240,7 +240,7 @@ def _paint(change: Change, rows: slice, columns: slice) -> np.ndarray:
   weight = (change.mask + np.float32(_LEAST))[..., None]
   weighted = np.concatenate([change.paint * weight, weight], axis=-1)
   large = enlarged(weighted, change.box, rows, columns)
-  # Outside of a part that is turned there is no paint, and no weight.
+  # Outside of a part that is turned are neither paint nor weight.
   return large[..., :-1] / np.maximum(large[..., -1:], np.float32(_LEAST / 4))
 
 

@@ -220,7 +220,7 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
 
 
 def _chosen(pixels: np.ndarray, most: int) -> np.ndarray:
-  """Returns at most so many packed colours for pixels [N, 3]: theirs, or by median cut."""
+  """Returns at most `most` packed colours for pixels [N, 3]: theirs, or by median cut."""
   unique = np.unique(_packed(pixels))
   if len(unique) <= most:
     return unique

@@ -68,20 +68,7 @@ def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
   path = config_data.path or os.path.dirname(table_path) or '.'
   path = file_records.check_folder(path, 'config.data.path')
 
-  # All pictures must be there; one that is absent would stop training later.
-  absent = []
-  for name in table.names:
-    if not os.path.isfile(os.path.join(path, name)):
-      absent.append(name)
-  if absent:
-    present = predicates.shortlist(file_records.list_images(path), 3)
-    remedy = 'Name the folder that the file names start from in config.data.path'
-    if '://' in absent[0]:
-      remedy = 'Put file names in place of the addresses'
-    raise errors.UserError(
-      f'{len(absent)} of the {len(table.names)} pictures in {config_data.attributes_file} are '
-      f'not in {path!r}, first {absent[0]!r}; there are: {present}. {remedy}, or remove the rows'
-    )
+  _check_present(table.names, path, config_data.attributes_file)
   records = file_records.FileRecords(
     path,
     table.names,
@@ -93,6 +80,24 @@ def open_csv(config_data: ml_collections.ConfigDict) -> Listing:
     max_pixels=config_data.max_pixels,
   )
   return Listing(records, table.splits)
+
+
+def _check_present(names: Sequence[str], folder: str, table_path: str) -> None:
+  """Raises UserError for pictures that are not there; one would stop training later."""
+  absent = []
+  for name in names:
+    if not os.path.isfile(os.path.join(folder, name)):
+      absent.append(name)
+  if not absent:
+    return
+  present = predicates.shortlist(file_records.list_images(folder), 3)
+  remedy = 'Name the folder that the file names start from in config.data.path'
+  if '://' in absent[0]:
+    remedy = 'Put file names in place of the addresses'
+  raise errors.UserError(
+    f'{len(absent)} of the {len(names)} pictures in {table_path} are not in {folder!r}, '
+    f'first {absent[0]!r}; there are: {present}. {remedy}, or remove the rows'
+  )
 
 
 def _mask_files(
@@ -162,11 +167,10 @@ def read_csv(path: str, *, mask_column: str = '') -> Table:
       raise errors.UserError(f'{place}: {name!r} is already on line {line_of[name]}')
     line_of[name] = line
     values.append([_value(row[number], place, header[number]) for number in columns])
-    splits.append(-1)
+    split = -1
     if split_column is not None:
-      splits[-1] = _split(
-        row[split_column], f'{place}, column {header[split_column]!r}'
-      )
+      split = _split(row[split_column], f'{place}, column {header[split_column]!r}')
+    splits.append(split)
     if masks_in is not None and row[masks_in].strip():
       masks[name] = row[masks_in].strip()
 
