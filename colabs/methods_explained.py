@@ -167,10 +167,10 @@ config, method, batch, params, state = small('quickstart')
 loss, (metrics, _) = once(method.autoencoder_loss, params, state, batch, jax.random.key(1))
 lines = ['| term | weight | value |', '|---|---:|---:|']
 lines += [f'| {name} | {weight:g} | {float(metrics[name]):.4f} |'
-          for name, weight in config.weights.items()]
+          for name, weight in config.weights.items() if weight]
 display(Markdown('\n'.join(lines)))
 compare('content transfer, L', loss,
-        sum(weight * metrics[name] for name, weight in config.weights.items()))
+        sum(weight * metrics[name] for name, weight in config.weights.items() if weight))
 
 # %% [markdown]
 # The next cell shows why the mask ends up on the glasses: it differentiates both losses of $b$ by
