@@ -278,6 +278,7 @@ def _clip(
     raise errors.UserError(
       f"a clip's result has its own size; leave out --size={values.size}"
     )
+  _check_one_style('a clip')
   exemplar = ''
   if values.exemplar:
     exemplar = _only_one(values.exemplar, 'exemplar', 'a clip')
@@ -307,6 +308,7 @@ def _interpolated(
   for name in ('remove', 'reverse', 'grid', 'save_masks'):
     if values[name].value:
       raise errors.UserError(f'--interpolate goes without --{name}')
+  _check_one_style('an interpolation')
   cli.require('exemplar')
   return interpolate(
     translator,
@@ -323,6 +325,12 @@ def _interpolated(
     exemplar_edits=exemplar_edits,
     note=_note,
   )
+
+
+def _check_one_style(what: str) -> None:
+  """Raises UserError for several random styles."""
+  if flags.FLAGS.styles > 1:
+    raise errors.UserError(f'{what} has one style; leave out --styles')
 
 
 def _only_one(given: list[str], flag: str, what: str) -> str:

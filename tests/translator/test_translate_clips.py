@@ -410,4 +410,5 @@ def test_the_command_goes_on_after_a_kill(tmp_path):
   assert len(read_all(f'{tmp_path}/o.webp')[0]) == 200 and not parts.exists()
   flags = [*flags, f'--output={tmp_path}/p.webp']
   commands.fails(commands.run('translate', *flags, '--grid'), 'a clip has no --grid')
+  commands.fails(commands.run('translate', *flags, '--styles=2'), 'a clip has one style')
   commands.fails(commands.run('translate', *flags, '--size=model'), 'leave out --size=model')
