@@ -1,7 +1,8 @@
 r"""Summer to winter in Yosemite at 256x256, one translation for each picture.
 
 UNIT (NIPS 2017). `:paper` (the default) is the authors' first code, with shared layers and their
-settings for cats and dogs; `:rerelease` is what their repository has today, which has a config for
+settings for cats and dogs, but not their crops: they enlarge pictures by 1.2 and train on random
+squares of 216 pixels. `:rerelease` is what their repository has today, which has a config for
 these pictures. a is summer, b is winter. The pictures are TFDS's, or with `:folder` those in
 trainA, trainB, testA and testB below config.data.path.
 

@@ -13,10 +13,10 @@ Three networks carry the name. `config.variant` 'paper' is the authors' first co
 github.com/mingyuliutw/UNIT), which is the paper's: the last block of the encoders and the first of
 the decoders are shared. Its encoders give no variance, though the paper's do. 'rerelease' is what
 the repository has today: MUNIT's auto-encoder without styles, and nothing shared. VARIANTS lists
-where they differ, each a switch in `config.model`; weights and schedules differ too, and are those
-of recipes/unit.py. Norms are means over everything. Decided without a switch: biases begin at 0
-(in the first code at PyTorch's default); of its discriminators only the one for cats and dogs is
-here.
+where they differ, each a switch in `config.model`; blocks, discriminators' sizes, weights and
+schedules differ too, and are those of recipes/unit.py. Norms are means over everything. Decided
+without a switch: biases begin at 0 (in the first code at PyTorch's default); of its discriminators
+only the one for cats and dogs is here.
 """
 
 import functools
