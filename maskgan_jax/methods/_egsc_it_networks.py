@@ -108,14 +108,9 @@ class Networks:
     return variables
 
   def apply(self, name, params, *inputs, **options):
-    """Returns a network's output, recomputed for its gradient if the config says so."""
-
-    def apply(params, *inputs):
-      return self.by_name[name].apply({'params': params}, *inputs, **options)
-
-    if self.remat:
-      apply = jax.checkpoint(apply)
-    return apply(params[name], *inputs)
+    """Returns a network's output."""
+    network, variables = self.by_name[name], {'params': params[name]}
+    return base.apply(network, variables, *inputs, remat=self.remat, **options)
 
   # What images are made of.
 

@@ -110,13 +110,10 @@ class Networks:
     return variables
 
   def apply(self, name, params, *inputs, variables=None, **options):
-    """Applies a network to arrays; recomputes it in the backward pass under `config.remat`."""
-
-    def apply(variables, *inputs):
-      return self.by_name[name].apply(variables, *inputs, **options)
-
-    apply = jax.checkpoint(apply) if self.remat else apply
-    return apply({'params': params[name], **(variables or {})}, *inputs)
+    """Returns a network's output for arrays."""
+    network = self.by_name[name]
+    variables = {'params': params[name], **(variables or {})}
+    return base.apply(network, variables, *inputs, remat=self.remat, **options)
 
   # In training: streams by name. Images are a and b, translations ab and ba; aba is a there and
   # back, aa is a from its own parts.

@@ -6,7 +6,6 @@ a method takes from an exemplar's features: moments, covariances, Gram matrices.
 """
 
 from collections.abc import Sequence
-import functools
 from typing import Any
 
 import jax
@@ -121,10 +120,9 @@ class StyleTransfer(base.Method):
     """Initialises the other networks of a method on an image's maps; here there are none."""
 
   def apply(self, name, params, *inputs, **options):
-    """Returns a network's output, recomputed for its gradient if the config says so."""
-    call = functools.partial(self.networks[name].apply, **options)
-    call = jax.checkpoint(call) if self.remat else call
-    return call({'params': params[name]}, *inputs)
+    """Returns a network's output."""
+    network, variables = self.networks[name], {'params': params[name]}
+    return base.apply(network, variables, *inputs, remat=self.remat, **options)
 
   def features(self, params: base.Params, image: jax.Array) -> dict[str, jax.Array]:
     """Returns the maps of an enlarged image by name."""

@@ -26,14 +26,9 @@ class Styled(base.Method):
   }
 
   def apply(self, name, params, *inputs, **options):
-    """Returns a network's output, recomputed for its gradient if the config says so."""
-
-    def run(params, *inputs):
-      return self.networks[name].apply({'params': params}, *inputs, **options)
-
-    if self.remat:
-      run = jax.checkpoint(run)
-    return run(params[name], *inputs)
+    """Returns a network's output."""
+    network, variables = self.networks[name], {'params': params[name]}
+    return base.apply(network, variables, *inputs, remat=self.remat, **options)
 
   def translate(
     self,

@@ -132,16 +132,13 @@ class AdditionalMask(base.Method):
     return params, {'pools': pools}
 
   def _apply(self, name, params, image):
-    """Returns a network's output, recomputed for its gradient if the config says so."""
-
-    def apply(params, image):
-      # What changes is DCGAN's running averages, which are not used.
-      variables = {'params': params}
-      return self.networks[name].apply(variables, image, mutable=['batch_stats'])[0]
-
-    if self.remat:
-      apply = jax.checkpoint(apply)
-    return apply(params[name], image)
+    """Returns a network's output."""
+    network, variables = self.networks[name], {'params': params[name]}
+    # What changes is DCGAN's running averages, which are not used.
+    output, _ = base.apply(
+      network, variables, image, remat=self.remat, mutable=['batch_stats']
+    )
+    return output
 
   def _generate(self, direction, params, image):
     """Returns a generator's translation, its mask and its attention.

@@ -263,6 +263,22 @@ def initializer(
   return init, (params, {'batch_stats': stats})
 
 
+def apply(
+  network: nn.Module,
+  variables: Mapping[str, Any],
+  *inputs: Any,
+  remat: bool,
+  **options: Any,
+) -> Any:
+  """Returns a network's output, recomputed for its gradient if `remat` (`config.remat`)."""
+
+  def run(variables, *inputs):
+    return network.apply(variables, *inputs, **options)
+
+  run = jax.checkpoint(run) if remat else run
+  return run(variables, *inputs)
+
+
 def image_shape(config: ml_collections.ConfigDict) -> tuple[int, int]:
   """Returns (height, width) of the model's images, in pixels."""
   return config.image_size, config.image_width or config.image_size

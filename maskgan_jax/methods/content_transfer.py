@@ -129,19 +129,15 @@ class ContentTransfer(base.Method):
       What comes out by name (of several outputs a tuple), and new batch statistics.
     """
     options = streams.statistics(tuple(inputs), statistics)
-
-    def apply(params, stats, x):
-      return self.networks[name].apply(
-        {'params': params, 'batch_stats': stats},
-        x,
-        train=True,
-        mutable=['batch_stats'],
-        **options,
-      )
-
-    apply = jax.checkpoint(apply) if self.remat else apply
-    joined = streams.interleave(*inputs.values())
-    joined, updates = apply(params[name], stats[name], joined)
+    joined, updates = base.apply(
+      self.networks[name],
+      {'params': params[name], 'batch_stats': stats[name]},
+      streams.interleave(*inputs.values()),
+      remat=self.remat,
+      train=True,
+      mutable=['batch_stats'],
+      **options,
+    )
     outputs = streams.cut(
       streams.apart(output(joined) if output else joined, tuple(inputs))
     )

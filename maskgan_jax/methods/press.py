@@ -146,13 +146,9 @@ class Press(base.Method):
     return params, {}
 
   def _apply(self, name, params, x):
-    """Applies a network to an array; recomputes it in the backward pass under `config.remat`."""
-
-    def apply(params, x):
-      return self.networks[name].apply({'params': params}, x)
-
-    apply = jax.checkpoint(apply) if self.remat else apply
-    return apply(params[name], x)
+    """Returns a network's output for an array."""
+    network, variables = self.networks[name], {'params': params[name]}
+    return base.apply(network, variables, x, remat=self.remat)
 
   def _together(self, name, params, **inputs):
     """Applies a network once to arrays by name; returns streams of the same names."""

@@ -157,14 +157,9 @@ class Unit(base.Method):
     return params, {}
 
   def _apply(self, name, params, *inputs):
-    """Returns a network's output, recomputed for its gradient if the config says so."""
-
-    def apply(params, *inputs):
-      return self.networks[name].apply({'params': params}, *inputs)
-
-    if self.remat:
-      apply = jax.checkpoint(apply)
-    return apply(params[name], *inputs)
+    """Returns a network's output."""
+    network, variables = self.networks[name], {'params': params[name]}
+    return base.apply(network, variables, *inputs, remat=self.remat)
 
   def _mean(self, params, codes):
     """Returns the means of latents from the codes of a domain's own encoder."""
