@@ -4,7 +4,7 @@ import ml_collections
 
 from maskgan_jax import errors, fields
 from maskgan_jax.fields import at_least, field, one_of
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _image_sides, base
 from maskgan_jax.methods._drit_networks import map_side
 
 VARIANTS = {
@@ -102,33 +102,15 @@ def shrink(config: ml_collections.ConfigDict) -> None:
 def check(config: ml_collections.ConfigDict) -> None:
   """Raises UserError for a name or number that cannot be, and for images that do not fit."""
   fields.check(config, _FIELDS)
-  model, (height, width) = config.model, base.image_shape(config)
-  size, side = f'images are {height}x{width}', min(height, width)
+  _image_sides.check_contents(config)
+  _image_sides.check_encoder(config, 'attribute encoder', 'attribute_downsamplings')
+  _image_sides.check_discriminators(config)
 
-  # Contents come back to the images' size, and reflection needs two pixels of what it pads.
-  stride = 2**model.downsamplings
-  least = max(8, 2 * stride)
-  if height % stride or width % stride or side < least:
-    raise errors.UserError(
-      f'{size}, but {model.downsamplings} downsamplings (config.model.downsamplings) need '
-      f'sides that are multiples of {stride}, at least {least}'
-    )
-  least = 2**model.attribute_downsamplings
-  if side < least:
-    raise errors.UserError(
-      f'{size}, but {model.attribute_downsamplings} downsamplings of the attribute encoder '
-      f'(config.model.attribute_downsamplings) need {least} pixels or more'
-    )
-  least = 2 ** (model.discriminator_depth + model.discriminator_scales - 1)
-  if side < least:
-    raise errors.UserError(
-      f'{size}, but discriminators of {model.discriminator_depth} stride-2 convolutions and '
-      f'{model.discriminator_scales} scales need {least} pixels or more: lower '
-      'config.model.discriminator_depth or config.model.discriminator_scales'
-    )
+  model, (height, width) = config.model, base.image_shape(config)
+  stride, side = 2**model.downsamplings, min(height, width)
   if map_side(side // stride, model.content_depth, model.content_kernel) < 4:
     raise errors.UserError(
-      f'{size}, and their contents {height // stride}x{width // stride}: too small for '
-      f'{model.content_depth} convolutions of {model.content_kernel} in the content '
+      f'images are {height}x{width}, and their contents {height // stride}x{width // stride}: '
+      f'too small for {model.content_depth} convolutions of {model.content_kernel} in the content '
       "discriminator; lower config.model.content_depth or set config.model.content_kernel='4x4'"
     )

@@ -2,9 +2,9 @@
 
 import ml_collections
 
-from maskgan_jax import errors, fields
+from maskgan_jax import fields
 from maskgan_jax.fields import at_least, field, one_of
-from maskgan_jax.methods import base
+from maskgan_jax.methods import _image_sides, base
 
 VARIANTS = {
   'paper': dict(
@@ -84,26 +84,6 @@ def shrink(config: ml_collections.ConfigDict) -> None:
 def check(config: ml_collections.ConfigDict) -> None:
   """Raises UserError for a name or number that cannot be, and for images that do not fit."""
   fields.check(config, _FIELDS)
-  model, (height, width) = config.model, base.image_shape(config)
-  size = f'images are {height}x{width}'
-
-  # Contents come back to the images' size, and reflection needs two pixels of what it pads.
-  stride = 2**model.downsamplings
-  least = max(8, 2 * stride)
-  if height % stride or width % stride or min(height, width) < least:
-    raise errors.UserError(
-      f'{size}, but {model.downsamplings} downsamplings (config.model.downsamplings) need '
-      f'sides that are multiples of {stride}, at least {least}'
-    )
-  if min(height, width) < 2**model.style_downsamplings:
-    raise errors.UserError(
-      f'{size}, but {model.style_downsamplings} downsamplings of the style encoder '
-      f'(config.model.style_downsamplings) need {2**model.style_downsamplings} pixels or more'
-    )
-  least = 2 ** (model.discriminator_depth + model.discriminator_scales - 1)
-  if min(height, width) < least:
-    raise errors.UserError(
-      f'{size}, but discriminators of {model.discriminator_depth} stride-2 convolutions and '
-      f'{model.discriminator_scales} scales need {least} pixels or more: lower '
-      'config.model.discriminator_depth or config.model.discriminator_scales'
-    )
+  _image_sides.check_contents(config)
+  _image_sides.check_encoder(config, 'style encoder', 'style_downsamplings')
+  _image_sides.check_discriminators(config)
