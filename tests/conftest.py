@@ -167,3 +167,13 @@ def compile_fully():
 def _torch():
   """Returns PyTorch, the oracle, or skips the test where it is not installed."""
   return pytest.importorskip('torch')
+
+
+@pytest.fixture(scope='module')
+def one_thread():
+  """Lets PyTorch compute in one thread, since threads cost more than small networks."""
+  torch = pytest.importorskip('torch')
+  count = torch.get_num_threads()
+  torch.set_num_threads(1)
+  yield
+  torch.set_num_threads(count)

@@ -2,7 +2,6 @@
 networks, with the same weights."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import comparing_additional_mask as comparing
+from helpers.twins import count
 from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.training import parallel as parallel_lib
@@ -20,19 +20,6 @@ pytestmark = pytest.mark.usefixtures('one_thread')
 KEY = 3
 UNSUPERVISED = [case for case in comparing.CASES if case != 'supervised']
 DISCRIMINATORS = ('discriminator_a', 'discriminator_b')
-
-
-@pytest.fixture(name='one_thread', scope='module')
-def _one_thread():
-  """Uses one thread, since threads cost more than such small networks."""
-  count = torch.get_num_threads()
-  torch.set_num_threads(1)
-  yield
-  torch.set_num_threads(count)
-
-
-def count(tree):
-  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize('size, blocks, discriminator, sizes', [

@@ -2,7 +2,6 @@
 and random numbers; and the import of their checkpoints."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import comparing_drit as comparing
+from helpers import twins
 from maskgan_jax import errors, methods
 from maskgan_jax.import_weights import __main__ as import_weights
 from maskgan_jax.import_weights import drit as converter
@@ -20,19 +20,6 @@ from maskgan_jax.training import train_step
 torch = pytest.importorskip('torch')
 pytestmark = pytest.mark.usefixtures('one_thread')
 KEY = 3
-
-
-@pytest.fixture(name='one_thread', scope='module')
-def _one_thread():
-  """Uses one thread, since threads cost more than such small networks."""
-  count = torch.get_num_threads()
-  torch.set_num_threads(1)
-  yield
-  torch.set_num_threads(count)
-
-
-def count(tree):
-  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize('generator, sizes, total', [
@@ -47,7 +34,7 @@ def test_networks_have_the_sizes_of_the_authors(generator, sizes, total):
   method = methods.make(config)
   image = jax.ShapeDtypeStruct((2, 216, 216, 3), jnp.float32)
   params, _ = jax.eval_shape(method.init, jax.random.key(0), {'a': image, 'b': image})
-  ours = {name: count(tree) for name, tree in params.items()}
+  ours = {name: twins.count(tree) for name, tree in params.items()}
   assert ours == {name: sizes[name.removesuffix('_a').removesuffix('_b')] for name in ours}
   of_discriminators = sum(value for name, value in ours.items() if 'discriminator' in name)
   assert (sum(ours.values()) - of_discriminators, of_discriminators) == (total, 43_768_333)
@@ -90,23 +77,12 @@ def test_translations_equal_the_twins(case):
 
 @functools.cache
 def compiled(case, player):
-  """Returns a function from weights of a player's loss and metrics to their values and gradients,
-  and the names of the values."""
+  """Returns `twins.compiled` of a player's loss and of what it owns."""
   config, method, params = comparing.small(case)
   playing = {p.name: p for p in method.players}[player]
-
-  def values_of(owned):
-    batch, key = comparing.batch_of(config), jax.random.key(KEY)
-    loss, (metrics, _) = playing.loss({**params, **owned}, {}, batch, key)
-    return {**metrics, 'loss': loss}
-
   owned = {group: params[group] for group in playing.owns}
-
-  @jax.jit
-  def play(weights):
-    values, backward = jax.vjp(values_of, owned)
-    return values, backward(weights)[0]
-  return play, tuple(jax.eval_shape(values_of, owned))
+  batch, key = comparing.batch_of(config), jax.random.key(KEY)
+  return twins.compiled(lambda owned: playing.loss({**params, **owned}, {}, batch, key), owned)
 
 
 PLAYERS = [(case, player) for case in comparing.CASES

@@ -2,7 +2,6 @@
 weights and noise."""
 
 import functools
-import math
 
 import jax
 from jax import lax
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import comparing_egsc_it as comparing
+from helpers.twins import count
 from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.networks import normalization
@@ -20,19 +20,6 @@ from maskgan_jax.training import train_step
 torch = pytest.importorskip('torch')
 pytestmark = pytest.mark.usefixtures('one_thread')
 _NHWC = ('NHWC', 'HWIO', 'NHWC')
-
-
-@pytest.fixture(name='one_thread', scope='module')
-def _one_thread():
-  """Uses one thread, since threads cost more than such small networks."""
-  count = torch.get_num_threads()
-  torch.set_num_threads(1)
-  yield
-  torch.set_num_threads(count)
-
-
-def count(tree):
-  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def draw(seed, *shape):

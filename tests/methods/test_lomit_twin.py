@@ -1,7 +1,6 @@
 """LOMIT against a PyTorch twin of the authors' networks, losses and updates, with equal weights."""
 
 import functools
-import math
 import os
 import sys
 
@@ -13,6 +12,7 @@ import pytest
 from helpers import comparing_lomit as comparing
 from helpers import processes
 from helpers.paths import ROOT
+from helpers.twins import count
 from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.networks.streams import deinterleave
@@ -22,10 +22,6 @@ CRITIC, GENERATOR = 0, 1  # the players, in the order that they play in
 PLAYED = (  # the metrics of their losses
     ('real', 'fake', 'classification', 'gradient_penalty', 'accuracy', 'loss'),
     (*comparing.BALANCED, 'mask_mean', 'mask_over_half', 'mask_entropy', 'loss'))
-
-
-def count(tree):
-  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def test_networks_have_the_sizes_of_the_authors():

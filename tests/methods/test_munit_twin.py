@@ -2,7 +2,6 @@
 and styles."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import comparing_munit as comparing
+from helpers import twins
 from maskgan_jax import config as run_config
 from maskgan_jax import methods
 from maskgan_jax.training import parallel as parallel_lib
@@ -20,27 +20,14 @@ pytestmark = pytest.mark.usefixtures('one_thread')
 KEY = 3
 
 
-@pytest.fixture(name='one_thread', scope='module')
-def _one_thread():
-  """Uses one thread, since threads cost more than such small networks."""
-  count = torch.get_num_threads()
-  torch.set_num_threads(1)
-  yield
-  torch.set_num_threads(count)
-
-
-def count(tree):
-  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-
-
 def test_networks_have_the_sizes_of_the_authors():
   config = run_config.default('munit')
   config.image_size = 256
   image = jax.ShapeDtypeStruct((2, 256, 256, 3), jnp.float32)
   init = methods.make(config).init
   params, _ = jax.eval_shape(init, jax.random.key(0), {'a': image, 'b': image})
-  style = count(params['decoder_a']['style'])
-  ours = {name: count(tree) for name, tree in params.items()}
+  style = twins.count(params['decoder_a']['style'])
+  ours = {name: twins.count(tree) for name, tree in params.items()}
   sizes = {'content_encoder': 5_385_856, 'style_encoder': 2_764_936, 'decoder': 6_875_395,
            'discriminator': 8_271_171}
   assert ours == {f'{name}_{domain}': size for name, size in sizes.items() for domain in 'ab'}
@@ -79,20 +66,11 @@ def test_translations_equal_the_twins(case):
 
 @functools.cache
 def compiled(case, player):
-  """Returns a function from weights of a player's loss and metrics to their values and gradients,
-  and the names of the values."""
+  """Returns `twins.compiled` of a player's loss."""
   config, method, params = comparing.small(case)
   loss_of = {p.name: p.loss for p in method.players}[player]
-
-  def values_of(params):
-    loss, (metrics, _) = loss_of(params, {}, comparing.batch_of(config), jax.random.key(KEY))
-    return {**metrics, 'loss': loss}
-
-  @jax.jit
-  def play(weights):
-    values, backward = jax.vjp(values_of, params)
-    return values, backward(weights)[0]
-  return play, tuple(jax.eval_shape(values_of, params))
+  batch, key = comparing.batch_of(config), jax.random.key(KEY)
+  return twins.compiled(lambda params: loss_of(params, {}, batch, key), params)
 
 
 def styles_of(config, key):

@@ -2,7 +2,6 @@
 noise; and the import of their checkpoints."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import comparing_unit as comparing
+from helpers import twins
 from maskgan_jax import errors, methods
 from maskgan_jax.import_weights import __main__ as import_weights
 from maskgan_jax.import_weights import unit as converter
@@ -18,19 +18,6 @@ from maskgan_jax.recipes import unit as recipe
 torch = pytest.importorskip('torch')
 pytestmark = pytest.mark.usefixtures('one_thread')
 KEY = 3
-
-
-@pytest.fixture(name='one_thread', scope='module')
-def _one_thread():
-  """Uses one thread, since threads cost more than such small networks."""
-  count = torch.get_num_threads()
-  torch.set_num_threads(1)
-  yield
-  torch.set_num_threads(count)
-
-
-def count(tree):
-  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize('variant, sizes, totals', [
@@ -43,7 +30,7 @@ def test_networks_have_the_sizes_of_the_authors(variant, sizes, totals):
   image = jax.ShapeDtypeStruct((2, 256, 256, 3), jnp.float32)
   init = methods.make(config).init
   params, _ = jax.eval_shape(init, jax.random.key(0), {'a': image, 'b': image})
-  ours = {name: count(tree) for name, tree in params.items()}
+  ours = {name: twins.count(tree) for name, tree in params.items()}
   assert ours == {name: sizes[name.partition('_')[0]] for name in ours}
   names = ('width', 'downsamplings', 'blocks', 'discriminator_width', 'discriminator_depth',
            'discriminator_scales')
@@ -70,20 +57,11 @@ def test_translations_equal_the_twins(case):
 
 @functools.cache
 def compiled(case, player):
-  """Returns a function from weights of a player's loss and metrics to their values and gradients,
-  and the names of the values."""
+  """Returns `twins.compiled` of a player's loss."""
   config, method, params = comparing.small(case)
   loss_of = {p.name: p.loss for p in method.players}[player]
-
-  def values_of(params):
-    loss, (metrics, _) = loss_of(params, {}, comparing.batch_of(config), jax.random.key(KEY))
-    return {**metrics, 'loss': loss}
-
-  @jax.jit
-  def play(weights):
-    values, backward = jax.vjp(values_of, params)
-    return values, backward(weights)[0]
-  return play, tuple(jax.eval_shape(values_of, params))
+  batch, key = comparing.batch_of(config), jax.random.key(KEY)
+  return twins.compiled(lambda params: loss_of(params, {}, batch, key), params)
 
 
 @pytest.mark.slow
