@@ -133,8 +133,8 @@ def _exemplar(
     )
   if not path:
     return None
-  [picture] = inputs.load(translator, path, edits, flag='exemplar_mask', note=note)
-  return picture
+  places = inputs.load(translator, path, edits, flag='exemplar_mask', note=note)
+  return inputs.only_place(places, 'a clip')
 
 
 def _change(translator: Translator, reverse: bool, removes: bool) -> Callable[..., Any]:

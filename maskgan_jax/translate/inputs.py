@@ -113,6 +113,16 @@ def by_file(pictures: Sequence[Picture]) -> list[list[Picture]]:
   return [list(group) for _, group in places]
 
 
+def only_place(places: Sequence[Picture], what: str) -> Picture:
+  """Returns the one place of a picture; UserError, which names `what` takes it, for several."""
+  if len(places) > 1:
+    raise errors.UserError(
+      f'{what} takes one place of {places[0].path}, not {len(places)}: leave one region, or one '
+      'row of --points'
+    )
+  return places[0]
+
+
 def with_rectangles(picture: Picture, rectangles: Sequence[str]) -> Picture:
   """Returns a place with these rectangles erased."""
   whole = unerased(picture.fitted, rectangles).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import functools
+import os
 
 import numpy as np
 
@@ -68,10 +69,10 @@ def interpolate(
 
 
 def _only(pictures: list[Picture], path: str) -> Picture:
-  """Returns the one picture of a path."""
-  if len(pictures) > 1:
+  """Returns the one place of a path."""
+  if len(pictures) > 1 and os.path.isdir(path):
     raise errors.UserError(f'{path} is a folder; an interpolation takes one picture')
-  return pictures[0]
+  return inputs.only_place(pictures, 'an interpolation')
 
 
 def _own(

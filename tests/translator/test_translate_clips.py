@@ -328,6 +328,8 @@ def bad_calls(tmp_path):
   yield {'source': source, 'output': 'a.webp'}, 'is one of the inputs'
   yield {'source': source, 'exemplar': ''}, 'needs an exemplar'
   yield {'source': source, 'exemplar': str(tmp_path)}, 'takes one picture for all frames'
+  halves = Edits(regions=['0,0,1,0.5', '0,0.5,1,1'])
+  yield {'source': source, 'exemplar_edits': halves}, 'a clip takes one place of .*, not 2'
   yield {'source': source, 'pace': Pace(-1)}, '--smooth=-1 is the deviation'
   yield {'source': source, 'source_edits': Edits(regions=['0,0,90,20'])}, 'leaves .*a.webp, which'
   yield {'source': source, 'source_edits': Edits(str(tmp_path))}, 'is a folder; a clip takes one'
@@ -377,10 +379,14 @@ def test_interpolations(tmp_path, output, size):
     images = [t.fit(file) for file in paths]
     np.testing.assert_array_equal(pictures[:4], t.interpolate(*images, 4).image)
     np.testing.assert_array_equal(pictures[4:], pictures[2:0:-1])
-  for edits, message in ((Edits(mask='m.png'), 'leave out --exemplar_mask'),):
+  halves = Edits(regions=['0,0,1,0.5', '0,0.5,1,1'])
+  for options, message in (({'exemplar_edits': Edits(mask='m.png')}, 'leave out --exemplar_mask'),
+                           ({'exemplar_edits': halves}, 'an interpolation takes one place'),
+                           ({'source_edits': halves}, 'an interpolation takes one place'),
+                           ({'rate': 0}, '--rate=0 is not a number of frames per second'),
+                           ({'rate': float('nan')}, '--rate=nan is not a number')):
     with pytest.raises(errors.UserError, match=message):
-      translate.interpolate(t, paths[0], (paths[1], paths[2]), str(tmp_path / output),
-                            exemplar_edits=edits)
+      translate.interpolate(t, paths[0], (paths[1], paths[2]), str(tmp_path / output), **options)
 
 
 # The command.

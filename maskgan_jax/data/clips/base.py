@@ -89,12 +89,19 @@ class Clip:
     raise NotImplementedError
 
 
+def unit_of(rate: float) -> Fraction:
+  """Returns the seconds that a frame lasts; UserError for what is not a rate."""
+  if not 0 < rate <= 1000:
+    raise errors.UserError(f'--rate={rate:g} is not a number of frames per second')
+  return 1 / Fraction(rate).limit_denominator(1001)
+
+
 class Drawn(Clip):
   """A clip of pictures in memory, uint8 [H, W, 3], each shown for one unit; it runs for ever."""
 
   def __init__(self, pictures: Sequence[np.ndarray], rate: float):
     self.path, self.loops = 'the clip', 0
-    self.unit = 1 / Fraction(rate).limit_denominator(1001)
+    self.unit = unit_of(rate)
     self.size, self.count = pictures[0].shape[:2], len(pictures)
     self._pictures = pictures
 

@@ -1,13 +1,12 @@
 """Folders of numbered pictures, such as an editor exports them."""
 
 from collections.abc import Iterator
-from fractions import Fraction
 import os
 import re
 
 from maskgan_jax import errors
 from maskgan_jax.data import images, photographs
-from maskgan_jax.data.clips.base import Clip, Frame
+from maskgan_jax.data.clips.base import Clip, Frame, unit_of
 
 
 class Numbered(Clip):
@@ -15,9 +14,7 @@ class Numbered(Clip):
 
   def __init__(self, path: str, rate: float, max_pixels: int):
     self.path, self._max_pixels = path, max_pixels
-    if not 0 < rate <= 1000:
-      raise errors.UserError(f'--rate={rate:g} is not a number of frames per second')
-    self.unit = 1 / Fraction(rate).limit_denominator(1001)
+    self.unit = unit_of(rate)
     self._files, self.remarks = _in_order(path)
     self.count = len(self._files)
     self.size = self._load(self._files[0]).pixels.shape[:2]
