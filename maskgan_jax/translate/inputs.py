@@ -241,7 +241,7 @@ def own_mask(picture: Picture, max_pixels: int) -> np.ndarray | None:
   if not picture.mask_file:
     return None
   mask = images.load_mask(picture.mask_file, max_pixels=max_pixels)
-  if mask.shape == picture.fitted.transform.shape:
+  if picture.fitted.is_of_model(mask):
     return None
   return picture.fitted.enlarge_mask(mask, picture.mask_file)
 

@@ -194,17 +194,27 @@ def stems(
   return paths, output.removeprefix(paths[0]) if is_file else '.png'
 
 
+def suffixes_of(suffix: str, exemplars: int) -> list[str]:
+  """Returns the suffixes of a mask's files where a picture has so many exemplars."""
+  if suffix != _SUFFIX_OF_EXEMPLARS or exemplars < 2:
+    return [suffix]
+  return [f'{suffix}_{number + 1}' for number in range(exemplars)]
+
+
 def _spread_all(suffix: str, task: Task, results: Results) -> dict[str, np.ndarray]:
   """Returns masks or extras of all places at the own size, by suffix.
 
   Those of several exemplars are numbered; those of a picture's places come into one.
   """
   if suffix == _SUFFIX_OF_EXEMPLARS:
-    exemplars = list(dict.fromkeys(exemplar.path for _, exemplar in task))
+    # The same file may be given twice, with two regions.
+    numbers = {}
+    for _, exemplar in task:
+      numbers.setdefault(id(exemplar), len(numbers))
+    suffixes = suffixes_of(suffix, len(numbers))
     masks = {}
     for (_, exemplar), result in zip(task, results, strict=True):
-      number = f'_{exemplars.index(exemplar.path) + 1}' if len(exemplars) > 1 else ''
-      masks[suffix + number] = _spread(result[suffix], exemplar)
+      masks[suffixes[numbers[id(exemplar)]]] = _spread(result[suffix], exemplar)
     return masks
   whole = None
   for (place, _), result in zip(task, results, strict=True):

@@ -69,7 +69,11 @@ def translate(
   stems, extension = own_size.stems(output, names, several, size)
   masks = translator.method.saved_names() if save_masks else ()
   paths = [source, *exemplar_paths, source_edits.mask, exemplar_edits.mask]
-  _check_outputs(stems, [extension, *map(_mask_ending, masks)], paths)
+  endings = [extension]
+  for mask in masks:
+    suffixes = own_size.suffixes_of(computing.suffix(mask), len(exemplar_paths))
+    endings += [f'{suffix}.png' for suffix in suffixes]
+  _check_outputs(stems, endings, paths)
 
   if size == 'own':
     own_size.note_places(sources, note)
@@ -119,7 +123,8 @@ def remove(
   stems, extension = own_size.stems(output, names, several, size)
   masks = ('source_mask',) if save_masks or grid else ()  # a grid has a column for it
   saved = masks if save_masks else ()
-  _check_outputs(stems, [extension, *map(_mask_ending, saved)], [source, edits.mask])
+  endings = [extension, *(f'{computing.suffix(mask)}.png' for mask in saved)]
+  _check_outputs(stems, endings, [source, edits.mask])
 
   alone = [(place, None) for place in places]
   if size == 'own':
@@ -166,11 +171,6 @@ def _check_outputs(
   for path in existing:
     if os.path.realpath(path) in input_files:
       raise errors.UserError(f'{path} is one of the inputs; choose another --output')
-
-
-def _mask_ending(mask: str) -> str:
-  """Returns the end of the name of a mask's file, with its extension."""
-  return f'{computing.suffix(mask)}.png'
 
 
 def _result_names(

@@ -95,17 +95,26 @@ class Fitted:
     """Returns a mask that was drawn for the given picture at the model's resolution.
 
     Args:
-      mask: float32 [height, width] in [0, 1]. It has the model's resolution and is kept, or the
-        proportions of the given picture and goes the way of that.
+      mask: float32 [height, width] in [0, 1]. It has the model's resolution and is kept
+        (`is_of_model`), or the proportions of the given picture and goes the way of that.
       name: what messages call the mask.
     Returns:
       float32 [H, W, 1].
     Raises:
       UserError: the mask has other proportions.
     """
-    if mask.shape == self.transform.shape:
+    if self.is_of_model(mask):
       return mask[..., None]
     return self.seen(self.enlarge_mask(mask, name), name)[..., None]
+
+  def is_of_model(self, mask: np.ndarray) -> bool:
+    """Returns whether a mask, [height, width], was drawn for what the model sees.
+
+    Where the picture has the model's resolution too, a mask of a part would fit both: it is the
+    whole picture's.
+    """
+    is_of_picture = self.region is not None and mask.shape == tuple(self.size)
+    return mask.shape == self.transform.shape and not is_of_picture
 
   def enlarge_mask(self, mask: np.ndarray, name: str) -> np.ndarray:
     """Returns a mask of the given picture's proportions at its size; UserError for others."""

@@ -90,5 +90,10 @@ def test_masks_go_the_way_of_their_picture(photo):
   small = np.ones((SIZE, SIZE), np.float32)
   np.testing.assert_array_equal(fitted.fit_mask(small, 'm'), small[..., None])
   np.testing.assert_allclose(fitted.fit_mask(mask[::2, ::2], 'm').mean(), expected.mean(), atol=.1)
+  # A picture of the model's size: the mask of a part of it is the picture's.
+  part = t.fit(photo[:SIZE, :SIZE], region=(0, 0, SIZE, SIZE // 2))
+  right = np.zeros((SIZE, SIZE), np.float32)
+  right[:, SIZE // 2:] = 1
+  assert not part.fit_mask(right, 'm').any() and part.fit_mask(1 - right, 'm').all()
   with pytest.raises(errors.UserError, match='m is 9x9 .* does not fit the picture, 48x80'):
     fitted.fit_mask(np.ones((9, 9), np.float32), 'm')

@@ -101,6 +101,23 @@ def test_each_place_follows_its_own_exemplar(run, me, red, blue):
   assert names == ['o_exemplar_mask_1.png', 'o_exemplar_mask_2.png'] and not notes
 
 
+def test_one_exemplar_of_which_two_parts_are_taken(run, red, tmp_path):
+  options = {'save_masks': True, 'source_edits': Edits(regions=[LEFT, RIGHT]),
+             'exemplar_edits': Edits(regions=['0,0,0.5,0.5', '0.5,0.5,1,1'])}
+  _, _, *of_exemplars = run(exemplar=[red, red], **options)
+  first, second = map(read, of_exemplars)
+  height, width = first.shape
+  assert first[:height // 2, :width // 2].any() and not first[height // 2:].any()
+  assert second[height // 2:, width // 2:].any() and not second[:height // 2].any()
+
+  # A numbered mask replaces no input either.
+  mine = file(tmp_path / 'p_exemplar_mask_2.png', read(red))
+  before = (tmp_path / 'p_exemplar_mask_2.png').read_bytes()
+  with pytest.raises(errors.UserError, match='p_exemplar_mask_2.png is one of the inputs'):
+    run(exemplar=[red, mine], output='p.png', **options)
+  assert (tmp_path / 'p_exemplar_mask_2.png').read_bytes() == before
+
+
 def test_several_places_after_one_exemplar(run, red):
   [image] = run(source_edits=Edits(regions=[LEFT, RIGHT]))
   for left in (16, 72):
