@@ -123,8 +123,10 @@ class Method:
       'exemplar': an exemplar guides the translation;
       'source_mask', 'exemplar_mask': callers may give these masks;
       'random_style': without an exemplar `translate` draws a style from `rng`, one for all sources;
+      'labels': `translate` takes `labels`, in place of an exemplar or where there is none;
       'reverse': `translate` takes `reverse=True`, for a picture of domain b after one of a;
-      'remove', 'segment', 'interpolate': the functions of these names.
+      'remove', 'segment', 'interpolate', 'read_labels': the functions of these names.
+    label_names: what the labels mean, in their order; for the abilities 'labels' and 'read_labels'.
     default_clip_norm: player -> global norm that its gradients are clipped to; 0 or absent is off.
     mixes_examples: whether a translation depends on the other examples of its batch, which is then
       not padded.
@@ -143,6 +145,7 @@ class Method:
 
   players: tuple[Player, ...] = ()
   abilities: frozenset[str] = frozenset()
+  label_names: tuple[str, ...] = ()
   default_clip_norm: Mapping[str, float] = types.MappingProxyType({})
   mixes_examples: bool = False
   groups_of_earlier_stages: tuple[str, ...] = ()
@@ -179,7 +182,10 @@ class Method:
   ) -> Translation:
     """Returns the source after the exemplar's example.
 
-    A method with the ability 'reverse' also takes `reverse`, a bool.
+    A method with the ability 'reverse' also takes `reverse`, a bool, and one with the ability
+    'labels' takes `labels`, float32 [B, K] in the order of `label_names`: 1 where the result is to
+    have a label, 0 where not, and values between and beyond for a weaker or stronger change. With
+    neither labels nor an exemplar, the result has the label of its domain, if that is the only one.
 
     Args:
       params: parameters by group.
@@ -209,6 +215,12 @@ class Method:
     self, params: Params, model_state: ModelState, image: jax.Array
   ) -> jax.Array:
     """Returns the soft mask of what the method transfers; for the ability 'segment'."""
+    raise NotImplementedError
+
+  def read_labels(
+    self, params: Params, model_state: ModelState, image: jax.Array
+  ) -> jax.Array:
+    """Returns how sure the method's classifier is of each label, [B, K] in [0, 1]."""
     raise NotImplementedError
 
   def interpolate(
