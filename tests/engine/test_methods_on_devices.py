@@ -3,8 +3,8 @@
 import jax
 import pytest
 
-from helpers.method_checks import check_same_on_eight_devices, LABELS, STEPS, steps
-from helpers.training import assert_same, newest, small_config
+from helpers.method_checks import check_same_on_eight_devices, step_config, STEPS, steps
+from helpers.training import assert_same, newest
 from maskgan_jax import methods
 from maskgan_jax.training import loop
 
@@ -31,10 +31,9 @@ def test_eight_devices_compute_what_one_does(name, parallel, one_device):
 @pytest.mark.parametrize('name', methods.names())
 def test_a_resumed_run_is_bitwise_the_whole_one(name, tmp_path, data_dir):
   def train(folder, num_steps):
-    config = small_config(name, num_steps=num_steps, evaluators=())
-    config.data.update(data_dir=data_dir, attributes=LABELS)
-    for player in config.optimizers.values():
-      player.schedule = 'constant'  # others depend on num_steps
+    config = step_config(name)
+    config.update(num_steps=num_steps, evaluators=(), sample_every=0)
+    config.data.data_dir = data_dir
     loop.train(config, str(tmp_path / folder))
     return newest(str(tmp_path / folder))
   whole = train('whole', STEPS)

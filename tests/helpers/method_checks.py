@@ -39,8 +39,11 @@ def batches(config):
     yield {**random_batch(config, i), **labels}
 
 
-def steps(name, parallel='jit', devices=None):
-  """Trains with plain gradient steps; Adam magnifies rounding where the true gradient is zero."""
+def step_config(name, parallel='jit'):
+  """Returns a config whose step the tests of a method share, so that it is compiled once.
+
+  Its epsilon is large: Adam magnifies rounding where the true gradient is zero.
+  """
   config = small_config(name, parallel=parallel, batch_size=8)
   config.data.attributes = LABELS
   if name == 'lomit':
@@ -48,7 +51,13 @@ def steps(name, parallel='jit', devices=None):
     config.variant = 'ijcai'
     config.weights.total_variation = 0.01  # the one term that is a sum over the batch
   for player in config.optimizers.values():
-    player.update(name='sgd', learning_rate=1e-5)
+    player.update(learning_rate=1e-5, eps=1.0, schedule='constant')  # for any num_steps
+  return config
+
+
+def steps(name, parallel='jit', devices=None):
+  """Returns the state after STEPS steps, and their metrics."""
+  config = step_config(name, parallel)
   return run(config, devices=devices, steps=STEPS, batches=list(batches(config)))
 
 
