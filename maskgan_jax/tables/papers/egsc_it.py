@@ -93,8 +93,18 @@ _SSIM = base.Table(
       ours=True,
       config=_digits('cyclegan', 'additional_mask_digits'),
     ),
-    base.Row('UNIT', base.printed((0.178, 0.160), (0.074, 0.158), None, None)),
-    base.Row('MUNIT', base.printed((0.463, 0.094), (0.227, 0.128), None, None)),
+    base.Row(
+      'UNIT',
+      base.printed((0.178, 0.160), (0.074, 0.158), None, None),
+      ours=True,
+      config=_digits('', 'unit_digits'),
+    ),
+    base.Row(
+      'MUNIT',
+      base.printed((0.463, 0.094), (0.227, 0.128), None, None),
+      ours=True,
+      config=_digits('', 'munit_digits'),
+    ),
     *(
       base.Row(
         name, base.printed(*values, None, None), ours=True, config=_digits(argument)
