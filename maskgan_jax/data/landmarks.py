@@ -90,7 +90,8 @@ def check(points: Sequence, size: tuple[int, int], name: str) -> np.ndarray:
     size: height and width of the picture.
     name: what messages call the picture.
   Raises:
-    UserError: they are not 2 or 5, lie outside of the picture, or the eyes coincide.
+    UserError: they are not 2 or 5, lie outside of the picture, or the eyes coincide or are
+      exchanged.
   """
   height, width = size
   try:
@@ -109,6 +110,12 @@ def check(points: Sequence, size: tuple[int, int], name: str) -> np.ndarray:
       )
   if np.hypot(*(array[1] - array[0])) < _LEAST_DISTANCE:
     raise errors.UserError(f'the eyes of a face in {name} coincide: {_pair(array[0])}')
+  if array[1][0] < array[0][0]:
+    raise errors.UserError(
+      f'the left eye {_pair(array[0])} of a face in {name} lies to the right of its right eye '
+      f'{_pair(array[1])}; left and right are as in the picture, and a face that stands on its '
+      'head has to be turned first'
+    )
   return array
 
 

@@ -221,6 +221,8 @@ def main() -> None:
     for name in ('exemplar', *others):
       if values[name].value:
         raise errors.UserError(f'--remove takes no exemplar; leave out --{name}')
+    if values.styles > 1:
+      raise errors.UserError('--remove has no styles; leave out --styles')
 
   # The model is opened only when the flags fit together.
   translator = cli.translator()
@@ -229,13 +231,23 @@ def main() -> None:
   )
   exemplar_edits = _exemplar_edits(values)
   if values.interpolate:
+    _refuse('an interpolation', 'follow', 'smooth')
     written = _interpolated(translator, source_edits, exemplar_edits)
   elif is_clip(values.source, values.output, values.clip):
+    _refuse('a clip', 'frames')
     written = _clip(translator, source_edits, exemplar_edits)
   else:
+    _refuse('a picture', 'follow', 'smooth', 'rate', 'frames')
     written = _pictures(translator, source_edits, exemplar_edits)
   others = f' and {len(written) - 1} more' if len(written) > 1 else ''
   print(f'wrote {written[0]}{others}')
+
+
+def _refuse(what: str, *names: str) -> None:
+  """Raises UserError for a flag that is given and means nothing to what is made."""
+  for name in names:
+    if flags.FLAGS[name].present:
+      raise errors.UserError(f'--{name} does nothing for {what}; leave it out')
 
 
 def _pictures(

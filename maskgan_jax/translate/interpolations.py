@@ -58,12 +58,12 @@ def interpolate(
   for path in exemplars:
     ends.append(_only(load(path, exemplar_edits, flag='exemplar_mask'), path).image)
   frames = translator.interpolate(source.image, *ends, count)
-  pictures = list(frames.image)
+  pictures, opacity = list(frames.image), None
   if size == 'own':
-    pictures = _own(translator, source, frames)
+    pictures, opacity = _own(translator, source, frames)
 
   # Back again, without showing an end twice.
-  clip = clips.Drawn([*pictures, *pictures[-2:0:-1]], rate)
+  clip = clips.Drawn([*pictures, *pictures[-2:0:-1]], rate, opacity)
   _write(clip, output, note)
   return [output]
 
@@ -77,11 +77,14 @@ def _only(pictures: list[Picture], path: str) -> Picture:
 
 def _own(
   translator: Translator, source: Picture, frames: Translation
-) -> list[np.ndarray]:
-  """Returns the frames at the size of the source, uint8 [H, W, 3]."""
-  pixels = pasting.photograph(source.fitted).pixels
+) -> tuple[list[np.ndarray], np.ndarray | None]:
+  """Returns the frames at the size of the source, uint8 [H, W, 3], and its opacity [H, W]."""
+  photograph = pasting.photograph(source.fitted)
+  pixels, opacity = photograph.pixels, photograph.opacity
   if pixels.dtype == np.uint16:
     pixels = (pixels >> 8).astype(np.uint8)
+  if opacity is not None and opacity.dtype == np.uint16:
+    opacity = (opacity >> 8).astype(np.uint8)
   is_opacity = translator.method.mask_is_opacity
   pictures = []
   for number, image in enumerate(frames.image):
@@ -90,7 +93,7 @@ def _own(
       source.fitted, pixels, image, mask, is_opacity=is_opacity
     )
     pictures.append(composing.paste(pixels, change)[0])
-  return pictures
+  return pictures, opacity
 
 
 def _write(clip: clips.Clip, output: str, note: Callable[[str], None]) -> None:

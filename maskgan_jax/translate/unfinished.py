@@ -25,7 +25,9 @@ class Unfinished:
 
   def __init__(self, output: str, extension: str):
     """Takes the result's path, and the extension of parts."""
-    self._output = output.rstrip(os.sep)
+    # Behind a link lies the folder that the result replaces.
+    self._output = os.path.realpath(output) if os.path.islink(output) else output
+    self._output = self._output.rstrip(os.sep)
     self._extension = extension
     self.folder = f'{self._output}.part'
     self.parts: list[str] = []

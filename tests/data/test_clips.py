@@ -123,6 +123,15 @@ def test_16_bits_become_8(tmp_path):
   np.testing.assert_array_equal(frame.pixels[..., 0], deep >> 8)
 
 
+@pytest.mark.parametrize('rate', [50, 60, 90, 240])
+def test_a_gif_of_a_fast_clip_is_as_fast_and_has_fewer_frames(tmp_path, rate):
+  clip = Drawn(frames_of(24), rate=rate)
+  pictures, durations = read_all(written(clip, tmp_path / 'a.gif'))
+  assert min(durations) >= 20 and abs(sum(durations) - 24_000 / rate) <= 20
+  assert (len(pictures) == 24) == (rate == 50)
+  assert len(read_all(written(clip, tmp_path / 'a.webp'))[0]) == 24
+
+
 def test_rounding_times_does_not_add_up(tmp_path):
   clip = Drawn(frames_of(30), rate=30)
   assert sum(read_all(written(clip, tmp_path / 'a.webp'))[1]) == 1000

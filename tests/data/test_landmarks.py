@@ -68,6 +68,7 @@ def test_five_points_in_another_order_are_no_face():
 
 @pytest.mark.parametrize('points, message', [
     ([(10, 10), (10.5, 10)], r'the eyes of a face in me.png coincide: \(10, 10\)'),
+    ([(30, 10), (12, 14)], r'the left eye \(30, 10\) of a face in me.png lies to the right of'),
     ([(10, 10), (90, 10)], r'right_eye \(90, 10\) lies outside of me.png, which is 40 high and 60'),
     ([(-1, 10), (20, 10)], 'left_eye .* lies outside'),
     ([(np.nan, 10), (20, 10)], 'left_eye .* lies outside'),

@@ -133,7 +133,8 @@ def test_numbered_pictures_in_and_out(run, tmp_path):
   np.testing.assert_array_equal(picture[:, 48:], drawn_frame(1)[:, 48:])
   gif, notes = run(folder, 'o.gif', pace=Pace(rate=10))
   assert read_all(gif)[1] == [100] * 4 and notes == [
-      'a .gif has 256 colours a frame; a .webp keeps every pixel']
+      'a .gif has 256 colours a frame, and frames that are shown for less than 20 ms are left out; '
+      'a .webp keeps every pixel and frame']
 
 
 def test_masks_rectangles_and_removal(run, tmp_path):
@@ -389,7 +390,50 @@ def test_interpolations(tmp_path, output, size):
       translate.interpolate(t, paths[0], (paths[1], paths[2]), str(tmp_path / output), **options)
 
 
+@pytest.mark.parametrize('mode', ['RGBA', 'LA'])
+def test_an_interpolation_at_own_size_stays_transparent(tmp_path, mode):
+  opacity = np.zeros((HEIGHT, WIDTH), np.uint8)
+  opacity[:, 20:] = np.arange(WIDTH - 20) + 100
+  source = Image.fromarray(drawn_frame(0)).convert(mode)
+  source.putalpha(Image.fromarray(opacity))
+  source.save(tmp_path / 'a.png')
+  for number in (1, 2):
+    Image.fromarray(drawn_frame(number)).save(tmp_path / f'{number}.png')
+  [path] = translate.interpolate(
+    make_translator(make_config(data__load_size=0)), str(tmp_path / 'a.png'),
+    (str(tmp_path / '1.png'), str(tmp_path / '2.png')), str(tmp_path / 'o.webp'),
+    count=2, size='own', note=lambda line: None)
+  with Image.open(path) as image:
+    for number in range(image.n_frames):
+      image.seek(number)
+      np.testing.assert_array_equal(np.asarray(image.convert('RGBA'))[..., 3], opacity)
+
+
+def test_a_folder_behind_a_link_gets_the_result(run, tmp_path):
+  (tmp_path / 'real').mkdir()
+  (tmp_path / 'o').symlink_to(tmp_path / 'real')
+  run(numbered(tmp_path / 'in', frames_of(2)), 'o')
+  assert (tmp_path / 'o').is_symlink() and len(os.listdir(tmp_path / 'real')) == 2
+  assert not (tmp_path / 'real.part').exists()
+
+
 # The command.
+
+
+@pytest.mark.parametrize('flags, message', [
+  (['--follow'], '--follow does nothing for a picture'),
+  (['--smooth=2'], '--smooth does nothing for a picture'),
+  (['--rate=10'], '--rate does nothing for a picture'),
+  (['--frames=3'], '--frames does nothing for a picture'),
+  (['--interpolate=b.png', '--follow'], '--follow does nothing for an interpolation'),
+  (['--clip', '--frames=3'], '--frames does nothing for a clip'),
+  (['--remove', '--styles=2'], '--remove has no styles; leave out --styles')])
+def test_flags_that_would_do_nothing_are_refused(tmp_path, flags, message):
+  result = commands.run(
+    'translate', '--pretrained=content_transfer_avatars', f'--source={tmp_path}',
+    f'--output={tmp_path}/o', *flags)
+  commands.fails(result, message)
+
 
 
 @pytest.mark.slow

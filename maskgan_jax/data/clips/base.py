@@ -99,21 +99,28 @@ def unit_of(rate: float) -> Fraction:
 class Drawn(Clip):
   """A clip of pictures in memory, uint8 [H, W, 3], each shown for one unit; it runs for ever."""
 
-  def __init__(self, pictures: Sequence[np.ndarray], rate: float):
+  def __init__(
+    self,
+    pictures: Sequence[np.ndarray],
+    rate: float,
+    opacity: np.ndarray | None = None,
+  ):
+    """Takes the pictures, frames per second, and the opacity of all of them, uint8 [H, W]."""
     self.path, self.loops = 'the clip', 0
     self.unit = unit_of(rate)
     self.size, self.count = pictures[0].shape[:2], len(pictures)
-    self._pictures = pictures
+    self._pictures, self._opacity = pictures, opacity
 
   def frames(self) -> Iterator[Frame]:
     """Yields the frames; see `Clip`."""
     for number, picture in enumerate(self._pictures):
-      yield Frame(picture, number, 1, f'frame {number + 1}')
+      yield Frame(picture, number, 1, f'frame {number + 1}', self._opacity)
 
   def signature(self) -> list:
     """Returns a hash of the pictures."""
     digest = hashlib.sha256()
-    for picture in self._pictures:
+    opacity = [] if self._opacity is None else [self._opacity]
+    for picture in (*self._pictures, *opacity):
       digest.update(np.ascontiguousarray(picture).tobytes())
     return [digest.hexdigest()]
 

@@ -99,7 +99,10 @@ class GIF(Writer):
 
   def __init__(self, clip: Clip, path: str):
     super().__init__(clip, path)
-    self.remarks = ('a .gif has 256 colours a frame; a .webp keeps every pixel',)
+    self.remarks = (
+      'a .gif has 256 colours a frame, and frames that are shown for less than 20 ms are '
+      'left out; a .webp keeps every pixel and frame',
+    )
 
   def encode(self, pairs: Iterable[tuple[Frame, Frame]]) -> bytes:
     """Returns a PNG with the frame's palette."""
@@ -243,15 +246,22 @@ def _nearest(pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
 def _milliseconds(
   frames: Sequence[Frame], clip: Clip, tick: int, least: int
 ) -> list[int]:
-  """Returns how long frames are shown, in ticks, so that rounding does not add up."""
+  """Returns how long frames are shown, in milliseconds.
+
+  They are multiples of `tick`, so that rounding does not add up. A frame for which less than
+  `least` is left gets 0, and its time goes to the next one; the last is always shown.
+  """
   ends = [frame.time for frame in frames[1:]]
   ends.append(frames[-1].time + frames[-1].duration)
   durations, shown = [], 0
   for end in ends:
     wanted = float((end - frames[0].time) * clip.unit * 1000)
-    duration = max(least, round((wanted - shown) / tick) * tick)
+    duration = round((wanted - shown) / tick) * tick
+    if duration < least:
+      duration = 0
     durations.append(duration)
     shown += duration
+  durations[-1] = max(least, durations[-1])
   return durations
 
 
@@ -264,6 +274,9 @@ def _save(
   options: dict,
 ) -> None:
   """Writes an animated picture of PNG files."""
+  kept = [number for number, duration in enumerate(durations) if duration]
+  parts = [parts[number] for number in kept]
+  durations = [durations[number] for number in kept]
   loops = clip.loops
   if not isinstance(clip, animations.Animation):
     loops = 0
