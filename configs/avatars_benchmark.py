@@ -7,6 +7,11 @@ exemplar). Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
+  `:facial_hair`  from faces without to faces with a beard or moustache
+  `:smile`        from other mouths to smiles
+
+Faces are plain. `:background`, `:placement`, `:lighting`, `:occlusion` and `:corruption` each make
+them harder in one way, `:hard` in all of them (docs/avatars.md).
 
 The default is 64x64 and meant for an accelerator: the methods have the widths for that size of
 their configs. `:quick` is 32x32 and meant for minutes on one CPU core: a quarter to half of the
@@ -42,7 +47,9 @@ METHODS = (
   'additional_mask',
   'cyclegan',
 )
-TASKS = ('glasses', 'hair_color')
+TASKS = ('glasses', 'hair_color', 'facial_hair', 'smile')
+DIFFICULTIES = ('background', 'placement', 'lighting', 'occlusion', 'corruption')
+_LABEL = {'glasses': 'Eyeglasses', 'facial_hair': 'Facial_Hair', 'smile': 'Smiling'}
 COLORS = (
   'Black_Hair',
   'Blond_Hair',
@@ -55,7 +62,9 @@ _ATTRIBUTES = ('Eyeglasses', 'Facial_Hair', 'Smiling', 'Wearing_Hat', *COLORS)
 
 
 def get_config(argument: str = ''):
-  chosen = run_config.parse_argument(argument, (*METHODS, *TASKS, 'quick'))
+  chosen = run_config.parse_argument(
+    argument, (*METHODS, *TASKS, *DIFFICULTIES, 'hard', 'quick')
+  )
   method = run_config.exclusive(chosen, METHODS) or METHODS[0]
   task = run_config.exclusive(chosen, TASKS) or TASKS[0]
   quick = 'quick' in chosen
@@ -87,8 +96,13 @@ def get_config(argument: str = ''):
     num_validation=600,
     num_test=4_500,
   )
-  if task == 'glasses':
-    config.data.update(a='~Eyeglasses', b='Eyeglasses', transfer=('Eyeglasses',))
+  difficulties = [name for name in DIFFICULTIES if name in chosen or 'hard' in chosen]
+  config.data.difficulty = tuple(difficulties)
+  if config.method == 'content_transfer' and task != 'hair_color':
+    config.weights.update(content_transfer.weights(task))
+  if task != 'hair_color':
+    label = _LABEL[task]
+    config.data.update(a=f'~{label}', b=label, transfer=(label,))
     config.data.num_train = 4_800 if quick else 20_000
   else:
     hair = '~Bald & ~Wearing_Hat'  # hair whose colour can be seen
@@ -101,7 +115,7 @@ def get_config(argument: str = ''):
 
 
 def _content_transfer(quick):
-  """The authors' weights for glasses; quick is configs/quickstart.py."""
+  """The authors' weights for each attribute; quick is configs/quickstart.py."""
   config = run_config.default('content_transfer')
   # The paper's removal: the authors' code adds noise.
   config.model.removal_code = 'zeros'

@@ -37,6 +37,9 @@ FIELDS = dict(
   # tfds: 'celeb_a', 'cycle_gan/horse2zebra', ...; colored_digits: 'single' | 'multiple';
   # circle_square: 'plain' (also '') | 'colors' | 'several'.
   name='',
+  # avatars: what makes the faces harder, any of 'background', 'placement', 'lighting', 'occlusion'
+  # and 'corruption'; () = plain.
+  difficulty=(),
   # What colored_digits are drawn from: scikit-learn's digits, or MNIST as files or from TFDS.
   digits=field('embedded', one_of('embedded', 'idx', 'tfds')),
   # tfds: where it keeps data; '' = TFDS_DATA_DIR or ~/tensorflow_datasets.

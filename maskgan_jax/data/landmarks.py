@@ -79,6 +79,8 @@ def template_of(config: ml_collections.ConfigDict) -> Template | None:
     return Template.parse(data.template)
   if data.source == 'tfds' and data.name.startswith('celeb_a'):
     return Template.parse('celeba')
+  if 'placement' in data.difficulty:  # eyes lie elsewhere in each picture
+    return None
   return Template.parse(data.source) if data.source in _TEXTS else None
 
 

@@ -25,15 +25,15 @@ PREPARE = '''
 import sys, types
 from maskgan_jax.data.drawn import avatars
 config = types.SimpleNamespace(data_dir=sys.argv[1], num_train=int(sys.argv[2]), num_validation=1,
-                               num_test=1)
+                               num_test=1, difficulty=())
 records = avatars.AvatarRecords(config, 'train', 32)
 print(len(records), records.fingerprint)
 '''
 
 
-def config_data(data_dir, train=24, validation=8, test=8):
+def config_data(data_dir, train=24, validation=8, test=8, difficulty=()):
   return types.SimpleNamespace(data_dir=str(data_dir), num_train=train, num_validation=validation,
-                               num_test=test)
+                               num_test=test, difficulty=difficulty)
 
 
 @pytest.fixture(scope='module')
@@ -177,7 +177,7 @@ def test_folder_that_cannot_be_written(tmp_path):
     OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
     RuntimeError(f'write() failed: {os.strerror(errno.ENOSPC)}; writing x')])  # array_record's
 def test_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, error):
-  def fail(split, index, size):
+  def fail(split, index, size, difficulties):
     raise error
 
   monkeypatch.setattr(avatars, 'draw_example', fail)
@@ -250,16 +250,16 @@ assert not {'tensorflow_datasets', 'tensorflow', 'jax'} & set(sys.modules)
 @pytest.mark.slow
 def test_processes_draw_what_one_draws(monkeypatch):
   monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0, 1}, raising=False)
-  alone = list(avatars._draw_all('train', 150, SIZE))
+  alone = list(avatars._draw_all('train', 150, SIZE, ()))
   monkeypatch.setattr(avatars, '_PIXELS_WORTH_A_POOL', 0)
-  assert list(avatars._draw_all('train', 150, SIZE)) == alone
+  assert list(avatars._draw_all('train', 150, SIZE, ())) == alone
 
 
 def test_slower_of_two_without_locks_takes_what_the_faster_drew(tmp_path, monkeypatch):
   monkeypatch.setattr(preparation, 'fcntl', None)
   draw, other = avatars.draw_example, []
 
-  def meanwhile(split, index, size):
+  def meanwhile(split, index, size, difficulties):
     if not other:
       other.append(True)
       other.append(avatars.AvatarRecords(config_data(tmp_path, 2, 1, 1), 'train', SIZE))

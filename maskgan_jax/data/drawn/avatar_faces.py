@@ -290,14 +290,26 @@ def render(face: Recipe, size: int) -> np.ndarray:
   return avatar_layers.draw(_layers(face), face.background, size)
 
 
-def changed(face: Recipe, other: Recipe, size: int) -> np.ndarray:
+def without_background(
+  face: Recipe, size: int, crop: avatar_layers.Crop | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+  """Draws the face over nothing: its light and what shines through it.
+
+  Both are those of `avatar_layers.without_background`.
+  """
+  return avatar_layers.without_background(_layers(face), size, crop)
+
+
+def changed(
+  face: Recipe, other: Recipe, size: int, crop: avatar_layers.Crop | None = None
+) -> np.ndarray:
   """Returns where, and how much, two faces differ: float32 [size, size] in [0, 1].
 
   It is the share of a pixel's light that comes from other things (see `avatar_layers.changed`): 0
   only where the pictures are equal, and for a thing put on or taken off the thing's own coverage.
   """
   return avatar_layers.changed(
-    _layers(face), face.background, _layers(other), other.background, size
+    _layers(face), face.background, _layers(other), other.background, size, crop
   )
 
 

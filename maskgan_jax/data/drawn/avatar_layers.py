@@ -17,8 +17,11 @@ from PIL import Image
 import python_avatars
 import resvg_py
 
-# A square around the head, in the units of python-avatars' 264 x 280 drawing: left, top, width.
-_CROP = (44, 22, 176)
+Crop = tuple[
+  int, int, int
+]  # a square of python-avatars' 264 x 280 drawing: left, top, width
+
+_CROP: Crop = (44, 22, 176)  # around the head
 
 # Slots of parts: python-avatars' enumeration, and `Avatar`'s arguments for the part and its colour.
 _SLOTS = {
@@ -72,12 +75,36 @@ def draw(parts: Sequence[Part], background: str, size: int) -> np.ndarray:
   return (np.minimum(image, 255) + 0.5).astype(np.uint8)
 
 
+def without_background(
+  parts: Sequence[Part], size: int, crop: Crop | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+  """Lays the parts over nothing; over a background they are `light + through * background`.
+
+  Args:
+    parts: first one lowest.
+    size: side in pixels.
+    crop: what the picture shows; None is the square around the head.
+
+  Returns:
+    light: float32 [size, size, 3] in [0, 255], and through: float32 [size, size, 1] in [0, 1].
+  """
+  light = np.zeros((size, size, 3), np.float32)
+  through = np.ones((size, size, 1), np.float32)
+  for part in parts:
+    layer = _layer(part.slot, part.name, size, crop or _CROP)
+    light[layer.box] *= layer.through
+    light[layer.box] += layer.fixed + layer.tint * rgb(part.color)
+    through[layer.box] *= layer.through
+  return light, through
+
+
 def changed(
   before: Sequence[Part],
   background_before: str,
   after: Sequence[Part],
   background_after: str,
   size: int,
+  crop: Crop | None = None,
 ) -> np.ndarray:
   """Returns the share of each pixel's light that differs in origin: float32 [size, size] in [0, 1].
 
@@ -86,8 +113,9 @@ def changed(
   where nothing is left of the first. Putting something on changes a pixel by its coverage m, and
   the picture to `picture * (1 - m) + light`, so soft edges and tinted lenses have their true share.
   """
-  before = _shares(tuple(before), background_before, size)
-  after = _shares(tuple(after), background_after, size)
+  crop = crop or _CROP
+  before = _shares(tuple(before), background_before, size, crop)
+  after = _shares(tuple(after), background_after, size, crop)
 
   # What some origins lose others gain: the losses alone add up to the distance.
   difference = np.zeros((size, size), np.float32)
@@ -127,13 +155,13 @@ def rgb(color: str) -> np.ndarray:
 
 @functools.lru_cache(maxsize=2)  # the masks of a face are computed one after the other
 def _shares(
-  parts: tuple[Part, ...], background: str, size: int
+  parts: tuple[Part, ...], background: str, size: int, crop: Crop
 ) -> dict[tuple[str, ...], np.ndarray]:
   """Returns each origin's share of the light, float32 [size, size]; the shares sum to 1."""
   shares = {}
   seen = np.ones((size, size), np.float32)  # the share that is left to lower parts
   for part in reversed(parts):
-    layer = _layer(part.slot, part.name, size)
+    layer = _layer(part.slot, part.name, size, crop)
     through, tint = layer.through[..., 0], layer.tint[..., 0]
     fixed_origin = part.slot, part.name
     for origin, share in ((fixed_origin, 1 - through - tint), (part, tint)):
@@ -145,11 +173,12 @@ def _shares(
 
 
 @functools.cache
-def _layer(slot: str, name: str, size: int) -> _Layer:
+def _layer(slot: str, name: str, size: int, crop: Crop = _CROP) -> _Layer:
   """Rasterises a part in black and, if it takes a colour, in white."""
   factor = _subpixels(size)
-  black = _raster(slot, name, '#000000', size, factor)
-  white = _raster(slot, name, '#FFFFFF', size, factor) if _SLOTS[slot][2] else black
+  raster = functools.partial(_raster, slot, name, size=size, factor=factor, crop=crop)
+  black = raster('#000000')
+  white = raster('#FFFFFF') if _SLOTS[slot][2] else black
   coverage = black[..., 3:]
   rows = _extent(coverage.any(axis=(1, 2)))
   columns = _extent(coverage.any(axis=(0, 2)))
@@ -187,11 +216,13 @@ def _subpixels(size: int) -> int:
   return max(2, 128 // size)
 
 
-def _raster(slot: str, name: str, color: str, size: int, factor: int) -> np.ndarray:
+def _raster(
+  slot: str, name: str, color: str, *, size: int, factor: int, crop: Crop
+) -> np.ndarray:
   """Returns int64 [size, size, 4]: premultiplied colours and coverage, summed over subpixels."""
   # The crop is drawn `factor` times larger; subpixels are summed below.
   tree = _drawing(slot, name, color)
-  left, top, width = _CROP
+  left, top, width = crop
   tree.attrib.update(
     viewBox=f'{left} {top} {width} {width}',
     width=str(size * factor),

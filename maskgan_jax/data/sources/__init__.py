@@ -16,6 +16,11 @@ def open_source(config_data: ml_collections.ConfigDict, *, image_size: int) -> S
   fields.check(config_data, default_config.FIELDS, 'config.data.')
   if config_data.aligned:
     splits.check_aligned(config_data)
+  if config_data.difficulty and config_data.source != 'avatars':
+    raise errors.UserError(
+      'config.data.difficulty is for drawn avatars; '
+      f'leave it empty for {config_data.source!r}'
+    )
   if config_data.source in _DRAWN:
     return _open_drawn(config_data, config_data.load_size or image_size)
 

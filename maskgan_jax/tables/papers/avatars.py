@@ -93,4 +93,6 @@ def _table(task: str, title: str) -> Table:
 TABLES = {
   'glasses': _table('glasses', 'avatars, glasses after an exemplar'),
   'hair_color': _table('hair_color', 'avatars, hair colour after an exemplar'),
+  'facial_hair': _table('facial_hair', 'avatars, facial hair after an exemplar'),
+  'smile': _table('smile', 'avatars, smiles after an exemplar'),
 }
