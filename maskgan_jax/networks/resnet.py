@@ -51,10 +51,10 @@ class ResnetGenerator(nn.Module):
 class StarGenerator(nn.Module):
   """StarGAN's generator (Choi et al. 2018), without its tanh.
 
-  Images with their labels as further channels, the same at each pixel: 7x7 convolution, two 4x4 ones
-  of stride 2, residual blocks, two transposed 4x4 ones of stride 2, 7x7 convolution; instance
-  normalisation with scale and bias, and ReLU, after all except the last; no other bias. [B, H, W, 3],
-  H and W multiples of 4, and labels [B, K] -> float32 [B, H, W, outputs].
+  Images with their labels as further channels, the same at each pixel: 7x7 convolution, two 4x4
+  ones of stride 2, residual blocks, two transposed 4x4 ones of stride 2, 7x7 convolution; instance
+  normalisation with scale and bias, and ReLU, after all except the last; no other bias.
+  [B, H, W, 3], H and W multiples of 4, and labels [B, K] -> float32 [B, H, W, outputs].
 
   Attributes:
     width: channels at full resolution.
