@@ -2,8 +2,8 @@
 
 Methods are `:content_transfer` (the default), its baseline `:press`, `:lomit`, `:lomit_tuned`
 (with departures of ours, docs/tuned.md), `:egsc_it`, its baselines `:munit`, `:drit` and `:unit`
-(without an exemplar), `:additional_mask` and `:cyclegan` (its baseline, and like it without an
-exemplar). Tasks are
+(without an exemplar), `:stargan` and `:attentiongan` (by labels), `:additional_mask` and
+`:cyclegan` (its baseline, and like it without an exemplar). Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
@@ -33,6 +33,7 @@ from maskgan_jax.recipes import egsc_it as egsc_it_settings
 from maskgan_jax.recipes import lomit as lomit_settings
 from maskgan_jax.recipes import munit as munit_settings
 from maskgan_jax.recipes import press as press_settings
+from maskgan_jax.recipes import stargan as stargan_settings
 from maskgan_jax.recipes import unit as unit_settings
 
 METHODS = (
@@ -44,6 +45,8 @@ METHODS = (
   'munit',
   'drit',
   'unit',
+  'stargan',
+  'attentiongan',
   'additional_mask',
   'cyclegan',
 )
@@ -109,7 +112,7 @@ def get_config(argument: str = ''):
     config.data.update(a=f'Black_Hair & {hair}', b=f'~Black_Hair & {hair}')
     config.data.transfer = ('hair_color',)
     config.data.num_train = 12_000 if quick else 40_000
-    if config.method == 'lomit':
+    if config.method in ('lomit', 'stargan'):
       config.data.attributes = COLORS
   return run_config.finish(config, chosen)
 
@@ -232,6 +235,23 @@ def _unit(quick):
   return config
 
 
+def _stargan(quick):
+  """The authors', by the label of the task."""
+  config = stargan_settings.default()
+  config.model.critic_depth = 5
+  config.update(batch_size=8, num_steps=100_000)
+  if quick:
+    stargan_settings.quick(config)
+  return config
+
+
+def _attentiongan(quick):
+  """The same with a mask: AttentionGAN-v1-multi."""
+  config = _stargan(quick)
+  config.model.outputs = 4
+  return config
+
+
 _SETTINGS = {
   'content_transfer': _content_transfer,
   'press': _press,
@@ -243,4 +263,6 @@ _SETTINGS = {
   'munit': _munit,
   'drit': _drit,
   'unit': _unit,
+  'stargan': _stargan,
+  'attentiongan': _attentiongan,
 }

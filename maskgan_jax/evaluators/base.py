@@ -46,13 +46,21 @@ class Outputs:
   def translate_again(self) -> Translation:
     """Computes z(a, b) anew."""
     exemplar = self._batch['b'] if 'exemplar' in self.abilities else None
-    return self._translator(self._batch['a'], exemplar)
+    return self._translator(self._batch['a'], exemplar, labels=self._labels('b'))
+
+  def _labels(self, domain: str) -> np.ndarray | None:
+    """Returns the labels of a domain's pictures for methods that read none off an exemplar."""
+    if self._translator.method.needs_labels:
+      return self._batch[f'{domain}_attributes']
+    return None
 
   @functools.cached_property
   def back(self) -> Translation:
     """Returns z(b, a), the other way round; only where 'reverse' is among the abilities."""
     exemplar = self._batch['a'] if 'exemplar' in self.abilities else None
-    return self._translator(self._batch['b'], exemplar, reverse=True)
+    return self._translator(
+      self._batch['b'], exemplar, labels=self._labels('a'), reverse=True
+    )
 
   def translate_with(self, exemplar_mask: np.ndarray) -> Translation:
     """Computes z(a, b) with this mask of b in place of the predicted one."""

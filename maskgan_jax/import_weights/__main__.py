@@ -25,6 +25,9 @@ github.com/HelenMao/MSGAN. The optimizers' state is left behind.
 KIND munit: one or two FILEs of github.com/NVlabs/MUNIT, the generators (gen_*.pt, or a published
 one), then the discriminators (dis_*.pt), which translation does not need.
 
+KIND stargan: two FILEs of github.com/yunjey/stargan, the generator (200000-G.ckpt) and the critic
+(200000-D.ckpt), or of AttentionGAN-v1-multi's.
+
 KIND unit: two FILEs of github.com/mingyuliutw/UNIT, the generators (NAME_gen_*.pkl of the first
 code, gen_*.pt of the re-release), then the discriminators.
 
@@ -65,6 +68,7 @@ from maskgan_jax.import_weights import (
   lpips,
   munit,
   press,
+  stargan,
   unit,
   vgg19,
 )
@@ -80,6 +84,7 @@ KINDS = {
   'lpips': lpips,
   'munit': munit,
   'press': press,
+  'stargan': stargan,
   'unit': unit,
   'vgg19': vgg19,
 }

@@ -248,6 +248,12 @@ class Method:
     return ('source_mask', 'exemplar_mask', *(e.name for e in self.extras if e.saved))
 
   @property
+  def needs_labels(self) -> bool:
+    """Whether a translation needs labels that neither an exemplar nor the domain tells."""
+    takes_labels = 'labels' in self.abilities and 'exemplar' not in self.abilities
+    return takes_labels and len(self.label_names) > 1
+
+  @property
   def change_extra(self) -> str:
     """Name of the extra that shows the change; '' if there is none."""
     return next((extra.name for extra in self.extras if extra.shows_change), '')

@@ -33,23 +33,33 @@ class PatchCritic(nn.Module):
   zeros), LeakyReLU 0.01, no normalisation, so that the gradient penalty is one example's.
   [B, H, W, 3] -> scores [B, H / 2**depth, W / 2**depth, 1], 2x2 of them at 128x128 and depth 6, and
   logits [B, classes], float32.
+
+  Attributes:
+    padding: mode of jnp.pad.
+    kernel_init: of the kernels, with biases zero; None is PyTorch's default for both.
+    head_bias: whether scores and logits have a bias; StarGAN's have none.
   """
 
   width: int = 64
   depth: int = 6
   classes: int = 1
   dtype: Any = jnp.float32
+  padding: str = 'reflect'
+  kernel_init: Any = nn.initializers.normal(0.02)
+  head_bias: bool = True
 
   @nn.compact
   def __call__(self, x):
-    init = nn.initializers.normal(0.02)
+    init, padding = self.kernel_init, self.padding
     for i in range(self.depth):
-      x = layers.DownConv(self.width * 2**i, self.dtype, 'reflect', init)(x)
+      x = layers.DownConv(self.width * 2**i, self.dtype, padding, init)(x)
       x = jax.nn.leaky_relu(x, 0.01)
-    scores = layers.Conv(1, 3, self.dtype, kernel_init=init, name='scores')(x)
+    head = {'use_bias': self.head_bias, 'kernel_init': init}
+    score = layers.Conv(1, 3, self.dtype, padding, **head, name='scores')
+    scores = score(x)
 
     # A linear layer on the whole map is a convolution as large as the map.
-    classify = layers.Linear(self.classes, self.dtype, init, name='classes')
+    classify = layers.Linear(self.classes, self.dtype, **head, name='classes')
     logits = classify(x.reshape(x.shape[0], -1))
     return scores.astype(jnp.float32), logits.astype(jnp.float32)
 

@@ -38,6 +38,7 @@ class DownConv(nn.Module):
     size: of the kernel, 4 or 3.
     odd: how the half of an odd height or width is rounded. 'up' adds one more row or column of
       zeros at its end, as TensorFlow's 'SAME' has it; 'down' is PyTorch's 4x4 convolution.
+    use_bias: whether there is a bias.
   """
 
   features: int
@@ -46,6 +47,7 @@ class DownConv(nn.Module):
   kernel_init: Any = None
   size: int = 4
   odd: str = 'up'
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x):
@@ -60,7 +62,7 @@ class DownConv(nn.Module):
     else:
       convolve = strided_kernels.conv3x3_stride2
     x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.padding)
-    return x + _row(bias, self.dtype)
+    return _plus(x, bias)
 
 
 class Conv(nn.Module):
@@ -74,6 +76,7 @@ class Conv(nn.Module):
   dtype: Any = jnp.float32
   padding: str = 'reflect'
   kernel_init: Any = None
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x):
@@ -83,7 +86,7 @@ class Conv(nn.Module):
     x = cpu_kernels.padded_convolution(
       x.astype(self.dtype), kernel.astype(self.dtype), self.padding
     )
-    return x + _row(bias, self.dtype)
+    return _plus(x, bias)
 
 
 class UpsampledConv(nn.Module):
@@ -99,27 +102,31 @@ class UpsampledConv(nn.Module):
     x = cpu_kernels.upsampled_convolution(
       x.astype(self.dtype), kernel.astype(self.dtype)
     )
-    return x + _row(bias, self.dtype)
+    return _plus(x, bias)
 
 
 class UpConv(nn.Module):
   """Transposed 4x4 convolution, stride 2, padding 1, with bias: doubles height and width.
 
   PyTorch takes the number of *output* channels as this layer's fan in; so does this.
+
+  Attributes:
+    use_bias: whether there is a bias.
   """
 
   features: int
   dtype: Any = jnp.float32
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x):
     init = uniform_fan_in(16 * self.features)
     kernel = self.param('kernel', init, (4, 4, x.shape[-1], self.features))
-    bias = self.param('bias', init, (self.features,))
+    bias = self.param('bias', init, (self.features,)) if self.use_bias else None
     y = strided_kernels.conv4x4_stride2_transposed(
       x.astype(self.dtype), kernel.astype(self.dtype)
     )
-    return y + _row(bias, self.dtype)
+    return _plus(y, bias)
 
 
 class UpConv3x3(nn.Module):
@@ -139,15 +146,16 @@ class UpConv3x3(nn.Module):
     x = strided_kernels.conv3x3_stride2_transposed(
       x.astype(self.dtype), kernel.astype(self.dtype), self.padding
     )
-    return x + _row(bias, self.dtype)
+    return _plus(x, bias)
 
 
 class Linear(nn.Module):
-  """Fully connected layer; `kernel_init` as in DownConv."""
+  """Fully connected layer; `kernel_init` and `use_bias` as in DownConv."""
 
   features: int
   dtype: Any = jnp.float32
   kernel_init: Any = None
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x):
@@ -155,6 +163,7 @@ class Linear(nn.Module):
     bias_init = nn.initializers.zeros if self.kernel_init else default
     return nn.Dense(
       self.features,
+      use_bias=self.use_bias,
       dtype=self.dtype,
       kernel_init=self.kernel_init or default,
       bias_init=bias_init,
@@ -168,18 +177,21 @@ class Residual(nn.Module):
     norm: makes a normalisation layer from a dtype and an activation; None is without.
     kernel_init: of the kernels; biases are zero.
     padding: mode of jnp.pad.
+    use_bias: whether the convolutions have biases.
   """
 
   norm: Callable[..., nn.Module] | None
   dtype: Any = jnp.float32
   kernel_init: Any = he_normal
   padding: str = 'reflect'
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x):
-    y = Conv(x.shape[-1], 3, self.dtype, self.padding, self.kernel_init)(x)
+    options = (x.shape[-1], 3, self.dtype, self.padding, self.kernel_init)
+    y = Conv(*options, use_bias=self.use_bias)(x)
     y = self.norm(self.dtype, jax.nn.relu)(y) if self.norm else jax.nn.relu(y)
-    y = Conv(x.shape[-1], 3, self.dtype, self.padding, self.kernel_init)(y)
+    y = Conv(*options, use_bias=self.use_bias)(y)
     return x + (self.norm(self.dtype)(y) if self.norm else y)
 
 
@@ -208,8 +220,13 @@ def _kernel_and_bias(module, shape):
   default = uniform_fan_in(math.prod(shape[:-1]))
   bias_init = nn.initializers.zeros if module.kernel_init else default
   kernel = module.param('kernel', module.kernel_init or default, shape)
+  if not getattr(module, 'use_bias', True):
+    return kernel, None
   return kernel, module.param('bias', bias_init, shape[-1:])
 
 
-def _row(bias, dtype):
-  return bias.astype(dtype).reshape(1, 1, 1, -1)
+def _plus(x, bias):
+  """Returns x [B, H, W, C] with the bias [C], if there is one, on each pixel."""
+  if bias is None:
+    return x
+  return x + bias.astype(x.dtype).reshape(1, 1, 1, -1)

@@ -1,4 +1,4 @@
-"""CycleGAN's generator."""
+"""Residual generators: CycleGAN's and StarGAN's."""
 
 import functools
 from typing import Any
@@ -46,3 +46,48 @@ class ResnetGenerator(nn.Module):
     return layers.Conv(self.features, 7, self.dtype, kernel_init=init)(x).astype(
       jnp.float32
     )
+
+
+class StarGenerator(nn.Module):
+  """StarGAN's generator (Choi et al. 2018), without its tanh.
+
+  Images with their labels as further channels, the same at each pixel: 7x7 convolution, two 4x4
+  ones of stride 2, residual blocks, two transposed 4x4 ones of stride 2, 7x7 convolution; instance
+  normalisation with scale and bias, and ReLU, after all except the last; no other bias.
+  [B, H, W, 3], H and W multiples of 4, and labels [B, K] -> float32 [B, H, W, outputs].
+
+  Attributes:
+    width: channels at full resolution.
+    blocks: residual blocks, with four times as many channels.
+    outputs: 3; with 4 it is AttentionGAN-v1-multi's, whose first channel is a mask.
+    padding: mode of jnp.pad. Labels count with zeros only, 'constant': a label adds one value to
+      each channel of the first convolution, and the normalisation takes that away, except next to
+      zeros at the border.
+  """
+
+  width: int = 64
+  blocks: int = 6
+  outputs: int = 3
+  dtype: Any = jnp.float32
+  padding: str = 'constant'
+
+  @nn.compact
+  def __call__(self, x, labels):
+    norm = normalization.InstanceNorm
+    conv = functools.partial(
+      layers.Conv, dtype=self.dtype, padding=self.padding, use_bias=False
+    )
+    planes = jnp.broadcast_to(labels[:, None, None], (*x.shape[:3], labels.shape[-1]))
+    x = jnp.concatenate([x, planes.astype(x.dtype)], axis=-1)
+    x = norm(self.dtype, jax.nn.relu)(conv(self.width, 7)(x))
+    for features in (2 * self.width, 4 * self.width):
+      x = layers.DownConv(features, self.dtype, use_bias=False)(x)
+      x = norm(self.dtype, jax.nn.relu)(x)
+    for _ in range(self.blocks):
+      x = layers.Residual(
+        norm, self.dtype, kernel_init=None, padding='constant', use_bias=False
+      )(x)
+    for features in (2 * self.width, self.width):
+      x = layers.UpConv(features, self.dtype, use_bias=False)(x)
+      x = norm(self.dtype, jax.nn.relu)(x)
+    return conv(self.outputs, 7)(x).astype(jnp.float32)

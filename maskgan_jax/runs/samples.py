@@ -51,13 +51,18 @@ class Sampler:
     self.batch = next(iter(batches), None)
     self._compute = jax.jit(self._results)
 
-  def _results(self, params, model_state, a, b, rng) -> _Results:
-    """Translates uint8 images of both domains."""
+  def _results(self, params, model_state, batch, rng) -> _Results:
+    """Translates the uint8 images 'a' and 'b' of a batch."""
     method, abilities = self._method, self._method.abilities
     guided = 'exemplar' in abilities
-    a, b = (image.astype(np.float32) / 127.5 - 1 for image in (a, b))
+    a, b = (batch[domain].astype(np.float32) / 127.5 - 1 for domain in 'ab')
+
+    # A method that cannot read labels off exemplars gets the true ones.
+    to_a, to_b = {'rng': rng}, {'rng': rng}
+    if method.needs_labels:
+      to_a['labels'], to_b['labels'] = batch['a_attributes'], batch['b_attributes']
     translation = method.translate(
-      params, model_state, a, b if guided else None, rng=rng
+      params, model_state, a, b if guided else None, **to_b
     )
     removed = back = None
     if guided and 'remove' in abilities:
@@ -65,7 +70,7 @@ class Sampler:
       removed = method.remove(params, model_state, b, threshold=0.5).image
     if 'reverse' in abilities:
       exemplar = a if guided else None
-      back = method.translate(params, model_state, b, exemplar, rng=rng, reverse=True)
+      back = method.translate(params, model_state, b, exemplar, **to_a, reverse=True)
     return _Results(translation, removed, back)
 
   def write(
@@ -78,8 +83,12 @@ class Sampler:
     # Padded rows are not drawn.
     valid = self.batch['valid']
     batch = {name: np.asarray(value)[valid] for name, value in self.batch.items()}
+    used = {'a', 'b', 'a_attributes', 'b_attributes'} & set(batch)
     results = self._compute(
-      params, model_state, batch['a'], batch['b'], jax.random.key(0)
+      params,
+      model_state,
+      {name: batch[name] for name in used},
+      jax.random.key(0),
     )
     guided = 'exemplar' in self._method.abilities
     make_columns = _guided_columns if guided else _lone_columns

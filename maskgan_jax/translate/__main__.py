@@ -58,6 +58,7 @@ from maskgan_jax.translate import (
   translate_clip,
 )
 from maskgan_jax.translate.clips import is_clip
+from maskgan_jax.translator import labels as label_arguments
 from maskgan_jax.translator import Translator
 
 
@@ -76,6 +77,13 @@ def define_flags() -> None:
     [],
     'Picture to take from, or a folder of them; for methods that are guided by exemplars. '
     'Given several times: a picture for each --region, or for each row of --points.',
+  )
+  flags.DEFINE_string(
+    'labels',
+    '',
+    'NAME=STRENGTH,...: what results are to have, such as Eyeglasses=1,Blond_Hair=0.5, for methods '
+    'that translate by labels; 1 is as strong as in training, 0 takes it away. Labels not named '
+    'are read off the exemplar, or without one off the source.',
   )
   flags.DEFINE_integer(
     'styles',
@@ -217,7 +225,13 @@ def main() -> None:
   values = flags.FLAGS
   cli.require('source', 'output')
   if values.remove:
-    others = ('exemplar_region', 'exemplar_mask', 'erase_exemplar', 'reverse')
+    others = (
+      'exemplar_region',
+      'exemplar_mask',
+      'erase_exemplar',
+      'labels',
+      'reverse',
+    )
     for name in ('exemplar', *others):
       if values[name].value:
         raise errors.UserError(f'--remove takes no exemplar; leave out --{name}')
@@ -226,6 +240,8 @@ def main() -> None:
 
   # The model is opened only when the flags fit together.
   translator = cli.translator()
+  if values.labels:
+    translator = translator.with_labels(label_arguments.parse(values.labels))
   source_edits = Edits(
     values.source_mask, values.erase_source, values.region, values.points
   )

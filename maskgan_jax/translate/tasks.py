@@ -109,8 +109,12 @@ def check_exemplar(
     raise errors.UserError('an exemplar has a style already; leave out --styles')
   if exemplar and 'exemplar' in abilities:
     return
-  if 'exemplar' in abilities and 'random_style' not in abilities:
-    raise errors.UserError(f'{method} needs an exemplar; add --exemplar')
+  can_do_without = 'random_style' in abilities or translator.labels
+  if 'exemplar' in abilities and not can_do_without:
+    labels = ' or --labels' if 'labels' in abilities else ''
+    raise errors.UserError(f'{method} needs an exemplar; add --exemplar{labels}')
+  if translator.method.needs_labels and not translator.labels:
+    raise errors.UserError(f'{method} needs labels; add --labels=NAME=1,...')
   for flag, value in (
     ('exemplar', exemplar),
     ('exemplar_mask', edits.mask),

@@ -25,6 +25,9 @@ from maskgan_jax.translator import (
   packaged,
   pasting,
 )
+from maskgan_jax.translator import (
+  labels as label_arguments,
+)
 from maskgan_jax.translator.calls import functions
 from maskgan_jax.translator.fitting import Fitted
 from maskgan_jax.translator.sequence import in_sequence
@@ -55,6 +58,7 @@ class Translator:
     origin: the run or folder that messages name; '' if there is none.
     threshold: binarises masks in `remove` and `segment(..., 'best')`. An evaluation chooses it on
       the validation split; None before that.
+    labels: strengths by name that every translation is asked for; {} is none (`with_labels`).
   """
 
   def __init__(
@@ -72,6 +76,7 @@ class Translator:
     self.step = step
     self.origin = ''
     self.threshold = threshold
+    self.labels: dict[str, float] = {}
     self._variables = _copied(params, model_state)
     self._calls = functions(method, checked=True)
 
@@ -181,6 +186,14 @@ class Translator:
     other._variables = _copied(params, model_state)
     return other
 
+  def with_labels(self, labels: Mapping[str, float]) -> 'Translator':
+    """Returns the same model, of which every translation is asked for these labels."""
+    self._require('labels')
+    label_arguments.check_names(labels, self.method.label_names)
+    other = copy.copy(self)
+    other.labels = dict(labels)
+    return other
+
   def digest(self) -> str:
     """Returns a hash of the weights; equal hashes mean bitwise equal weights."""
     digest = hashlib.sha256()
@@ -273,6 +286,7 @@ class Translator:
     *,
     reverse: bool = False,
     seed: int | None = None,
+    labels: Mapping[str, float] | Any = None,
     size: str = 'model',
   ) -> Translation:
     """Translates the source after the exemplar's example, or without an exemplar.
@@ -290,13 +304,20 @@ class Translator:
         0; docs/photographs.md.
       seed: chooses the random style, one for all sources, without an exemplar; None is 0.
         For methods with the ability 'random_style'.
+      labels: what the result is to have, for methods with the ability 'labels': strengths by
+        name, such as {'Eyeglasses': 1}, where 1 is as strong as in training and 0 takes it away,
+        or an array [K] or [B, K] in the order of `method.label_names`. Labels that a dict does
+        not name are those that the method reads off the exemplar, or without one off the source.
     """
     pasting.check(size, source)
     if reverse:
       self._require('reverse')
     images, numbers = {'source': source}, {}
-    if exemplar is None:
-      numbers = self._style_numbers(seed)
+    wanted = self._wanted_labels(labels, source if exemplar is None else exemplar)
+    if wanted is not None and exemplar is not None:
+      self._require('exemplar')
+    elif exemplar is None:
+      numbers = self._style_numbers(seed, has_labels=wanted is not None)
     else:
       self._require('exemplar')
       images['exemplar'] = exemplar
@@ -307,7 +328,7 @@ class Translator:
       if mask is not None:
         self._require(name)
     name = 'translate_back' if reverse else 'translate'
-    translation = self._run(name, images, masks, **numbers)
+    translation = self._run(name, images, masks, labels=wanted, **numbers)
     if size == 'model':
       return translation
     is_opacity = self.method.mask_is_opacity
@@ -344,6 +365,14 @@ class Translator:
     threshold = arguments.check_threshold(threshold)
     mask = self._run('segment', {'image': image}, {})
     return mask if threshold is None else mask > threshold
+
+  def read_labels(self, image: Any) -> np.ndarray:
+    """Returns how sure the method's classifier is of each label of an image, [B, K] in [0, 1].
+
+    Their names are `method.label_names`.
+    """
+    self._require('read_labels')
+    return self._run('read_labels', {'image': image}, {})
 
   def interpolate(
     self, source: Any, exemplar_1: Any, exemplar_2: Any, n: int
@@ -383,7 +412,8 @@ class Translator:
 
     Args:
       path: the file to write.
-      what: 'translate', 'remove' or 'segment'.
+      what: 'translate', 'remove' or 'segment'. To translate by a method that needs labels, these
+        are the last input, float32 [B, K].
       masks: whether masks are inputs too, after the images, float32 [B, H, W, 1]: source_mask and
         then exemplar_mask if the method takes them, or the mask of a removal. The model predicts
         the mask of an example where the given one holds a value below 0.
@@ -410,8 +440,11 @@ class Translator:
     shape = (*base.image_shape(self.config), 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     exemplar = noise if 'exemplar' in self.abilities else None
+    labels = None
+    if self.method.needs_labels:
+      labels = np.zeros(len(self.method.label_names))
     if what == 'translate':
-      self(noise, exemplar, reverse=reverse)
+      self(noise, exemplar, reverse=reverse, labels=labels)
     elif what == 'remove':
       self.remove(noise)
     else:
@@ -425,32 +458,73 @@ class Translator:
         f'{", ".join(sorted(self.abilities)) or "nothing but translate"}'
       )
 
-  def _style_numbers(self, seed: int | None) -> dict[str, np.uint32]:
+  def _wanted_labels(self, labels: Any, picture: Any) -> np.ndarray | None:
+    """Returns the labels that a translation is asked for, [B, K]; None if it is not.
+
+    Those that are not named are read off `picture`.
+    """
+    labels = self.labels or None if labels is None else labels
+    if labels is None:
+      return None
+    self._require('labels')
+    names = self.method.label_names
+    if not isinstance(labels, Mapping):
+      return label_arguments.check_array(labels, names)
+    label_arguments.check_names(labels, names)
+    read = None
+    if 'read_labels' in self.abilities and set(names) - set(labels):
+      read = np.atleast_2d(self.read_labels(picture))
+    return label_arguments.complete(labels, names, read)
+
+  def _style_numbers(
+    self, seed: int | None, *, has_labels: bool = False
+  ) -> dict[str, np.uint32]:
     """Returns the seed of a random style by name, or nothing for a method without styles.
 
     UserError where the method needs an exemplar, or draws no styles though a seed is given.
     """
     if seed is not None:
       self._require('random_style')
+    if has_labels:
+      return {}
     if 'random_style' in self.abilities:
       return {'seed': arguments.check_seed(seed or 0)}
     if 'exemplar' in self.abilities:
       raise errors.UserError(
         f'{self.config.method} needs an exemplar: call t(source, exemplar)'
+        f'{" or t(source, labels=...)" if "labels" in self.abilities else ""}'
+      )
+    if self.method.needs_labels:
+      raise errors.UserError(
+        f'{self.config.method} needs labels: call t(source, labels=...) with strengths of '
+        f'{", ".join(self.method.label_names)}'
       )
     return {}
 
   def _missing_weight(self, variables: Any) -> str:
     """Returns the error of a weight that some function of the method misses, or ''."""
     shape = base.image_shape(self.config)
-    return calls.missing_weight(self._calls, variables, self.abilities, shape)
+    labels = 0
+    if self.method.needs_labels:
+      labels = len(self.method.label_names)
+    return calls.missing_weight(
+      self._calls, variables, self.abilities, shape, labels=labels
+    )
 
   def _run(
-    self, name: str, images: dict[str, Any], masks: dict[str, Any], **numbers: Any
+    self,
+    name: str,
+    images: dict[str, Any],
+    masks: dict[str, Any],
+    *,
+    labels: np.ndarray | None = None,
+    **numbers: Any,
   ) -> Any:
     """Checks the arguments and computes in chunks; returns NumPy arrays."""
     shape = base.image_shape(self.config)
     arrays, single = arguments.check_all(images, masks, shape)
+    if labels is not None:
+      arrays['labels'] = labels
     count = arguments.common_length(arrays)
     call = functools.partial(self._calls[name], self._variables, **numbers)
     result, finite = calls.in_chunks(

@@ -12,7 +12,14 @@ import numpy as np
 from maskgan_jax.methods import base
 
 _LARGEST_BATCH = 64  # examples computed at once; more are taken in chunks
-_NAMES = ('translate', 'translate_back', 'remove', 'segment', 'interpolate')
+_NAMES = (
+  'translate',
+  'translate_back',
+  'remove',
+  'segment',
+  'read_labels',
+  'interpolate',
+)
 
 
 def functions(
@@ -44,10 +51,13 @@ class _Functions:
     exemplar=None,
     source_mask=None,
     exemplar_mask=None,
+    labels=None,
     seed=None,
     **options,
   ):
     """Translates; see `Method.translate`. Without an exemplar the seed chooses a style."""
+    if labels is not None:
+      options = {**options, 'labels': labels}
     if seed is None:
       # One key for ever: a method that draws noise gives the same translation each time.
       with jax.ensure_compile_time_eval():
@@ -79,6 +89,10 @@ class _Functions:
     """Returns the soft mask."""
     return self._finish(image, self._method.segment(*variables, _to_float(image)))
 
+  def read_labels(self, variables, image):
+    """Returns how sure the method's classifier is of each label."""
+    return self._finish(image, self._method.read_labels(*variables, _to_float(image)))
+
   def interpolate(self, variables, source, exemplar_1, exemplar_2, *, weight):
     """Translates between two exemplars."""
     pictures = map(_to_float, (source, exemplar_1, exemplar_2))
@@ -96,6 +110,8 @@ def missing_weight(
   variables: Any,
   abilities: Collection[str],
   shape: Sequence[int],
+  *,
+  labels: int = 0,
 ) -> str:
   """Traces all functions of a method; returns the error of a missing weight, or ''.
 
@@ -103,14 +119,20 @@ def missing_weight(
     calls: from `functions`.
     variables: (params, model_state).
     abilities: the method's.
+    labels: how many labels a translation needs; 0 if it needs none.
     shape: (height, width) of its images.
   """
   # Tracing uses the weights' names and shapes, and computes nothing.
   image = jax.ShapeDtypeStruct((1, *shape, 3), jnp.uint8)
   pair = [image] * (2 if 'exemplar' in abilities else 1)
-  traced = [('translate', pair, {})]
+  options = {}
+  if labels:
+    options['labels'] = jnp.zeros((1, labels))
+  traced = [('translate', pair, options)]
   if 'reverse' in abilities:
-    traced.append(('translate_back', pair, {}))
+    traced.append(('translate_back', pair, options))
+  if 'read_labels' in abilities:
+    traced.append(('read_labels', [image], {}))
   if 'segment' in abilities:
     traced.append(('segment', [image], {}))
   if 'remove' in abilities:

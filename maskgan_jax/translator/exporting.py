@@ -92,17 +92,21 @@ class Exported:
       raise errors.UserError(
         f'{what} of {self.config.method} takes no mask; leave masks out'
       )
-    image_names = ['source']
+    image_names, has_labels = ['source'], False
     if what == 'translate' and 'exemplar' in self.method.abilities:
       image_names.append('exemplar')
 
     if what == 'translate':
       function = self._translation(image_names, mask_names, reverse)
+      has_labels = self.method.needs_labels
     elif what == 'remove':
       function = self._removal(threshold)
     else:
       function = self._segmentation
     inputs = self._inputs(image_names, mask_names)
+    if has_labels:
+      count = len(self.method.label_names)
+      inputs.append(_Input('labels', ('b', count), np.float32))
     is_onnx = os.fspath(path).lower().endswith('.onnx')
     data, outputs = _onnx(function, inputs) if is_onnx else _blob(function, inputs)
     files.write_atomically(path, data)
@@ -132,20 +136,23 @@ class Exported:
   def _translation(
     self, image_names: Sequence[str], mask_names: Sequence[str], reverse: bool
   ) -> Callable[..., dict[str, Any]]:
-    """Returns a function from images and masks to the translation and its masks by name."""
+    """Returns a function from images, masks and labels to the translation and its masks."""
     call = self.calls['translate_back' if reverse else 'translate']
 
     def translate(*arrays):
+      arrays, labels = list(arrays), {}
+      if self.method.needs_labels:
+        labels['labels'] = arrays.pop()
       images = arrays[: len(image_names)]
       inputs = dict(zip(mask_names, arrays[len(image_names) :], strict=True))
-      masks = {}
+      options = labels
       # The exemplar's mask comes first: the source's is predicted from what is taken. Runtimes
       # merge computations that repeat.
       for name in ('exemplar_mask', 'source_mask'):
         if name in inputs:
-          predicted = call(self.variables, *images, **masks).masks[name]
-          masks[name] = _given_or_predicted(inputs[name], predicted)
-      result = call(self.variables, *images, **masks)
+          predicted = call(self.variables, *images, **options).masks[name]
+          options[name] = _given_or_predicted(inputs[name], predicted)
+      result = call(self.variables, *images, **options)
       outputs = {'image': result.image, **result.masks}
       return {name: output for name, output in outputs.items() if output is not None}
 

@@ -293,10 +293,14 @@ def test_the_table_of_switches_has_a_column_for_each_variant(method):
 @pytest.mark.parametrize('method', methods.names())
 def test_abilities_are_in_their_table(method):
   (_, rows), = tables(PAGE_OF[method], 'ability')
-  config = run_config.default(method)
-  with config.unlocked():
-    config.data.update(a='~Eyeglasses', b='Eyeglasses')
-  assert set(rows) == methods.make(config).abilities
+  config, abilities = run_config.default(method), set()
+  for attributes, outputs in (((), 3), (('Eyeglasses', 'Smiling'), 4)):
+    with config.unlocked():
+      config.data.update(a='~Eyeglasses', b='Eyeglasses', attributes=attributes)
+      if 'outputs' in config.model:  # of a generator, with a mask or without
+        config.model.outputs = outputs
+    abilities |= methods.make(config).abilities
+  assert set(rows) == abilities
 
 
 # Examples.
