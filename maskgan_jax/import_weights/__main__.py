@@ -65,6 +65,7 @@ from maskgan_jax.import_weights import (
   lpips,
   munit,
   press,
+  ugatit,
   unit,
   vgg19,
 )
@@ -80,6 +81,7 @@ KINDS = {
   'lpips': lpips,
   'munit': munit,
   'press': press,
+  'ugatit': ugatit,
   'unit': unit,
   'vgg19': vgg19,
 }

@@ -92,7 +92,7 @@ class Attention(nn.Module):
       weights.append(weight)
 
     # With a shared classifier the maps come twice with the same weights.
-    maps = [wide * weights[0], wide * weights[-1]]
+    maps = [wide * weight[None, None, None] for weight in (weights[0], weights[-1])]
     x = jnp.concatenate(maps, axis=-1)
     x = layers.Conv(wide.shape[-1], 1, self.dtype, kernel_init=self.kernel_init)(x)
     return self.activation(x), jnp.concatenate(logits, axis=1)
@@ -118,7 +118,7 @@ class Classifier(nn.Module):
     if not self.use_bias:
       return logits, kernel[:, 0]
     bias = self.param('bias', nn.initializers.zeros, (1,))
-    return logits + bias, seen[:, 0] + bias
+    return logits + bias[None], seen[:, 0] + bias
 
 
 class Generator(nn.Module):
