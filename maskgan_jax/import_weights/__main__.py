@@ -25,6 +25,9 @@ github.com/HelenMao/MSGAN. The optimizers' state is left behind.
 KIND munit: one or two FILEs of github.com/NVlabs/MUNIT, the generators (gen_*.pt, or a published
 one), then the discriminators (dis_*.pt), which translation does not need.
 
+KIND ugatit: FILE is one checkpoint of github.com/znxlwm/UGATIT-pytorch, as its training script
+writes it; its authors have published none. What their TensorFlow code writes is not read.
+
 KIND unit: two FILEs of github.com/mingyuliutw/UNIT, the generators (NAME_gen_*.pkl of the first
 code, gen_*.pt of the re-release), then the discriminators.
 

@@ -27,6 +27,7 @@ CONFIGS = {'adain': 'adain_digits.py:embedded,smoke', 'additional_mask': 'circle
            'content_transfer': 'quickstart.py:smoke', 'drit': 'drit_digits.py:embedded,smoke',
            'egsc_it': 'digits_single.py:embedded,smoke', 'gatys': 'gatys_digits.py:embedded,smoke',
            'lomit': 'avatars_hair_color.py:smoke', 'munit': 'munit_digits.py:embedded,smoke',
+           'ugatit': 'avatars_benchmark.py:ugatit,smoke',
            'press': 'press_avatars_glasses.py:smoke', 'unit': 'unit_digits.py:embedded,smoke',
            'wct': 'wct_digits.py:embedded,smoke'}
 

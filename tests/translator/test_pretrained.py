@@ -17,7 +17,8 @@ from maskgan_jax.data import images
 from maskgan_jax.runs import measures
 from maskgan_jax.translator import packaged, Translator
 
-BASELINES = {'adain', 'drit', 'gatys', 'munit', 'press', 'unit', 'wct'}  # without pretrained models
+# Methods without pretrained models.
+BASELINES = {'adain', 'drit', 'gatys', 'munit', 'press', 'ugatit', 'unit', 'wct'}
 
 
 @pytest.mark.slow
