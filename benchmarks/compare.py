@@ -166,6 +166,25 @@ def unit(config) -> dict:
   }
 
 
+def ugatit(config) -> dict:
+  """Returns the arguments of torch_ugatit.py, for one of the codes as it is."""
+  model = config.model
+  names = (
+    'width',
+    'downsamplings',
+    'blocks',
+    'discriminator_width',
+    'global_strides',
+    'local_strides',
+  )
+  return {
+    **{name: model[name] for name in names},
+    'light': int(model.light),
+    'image_width': config.image_width,
+    'tensorflow': int(config.variant == 'paper'),
+  }
+
+
 def read(path: str):
   """Returns the config that 'configs/NAME.py:ARGUMENT' names."""
   sys.path.insert(0, ROOT)
@@ -202,6 +221,7 @@ TWINS = {
   'lomit': lomit,
   'munit': munit,
   'press': press,
+  'ugatit': ugatit,
   'unit': unit,
 }
 

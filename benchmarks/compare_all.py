@@ -29,6 +29,7 @@ CONFIGS = {
   'munit': 'configs/edges2handbags.py',
   'drit': 'configs/drit_summer2winter.py',
   'unit': 'configs/unit_summer2winter.py',
+  'ugatit': 'configs/ugatit_horse2zebra.py',
 }
 PRECISIONS = ('float32', 'bfloat16')
 _MISSING = '—'

@@ -3,7 +3,7 @@
 Methods are `:content_transfer` (the default), its baseline `:press`, `:lomit`, `:lomit_tuned`
 (with departures of ours, docs/tuned.md), `:egsc_it`, its baselines `:munit`, `:drit` and `:unit`
 (without an exemplar), `:stargan` and `:attentiongan` (by labels), `:additional_mask` and
-`:cyclegan` (its baseline, and like it without an exemplar). Tasks are
+`:cyclegan` (its baseline, and like it without an exemplar), `:ugatit` (without one too). Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
@@ -34,6 +34,7 @@ from maskgan_jax.recipes import lomit as lomit_settings
 from maskgan_jax.recipes import munit as munit_settings
 from maskgan_jax.recipes import press as press_settings
 from maskgan_jax.recipes import stargan as stargan_settings
+from maskgan_jax.recipes import ugatit as ugatit_settings
 from maskgan_jax.recipes import unit as unit_settings
 
 METHODS = (
@@ -49,6 +50,7 @@ METHODS = (
   'attentiongan',
   'additional_mask',
   'cyclegan',
+  'ugatit',
 )
 TASKS = ('glasses', 'hair_color', 'facial_hair', 'smile')
 DIFFICULTIES = ('background', 'placement', 'lighting', 'occlusion', 'corruption')
@@ -252,6 +254,19 @@ def _attentiongan(quick):
   return config
 
 
+def _ugatit(quick):
+  """The TensorFlow code's, with larger batches and discriminators that fit the pictures."""
+  config = run_config.default('ugatit')
+  config.update(batch_size=8, num_steps=100_000)
+  config.model.global_strides = 4
+  for player in config.optimizers.values():
+    player.schedule_start = 50_000
+  if quick:
+    ugatit_settings.small(config)
+    ugatit_settings.quick(config)
+  return config
+
+
 _SETTINGS = {
   'content_transfer': _content_transfer,
   'press': _press,
@@ -265,4 +280,5 @@ _SETTINGS = {
   'unit': _unit,
   'stargan': _stargan,
   'attentiongan': _attentiongan,
+  'ugatit': _ugatit,
 }

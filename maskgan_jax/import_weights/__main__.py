@@ -28,6 +28,9 @@ one), then the discriminators (dis_*.pt), which translation does not need.
 KIND stargan: two FILEs of github.com/yunjey/stargan, the generator (200000-G.ckpt) and the critic
 (200000-D.ckpt), or of AttentionGAN-v1-multi's.
 
+KIND ugatit: FILE is one checkpoint of github.com/znxlwm/UGATIT-pytorch, as its training script
+writes it; its authors have published none. What their TensorFlow code writes is not read.
+
 KIND unit: two FILEs of github.com/mingyuliutw/UNIT, the generators (NAME_gen_*.pkl of the first
 code, gen_*.pt of the re-release), then the discriminators.
 
@@ -69,6 +72,7 @@ from maskgan_jax.import_weights import (
   munit,
   press,
   stargan,
+  ugatit,
   unit,
   vgg19,
 )
@@ -85,6 +89,7 @@ KINDS = {
   'munit': munit,
   'press': press,
   'stargan': stargan,
+  'ugatit': ugatit,
   'unit': unit,
   'vgg19': vgg19,
 }

@@ -52,6 +52,8 @@ class Player:
       begins; so stages of a training follow each other.
     end: the step before which the player stops, and where its schedule ends; 0 is the end of
       training.
+    project: maps the groups that the player owns, after each update, to the nearest that a
+      constraint allows, e.g. numbers into [0, 1]; None leaves them as the optimizer made them.
   """
 
   name: str
@@ -62,6 +64,7 @@ class Player:
   phase: int = 0
   start: int = 0
   end: int = 0
+  project: Callable[[Params], Params] | None = None
 
 
 @flax.struct.dataclass

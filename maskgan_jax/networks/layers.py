@@ -9,6 +9,7 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+from jax import lax
 import jax.numpy as jnp
 
 from maskgan_jax.networks import cpu_kernels, strided_kernels
@@ -39,6 +40,8 @@ class DownConv(nn.Module):
     odd: how the half of an odd height or width is rounded. 'up' adds one more row or column of
       zeros at its end, as TensorFlow's 'SAME' has it; 'down' is PyTorch's 4x4 convolution.
     use_bias: whether there is a bias.
+    spectral: whether the kernel is divided by its largest singular value, see
+      `spectrally_normalized`.
   """
 
   features: int
@@ -48,12 +51,14 @@ class DownConv(nn.Module):
   size: int = 4
   odd: str = 'up'
   use_bias: bool = True
+  spectral: bool = False
 
   @nn.compact
   def __call__(self, x):
-    kernel, bias = _kernel_and_bias(
-      self, (self.size, self.size, x.shape[-1], self.features)
-    )
+    shape = (self.size, self.size, x.shape[-1], self.features)
+    kernel, bias = _kernel_and_bias(self, shape, self.use_bias)
+    if self.spectral:
+      kernel = spectrally_normalized(self, kernel)
     row, column = x.shape[1] % 2, x.shape[2] % 2
     if self.odd == 'up' and (row or column):
       x = jnp.pad(x, ((0, 0), (0, row), (0, column), (0, 0)))
@@ -62,7 +67,7 @@ class DownConv(nn.Module):
     else:
       convolve = strided_kernels.conv3x3_stride2
     x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.padding)
-    return _plus(x, bias)
+    return _shifted(x, bias, self.dtype)
 
 
 class Conv(nn.Module):
@@ -77,16 +82,18 @@ class Conv(nn.Module):
   padding: str = 'reflect'
   kernel_init: Any = None
   use_bias: bool = True
+  spectral: bool = False
 
   @nn.compact
   def __call__(self, x):
-    kernel, bias = _kernel_and_bias(
-      self, (self.size, self.size, x.shape[-1], self.features)
-    )
+    shape = (self.size, self.size, x.shape[-1], self.features)
+    kernel, bias = _kernel_and_bias(self, shape, self.use_bias)
+    if self.spectral:
+      kernel = spectrally_normalized(self, kernel)
     x = cpu_kernels.padded_convolution(
       x.astype(self.dtype), kernel.astype(self.dtype), self.padding
     )
-    return _plus(x, bias)
+    return _shifted(x, bias, self.dtype)
 
 
 class UpsampledConv(nn.Module):
@@ -102,7 +109,7 @@ class UpsampledConv(nn.Module):
     x = cpu_kernels.upsampled_convolution(
       x.astype(self.dtype), kernel.astype(self.dtype)
     )
-    return _plus(x, bias)
+    return x + _row(bias, self.dtype)
 
 
 class UpConv(nn.Module):
@@ -126,7 +133,7 @@ class UpConv(nn.Module):
     y = strided_kernels.conv4x4_stride2_transposed(
       x.astype(self.dtype), kernel.astype(self.dtype)
     )
-    return _plus(y, bias)
+    return _shifted(y, bias, self.dtype)
 
 
 class UpConv3x3(nn.Module):
@@ -146,7 +153,7 @@ class UpConv3x3(nn.Module):
     x = strided_kernels.conv3x3_stride2_transposed(
       x.astype(self.dtype), kernel.astype(self.dtype), self.padding
     )
-    return _plus(x, bias)
+    return x + _row(bias, self.dtype)
 
 
 class Linear(nn.Module):
@@ -163,8 +170,8 @@ class Linear(nn.Module):
     bias_init = nn.initializers.zeros if self.kernel_init else default
     return nn.Dense(
       self.features,
-      use_bias=self.use_bias,
       dtype=self.dtype,
+      use_bias=self.use_bias,
       kernel_init=self.kernel_init or default,
       bias_init=bias_init,
     )(x)
@@ -175,9 +182,9 @@ class Residual(nn.Module):
 
   Attributes:
     norm: makes a normalisation layer from a dtype and an activation; None is without.
-    kernel_init: of the kernels; biases are zero.
+    kernel_init: of the kernels, see DownConv.
     padding: mode of jnp.pad.
-    use_bias: whether the convolutions have biases.
+    use_bias: whether convolutions have a bias.
   """
 
   norm: Callable[..., nn.Module] | None
@@ -188,10 +195,10 @@ class Residual(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    options = (x.shape[-1], 3, self.dtype, self.padding, self.kernel_init)
-    y = Conv(*options, use_bias=self.use_bias)(x)
+    options = self.dtype, self.padding, self.kernel_init, self.use_bias
+    y = Conv(x.shape[-1], 3, *options)(x)
     y = self.norm(self.dtype, jax.nn.relu)(y) if self.norm else jax.nn.relu(y)
-    y = Conv(*options, use_bias=self.use_bias)(y)
+    y = Conv(x.shape[-1], 3, *options)(y)
     return x + (self.norm(self.dtype)(y) if self.norm else y)
 
 
@@ -200,33 +207,68 @@ class StyledResidual(nn.Module):
 
   Attributes:
     norm: (x, scale, shift) -> x normalised, with scale and shift [B, C] for each channel of each
-      example.
+      example. It may make a module, whose parameters are then the block's.
+    kernel_init: of the kernels, see DownConv.
+    use_bias: whether convolutions have a bias.
   """
 
   norm: Callable[..., jax.Array]
   dtype: Any = jnp.float32
   kernel_init: Any = he_normal
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x, scales, shifts):
     """Maps x [B, H, W, C] with scales and shifts [B, 2, C], the first norm's first."""
-    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(x)
+    options = {'kernel_init': self.kernel_init, 'use_bias': self.use_bias}
+    y = Conv(x.shape[-1], 3, self.dtype, **options)(x)
     y = jax.nn.relu(self.norm(y, scales[:, 0], shifts[:, 0]))
-    y = Conv(x.shape[-1], 3, self.dtype, kernel_init=self.kernel_init)(y)
+    y = Conv(x.shape[-1], 3, self.dtype, **options)(y)
     return x + self.norm(y, scales[:, 1], shifts[:, 1]).astype(self.dtype)
 
 
-def _kernel_and_bias(module, shape):
+def spectrally_normalized(module: nn.Module, kernel: jax.Array) -> jax.Array:
+  """Returns a kernel [..., C] divided by its largest singular value (Miyato et al. 2018).
+
+  One step of power iteration estimates the value. The step begins at `u` of the module's
+  `batch_stats`, [C], and leaves it closer to the singular vector where that collection is mutable.
+  Gradients go through the value, but not through the vectors.
+  """
+  matrix = kernel.reshape(-1, kernel.shape[-1])
+
+  def drawn():
+    return jax.random.normal(module.make_rng('params'), matrix.shape[-1:])
+
+  u = module.variable('batch_stats', 'u', drawn)
+  exact = lax.Precision.HIGHEST
+  constant = lax.stop_gradient(matrix)
+  v = _unit(jnp.matmul(constant, u.value, precision=exact))
+  after = _unit(jnp.matmul(v, constant, precision=exact))
+  if module.is_mutable_collection('batch_stats') and not module.is_initializing():
+    u.value = after
+  largest = jnp.matmul(v, jnp.matmul(matrix, after, precision=exact), precision=exact)
+  return kernel / largest
+
+
+def _unit(vector):
+  """Returns a vector of length 1 in this direction."""
+  return vector / jnp.maximum(jnp.sqrt(jnp.square(vector).sum()), 1e-12)
+
+
+def _kernel_and_bias(module, shape, use_bias=True):
+  """Returns a layer's parameters; None in place of a bias that it does not have."""
   default = uniform_fan_in(math.prod(shape[:-1]))
-  bias_init = nn.initializers.zeros if module.kernel_init else default
   kernel = module.param('kernel', module.kernel_init or default, shape)
-  if not getattr(module, 'use_bias', True):
+  if not use_bias:
     return kernel, None
+  bias_init = nn.initializers.zeros if module.kernel_init else default
   return kernel, module.param('bias', bias_init, shape[-1:])
 
 
-def _plus(x, bias):
-  """Returns x [B, H, W, C] with the bias [C], if there is one, on each pixel."""
-  if bias is None:
-    return x
-  return x + bias.astype(x.dtype).reshape(1, 1, 1, -1)
+def _shifted(x, bias, dtype):
+  """Returns x + bias, or x where there is no bias."""
+  return x if bias is None else x + _row(bias, dtype)
+
+
+def _row(bias, dtype):
+  return bias.astype(dtype).reshape(1, 1, 1, -1)

@@ -144,8 +144,12 @@ def _normalize(
   return cpu_kernels.recomputed(compute)(x, *parameters)
 
 
-def standardized(x: jax.Array, axes: Sequence[int], epsilon: float = 1e-5) -> jax.Array:
+def standardized(
+  x: jax.Array, axes: Sequence[int], epsilon: float = 1e-5, *, correction: int = 0
+) -> jax.Array:
   """Computes (x - mean) / sqrt(variance + epsilon) over `axes` in float32; constants become 0.
+
+  The variance is the sum of n squares divided by n - `correction`.
 
   The statistics lose their axes at once and get them back last. With `keepdims` XLA would order
   the steps of a plain and of a differentiated forward pass differently, and compute both where a
@@ -153,7 +157,11 @@ def standardized(x: jax.Array, axes: Sequence[int], epsilon: float = 1e-5) -> ja
   """
   x = x.astype(jnp.float32)
   centred = x - jnp.expand_dims(x.mean(axes), axes)
-  factor = lax.rsqrt(jnp.square(centred).mean(axes) + epsilon)
+  variance = jnp.square(centred).mean(axes)
+  if correction:
+    count = math.prod(x.shape[axis] for axis in axes)
+    variance = variance * (count / max(count - correction, 1))
+  factor = lax.rsqrt(variance + epsilon)
   return centred * jnp.expand_dims(factor, axes)
 
 

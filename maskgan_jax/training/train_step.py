@@ -350,6 +350,8 @@ class Step:
       owned, opt_state = optimizer.update(grads, opt_state, owned, step)
       # Finite gradients do not make finite parameters: a learning rate may be too large.
       finite &= jnp.isfinite(optax.tree.norm(owned))
+      if player.project:
+        owned = player.project(owned)
       params = {**params, **owned}
 
     # Metrics are those of the last repeat.

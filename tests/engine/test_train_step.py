@@ -127,6 +127,25 @@ def test_every_and_phase_and_repeats():
   assert len(set(noise)) == len(noise), 'players and steps draw different noise'
 
 
+def test_what_a_player_owns_is_projected_after_each_update():
+  def project(owned):
+    assert set(owned) == {'q'}
+    return {'q': jnp.maximum(owned['q'], 0)}
+  xs = np.array([[3] * 8, [-2] * 8], np.float32)  # the draws of a step
+  state, _ = run(two_players_config(), devices=jax.devices()[:1], steps=1,
+                 method=TwoPlayers(repeats=2, project=project), batches=[{'a': xs}])
+  assert state.params == {'p': 1 - 3, 'q': max(1 - 3, 0) + 2}
+
+
+def test_a_projection_does_not_hide_what_is_not_finite():
+  config = two_players_config()
+  config.optimizers.second.learning_rate = float('inf')
+  method = TwoPlayers(project=lambda owned: {'q': jnp.clip(owned['q'], 0, 1)})
+  state, _ = run(config, devices=jax.devices()[:1], steps=1, method=method,
+                 batches=[{'a': np.ones(8, np.float32)}])
+  assert state.params == {'p': 1, 'q': 1} and state.skipped == 1
+
+
 def test_a_non_finite_iteration_is_undone_as_a_whole_and_counted():
   good, bad = np.ones(8, np.float32), np.full(8, np.nan, np.float32)
   batches = [{'a': x} for x in (good, bad, bad, good)]

@@ -28,7 +28,8 @@ CONFIGS = {'adain': 'adain_digits.py:embedded,smoke', 'additional_mask': 'circle
            'egsc_it': 'digits_single.py:embedded,smoke', 'gatys': 'gatys_digits.py:embedded,smoke',
            'lomit': 'avatars_hair_color.py:smoke', 'munit': 'munit_digits.py:embedded,smoke',
            'press': 'press_avatars_glasses.py:smoke',
-           'stargan': 'avatars_benchmark.py:stargan,smoke', 'unit': 'unit_digits.py:embedded,smoke',
+           'stargan': 'avatars_benchmark.py:stargan,smoke',
+           'ugatit': 'avatars_benchmark.py:ugatit,smoke', 'unit': 'unit_digits.py:embedded,smoke',
            'wct': 'wct_digits.py:embedded,smoke'}
 
 
