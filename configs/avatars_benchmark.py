@@ -2,8 +2,9 @@
 
 Methods are `:content_transfer` (the default), its baseline `:press`, `:lomit`, `:lomit_tuned`
 (with departures of ours, docs/tuned.md), `:egsc_it`, its baselines `:munit`, `:drit` and `:unit`
-(without an exemplar), `:stargan` and `:attentiongan` (by labels), `:additional_mask` and
-`:cyclegan` (its baseline, and like it without an exemplar), `:ugatit` (without one too). Tasks are
+(without an exemplar), `:stargan` and `:attentiongan` (by labels), `:aggan` (without an exemplar)
+and `:aggan_exemplar`, `:additional_mask` and its baselines `:cyclegan` and `:ugatit` (all three
+without an exemplar). Tasks are
 
   `:glasses`      (the default) from faces without to faces with glasses; the exemplar says which
   `:hair_color`   from black hair to any of five other colours; the exemplar says which
@@ -28,6 +29,7 @@ pairs of glasses.
 from maskgan_jax import config as run_config
 from maskgan_jax.methods import content_transfer
 from maskgan_jax.recipes import additional_mask as additional_mask_settings
+from maskgan_jax.recipes import aggan as aggan_settings
 from maskgan_jax.recipes import drit as drit_settings
 from maskgan_jax.recipes import egsc_it as egsc_it_settings
 from maskgan_jax.recipes import lomit as lomit_settings
@@ -48,6 +50,8 @@ METHODS = (
   'unit',
   'stargan',
   'attentiongan',
+  'aggan',
+  'aggan_exemplar',
   'additional_mask',
   'cyclegan',
   'ugatit',
@@ -267,6 +271,26 @@ def _ugatit(quick):
   return config
 
 
+def _aggan(quick):
+  """The intended kernels, with larger batches; the switch after three tenths, as the authors'."""
+  config = aggan_settings.default()
+  config.variant = 'intended'
+  config.update(batch_size=8, num_steps=30_000)
+  config.model.switch_step = 9_000
+  for name in aggan_settings.STAGES[1]:
+    config.optimizers[name].schedule_start = 15_000
+  if quick:
+    aggan_settings.quick(config)
+  return config
+
+
+def _aggan_exemplar(quick):
+  """The same with an exemplar, our reading of LOMIT's baseline."""
+  config = _aggan(quick)
+  config.model.exemplar = True
+  return config
+
+
 _SETTINGS = {
   'content_transfer': _content_transfer,
   'press': _press,
@@ -280,5 +304,7 @@ _SETTINGS = {
   'unit': _unit,
   'stargan': _stargan,
   'attentiongan': _attentiongan,
+  'aggan': _aggan,
+  'aggan_exemplar': _aggan_exemplar,
   'ugatit': _ugatit,
 }

@@ -24,10 +24,10 @@ from maskgan_jax.compile_for_tpu import tables
 from maskgan_jax.training import train_step
 
 CONFIGS = {'adain': 'adain_digits.py:embedded,smoke', 'additional_mask': 'circle_square.py:smoke',
-           'content_transfer': 'quickstart.py:smoke', 'drit': 'drit_digits.py:embedded,smoke',
-           'egsc_it': 'digits_single.py:embedded,smoke', 'gatys': 'gatys_digits.py:embedded,smoke',
-           'lomit': 'avatars_hair_color.py:smoke', 'munit': 'munit_digits.py:embedded,smoke',
-           'press': 'press_avatars_glasses.py:smoke',
+           'aggan': 'avatars_benchmark.py:aggan,smoke', 'content_transfer': 'quickstart.py:smoke',
+           'drit': 'drit_digits.py:embedded,smoke', 'egsc_it': 'digits_single.py:embedded,smoke',
+           'gatys': 'gatys_digits.py:embedded,smoke', 'lomit': 'avatars_hair_color.py:smoke',
+           'munit': 'munit_digits.py:embedded,smoke', 'press': 'press_avatars_glasses.py:smoke',
            'stargan': 'avatars_benchmark.py:stargan,smoke',
            'ugatit': 'avatars_benchmark.py:ugatit,smoke', 'unit': 'unit_digits.py:embedded,smoke',
            'wct': 'wct_digits.py:embedded,smoke'}

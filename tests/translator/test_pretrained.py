@@ -17,7 +17,7 @@ from maskgan_jax.data import images
 from maskgan_jax.runs import measures
 from maskgan_jax.translator import packaged, Translator
 
-BASELINES = {'adain', 'drit', 'gatys', 'munit', 'press', 'stargan', 'ugatit', 'unit',
+BASELINES = {'adain', 'aggan', 'drit', 'gatys', 'munit', 'press', 'stargan', 'ugatit', 'unit',
              'wct'}  # without pretrained models
 
 
