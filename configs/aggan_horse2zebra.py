@@ -25,7 +25,7 @@ def get_config(argument: str = ''):
   if 'apples' in chosen:
     name, pictures = 'apple2orange', 1_019
   config = recipe.default(pictures)
-  config.variant = run_config.variant(chosen, 'official')
+  config.variant = run_config.exclusive(chosen, ('official', 'intended')) or 'official'
   config.model.exemplar = 'exemplar' in chosen
   config.data.update(
     source='tfds', name=f'cycle_gan/{name}', a='~B', b='B', load_size=286, flip=True

@@ -294,11 +294,14 @@ def test_the_table_of_switches_has_a_column_for_each_variant(method):
 def test_abilities_are_in_their_table(method):
   (_, rows), = tables(PAGE_OF[method], 'ability')
   config, abilities = run_config.default(method), set()
-  for attributes, outputs in (((), 3), (('Eyeglasses', 'Smiling'), 4)):
+  for attributes in ((), ('Eyeglasses', 'Smiling')):
     with config.unlocked():
       config.data.update(a='~Eyeglasses', b='Eyeglasses', attributes=attributes)
-      if 'outputs' in config.model:  # of a generator, with a mask or without
-        config.model.outputs = outputs
+      # What a method may have besides: StarGAN a mask, AGGAN an exemplar.
+      if 'outputs' in config.model:
+        config.model.outputs = 4 if attributes else 3
+      if 'exemplar' in config.model:
+        config.model.exemplar = bool(attributes)
     abilities |= methods.make(config).abilities
   assert set(rows) == abilities
 
