@@ -13,6 +13,7 @@ from maskgan_jax.demo.models import ROLES
 from maskgan_jax.demo.session import Demo, FRAMES
 
 _MOST_WAITING = 32  # clicks in the queue
+PHOTOGRAPH = 'Your photograph'  # the name of its tab
 HOUR = 3600  # seconds that sessions and files are kept
 _KINDS = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.avif']
 _AN = {'source': 'a source', 'exemplar': 'an exemplar'}
@@ -179,6 +180,7 @@ class Layout:
   def _tabs(self) -> None:
     """Makes a tab for each further thing that a model may be able to do."""
     contents = {
+      PHOTOGRAPH: self._photograph,
       'Several exemplars': self._several,
       'Random styles': self._random,
       'Interpolate': self._between,
@@ -192,6 +194,38 @@ class Layout:
         with gr.Tab(name, id=name, elem_id=name.split()[0].lower()) as tab:
           make()
         self.tabs[name] = tab
+
+  def _photograph(self):
+    """Makes the tab of a visitor's own photograph."""
+    gr.Markdown(
+      'Upload a source, and click two corners of what is to change, such as a face. The result '
+      'goes back into your photograph, which keeps its size; what the mask leaves out is not '
+      'touched.'
+    )
+    self.photo = gr.Image(
+      label='Your photograph, with a frame around what the model sees',
+      elem_id='photo',
+      format='jpeg',
+      interactive=False,
+      buttons=[],
+      alt_text='Your photograph',
+    )
+    with gr.Row():
+      self.paste = gr.Button(
+        'Put the result into the photograph', variant='primary', elem_id='paste'
+      )
+      self.whole = gr.Button('Look at all of it again', elem_id='whole')
+    self.compared = gr.ImageSlider(
+      label='Before and after: drag the line',
+      elem_id='compared',
+      format='jpeg',
+      interactive=False,
+      buttons=['fullscreen'],
+      visible=False,
+    )
+    self.own_download = gr.DownloadButton(
+      'Download it in its own size', elem_id='own-download', visible=False
+    )
 
   def _several(self):
     """Makes the tab that translates one source after several exemplars."""

@@ -11,7 +11,7 @@ import numpy as np
 from maskgan_jax import errors
 from maskgan_jax.data import images
 from maskgan_jax.methods import base
-from maskgan_jax.translator import Translator
+from maskgan_jax.translator import Fitted, Translator
 
 ROLES = ('source', 'exemplar')
 
@@ -51,11 +51,21 @@ class Model:
     self, data: bytes, name: str, note: Callable[[str], None] = print
   ) -> np.ndarray:
     """Returns a visitor's file at the model's resolution; notes what may surprise about it."""
+    return self.fit(data, name, note).image
+
+  def fit(
+    self,
+    data: bytes,
+    name: str,
+    note: Callable[[str], None] = print,
+    region: Sequence[float] | None = None,
+  ) -> Fitted:
+    """Returns the same with the file it came from; `region` is what the model is to see of it."""
     max_pixels = min(images.MAX_PIXELS, self.translator.config.data.max_pixels)
-    fitted = self.translator.fit(data, name=name, max_pixels=max_pixels)
+    fitted = self.translator.fit(data, name=name, max_pixels=max_pixels, region=region)
     for remark in filter(None, fitted.remarks):
       note(remark)
-    return fitted.image
+    return fitted
 
   def warm_up(self) -> threading.Thread:
     """Starts to compile the programs that a visitor's first clicks need."""

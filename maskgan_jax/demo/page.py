@@ -106,8 +106,14 @@ class _Page(views.Views):
       self.difference,
       self.used,
       self.download,
+      self.all_tabs,
+      self.tabs[layout.PHOTOGRAPH],
+      self.photo,
+      self.compared,
+      self.own_download,
     ]
-    self._everything = [self.others, self.reverse, self.all_tabs, *self.tabs.values()]
+    others = [tab for name, tab in self.tabs.items() if name != layout.PHOTOGRAPH]
+    self._everything = [self.others, self.reverse, *others]
     for side in self.sides.values():
       self._results += [side['column'], side['editor'], side['preview']]
       self._everything += [side['gallery'], side['strength'], side['meaning']]
@@ -116,8 +122,21 @@ class _Page(views.Views):
     self._wire_models(blocks)
     for role in ROLES:
       self._wire_side(role)
+    self._wire_photograph()
     self._wire_exemplars()
     self._wire_results()
+
+  def _wire_photograph(self):
+    """Connects what is done to a visitor's photograph."""
+    state = self._state
+    self._on_choice(self.photo.select, 'source', self._mark, state)
+    self._on_choice(self.whole.click, 'source', self._whole, state)
+    self._on_painted(
+      self.paste.click,
+      self._paste,
+      [*state, *self._painted],
+      [self.session, self.own_download, self.compared],
+    )
 
   def _wire_models(self, blocks):
     """Connects what begins a session."""
@@ -292,9 +311,46 @@ class _Page(views.Views):
     return examples[event.index]
 
   def _upload(self, role, session, webgl, data):
-    """Shows a visitor's picture in a role."""
+    """Shows a visitor's picture in a role; as a source it is a photograph of its own size."""
+    if role == 'source':
+      session = self.demo.upload(session, data, gr.Warning)
+      values = self._shown(session, webgl, role)
+      return {**values, self.all_tabs: gr.update(selected=layout.PHOTOGRAPH)}
     picture = self.demo.model(session).load(data, 'the file', gr.Warning)
     return self._shown(self.demo.choose(session, role, picture), webgl, role)
+
+  def _mark(self, session, webgl, event: gr.SelectData):
+    """Takes a click into the photograph as a corner of the place that is to change."""
+    own = session.photograph
+    if own is None:
+      return gr.skip()
+    height, width = own.preview.shape[:2]
+    try:
+      right, down = (float(value) for value in event.index)
+    except (TypeError, ValueError) as error:
+      raise errors.UserError('this is no place in the picture') from error
+    if not (0 <= right <= width and 0 <= down <= height):
+      raise errors.UserError('this is no place in the picture')
+    session = self.demo.mark(session, (down / height, right / width))
+    if session.photograph.mark is not None:
+      return {self.session: session, self.photo: session.photograph.shown()}
+    return self._shown(session, webgl, 'source')
+
+  def _whole(self, session, webgl):
+    """Shows the model all of the photograph again."""
+    return self._shown(self.demo.whole(session), webgl, 'source')
+
+  def _paste(self, session, webgl, source, exemplar):
+    """Puts the translation, with the masks as they were painted, into the photograph."""
+    session = self.demo.translate(self._edited(session, webgl, source, exemplar))
+    before_and_after, extension, data = self.demo.own_size(session)
+    return {
+      self.session: session,
+      self.compared: gr.update(value=tuple(before_and_after), visible=True),
+      self.own_download: gr.update(
+        value=self._file(f'photograph{extension}', data), visible=True
+      ),
+    }
 
   def _predict(self, role, session, webgl):
     """Shows the predicted mask again."""

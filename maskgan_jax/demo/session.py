@@ -9,7 +9,7 @@ import numpy as np
 
 from maskgan_jax import errors
 from maskgan_jax.data import images
-from maskgan_jax.demo import editor
+from maskgan_jax.demo import editor, own_photograph
 from maskgan_jax.demo.models import Model, ROLES
 from maskgan_jax.runs import pictures
 from maskgan_jax.translator import Translation
@@ -36,6 +36,7 @@ class Session:
     other: the second exemplar of an interpolation.
     frames: the last interpolation's, uint8 [N, H, W, 3].
     carried: whether the source is an earlier result, which stays when the model changes.
+    photograph: the visitor's own, of which the source is a place; None for other sources.
   """
 
   model: str
@@ -49,6 +50,7 @@ class Session:
   other: np.ndarray | None = None
   frames: np.ndarray | None = None
   carried: bool = False
+  photograph: own_photograph.OwnPhotograph | None = None
 
   def without_edit(self, role: str) -> dict[str, np.ndarray]:
     """Returns the edited masks of the other roles."""
@@ -101,7 +103,12 @@ class Demo:
     carried = bool(before and before.carried and before.result is not None)
     if carried:
       chosen['source'] = model.translator.fit(before.pictures['source']).image
-    return self.predicted(Session(name, chosen, reverse=reverse, carried=carried))
+    session = self.predicted(Session(name, chosen, reverse=reverse, carried=carried))
+
+    # So does a photograph of the visitor's.
+    if before and before.photograph and not carried:
+      return self.upload(session, before.photograph.fitted.picture, lambda line: None)
+    return session
 
   def examples(self, name: str, role: str, reverse: bool) -> Sequence[np.ndarray]:
     """Returns the pictures to click for a role; roles change domains if `reverse`."""
@@ -119,9 +126,60 @@ class Demo:
         pictures={**session.pictures, role: picture},
         edited=session.without_edit(role),
         carried=session.carried and role != 'source',
+        photograph=None if role == 'source' else session.photograph,
         frames=None,
       )
     )
+
+  def upload(
+    self, session: Session, data: bytes, note: Callable[[str], None] = print
+  ) -> Session:
+    """Returns the session with a visitor's file as its source, which keeps its own size."""
+    fitted = self.model(session).fit(data, 'the file', note)
+    return self._with_place(session, own_photograph.OwnPhotograph.of(fitted))
+
+  def mark(self, session: Session, point: tuple[float, float]) -> Session:
+    """Returns the session after a click into the photograph: two mark the place of the source.
+
+    Args:
+      session: with a photograph.
+      point: down and right, in shares of its height and width.
+    """
+    own = self._photograph(session)
+    model, region = self.model(session), None
+    if own.mark is not None:
+      region = own.place(point, model.shape)
+    if region is None:
+      return dataclasses.replace(session, photograph=own.marked(point))
+    fitted = model.fit(own.fitted.picture, 'the file', lambda line: None, region)
+    return self._with_place(session, own.moved(fitted))
+
+  def whole(self, session: Session) -> Session:
+    """Returns the session with all of the photograph, or its middle, as the source again."""
+    own = self._photograph(session)
+    fitted = self.model(session).fit(own.fitted.picture, 'the file', lambda line: None)
+    return self._with_place(session, own.moved(fitted))
+
+  def _with_place(self, session: Session, own: own_photograph.OwnPhotograph) -> Session:
+    """Returns the session with a place of a photograph as its source."""
+    session = self.choose(session, 'source', own.fitted.image)
+    return dataclasses.replace(session, photograph=own)
+
+  def _photograph(self, session: Session) -> own_photograph.OwnPhotograph:
+    """Returns the session's photograph; UserError if the source is none."""
+    if session.photograph is None:
+      raise errors.UserError('upload a source first: a photograph of yours')
+    return session.photograph
+
+  def own_size(self, session: Session) -> tuple[list[np.ndarray], str, bytes]:
+    """Returns the photograph before and after for the page, and the extension and bytes of a file.
+
+    The file has the photograph's own size; where the source's mask is 0 its pixels are untouched.
+    """
+    own = self._photograph(session)
+    after = own.result(self.model(session), session.result)
+    shown = [own.preview, own_photograph.preview_of(after.pixels)]
+    return shown, *own_photograph.file_of(after)
 
   def carry_on(self, session: Session) -> Session:
     """Returns the session with the translation as its source, to change something else in it."""

@@ -1,6 +1,7 @@
 """What the demo page shows of a session: values of its components."""
 
 import contextlib
+import glob
 import os
 import time
 from typing import Any
@@ -15,6 +16,7 @@ from maskgan_jax.demo.session import Session
 from maskgan_jax.runs import pictures
 
 _ARCHIVE = 'translation.zip'
+_FOLDER = 'download_'  # how folders of these files begin
 
 
 class Views(layout.Layout):
@@ -37,11 +39,22 @@ class Views(layout.Layout):
       self.difference: editor.enlarged(editor.difference(source, result.image)),
       self.used: self._used_masks(session),
       self.download: self._archive(session),
+      **self._shown_photograph(session),
     }
     for role in ROLES:
       is_new = not roles or role in roles
       values |= self._shown_side(session, role, webgl=webgl, is_new=is_new)
     return values
+
+  def _shown_photograph(self, session: Session) -> dict[Any, Any]:
+    """Returns the values of the photograph's tab, without an earlier result."""
+    own = session.photograph
+    return {
+      self.tabs[layout.PHOTOGRAPH]: gr.update(interactive=own is not None),
+      self.photo: None if own is None else own.shown(),
+      self.compared: gr.update(value=None, visible=False),
+      self.own_download: gr.update(value=None, visible=False),
+    }
 
   def _shown_side(
     self, session: Session, role: str, *, webgl: bool, is_new: bool
@@ -83,15 +96,17 @@ class Views(layout.Layout):
     return editor.enlarged(np.concatenate(shown, axis=1))
 
   def _about(self, session: Session) -> str:
-    """Returns a line on the model: its method, size, domains and abilities."""
+    """Returns a line on the model: what it changes, its method and size."""
     model = self.demo.model(session)
     config, size = model.translator.config, 'x'.join(map(str, model.shape))
-    abilities = ', '.join(sorted(model.translator.abilities))
-    text = (
-      f'{config.method}, {size} pixels, from {config.data.a or "a"!s} to '
-      f'{config.data.b or "b"!s}. It can: {abilities}.'
+    before, after = (
+      (domain or 'any picture').replace('~', 'not ').replace('_', ' ')
+      for domain in (config.data.a, config.data.b)
     )
-    return text.replace('~', 'not ')
+    return (
+      f'This model knows pictures of {size} pixels like the examples below, and makes {after} of '
+      f'{before} ({config.method}).'
+    )
 
   def _all_shown(self, session: Session, webgl: bool) -> dict[Any, Any]:
     """Returns the values of `_everything`."""
@@ -112,6 +127,7 @@ class Views(layout.Layout):
 
     # The first tab with something to do is open.
     usable = {
+      layout.PHOTOGRAPH: session.photograph is not None,
       'Several exemplars': model.can('exemplar'),
       'Random styles': model.can('random_style'),
       'Interpolate': model.can('interpolate'),
@@ -125,16 +141,19 @@ class Views(layout.Layout):
       values[tab] = gr.update(interactive=usable[name])
     return values
 
-  def _archive(self, session: Session) -> str:
-    """Writes the file of the download button, deletes those of an hour ago; returns the path."""
-    for entry in os.scandir(self.folder):
-      old = os.path.join(entry.path, _ARCHIVE)
+  def _file(self, name: str, data: bytes) -> str:
+    """Writes a file of a download button, deletes those of an hour ago; returns the path."""
+    for old in glob.glob(os.path.join(self.folder, f'{_FOLDER}*', '*')):
       with contextlib.suppress(OSError):
         if time.time() - os.stat(old).st_mtime > layout.HOUR:
           os.remove(old)
-    folder = os.path.join(self.folder, uuid.uuid4().hex)
+    folder = os.path.join(self.folder, _FOLDER + uuid.uuid4().hex)
     os.makedirs(folder)
-    path = os.path.join(folder, _ARCHIVE)
+    path = os.path.join(folder, name)
     with open(path, 'wb') as file:
-      file.write(self.demo.archive(session))
+      file.write(data)
     return path
+
+  def _archive(self, session: Session) -> str:
+    """Writes the archive of the download button; returns the path."""
+    return self._file(_ARCHIVE, self.demo.archive(session))
