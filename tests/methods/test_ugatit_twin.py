@@ -46,7 +46,7 @@ def test_networks_have_the_sizes_of_the_authors(chosen, size, generator, total):
     assert sum(p.numel() for p in networks.parameters()) == expected
 
 
-@pytest.mark.parametrize('case', comparing.CASES)
+@pytest.mark.parametrize('case', ['pytorch', 'paper', 'deep'])
 def test_translations_and_attention_equal_the_twins(case):
   config, method, params, state = comparing.small(case)
   model = comparing.make_twin(config, params, state)
@@ -123,11 +123,11 @@ def assert_same_gradients(networks, term, states):
     if expected is None:
       assert not ours[name].any(), name
     else:  # a bias before a normalisation has gradient 0: sums of what cancels
-      atol = 1e-4 * float(expected.abs().max()) + 1e-5 * largest
+      atol = 2e-4 * float(expected.abs().max()) + 1e-5 * largest
       np.testing.assert_allclose(ours[name], expected, rtol=0, atol=atol, err_msg=name)
 
 
-@pytest.mark.parametrize('case', ['pytorch', 'light'])
+@pytest.mark.parametrize('case', ['pytorch', 'deep'])
 def test_every_imported_number_is_the_authors(case, tmp_path):
   config, _, params, state = comparing.small(case)
   states = comparing.state_dicts(config, params, state['batch_stats'])
@@ -138,7 +138,7 @@ def test_every_imported_number_is_the_authors(case, tmp_path):
   converted = converter.convert([path], [import_weights.read(path)])
   assert converted.config.model == config.model
   assert (converted.config.variant, converted.step) == ('pytorch', 70)
-  assert converted.config.image_size == (256 if case == 'light' else config.image_size)
+  assert converted.config.image_size == (256 if case == 'deep' else config.image_size)
   model = converted.model
   stored = comparing.state_dicts(converted.config, model['params'],
                                  model['model_state']['batch_stats'])
