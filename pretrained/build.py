@@ -46,12 +46,12 @@ MODELS = {
     },
   ),
   'lomit_avatars': dict(
-    does="Gives a cartoon face another's hair colour. LOMIT (IJCAI 2019), 64x64.",
+    does="Gives a cartoon face another's hair colour. LOMIT (IJCAI 2019), `tuned`, 64x64.",
     data=_DRAWN,
-    command='python -m maskgan_jax.train --config=configs/avatars_hair_color.py '
+    command='python -m maskgan_jax.train --config=configs/avatars_hair_color.py:narrow,tuned '
     '--workdir=runs/avatars_hair_color',
-    limits='It draws the whole picture anew, and not sharply, also where the mask is 0. It '
-    'knows six hair colours.',
+    limits='It knows six hair colours. Masks have a quarter of the resolution, so that a soft rim '
+    'around the hair changes too, and light hair on dark heads comes out patchy.',
     scores={
       'mask_iou': 'mask IoU with the true hair',
       'transfer_error_inside': 'error where the hair is',
