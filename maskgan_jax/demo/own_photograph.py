@@ -87,6 +87,7 @@ class OwnPhotograph:
 
   def result(self, model: Model, translation: Translation) -> photographs.Photograph:
     """Returns the whole photograph with the translation of its place, in its own size."""
+    pasting.check('own', self.fitted)
     is_opacity = model.translator.method.mask_is_opacity
     pasted = pasting.at_own_size(self.fitted, translation, is_opacity=is_opacity)
     return pasting.photograph(self.fitted).with_pixels(pasted.image)

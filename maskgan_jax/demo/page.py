@@ -134,7 +134,7 @@ class _Page(views.Views):
     self._on_painted(
       self.paste.click,
       self._paste,
-      [*state, *self._painted],
+      [*state, *self._painted, *[self.sides[role]['strength'] for role in ROLES]],
       [self.session, self.own_download, self.compared],
     )
 
@@ -299,7 +299,13 @@ class _Page(views.Views):
     # Gradio passes the event where a function itself says so; a functools.partial doesn't.
     def pick(session, webgl, event: gr.SelectData):
       picture = self._example(session, role, event)
-      return self._shown(self.demo.choose(session, role, picture), webgl, role)
+      chosen = self.demo.choose(session, role, picture)
+      values = self._shown(chosen, webgl, role)
+      if session.photograph is not None and chosen.photograph is None:
+        values[self.all_tabs] = self._first_tab(
+          chosen
+        )  # the photograph's has nothing left to do
+      return values
 
     return pick
 
@@ -315,22 +321,21 @@ class _Page(views.Views):
     if role == 'source':
       session = self.demo.upload(session, data, gr.Warning)
       values = self._shown(session, webgl, role)
-      return {**values, self.all_tabs: gr.update(selected=layout.PHOTOGRAPH)}
+      return {**values, self.all_tabs: self._first_tab(session)}
     picture = self.demo.model(session).load(data, 'the file', gr.Warning)
     return self._shown(self.demo.choose(session, role, picture), webgl, role)
 
   def _mark(self, session, webgl, event: gr.SelectData):
     """Takes a click into the photograph as a corner of the place that is to change."""
-    own = session.photograph
-    if own is None:
+    if session.photograph is None:
       return gr.skip()
-    height, width = own.preview.shape[:2]
+    height, width = session.photograph.preview.shape[:2]
     try:
       right, down = (float(value) for value in event.index)
     except (TypeError, ValueError) as error:
-      raise errors.UserError('this is no place in the picture') from error
+      raise errors.UserError('this point does not lie in the picture') from error
     if not (0 <= right <= width and 0 <= down <= height):
-      raise errors.UserError('this is no place in the picture')
+      raise errors.UserError('this point does not lie in the picture')
     session = self.demo.mark(session, (down / height, right / width))
     if session.photograph.mark is not None:
       return {self.session: session, self.photo: session.photograph.shown()}
@@ -340,9 +345,10 @@ class _Page(views.Views):
     """Shows the model all of the photograph again."""
     return self._shown(self.demo.whole(session), webgl, 'source')
 
-  def _paste(self, session, webgl, source, exemplar):
+  def _paste(self, session, webgl, source, exemplar, *strengths):
     """Puts the translation, with the masks as they were painted, into the photograph."""
-    session = self.demo.translate(self._edited(session, webgl, source, exemplar))
+    session = self._edited(session, webgl, source, exemplar)
+    session = self.demo.translate(session, dict(zip(ROLES, strengths, strict=True)))
     before_and_after, extension, data = self.demo.own_size(session)
     return {
       self.session: session,
@@ -400,7 +406,11 @@ class _Page(views.Views):
 
   def _carry(self, session, webgl):
     """Makes the translation the next source."""
-    return self._shown(self.demo.carry_on(session), webgl, 'source')
+    carried = self.demo.carry_on(session)
+    values = self._shown(carried, webgl, 'source')
+    if session.photograph is not None:
+      values[self.all_tabs] = self._first_tab(carried)
+    return values
 
   def _remove(self, role, session, webgl, source, exemplar):
     """Shows a picture without what the model transfers."""

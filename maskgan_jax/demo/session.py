@@ -136,7 +136,13 @@ class Demo:
   ) -> Session:
     """Returns the session with a visitor's file as its source, which keeps its own size."""
     fitted = self.model(session).fit(data, 'the file', note)
-    return self._with_place(session, own_photograph.OwnPhotograph.of(fitted))
+    try:
+      shown = own_photograph.OwnPhotograph.of(fitted)
+    except errors.UserError as error:
+      # What cannot be written back, such as CMYK, is still a source of the model's size.
+      note(f'only at the size of the model: {error}')
+      return self.choose(session, 'source', fitted.image)
+    return self._with_place(session, shown)
 
   def mark(self, session: Session, point: tuple[float, float]) -> Session:
     """Returns the session after a click into the photograph: two mark the place of the source.
@@ -145,25 +151,29 @@ class Demo:
       session: with a photograph.
       point: down and right, in shares of its height and width.
     """
-    own = self._photograph(session)
+    shown = self._photograph(session)
     model, region = self.model(session), None
-    if own.mark is not None:
-      region = own.place(point, model.shape)
+    if shown.mark is not None:
+      region = shown.place(point, model.shape)
     if region is None:
-      return dataclasses.replace(session, photograph=own.marked(point))
-    fitted = model.fit(own.fitted.picture, 'the file', lambda line: None, region)
-    return self._with_place(session, own.moved(fitted))
+      return dataclasses.replace(session, photograph=shown.marked(point))
+    fitted = model.fit(shown.fitted.picture, 'the file', lambda line: None, region)
+    return self._with_place(session, shown.moved(fitted))
 
   def whole(self, session: Session) -> Session:
     """Returns the session with all of the photograph, or its middle, as the source again."""
-    own = self._photograph(session)
-    fitted = self.model(session).fit(own.fitted.picture, 'the file', lambda line: None)
-    return self._with_place(session, own.moved(fitted))
+    shown = self._photograph(session)
+    fitted = self.model(session).fit(
+      shown.fitted.picture, 'the file', lambda line: None
+    )
+    return self._with_place(session, shown.moved(fitted))
 
-  def _with_place(self, session: Session, own: own_photograph.OwnPhotograph) -> Session:
+  def _with_place(
+    self, session: Session, shown: own_photograph.OwnPhotograph
+  ) -> Session:
     """Returns the session with a place of a photograph as its source."""
-    session = self.choose(session, 'source', own.fitted.image)
-    return dataclasses.replace(session, photograph=own)
+    session = self.choose(session, 'source', shown.fitted.image)
+    return dataclasses.replace(session, photograph=shown)
 
   def _photograph(self, session: Session) -> own_photograph.OwnPhotograph:
     """Returns the session's photograph; UserError if the source is none."""
@@ -176,9 +186,9 @@ class Demo:
 
     The file has the photograph's own size; where the source's mask is 0 its pixels are untouched.
     """
-    own = self._photograph(session)
-    after = own.result(self.model(session), session.result)
-    shown = [own.preview, own_photograph.preview_of(after.pixels)]
+    before = self._photograph(session)
+    after = before.result(self.model(session), session.result)
+    shown = [before.preview, own_photograph.preview_of(after.pixels)]
     return shown, *own_photograph.file_of(after)
 
   def carry_on(self, session: Session) -> Session:

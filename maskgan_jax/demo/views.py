@@ -48,10 +48,10 @@ class Views(layout.Layout):
 
   def _shown_photograph(self, session: Session) -> dict[Any, Any]:
     """Returns the values of the photograph's tab, without an earlier result."""
-    own = session.photograph
+    photograph = session.photograph
     return {
-      self.tabs[layout.PHOTOGRAPH]: gr.update(interactive=own is not None),
-      self.photo: None if own is None else own.shown(),
+      self.tabs[layout.PHOTOGRAPH]: gr.update(interactive=photograph is not None),
+      self.photo: None if photograph is None else photograph.shown(),
       self.compared: gr.update(value=None, visible=False),
       self.own_download: gr.update(value=None, visible=False),
     }
@@ -126,7 +126,16 @@ class Views(layout.Layout):
     )
 
     # The first tab with something to do is open.
-    usable = {
+    usable = self._usable(session)
+    values[self.all_tabs] = self._first_tab(session)
+    for name, tab in self.tabs.items():
+      values[tab] = gr.update(interactive=usable[name])
+    return values
+
+  def _usable(self, session: Session) -> dict[str, bool]:
+    """Returns which tabs have something to do."""
+    model = self.demo.model(session)
+    return {
       layout.PHOTOGRAPH: session.photograph is not None,
       'Several exemplars': model.can('exemplar'),
       'Random styles': model.can('random_style'),
@@ -135,11 +144,12 @@ class Views(layout.Layout):
       'Segment': model.can('segment'),
       'Compare models': len(self.demo.relatives(session)) > 1,
     }
+
+  def _first_tab(self, session: Session) -> dict[str, Any]:
+    """Returns the update that opens the first tab with something to do."""
+    usable = self._usable(session)
     first = next((name for name in self.tabs if usable[name]), None)
-    values[self.all_tabs] = gr.update(selected=first)
-    for name, tab in self.tabs.items():
-      values[tab] = gr.update(interactive=usable[name])
-    return values
+    return gr.update(selected=first)
 
   def _file(self, name: str, data: bytes) -> str:
     """Writes a file of a download button, deletes those of an hour ago; returns the path."""

@@ -46,20 +46,21 @@ class Outputs:
   def translate_again(self) -> Translation:
     """Computes z(a, b) anew."""
     exemplar = self._batch['b'] if 'exemplar' in self.abilities else None
-    return self._translator(self._batch['a'], exemplar, labels=self._labels('b'))
+    return self._translator(self._batch['a'], exemplar, **self._labels('b'))
 
-  def _labels(self, domain: str) -> np.ndarray | None:
-    """Returns the labels of a domain's pictures for methods that read none off an exemplar."""
-    if self._translator.method.needs_labels:
-      return self._batch[f'{domain}_attributes']
-    return None
+  def _labels(self, domain: str) -> dict[str, np.ndarray]:
+    """Returns the labels of a domain's pictures, by name, for methods that need them."""
+    if 'labels' not in self.abilities or 'exemplar' in self.abilities:
+      return {}
+    labels = self._batch[f'{domain}_attributes']
+    return {'labels': labels} if labels.shape[1] > 1 else {}
 
   @functools.cached_property
   def back(self) -> Translation:
     """Returns z(b, a), the other way round; only where 'reverse' is among the abilities."""
     exemplar = self._batch['a'] if 'exemplar' in self.abilities else None
     return self._translator(
-      self._batch['b'], exemplar, labels=self._labels('a'), reverse=True
+      self._batch['b'], exemplar, **self._labels('a'), reverse=True
     )
 
   def translate_with(self, exemplar_mask: np.ndarray) -> Translation:

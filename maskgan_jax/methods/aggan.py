@@ -215,8 +215,8 @@ class Aggan(base.Method):
           keys[domain],
         )
         state[f'pool_{domain}'] = pool
-        own = self._apply(f'attention_{domain}', frozen, real)
-        of_real = self._score(domain, params, real, own, late)
+        real_mask = self._apply(f'attention_{domain}', frozen, real)
+        of_real = self._score(domain, params, real, real_mask, late)
         of_fake = self._score(domain, params, fakes[..., :3], fakes[..., 3:], late)
         losses[f'real_{domain}'] = adversarial.least_squares(of_real, 1) / 2
         losses[f'fake_{domain}'] = adversarial.least_squares(of_fake, 0) / 2

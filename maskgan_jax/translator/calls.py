@@ -51,6 +51,7 @@ class _Functions:
     exemplar=None,
     source_mask=None,
     exemplar_mask=None,
+    *,
     labels=None,
     seed=None,
     **options,

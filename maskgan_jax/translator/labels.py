@@ -33,7 +33,7 @@ def parse(text: str) -> dict[str, float]:
 
 
 def check_names(strengths: Mapping[str, float], names: Sequence[str]) -> None:
-  """Raises UserError for a name that the model does not know, or a strength that is no number."""
+  """Raises UserError for a name that the model does not know, or a strength that is not finite."""
   for name, strength in strengths.items():
     if name not in names:
       raise errors.UserError(

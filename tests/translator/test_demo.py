@@ -398,6 +398,37 @@ def test_upload_good_and_bad_files(visitor, translator, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_photograph_comes_back_in_its_own_size(visitor, tmp_path):
+  down, right = np.mgrid[:300, :500]
+  scene = np.stack([down // 2, right // 3, 128 + 0 * down], -1).astype(np.uint8)
+  Image.fromarray(scene).save(tmp_path / 'scene.jpg', quality=98, subsampling=0)
+  visitor.upload('#source input[type=file]', tmp_path / 'scene.jpg')
+  visitor.rest()
+  for corner in ((0.2, 0.2), (0.52, 0.7)):
+    visitor.wait("document.querySelector('#photo img')?.complete")
+    visitor.drag('#photo img', corner)
+    visitor.rest()
+  visitor.click('#paste')
+  visitor.rest()
+  visitor.wait("document.querySelector('#compared img')?.complete")
+  visitor.click('#own-download')
+  path = visitor.folder / 'photograph.jpg'
+  end = time.monotonic() + 20
+  while not path.exists():
+    assert time.monotonic() < end, 'never downloaded'
+    time.sleep(0.1)
+  result, before = (np.asarray(Image.open(file), np.int16)
+                    for file in (path, tmp_path / 'scene.jpg'))
+  assert result.shape == (300, 500, 3)
+  # The place is about 160 pixels square, from (55, 100) on.
+  outside = np.ones((300, 500), bool)
+  outside[40:230, 80:280] = False
+  assert abs(result - before)[outside].max() <= 3
+  assert abs(result - before)[~outside].max() > 20
+  fresh(visitor)
+
+
+@pytest.mark.slow
 def test_all_tabs_and_the_other_model(visitor, translator):
   fresh(visitor)
   source, exemplar = example('source'), example('exemplar')

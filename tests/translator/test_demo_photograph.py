@@ -98,6 +98,20 @@ def test_jpegs_stay_jpegs_and_transparency_stays():
   assert demo.own_size(session)[1] == '.png'
 
 
+def test_what_cannot_be_written_back_is_a_source_all_the_same():
+  notes, demo = [], demo_of()
+  session = demo.upload(demo.start('it'), photograph('JPEG', mode='CMYK'), notes.append)
+  assert session.photograph is None and session.pictures['source'].shape == (16, 16, 3)
+  assert any('only at the size of the model' in note for note in notes)
+
+
+def test_photographs_too_thin_for_the_model_are_said():
+  demo = demo_of()
+  session = demo.upload(demo.start('it'), photograph(size=(2, 400)), lambda line: None)
+  with pytest.raises(errors.UserError, match='too thin for a model'):
+    demo.own_size(session)
+
+
 def test_large_photographs_are_shown_small():
   demo = demo_of()
   session = demo.upload(demo.start('it'), photograph('JPEG', (1000, 2000)), lambda line: None)

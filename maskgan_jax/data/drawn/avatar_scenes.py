@@ -33,7 +33,7 @@ _SUBPIXELS = 2  # rows and columns of which a pixel of a placed face is the mean
 
 
 def check(difficulties: Collection[str]) -> None:
-  """Raises UserError for a name that is no difficulty, or that stands twice."""
+  """Raises UserError for a name that is not a difficulty, or that stands twice."""
   for name in difficulties:
     if name not in DIFFICULTIES:
       raise errors.UserError(

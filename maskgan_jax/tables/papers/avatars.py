@@ -7,10 +7,20 @@ from maskgan_jax.tables.papers.base import Column, Row, Table
 
 _METHODS = {
   'content_transfer': 'Content transfer',
+  'press': 'Press et al.',
   'lomit': 'LOMIT',
+  'lomit_tuned': 'LOMIT, tuned',
   'egsc_it': 'EGSC-IT',
+  'munit': 'MUNIT',
+  'drit': 'DRIT++',
+  'aggan_exemplar': 'AGGAN with an exemplar',
+  'stargan': 'StarGAN (labels)',
+  'attentiongan': 'AttentionGAN-v1-multi (labels)',
   'additional_mask': 'Additional mask (no exemplar)',
   'cyclegan': 'CycleGAN (no exemplar)',
+  'unit': 'UNIT (no exemplar)',
+  'aggan': 'AGGAN (no exemplar)',
+  'ugatit': 'U-GAT-IT (no exemplar)',
 }
 _COLUMNS = (
   Column('mask IoU', 'mask_iou', digits=3, higher=True),
@@ -53,10 +63,22 @@ _ORACLE = {
 }
 # Some methods find no attribute, but say where they change; and methods go back in one of two ways.
 _MEASURES = {
-  'content_transfer': {'back: accuracy, %': 'removal_accuracy'},
-  'egsc_it': {'mask IoU': ''},
-  'additional_mask': {'mask IoU': ''},
-  'cyclegan': {'mask IoU': ''},
+  **dict.fromkeys(
+    ('content_transfer', 'press'), {'back: accuracy, %': 'removal_accuracy'}
+  ),
+  **dict.fromkeys(
+    (
+      'egsc_it',
+      'munit',
+      'drit',
+      'stargan',
+      'attentiongan',
+      'additional_mask',
+      'cyclegan',
+      'unit',
+    ),
+    {'mask IoU': ''},
+  ),
 }
 
 
